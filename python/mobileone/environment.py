@@ -1,0 +1,164 @@
+"""What a number was measured on: CPU, limits, thread choice, versions, compiler, OpenMP runtimes."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobileone import _system
+from mobileone._tables import MISSING, Column, Table, bytes_text
+from mobileone.threads import physical_cores, thread_count
+
+__all__ = ["Config", "fingerprint", "show_config"]
+
+# Variables that change what oneDNN or OpenMP do, and so what a measurement means.
+_VARIABLES = ("OMP_", "GOMP_", "KMP_", "ONEDNN_", "DNNL_", "MOBILEONE_")
+
+
+def fingerprint() -> dict[str, Any]:
+    """Everything that a timing depends on, as JSON-serialisable values.
+
+    Keys: ``cpu``, ``limits``, ``threads``, ``os``, ``versions``, ``engine``,
+    ``openmp_runtimes``, ``variables``. What cannot be read is None.
+    """
+    engine = _engine()
+    with warnings.catch_warnings():
+        # The reason for a bad OMP_NUM_THREADS is part of the result; no need to warn again.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        choice = thread_count()
+    cpu = _system.cpu_facts()
+    cpu["physical_cores"] = physical_cores(range(os.cpu_count() or 1))
+    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {
+        "cpu": cpu,
+        "limits": {"affinity": affinity, "cgroup_quota": choice.cgroup_quota},
+        "threads": dataclasses.asdict(choice),
+        "os": {"system": platform.platform(), "kernel": platform.release()},
+        "versions": {
+            "python": sys.version.split()[0],
+            "implementation": platform.python_implementation(),
+            "numpy": np.__version__,
+            "mobileone": _package_version(),
+        },
+        "engine": engine,
+        "openmp_runtimes": _system.openmp_runtimes(),
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES)},
+    }
+
+
+def show_config() -> Config:
+    """The fingerprint of this process as an object that shows itself as a table."""
+    return Config(fingerprint())
+
+
+class Config:
+    """A fingerprint; prints as an aligned table, in notebooks as an HTML one."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = dict(facts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fingerprint as plain, JSON-serialisable values."""
+        return dict(self._facts)
+
+    def table(self) -> Table:
+        """Two columns, one fact a row, most important first."""
+        facts = self._facts
+        rows = [*_engine_rows(facts), *_cpu_rows(facts["cpu"]), *_thread_rows(facts)]
+        rows += [(f"openmp {i}", _runtime(r)) for i, r in enumerate(facts["openmp_runtimes"])]
+        rows += [(name, value) for name, value in facts["variables"].items()]
+        columns = [Column("setting", "left"), Column("value", "left")]
+        return Table("mobileone configuration", columns, rows, self._notes())
+
+    def _notes(self) -> list[str]:
+        runtimes = self._facts["openmp_runtimes"]
+        if len(runtimes) < 2:
+            return []
+        return [
+            f"note: {len(runtimes)} OpenMP runtimes are loaded; their thread pools may compete "
+            "for the same cores."
+        ]
+
+    def __repr__(self) -> str:
+        return self.table().to_text()
+
+    def _repr_html_(self) -> str:
+        return self.table().to_html()
+
+
+def _engine() -> dict[str, Any]:
+    """Facts the compiled extension tells; ``error`` instead where it cannot be loaded."""
+    try:
+        core = importlib.import_module("mobileone._core")
+    except ImportError as error:
+        return {"error": str(error)}
+    facts: dict[str, Any] = {"onednn": core.onednn_version(), "build": dict(core.build_info())}
+    facts["isa"] = core.isa() if hasattr(core, "isa") else facts["build"].get("isa")
+    return facts
+
+
+def _package_version() -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version("mobileone")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _engine_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    versions, engine = facts["versions"], facts["engine"]
+    rows = [("mobileone", versions["mobileone"] or MISSING)]
+    if "error" in engine:
+        rows.append(("engine", f"not loaded: {engine['error']}"))
+    else:
+        rows += [("oneDNN", str(engine["onednn"])), ("engine ISA", engine["isa"] or MISSING)]
+        rows += [(f"build {name}", str(value)) for name, value in engine["build"].items()]
+    python = f"{versions['implementation']} {versions['python']}"
+    return [*rows, ("Python", python), ("NumPy", versions["numpy"]), ("OS", facts["os"]["system"])]
+
+
+def _cpu_rows(cpu: Mapping[str, Any]) -> list[tuple[str, str]]:
+    sizes = [f"L{c['level']} {bytes_text(c['bytes'])}" for c in cpu["caches"]]
+    return [
+        ("CPU", f"{cpu['model']} ({cpu['architecture']})"),
+        ("cores", f"{cpu['physical_cores']} physical, {cpu['logical_cores']} logical"),
+        ("caches", ", ".join(sizes) or MISSING),
+        ("CPU flags", " ".join(cpu["isa_flags"]) or MISSING),
+        ("governor", cpu["governor"] or MISSING),
+    ]
+
+
+def _thread_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    threads, affinity = facts["threads"], facts["limits"]["affinity"]
+    quota = threads["cgroup_quota"]
+    return [
+        ("threads", f"{threads['count']} ({threads['reason']})"),
+        ("affinity", MISSING if affinity is None else f"{len(affinity)} CPUs {_ranges(affinity)}"),
+        ("cgroup quota", "none" if quota is None else f"{quota:g} CPUs"),
+    ]
+
+
+def _ranges(cpus: list[int]) -> str:
+    """[0, 1, 2, 5] -> '0-2,5'."""
+    runs: list[list[int]] = []
+    for cpu in cpus:
+        if runs and cpu == runs[-1][1] + 1:
+            runs[-1][1] = cpu
+        else:
+            runs.append([cpu, cpu])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def _runtime(runtime: Mapping[str, Any]) -> str:
+    threads = runtime.get("num_threads")
+    return f"{runtime['path']}" + (f" ({threads} threads)" if threads else "")
