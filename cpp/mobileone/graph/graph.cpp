@@ -1,0 +1,116 @@
+#include "mobileone/graph/graph.hpp"
+
+#include <set>
+
+#include "mobileone/base/error.hpp"
+
+namespace mobileone {
+
+namespace {
+
+void check_arity(const std::string& name, const Op& op, std::size_t found) {
+  std::size_t least = 1, most = 1;
+  if (std::holds_alternative<Input>(op)) least = most = 0;
+  if (std::holds_alternative<Multiply>(op)) least = most = 2;
+  if (std::holds_alternative<Add>(op)) most = 1024;
+  if (found < least || found > most) {
+    throw Error(concat("[graph] ", name, ": ", kind_name(op), " has ", found, " inputs; expected ",
+                       least, least == most ? "" : " or more"));
+  }
+}
+
+}  // namespace
+
+NodeId Graph::add(std::string name, Op op, std::vector<NodeId> inputs) {
+  const auto id = static_cast<NodeId>(nodes_.size());
+  check_arity(name, op, inputs.size());
+  for (NodeId input : inputs) {
+    if (input < 0 || input >= id) {
+      throw Error(concat("[graph] ", name, ": input ", input, " is not an earlier node"));
+    }
+  }
+  if (!ids_.emplace(name, id).second) throw Error(concat("[graph] two nodes are named ", name));
+  nodes_.push_back({std::move(name), std::move(op), std::move(inputs)});
+  return id;
+}
+
+NodeId Graph::find(const std::string& name) const {
+  const auto found = ids_.find(name);
+  if (found == ids_.end()) throw Error(concat("[graph] there is no node named ", name));
+  return found->second;
+}
+
+std::vector<std::vector<NodeId>> Graph::consumers() const {
+  std::vector<std::vector<NodeId>> result(nodes_.size());
+  for (std::size_t id = 0; id < nodes_.size(); ++id) {
+    for (NodeId input : nodes_[id].inputs) {
+      result[static_cast<std::size_t>(input)].push_back(static_cast<NodeId>(id));
+    }
+  }
+  return result;
+}
+
+const Tensor& Network::weight(const std::string& name) const {
+  const auto found = weights.find(name);
+  if (found == weights.end()) throw Error(concat("[network] weight ", name, " is missing"));
+  return found->second;
+}
+
+std::vector<Parameter> parameters(const Graph& graph) {
+  std::vector<Parameter> result;
+  for (const Node& node : graph.nodes()) {
+    for (Parameter& parameter : parameters(node.name, node.op)) {
+      result.push_back(std::move(parameter));
+    }
+  }
+  return result;
+}
+
+std::int64_t count_parameters(const Graph& graph) {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters(graph)) {
+    if (parameter.trainable) count += element_count(parameter.shape);
+  }
+  return count;
+}
+
+std::int64_t count_macs(const Op& op, const Shape& output_shape) {
+  if (const auto* conv = std::get_if<Conv2d>(&op)) {
+    return element_count(output_shape) * (conv->in_channels / conv->groups) * conv->kernel[0] *
+           conv->kernel[1];
+  }
+  if (const auto* linear = std::get_if<Linear>(&op)) {
+    return element_count(output_shape) * linear->in_features;
+  }
+  return 0;
+}
+
+std::int64_t count_macs(const Graph& graph, const Shape& input_shape) {
+  const std::vector<Shape> shapes = infer_shapes(graph, input_shape);
+  std::int64_t macs = 0;
+  for (std::size_t id = 0; id < shapes.size(); ++id) {
+    macs += count_macs(graph.nodes()[id].op, shapes[id]);
+  }
+  return macs;
+}
+
+void check_weights(const Network& network) {
+  std::set<std::string> expected;
+  for (const Parameter& parameter : parameters(network.graph)) {
+    expected.insert(parameter.name);
+    const Tensor& found = network.weight(parameter.name);
+    if (found.shape() != parameter.shape || found.dtype() != parameter.dtype) {
+      throw Error(concat("[network] weight ", parameter.name, " is ", to_string(found.dtype()), " ",
+                         to_string(found.shape()), "; expected ", to_string(parameter.dtype), " ",
+                         to_string(parameter.shape)));
+    }
+  }
+  for (const auto& [name, tensor] : network.weights) {
+    if (!expected.count(name)) {
+      throw Error(concat("[network] weight ", name, " ", to_string(tensor.shape()),
+                         " is not part of the graph"));
+    }
+  }
+}
+
+}  // namespace mobileone

@@ -1,0 +1,70 @@
+// Graph: operators in topological order; Network: a Graph with its weights. Knows nothing of how
+// either is executed.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "mobileone/graph/op.hpp"
+
+namespace mobileone {
+
+using NodeId = int;
+
+struct Node {
+  std::string name;  // module path, e.g. "stage1.0.rbr_conv.2.bn"; unique in a graph
+  Op op;
+  std::vector<NodeId> inputs;
+};
+
+class Graph {
+ public:
+  // Appends a node and returns its id. Inputs must exist already, so that the order of ids is
+  // always a topological order. Throws Error on a duplicate name, an unknown input or a wrong
+  // number of inputs.
+  NodeId add(std::string name, Op op, std::vector<NodeId> inputs);
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const Node& node(NodeId id) const { return nodes_.at(static_cast<std::size_t>(id)); }
+  // Throws Error when there is no node of that name.
+  NodeId find(const std::string& name) const;
+  std::vector<std::vector<NodeId>> consumers() const;
+
+  NodeId output = -1;
+  // Feature maps by level: 0 = stem (stride 2), then the output of each stage, as in timm.
+  std::vector<NodeId> features;
+
+ private:
+  std::vector<Node> nodes_;
+  std::map<std::string, NodeId> ids_;
+};
+
+// Weights by name, e.g. "stage0.rbr_skip.running_var".
+using Weights = std::map<std::string, Tensor>;
+
+struct Network {
+  Graph graph;
+  Weights weights;
+
+  // Throws Error naming the weight; the message gives the node that wants it.
+  const Tensor& weight(const std::string& name) const;
+};
+
+// Shape of every node's result for an input of `input_shape` (N, C, H, W). Throws Error naming the
+// first node that does not fit.
+std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape);
+
+// Every weight that the graph reads, in node order.
+std::vector<Parameter> parameters(const Graph& graph);
+// Trainable parameters only: running statistics do not count.
+std::int64_t count_parameters(const Graph& graph);
+// Multiply-accumulates of convolutions and linear layers for one pass over `input_shape`; batch
+// norm, activations, pooling and biases are not counted (the paper's convention, Table 8).
+std::int64_t count_macs(const Graph& graph, const Shape& input_shape);
+std::int64_t count_macs(const Op& op, const Shape& output_shape);
+
+// Throws Error naming the first weight that is missing, extra, or of another shape or dtype.
+void check_weights(const Network& network);
+
+}  // namespace mobileone

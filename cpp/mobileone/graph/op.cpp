@@ -1,0 +1,67 @@
+#include "mobileone/graph/op.hpp"
+
+namespace mobileone {
+
+namespace {
+
+struct KindName {
+  const char* operator()(const Input&) const { return "Input"; }
+  const char* operator()(const Conv2d&) const { return "Conv2d"; }
+  const char* operator()(const BatchNorm&) const { return "BatchNorm"; }
+  const char* operator()(const Activation&) const { return "Activation"; }
+  const char* operator()(const Add&) const { return "Add"; }
+  const char* operator()(const Multiply&) const { return "Multiply"; }
+  const char* operator()(const GlobalAvgPool&) const { return "GlobalAvgPool"; }
+  const char* operator()(const Linear&) const { return "Linear"; }
+};
+
+struct ParametersOf {
+  const std::string& node;
+
+  std::vector<Parameter> operator()(const Conv2d& op) const {
+    std::vector<Parameter> result{{node + ".weight",
+                                   {op.out_channels, op.in_channels / op.groups, op.kernel[0],
+                                    op.kernel[1]}}};
+    if (op.bias) result.push_back({node + ".bias", {op.out_channels}});
+    return result;
+  }
+
+  std::vector<Parameter> operator()(const BatchNorm& op) const {
+    return {{node + ".weight", {op.channels}},
+            {node + ".bias", {op.channels}},
+            {node + ".running_mean", {op.channels}, DType::float32, false},
+            {node + ".running_var", {op.channels}, DType::float32, false},
+            {node + ".num_batches_tracked", {}, DType::int64, false}};
+  }
+
+  std::vector<Parameter> operator()(const Linear& op) const {
+    std::vector<Parameter> result{{node + ".weight", {op.out_features, op.in_features}}};
+    if (op.bias) result.push_back({node + ".bias", {op.out_features}});
+    return result;
+  }
+
+  template <typename WithoutWeights>
+  std::vector<Parameter> operator()(const WithoutWeights&) const {
+    return {};
+  }
+};
+
+}  // namespace
+
+const char* kind_name(const Op& op) { return std::visit(KindName{}, op); }
+
+const char* to_string(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::relu:
+      return "relu";
+    case ActivationKind::sigmoid:
+      return "sigmoid";
+  }
+  return "?";
+}
+
+std::vector<Parameter> parameters(const std::string& node_name, const Op& op) {
+  return std::visit(ParametersOf{node_name}, op);
+}
+
+}  // namespace mobileone

@@ -1,0 +1,100 @@
+#include "mobileone/base/error.hpp"
+#include "mobileone/graph/graph.hpp"
+
+namespace mobileone {
+
+namespace {
+
+// One call per operator; `node` names the place in messages.
+struct InferShape {
+  const Node& node;
+  const std::vector<Shape>& inputs;
+  const Shape& network_input;
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(concat("[", kind_name(node.op), "] ", node.name, ": ", what));
+  }
+
+  const Shape& image(std::int64_t channels) const {
+    const Shape& shape = inputs[0];
+    if (shape.size() != 4) fail(concat("input has shape ", to_string(shape), "; expected 4-d"));
+    if (channels >= 0 && shape[1] != channels) {
+      fail(concat("input has ", shape[1], " channels; expected ", channels));
+    }
+    return shape;
+  }
+
+  Shape operator()(const Input& op) const {
+    if (network_input.size() != 4 || network_input[1] != op.channels) {
+      fail(concat("has shape ", to_string(network_input), "; expected (batch, ", op.channels,
+                  ", height, width)"));
+    }
+    for (std::size_t axis : {0u, 2u, 3u}) {
+      if (network_input[axis] < (axis == 0 ? 0 : 1)) {
+        fail(concat("has shape ", to_string(network_input), "; extents must be positive"));
+      }
+    }
+    return network_input;
+  }
+
+  Shape operator()(const Conv2d& op) const {
+    const Shape& in = image(op.in_channels);
+    Shape out{in[0], op.out_channels, 0, 0};
+    for (std::size_t axis = 0; axis < 2; ++axis) {
+      const std::int64_t span = op.dilation[axis] * (op.kernel[axis] - 1) + 1;
+      const std::int64_t room = in[axis + 2] + 2 * op.padding[axis] - span;
+      if (room < 0) fail(concat("input ", to_string(in), " is smaller than the kernel"));
+      out[axis + 2] = room / op.stride[axis] + 1;
+    }
+    return out;
+  }
+
+  Shape operator()(const BatchNorm& op) const { return image(op.channels); }
+  Shape operator()(const Activation&) const { return inputs[0]; }
+
+  Shape operator()(const Add&) const {
+    for (const Shape& shape : inputs) {
+      if (shape != inputs[0]) {
+        fail(concat("adds ", to_string(inputs[0]), " and ", to_string(shape)));
+      }
+    }
+    return inputs[0];
+  }
+
+  Shape operator()(const Multiply&) const {
+    const Shape gate{inputs[0][0], inputs[0].size() > 1 ? inputs[0][1] : 1, 1, 1};
+    if (inputs[1] != inputs[0] && inputs[1] != gate) {
+      fail(concat("multiplies ", to_string(inputs[0]), " by ", to_string(inputs[1])));
+    }
+    return inputs[0];
+  }
+
+  Shape operator()(const GlobalAvgPool&) const {
+    const Shape& in = image(-1);
+    return {in[0], in[1], 1, 1};
+  }
+
+  Shape operator()(const Linear& op) const {
+    const Shape& in = inputs[0];
+    const bool pooled = in.size() == 4 && in[2] == 1 && in[3] == 1;
+    if (!(in.size() == 2 || pooled) || in[1] != op.in_features) {
+      fail(concat("input has shape ", to_string(in), "; expected (batch, ", op.in_features, ")"));
+    }
+    return {in[0], op.out_features};
+  }
+};
+
+}  // namespace
+
+std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape) {
+  std::vector<Shape> shapes;
+  shapes.reserve(graph.nodes().size());
+  for (const Node& node : graph.nodes()) {
+    std::vector<Shape> inputs;
+    for (NodeId input : node.inputs) inputs.push_back(shapes[static_cast<std::size_t>(input)]);
+    shapes.push_back(std::visit(InferShape{node, inputs, input_shape}, node.op));
+  }
+  return shapes;
+}
+
+}  // namespace mobileone

@@ -1,0 +1,40 @@
+// MobileOne (Vasu et al., CVPR 2023, section 3 and Table 2): config -> Graph, in either form.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mobileone/graph/graph.hpp"
+
+namespace mobileone {
+
+// A net of a dense 3x3 stem and stages of depthwise 3x3 -> pointwise 1x1 pairs. The first pair of
+// every stage has stride 2, so the total stride is 2^(1 + number of stages).
+struct MobileOneConfig {
+  std::int64_t in_channels = 3;
+  std::int64_t num_classes = 1000;
+  std::int64_t stem_width = 64;
+  std::vector<std::int64_t> widths;    // output channels of each stage
+  std::vector<std::int64_t> depths;    // pairs in each stage
+  std::int64_t num_conv_branches = 1;  // k; the stem always has exactly one
+  // Blocks with squeeze-and-excitation ("stage3.10") and the squeezed width of each.
+  std::map<std::string, std::int64_t> se_widths;
+  bool inference = false;  // one convolution with a bias per block, no branches
+};
+
+// Puts SE into both blocks of the last `se_depths[s]` pairs of stage s, squeezed to floor(C / 16)
+// channels (the authors' rule).
+void add_squeeze_excitation(MobileOneConfig& config, const std::vector<std::int64_t>& se_depths);
+
+// The published variants by name, train-time form: mobileone_s0 ... _s4 (Table 2) and
+// mobileone_mu0 ... _mu2 (supplement).
+const std::vector<std::pair<std::string, MobileOneConfig>>& mobileone_variants();
+
+// Node and weight names are those of the authors' code: stage0.rbr_conv.0.conv, stage1.0.rbr_skip,
+// stage4.1.se.reduce, stage2.3.reparam_conv, linear. Throws Error naming a bad field.
+Graph mobileone_graph(const MobileOneConfig& config);
+
+}  // namespace mobileone

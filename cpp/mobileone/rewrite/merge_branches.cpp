@@ -1,0 +1,195 @@
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "mobileone/base/error.hpp"
+#include "mobileone/rewrite/copy.hpp"
+#include "mobileone/rewrite/rewrite.hpp"
+
+namespace mobileone {
+
+namespace {
+
+// Branches can be summed into one kernel when they sample the same places: the same source, stride
+// and position of the kernel's centre. Dilation is left alone unless it has no effect (1x1).
+bool mergeable(const Conv2d& op) {
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    if (op.kernel[axis] % 2 == 0) return false;
+    if (op.dilation[axis] != 1 && op.kernel[axis] != 1) return false;
+  }
+  return true;
+}
+
+// What all convolutions of one group share. "Reach" is the centre's offset from the padded border.
+struct Key {
+  NodeId source;
+  Extent stride, reach;
+  std::int64_t in_channels, out_channels;
+  auto operator<=>(const Key&) const = default;
+};
+
+Key key_of(const Node& node) {
+  const auto& op = std::get<Conv2d>(node.op);
+  return {node.inputs[0],
+          op.stride,
+          {op.padding[0] - op.kernel[0] / 2, op.padding[1] - op.kernel[1] / 2},
+          op.in_channels,
+          op.out_channels};
+}
+
+Conv2d merged_op(const Graph& graph, const std::vector<NodeId>& branches) {
+  Conv2d merged = std::get<Conv2d>(graph.node(branches[0]).op);
+  for (NodeId branch : branches) {
+    const auto& op = std::get<Conv2d>(graph.node(branch).op);
+    merged.groups = std::gcd(merged.groups, op.groups);
+    for (std::size_t axis = 0; axis < 2; ++axis) {
+      if (op.kernel[axis] > merged.kernel[axis]) {
+        merged.kernel[axis] = op.kernel[axis];
+        merged.padding[axis] = op.padding[axis];
+      }
+    }
+  }
+  merged.dilation = {1, 1};
+  merged.bias = true;
+  return merged;
+}
+
+// Adds a branch's kernel into the merged one: at its centre, and at the input channels of its group.
+void accumulate(const Conv2d& merged, std::vector<double>& sum, const Conv2d& branch,
+                const std::vector<double>& kernel) {
+  const std::int64_t wide = merged.in_channels / merged.groups;  // inputs per group
+  const std::int64_t narrow = branch.in_channels / branch.groups;
+  const std::int64_t top = (merged.kernel[0] - branch.kernel[0]) / 2;
+  const std::int64_t left = (merged.kernel[1] - branch.kernel[1]) / 2;
+  std::size_t from = 0;
+  for (std::int64_t out = 0; out < merged.out_channels; ++out) {
+    // First input channel of this output's group, absolute, then relative to the merged group.
+    const std::int64_t first = out / (branch.out_channels / branch.groups) * narrow;
+    const std::int64_t base = first - out / (merged.out_channels / merged.groups) * wide;
+    for (std::int64_t in = 0; in < narrow; ++in) {
+      for (std::int64_t y = 0; y < branch.kernel[0]; ++y) {
+        for (std::int64_t x = 0; x < branch.kernel[1]; ++x) {
+          const std::int64_t at = ((out * wide + base + in) * merged.kernel[0] + top + y) *
+                                      merged.kernel[1] + left + x;
+          sum[static_cast<std::size_t>(at)] += kernel[from++];
+        }
+      }
+    }
+  }
+}
+
+void set_merged_weights(GraphCopy& copy, const std::string& name, const Conv2d& merged,
+                        const std::vector<NodeId>& branches) {
+  const Network& source = copy.source();
+  const Parameter weight = parameters(name, merged)[0];
+  std::vector<double> sum(static_cast<std::size_t>(element_count(weight.shape)));
+  std::vector<double> bias(static_cast<std::size_t>(merged.out_channels));
+  for (NodeId branch : branches) {
+    const Node& node = source.graph.node(branch);
+    const auto& op = std::get<Conv2d>(node.op);
+    accumulate(merged, sum, op, source.weight(node.name + ".weight").to_doubles());
+    if (!op.bias) continue;
+    const std::vector<double> add = source.weight(node.name + ".bias").to_doubles();
+    std::transform(bias.begin(), bias.end(), add.begin(), bias.begin(), std::plus<>());
+  }
+  copy.set_weight(weight.name, Tensor::from_doubles(weight.shape, sum, DType::float64));
+  copy.set_weight(name + ".bias",
+                  Tensor::from_doubles({merged.out_channels}, bias, DType::float64));
+}
+
+// "stage1.0.sum" -> "stage1.0.reparam_conv".
+std::string merged_name(const std::string& add_name, std::size_t part, bool whole) {
+  const std::size_t dot = add_name.rfind('.');
+  const std::string block = dot == std::string::npos ? "" : add_name.substr(0, dot + 1);
+  return whole ? block + "reparam_conv" : concat(add_name, ".merged.", part);
+}
+
+using Groups = std::map<Key, std::vector<NodeId>>;
+
+class BranchMerger {
+ public:
+  explicit BranchMerger(const Network& network)
+      : copy_(network), merged_away_(network.graph.nodes().size(), false) {
+    for (NodeId id = 0; id < size(); ++id) plan(id);
+  }
+
+  Network run() && {
+    for (NodeId id = 0; id < size(); ++id) {
+      if (merged_away_[static_cast<std::size_t>(id)]) continue;
+      if (plans_.count(id)) {
+        rewrite_sum(id);
+      } else {
+        copy_.keep(id);
+      }
+    }
+    return std::move(copy_).finish();
+  }
+
+ private:
+  NodeId size() const { return static_cast<NodeId>(copy_.source().graph.nodes().size()); }
+
+  // Decides which inputs of an Add are merged: groups of two or more, or a sum of one.
+  void plan(NodeId add) {
+    const Graph& graph = copy_.source().graph;
+    const Node& node = graph.node(add);
+    if (!std::holds_alternative<Add>(node.op)) return;
+    Groups groups;
+    for (NodeId input : node.inputs) {
+      const auto* conv = std::get_if<Conv2d>(&graph.node(input).op);
+      if (conv && mergeable(*conv) && copy_.read_only_by(input, add)) {
+        groups[key_of(graph.node(input))].push_back(input);
+      }
+    }
+    std::erase_if(groups, [&](const auto& group) {
+      return group.second.size() < 2 && node.inputs.size() != 1;
+    });
+    if (groups.empty()) return;
+    for (const auto& [key, branches] : groups) {
+      for (NodeId branch : branches) merged_away_[static_cast<std::size_t>(branch)] = true;
+    }
+    plans_[add] = std::move(groups);
+  }
+
+  void rewrite_sum(NodeId add) {
+    const Node& node = copy_.source().graph.node(add);
+    const Groups& groups = plans_.at(add);
+    std::size_t merged_inputs = 0;
+    for (const auto& [key, branches] : groups) merged_inputs += branches.size();
+    const bool whole = groups.size() == 1 && merged_inputs == node.inputs.size();
+
+    std::vector<NodeId> summands;  // new ids
+    for (NodeId input : node.inputs) {
+      if (!merged_away_[static_cast<std::size_t>(input)]) summands.push_back(copy_.mapped(input));
+    }
+    for (const auto& [key, branches] : groups) {
+      const Conv2d op = merged_op(copy_.source().graph, branches);
+      const std::string name = merged_name(node.name, summands.size(), whole);
+      summands.push_back(copy_.insert(name, op, {key.source}));
+      set_merged_weights(copy_, name, op, branches);
+    }
+    copy_.map(add, whole ? summands[0] : copy_.graph().add(node.name, node.op, summands));
+  }
+
+  GraphCopy copy_;
+  std::vector<bool> merged_away_;
+  std::map<NodeId, Groups> plans_;
+};
+
+}  // namespace
+
+Network merge_branches(const Network& network) { return BranchMerger(network).run(); }
+
+Network round_weights(Network network) {
+  for (auto& [name, tensor] : network.weights) {
+    if (tensor.dtype() == DType::float64) {
+      tensor = Tensor::from_doubles(tensor.shape(), tensor.to_doubles());
+    }
+  }
+  return network;
+}
+
+Network reparameterize(const Network& network) {
+  return round_weights(merge_branches(fold_batch_norm(network)));
+}
+
+}  // namespace mobileone

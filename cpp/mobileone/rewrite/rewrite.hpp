@@ -1,0 +1,33 @@
+// Re-parameterization as graph rewrites: new Network in, new Network out, the input untouched.
+//
+// Both rewrites work on any Graph: they fuse MobileOne (section 3.3), RepVGG blocks and plain
+// conv-BN pairs alike. The algebra is done in float64; the exact rewrites below return float64
+// weights where they changed one, and `reparameterize` rounds once, at the end, to float32.
+#pragma once
+
+#include "mobileone/graph/graph.hpp"
+
+namespace mobileone {
+
+// Conv2d -> BatchNorm (the convolution read by nothing else) becomes one Conv2d with a bias, under
+// the convolution's name; a lone BatchNorm becomes a depthwise 1x1 Conv2d with a bias, under its
+// own name:  W' = W * g,  b' = beta + (b - mean) * g,  g = gamma / sqrt(var + eps).
+Network fold_batch_norm(const Network& network);
+
+// Among the inputs of an Add, Conv2d's that read the same tensor with the same stride and aligned
+// centres (and are read by nothing else) become one Conv2d: kernels expanded to the fewest groups,
+// zero-padded to the largest kernel, and summed. Where that leaves a single input, the Add goes
+// and the convolution is named "<block>.reparam_conv" after the Add's "<block>.sum".
+Network merge_branches(const Network& network);
+
+// Every float64 weight rounded to float32.
+Network round_weights(Network network);
+
+// round_weights(merge_branches(fold_batch_norm(network))). A network already in inference form
+// comes back with the same weights.
+Network reparameterize(const Network& network);
+
+// Whether the network has no batch norm left, i.e. is in inference form.
+bool is_inference_form(const Graph& graph);
+
+}  // namespace mobileone
