@@ -1,0 +1,95 @@
+"""Figures of the result objects. matplotlib is imported inside the functions only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mobileone.benchmark_result import BenchmarkResult
+    from mobileone.profile import Profile
+
+__all__ = ["PALETTE", "new_axes", "plot_latencies", "plot_profile"]
+
+# The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_MAX_STEPS = 25
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Axes of a new figure of the given size in inches; ImportError that names the extra."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'mobileone[plot]'") from error
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def plot_latencies(result: BenchmarkResult, ax: Axes | None = None) -> Axes:
+    """One line per model: box from p10 to p90, minimum (dot), median (bar) and reach to p99."""
+    rows = result.rows
+    if ax is None:
+        ax = new_axes(8.0, 1.4 + 0.55 * len(rows))
+    ink = _ink()
+    for y, row in enumerate(rows):
+        color = PALETTE[y % len(PALETTE)]
+        ax.plot([row.min_ms, row.p99_ms], [y, y], color=color, linewidth=1.2, zorder=1)
+        ax.barh(y, row.p90_ms - row.p10_ms, 0.5, row.p10_ms, color=color, alpha=0.75, zorder=2)
+        ax.plot(row.min_ms, y, "o", color=color, markersize=7, zorder=3)
+        ax.plot([row.median_ms] * 2, [y - 0.25, y + 0.25], color=ink, linewidth=2, zorder=4)
+        ax.annotate(
+            f"min {row.min_ms:.3g} ms",
+            (row.min_ms, y),
+            (0, 11),
+            textcoords="offset points",
+            fontsize="small",
+        )
+    ax.set_yticks(range(len(rows)), [f"{row.label}\n{row.form}" for row in rows])
+    ax.set_ylim(len(rows) - 0.4, -0.7)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("latency (ms): dot = minimum, box = p10 to p90, bar = median, line to p99")
+    protocol = result.protocol
+    ax.set_title(
+        f"batch {protocol['batch_size']}, {protocol['threads']} threads, {protocol['dtype']}"
+    )
+    return ax
+
+
+def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
+    """The slowest steps in execution order, coloured by kind; the rest is summed up in one bar."""
+    rows = profile.rows
+    slowest = set(np.argsort([-row.time_us for row in rows])[:_MAX_STEPS].tolist())
+    shown = [row for i, row in enumerate(rows) if i in slowest]
+    rest = [row for i, row in enumerate(rows) if i not in slowest]
+    bars: list[tuple[str, float, str]] = [(row.name, row.time_us, row.kind) for row in shown]
+    if rest:
+        bars.append((f"{len(rest)} other steps", sum(row.time_us for row in rest), "other"))
+    if ax is None:
+        ax = new_axes(8.0, 1.2 + 0.28 * len(bars))
+    for kind, style in _kind_styles([kind for _, _, kind in bars]).items():
+        chosen = [(y, time) for y, (_, time, k) in enumerate(bars) if k == kind]
+        ax.barh([y for y, _ in chosen], [time for _, time in chosen], label=kind, **style)
+    ax.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize="small")
+    ax.invert_yaxis()
+    ax.set_xlabel("time (µs, median)")
+    ax.set_title(f"{profile.label}: {profile.wall_us:.0f} µs per run, {profile.threads} threads")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def _kind_styles(kinds: list[str]) -> dict[str, dict[str, Any]]:
+    """A colour per kind; when the colours are used up they come again, hatched."""
+    styles = {}
+    for i, kind in enumerate(dict.fromkeys(kinds)):
+        hatch = ("", "///", "...", "xxx")[i // len(PALETTE) % 4]
+        styles[kind] = {"color": PALETTE[i % len(PALETTE)], "hatch": hatch}
+    return styles
+
+
+def _ink() -> Any:
+    """The colour of text in the current style: dark on light, light on dark."""
+    import matplotlib as mpl
+
+    return mpl.rcParams["text.color"]
