@@ -228,7 +228,7 @@ def test_table_says_which_form_and_on_what(capsys: pytest.CaptureFixture[str]) -
     assert "train-time (multi-branch)" in text
     assert "inference (fused)" in text
     assert result.fingerprint["cpu"]["model"] in text
-    assert "1 threads (threads argument)" in text
+    assert "1 thread (threads argument)" in text
     assert "inference (fused)" in result._repr_html_()
     assert capsys.readouterr().out == ""
 
@@ -271,7 +271,7 @@ def test_plot_draws_the_rows_statistics(style: str) -> None:
     boxes = [(box.get_x(), box.get_x() + box.get_width()) for box in ax.patches]
     assert boxes == [pytest.approx((row.p10_ms, row.p90_ms)) for row in result.rows]
     assert [label.get_text() for label in ax.get_yticklabels()] == [
-        f"{n}\ninference" for n in "abcde"
+        f"{n} (inference)" for n in "abcde"
     ]
     assert "ms" in ax.get_xlabel()
     assert result.plot(ax) is ax

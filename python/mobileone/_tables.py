@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Column", "Table", "bytes_text", "count_text", "number_text"]
+__all__ = ["Column", "Table", "bytes_text", "count_text", "number_text", "threads_text"]
 
 # Missing values show as a dash in every table.
 MISSING = "–"
@@ -88,6 +88,11 @@ def count_text(value: float | None) -> str:
 def bytes_text(value: float | None) -> str:
     """A size with a binary prefix: 2097152 -> '2 MiB'."""
     return _scaled(value, 1024.0, ("", "Ki", "Mi", "Gi", "Ti"), "B")
+
+
+def threads_text(count: int) -> str:
+    """'1 thread', '2 threads'."""
+    return f"{count} thread" if count == 1 else f"{count} threads"
 
 
 def _scaled(value: float | None, base: float, prefixes: Sequence[str], unit: str) -> str:

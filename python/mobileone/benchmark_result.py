@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from mobileone._tables import Column, Table, count_text, number_text
+from mobileone._tables import Column, Table, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
     import pandas
@@ -229,8 +229,9 @@ def _latency_table(result: BenchmarkResult) -> Table:
 def _notes(result: BenchmarkResult) -> list[str]:
     p, cpu = result.protocol, result.fingerprint["cpu"]
     versions = result.fingerprint["versions"]
+    threads = f"{threads_text(p['threads'])} ({p['threads_reason']})"
     notes = [
-        f"{p['dtype']}, batch {p['batch_size']}, {p['threads']} threads ({p['threads_reason']})",
+        f"{p['dtype']}, batch {p['batch_size']}, {threads}",
         f"{p['warmup']} warm-up runs, {p['rounds']} interleaved rounds",
         f"on {cpu['model']}, mobileone {versions['mobileone']}, Python {versions['python']}",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mobileone._tables import threads_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ __all__ = ["PALETTE", "new_axes", "plot_latencies", "plot_profile"]
 # The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MAX_STEPS = 25
+OTHER = "other"
 
 
 def new_axes(width: float, height: float) -> Axes:
@@ -39,21 +41,18 @@ def plot_latencies(result: BenchmarkResult, ax: Axes | None = None) -> Axes:
         ax.barh(y, row.p90_ms - row.p10_ms, 0.5, row.p10_ms, color=color, alpha=0.75, zorder=2)
         ax.plot(row.min_ms, y, "o", color=color, markersize=7, zorder=3)
         ax.plot([row.median_ms] * 2, [y - 0.25, y + 0.25], color=ink, linewidth=2, zorder=4)
-        ax.annotate(
-            f"min {row.min_ms:.3g} ms",
-            (row.min_ms, y),
-            (0, 11),
-            textcoords="offset points",
-            fontsize="small",
-        )
-    ax.set_yticks(range(len(rows)), [f"{row.label}\n{row.form}" for row in rows])
-    ax.set_ylim(len(rows) - 0.4, -0.7)
-    ax.set_xlim(left=0)
+        numbers = f"min {row.min_ms:.3g}, median {row.median_ms:.3g} ms"
+        place: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+        ax.annotate(numbers, (row.p99_ms, y), (6, 0), fontsize="small", **place)
+    names = [r.label if r.form in r.label else f"{r.label} ({r.form})" for r in rows]
+    ax.set_yticks(range(len(rows)), names)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    # Room on the right for the numbers of the slowest model.
+    ax.set_xlim(0, 1.45 * max(row.p99_ms for row in rows))
     ax.set_xlabel("latency (ms): dot = minimum, box = p10 to p90, bar = median, line to p99")
     protocol = result.protocol
-    ax.set_title(
-        f"batch {protocol['batch_size']}, {protocol['threads']} threads, {protocol['dtype']}"
-    )
+    threads = threads_text(protocol["threads"])
+    ax.set_title(f"batch {protocol['batch_size']}, {threads}, {protocol['dtype']}")
     return ax
 
 
@@ -65,7 +64,7 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     rest = [row for i, row in enumerate(rows) if i not in slowest]
     bars: list[tuple[str, float, str]] = [(row.name, row.time_us, row.kind) for row in shown]
     if rest:
-        bars.append((f"{len(rest)} other steps", sum(row.time_us for row in rest), "other"))
+        bars.append((f"{len(rest)} other steps", sum(row.time_us for row in rest), OTHER))
     if ax is None:
         ax = new_axes(8.0, 1.2 + 0.28 * len(bars))
     for kind, style in _kind_styles([kind for _, _, kind in bars]).items():
@@ -74,17 +73,22 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize="small")
     ax.invert_yaxis()
     ax.set_xlabel("time (µs, median)")
-    ax.set_title(f"{profile.label}: {profile.wall_us:.0f} µs per run, {profile.threads} threads")
+    ax.set_title(
+        f"{profile.label}: {profile.wall_us:.0f} µs per run, {threads_text(profile.threads)}"
+    )
+    ax.margins(y=0.01)
     ax.legend(fontsize="small")
     return ax
 
 
 def _kind_styles(kinds: list[str]) -> dict[str, dict[str, Any]]:
     """A colour per kind; when the colours are used up they come again, hatched."""
-    styles = {}
+    styles: dict[str, dict[str, Any]] = {}
     for i, kind in enumerate(dict.fromkeys(kinds)):
         hatch = ("", "///", "...", "xxx")[i // len(PALETTE) % 4]
         styles[kind] = {"color": PALETTE[i % len(PALETTE)], "hatch": hatch}
+    if OTHER in styles:
+        styles[OTHER] = {"color": "gray"}
     return styles
 
 

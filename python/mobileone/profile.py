@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobileone import _workload
-from mobileone._tables import Column, Table, bytes_text, count_text, number_text
+from mobileone._tables import Column, Table, bytes_text, count_text, number_text, threads_text
 from mobileone._workload import InputSize, Source
 from mobileone.environment import fingerprint
 from mobileone.threads import thread_count
@@ -184,9 +184,10 @@ class Profile:
         p = self.protocol
         shape = "x".join(map(str, p["input_shape"]))
         peak = "" if self.peak_gflops is None else f", peak {self.peak_gflops:.0f} GFLOP/s"
+        threads = threads_text(self.threads)
         return (
-            f"profile of {p['label']} ({p['form']}), {shape}, {p['dtype']}, "
-            f"{p['threads']} threads, median of {p['runs']} runs{peak}"
+            f"profile of {p['label']} ({p['form']}), {shape}, {p['dtype']}, {threads}, "
+            f"median of {p['runs']} runs{peak}"
         )
 
     def _total(self) -> list[str]:
