@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mobileone.model import Model
 
 __all__ = ["MIN_INPUT_SIZE", "InputSize", "Source", "Workload", "label_sources"]
-__all__ += ["at_least", "input_shape", "open_workload", "random_input", "total_macs"]
+__all__ += ["at_least", "input_shape", "open_model", "open_workload", "random_input", "total_macs"]
 
 # The stride of the last stage: a smaller image leaves it without a full pixel.
 MIN_INPUT_SIZE = 32
@@ -42,19 +42,31 @@ def open_workload(source: Source, label: str | None = None, seed: int = 0) -> Wo
     """
     if not isinstance(source, str | os.PathLike):
         return Workload(label or source.name, source, None)
-    import mobileone
-
     start = time.perf_counter()
-    if isinstance(source, str) and not os.path.exists(source) and _is_name(source):
-        train_time = mobileone.create_model(source, seed=seed)
-        return Workload(label or source, mobileone.reparameterize(train_time), None)
-    model: Model = mobileone.load(source)
-    return Workload(label or os.path.basename(source), model, time.perf_counter() - start)
-
-
-def _is_name(source: str) -> bool:
+    model = open_model(source, seed)
+    load_s = time.perf_counter() - start
+    if not _is_name(source):
+        return Workload(label or os.path.basename(source), model, load_s)
     import mobileone
 
+    return Workload(label or os.fspath(source), mobileone.reparameterize(model), None)
+
+
+def open_model(source: str | os.PathLike[str], seed: int = 0) -> Model:
+    """The model in a checkpoint file, or a named variant with seeded weights, train-time form."""
+    import mobileone
+
+    if _is_name(source):
+        return mobileone.create_model(os.fspath(source), seed=seed)
+    return mobileone.load(source)
+
+
+def _is_name(source: str | os.PathLike[str]) -> bool:
+    """True for the name of a variant; ValueError for what is neither that nor like a path."""
+    import mobileone
+
+    if not isinstance(source, str) or os.path.exists(source):
+        return False
     if source in mobileone.list_models():
         return True
     # Anything that looks like a path goes to load(), whose error names the missing file.

@@ -1,4 +1,4 @@
-"""What a number was measured on: CPU, limits, thread choice, versions, compiler, OpenMP runtimes."""
+"""What a number was measured on: CPU, limits, threads, versions, compiler, OpenMP runtimes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import platform
 import sys
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from mobileone import _system
 from mobileone._tables import MISSING, Column, Table, bytes_text
 from mobileone.threads import physical_cores, thread_count
@@ -83,10 +81,7 @@ class Config:
         runtimes = self._facts["openmp_runtimes"]
         if len(runtimes) < 2:
             return []
-        return [
-            f"note: {len(runtimes)} OpenMP runtimes are loaded; their thread pools may compete "
-            "for the same cores."
-        ]
+        return [f"note: {len(runtimes)} OpenMP runtimes are loaded and may compete for cores"]
 
     def __repr__(self) -> str:
         return self.table().to_text()
@@ -102,7 +97,7 @@ def _engine() -> dict[str, Any]:
     except ImportError as error:
         return {"error": str(error)}
     facts: dict[str, Any] = {"onednn": core.onednn_version(), "build": dict(core.build_info())}
-    facts["isa"] = core.isa() if hasattr(core, "isa") else facts["build"].get("isa")
+    facts["channel_block"] = core.onednn_channel_block()
     return facts
 
 
@@ -121,10 +116,18 @@ def _engine_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "error" in engine:
         rows.append(("engine", f"not loaded: {engine['error']}"))
     else:
-        rows += [("oneDNN", str(engine["onednn"])), ("engine ISA", engine["isa"] or MISSING)]
+        rows += [
+            ("oneDNN", str(engine["onednn"])),
+            ("channel block", _block(engine["channel_block"])),
+        ]
         rows += [(f"build {name}", str(value)) for name, value in engine["build"].items()]
     python = f"{versions['implementation']} {versions['python']}"
     return [*rows, ("Python", python), ("NumPy", versions["numpy"]), ("OS", facts["os"]["system"])]
+
+
+def _block(channels: int) -> str:
+    """oneDNN's blocked layout tells which instruction set it uses."""
+    return f"{channels} ({'AVX-512' if channels == 16 else 'AVX2 or older'})"
 
 
 def _cpu_rows(cpu: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,205 @@
+"""The command line on the engine: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mobileone._core")
+
+import mobileone
+from mobileone.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def train_time(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nets") / "net.safetensors"
+    mobileone.create_model("mobileone_mu0", seed=2).save(path)
+    return path
+
+
+def test_fuse_writes_the_inference_form(train_time: Path, tmp_path: Path, capsys: Capture) -> None:
+    target = tmp_path / "fused.safetensors"
+    assert main(["fuse", str(train_time), str(target)]) == 0
+    text = capsys.readouterr().out
+    assert "train-time" in text
+    assert str(target) in text
+    fused = mobileone.load(target)
+    assert fused.form == "inference"
+    assert mobileone.verify(mobileone.load(train_time), fused)
+
+
+def test_fuse_writes_nothing_where_the_forms_differ(
+    train_time: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = mobileone.reparameterize(mobileone.create_model("mobileone_mu0", seed=5))
+    monkeypatch.setattr(mobileone, "reparameterize", lambda source: other)
+    target = tmp_path / "fused.safetensors"
+    assert main(["fuse", str(train_time), str(target)]) == 1
+    assert "not equivalent" in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_verify_tells_equal_from_different(train_time: Path, tmp_path: Path) -> None:
+    assert main(["verify", str(train_time)]) == 0
+    assert main(["verify", str(train_time), str(train_time)]) == 0
+    other = tmp_path / "other.safetensors"
+    mobileone.create_model("mobileone_mu0", seed=9).save(other)
+    assert main(["verify", str(train_time), str(other)]) == 1
+
+
+def test_bench_prints_and_saves(train_time: Path, tmp_path: Path, capsys: Capture) -> None:
+    saved = tmp_path / "r.json"
+    options = ["--runs", "4", "--warmup", "1", "--rounds", "2", "--threads", "1"]
+    options += ["--input-size", "64x48", "--batch-size", "2", "--json", str(saved)]
+    assert main(["bench", "mobileone_mu0", str(train_time), *options]) == 0
+    text = capsys.readouterr().out
+    assert "net.safetensors" in text
+    assert "train-time (multi-branch)" in text
+    rows = json.loads(saved.read_text())["rows"]
+    assert [row["label"] for row in rows] == ["mobileone_mu0", "net.safetensors"]
+    assert [row["input_shape"] for row in rows] == [[2, 3, 64, 48]] * 2
+    assert [row["runs"] for row in rows] == [4, 4]
+
+
+def test_bench_of_both_forms_with_a_plot(tmp_path: Path, capsys: Capture) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    plot = tmp_path / "r.png"
+    options = ["--runs", "2", "--warmup", "0", "--threads", "1", "--plot", str(plot)]
+    assert main(["bench", "mobileone_mu0", "--both-forms", *options]) == 0
+    text = capsys.readouterr().out
+    assert text.index("train-time (multi-branch)") < text.index("inference (fused)")
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_profile_prints_and_saves(tmp_path: Path, capsys: Capture) -> None:
+    saved, trace = tmp_path / "p.json", tmp_path / "t.json"
+    options = ["--runs", "2", "--threads", "1", "--json", str(saved), "--trace", str(trace)]
+    assert main(["profile", "mobileone_mu0", *options]) == 0
+    assert "overhead" in capsys.readouterr().out
+    data = json.loads(saved.read_text())
+    assert sum(data["times_ns"]) == data["wall_ns"]
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+def test_info_describes_the_machine_or_a_model(train_time: Path, capsys: Capture) -> None:
+    assert main(["info"]) == 0
+    assert "oneDNN" in capsys.readouterr().out
+    assert main(["info", str(train_time)]) == 0
+    text = capsys.readouterr().out
+    model = mobileone.load(train_time)
+    assert str(model.num_params) in text
+    assert "train-time" in text
+
+
+def test_demo(tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "demo.png"
+    options = ["--model", "mobileone_mu0", "--threads", "1", "--runs", "3", "--out", str(out)]
+    assert main(["demo", *options]) == 0
+    captured = capsys.readouterr()
+    assert "seed 0" in captured.out
+    assert "latency" in captured.out
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fuse", "{tmp}/none.pth", "{tmp}/x.safetensors"], 1, "none.pth"),
+        (["verify", "{tmp}/none.pth"], 1, "none.pth"),
+        (["bench", "mobileone_s9"], 2, "mobileone_s9"),
+        (["bench", "mobileone_mu0", "--runs", "0"], 2, "runs is 0"),
+        (["bench", "mobileone_mu0", "--threads", "0"], 2, "threads is 0"),
+        (["bench", "mobileone_mu0", "--input-size", "8"], 2, "input_size is 8"),
+        (["profile", "{tmp}/broken.pth"], 1, "broken.pth"),
+        (["info", "{tmp}"], 1, "{tmp}"),
+        (["demo", "--model", "resnet"], 2, "resnet"),
+        (["demo", "--image", "{tmp}/broken.pth", "--model", "mobileone_mu0"], 2, "broken.pth"),
+        (["demo", "--image", "{tmp}/none.png", "--model", "mobileone_mu0"], 1, "none.png"),
+    ],
+)
+def test_errors_are_one_line_on_stderr(
+    arguments: list[str], code: int, message: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "broken.pth").write_bytes(b"neither a checkpoint nor an image")
+    arguments = [argument.format(tmp=tmp_path) for argument in arguments]
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert error.startswith("mobileone: error: ")
+    assert message.format(tmp=tmp_path) in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["fuse", "one"], ["bench", "m", "--input-size", "12by7"]]
+)
+def test_usage_errors_exit_with_2(arguments: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_interrupt_has_its_own_code(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mobileone, "show_config", pressed)
+    assert main(["info"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line_on_stderr(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    import warnings
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "zero")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["info"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("mobileone: warning: OMP_NUM_THREADS is 'zero'")
+    assert len(captured.err.splitlines()) == 1
+    assert "'zero' ignored" in captured.out
+
+
+def run_module(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from mobileone.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *arguments]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(command, text=True, env=env, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run_module("info", stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_numpy_alone_is_enough(tmp_path: Path) -> None:
+    """The commands run where every optional package fails to import."""
+    for name in ("matplotlib", "PIL", "pandas", "tqdm", "torch", "threadpoolctl", "rich", "typer"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('hidden')\n")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); " + (
+        "from mobileone.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    arguments = ["bench", "mobileone_mu0", "--runs", "2", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "latency" in done.stdout
