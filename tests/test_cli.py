@@ -189,7 +189,8 @@ def test_numpy_alone_is_enough(tmp_path: Path) -> None:
     """The commands run where every optional package fails to import."""
     for name in ("matplotlib", "PIL", "pandas", "tqdm", "torch", "threadpoolctl", "rich", "typer"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('hidden')\n")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); " + (
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
         "from mobileone.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

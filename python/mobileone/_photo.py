@@ -114,5 +114,5 @@ def random_crops(
 
 def normalise(pixels: Pixels) -> npt.NDArray[np.float32]:
     """[N, H, W, 3] pixels -> [N, 3, H, W] float32, contiguous, with ImageNet's mean and spread."""
-    scaled: npt.NDArray[np.float32] = (pixels.astype(np.float32) / 255 - _MEAN) / _STD
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    scaled = (pixels.astype(np.float32) / 255 - _MEAN) / _STD
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)

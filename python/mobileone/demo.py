@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import mobileone
 import numpy as np
 import numpy.typing as npt
+
+import mobileone
 from mobileone import _photo
 from mobileone._photo import Photo
 from mobileone._summary import forms_table
@@ -129,6 +130,9 @@ def _save_plot(
     from mobileone import plots
 
     path = os.fspath(out)
-    plots.save_demo_figure(path, crop, photo.origin, equivalence, result)
+    rows = equivalence.rows
+    names, errors, bounds = zip(*((row.name, row.max_abs, row.bound) for row in rows), strict=True)
+    panels = [lambda ax: plots.plot_errors(names, errors, bounds, ax), result.plot]
+    plots.save_demo_figure(path, crop, photo.origin, panels)
     show(f"plot: {path}")
     return path

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from mobileone._tables import threads_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
     from mobileone.benchmark_result import BenchmarkResult
     from mobileone.profile import Profile
 
-__all__ = ["PALETTE", "new_axes", "plot_latencies", "plot_profile"]
+__all__ = ["PALETTE", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
+__all__ += ["save_demo_figure"]
 
 # The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -79,6 +83,45 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     ax.margins(y=0.01)
     ax.legend(fontsize="small")
     return ax
+
+
+def plot_errors(
+    names: Sequence[str], errors: Sequence[float], bounds: Sequence[float], ax: Axes | None = None
+) -> Axes:
+    """Error of each stage (dot) beside its rounding bound (bar), on a logarithmic axis."""
+    if ax is None:
+        ax = new_axes(8.0, 1.2 + 0.3 * len(names))
+    rows = range(len(names))
+    # An error of zero has no logarithm: it is drawn at the left edge.
+    edge = min(value for value in (*errors, *bounds) if value > 0) / 10
+    ax.hlines(rows, edge, bounds, color="gray", linewidth=1)
+    ax.plot(bounds, rows, "|", color=PALETTE[1], markersize=14, markeredgewidth=3, label="bound")
+    ax.plot([max(e, edge) for e in errors], rows, "o", color=PALETTE[0], label="found")
+    ax.set_xscale("log")
+    ax.set_yticks(rows, names)
+    ax.invert_yaxis()
+    ax.margins(y=0.12)
+    ax.set_xlabel("largest absolute difference, before against after")
+    ax.set_title("re-parameterization error")
+    ax.legend(fontsize="small", loc="lower left")
+    return ax
+
+
+def save_demo_figure(
+    path: str, pixels: Any, caption: str, draw: Sequence[Callable[[Axes], Any]]
+) -> None:
+    """The photo on the left, one panel per function of ``draw`` on the right, saved to ``path``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 2.8 * len(draw)), layout="constrained")
+    grid = figure.add_gridspec(len(draw), 2, width_ratios=(1, 2.4))
+    photo = figure.add_subplot(grid[:, 0])
+    photo.imshow(pixels)
+    photo.set_axis_off()
+    photo.set_title(caption, fontsize="small", wrap=True)
+    for row, function in enumerate(draw):
+        function(figure.add_subplot(grid[row, 1]))
+    figure.savefig(path, dpi=120)
 
 
 def _kind_styles(kinds: list[str]) -> dict[str, dict[str, Any]]:
