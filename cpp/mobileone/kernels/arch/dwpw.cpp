@@ -1,0 +1,115 @@
+#include "mobileone/kernels/arch/depthwise.hpp"
+#include "mobileone/kernels/arch/entry_points.hpp"
+#include "mobileone/kernels/arch/pointwise.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+constexpr float kNoFloor = -__builtin_inff();
+
+// depthwise(scale * x) = depthwise with scaled weights; the bias stays.
+void scale_taps(const float* taps, const float* scale, int k_blocks, float* out) {
+  for (int block = 0; block < k_blocks; ++block, scale += kBlock) {
+    for (int tap = 0; tap < 10; ++tap, taps += kBlock, out += kBlock) {
+      for (int lane = 0; lane < kBlock; lane += kLanes) {
+        const Vec w = load(taps + lane);
+        store(out + lane, tap < 9 ? mul(w, load(scale + lane)) : w);
+      }
+    }
+  }
+}
+
+void depthwise_tile(const DwPwPlan& plan, const float* src, const float* taps, float floor,
+                    int row_begin, int row_end, float* t) {
+  const DwPwShape& shape = plan.shape;
+  const MapShape map = shape.src();
+  const int width = shape.out_width();
+  const std::ptrdiff_t t_block = std::ptrdiff_t{plan.pointwise.pitch()} * kBlock;
+  for (int block = 0; block < plan.pointwise.k_blocks; ++block) {
+    for (int y = row_begin; y < row_end; ++y) {
+      const float* row = src + map.offset(block, y * shape.stride - 1, -1);
+      const float* const rows[3] = {row, row + map.row_stride(), row + 2 * map.row_stride()};
+      depthwise_row(shape.stride, rows, taps + block * kDepthwiseFloats, floor, width,
+                    t + block * t_block + std::ptrdiff_t{y - row_begin} * width * kBlock);
+    }
+  }
+}
+
+void sum_tile(const PointwisePlan& plan, const float* t, int pixels, float* sums) {
+  for (int block = 0; block < plan.k_blocks; ++block, t += std::ptrdiff_t{plan.pitch()} * kBlock) {
+    for (int lane = 0; lane < kBlock; lane += kLanes) {
+      Vec sum[4] = {zero(), zero(), zero(), zero()};
+      int p = 0;
+      for (; p + 4 <= pixels; p += 4) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) sum[i] = add(sum[i], load(t + (p + i) * kBlock + lane));
+      }
+      for (; p < pixels; ++p) sum[0] = add(sum[0], load(t + p * kBlock + lane));
+      store(sums + block * kBlock + lane, add(add(sum[0], sum[1]), add(sum[2], sum[3])));
+    }
+  }
+}
+
+void scale_tile(const PointwisePlan& plan, int pixels, const float* scale, float floor, float* t) {
+  const Vec low = broadcast(floor);
+  for (int block = 0; block < plan.k_blocks; ++block, t += std::ptrdiff_t{plan.pitch()} * kBlock) {
+    for (int lane = 0; lane < kBlock; lane += kLanes) {
+      const Vec factor = load(scale + block * kBlock + lane);
+      for (int p = 0; p < pixels; ++p) {
+        store(t + p * kBlock + lane, max(low, mul(load(t + p * kBlock + lane), factor)));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int unit_end) {
+  const DwPwShape& shape = plan.shape;
+  const PointwisePlan& pointwise_plan = plan.pointwise;
+  const MapShape dst = shape.dst();
+  float* scratch = static_cast<float*>(args.scratch);
+  float* taps_scratch = scratch + pointwise_plan.scratch_floats();
+  float* se_scratch = taps_scratch + plan.bias_offset();
+  const float* taps = args.packed;
+  if (args.src_scale != nullptr) {
+    scale_taps(taps, args.src_scale, pointwise_plan.k_blocks, taps_scratch);
+    taps = taps_scratch;
+  }
+  const float depthwise_floor = shape.depthwise_relu ? 0.0f : kNoFloor;
+  fill_offsets(pointwise_plan, shape.out_width(), dst.row_stride(), scratch);
+
+  PointwiseTile t;
+  t.scratch = scratch;
+  t.packed = args.packed + plan.panels_offset();
+  t.bias = args.packed + plan.bias_offset();
+  t.floor = shape.pointwise_relu ? 0.0f : kNoFloor;
+  t.dst_block = dst.block_stride();
+  t.sums = args.dst_sums;
+  for (int unit = unit_begin; unit < unit_end;) {
+    const int index = unit / plan.column_parts, part = unit % plan.column_parts;
+    // All of this call's parts of the tile share one depthwise.
+    const int tile_end = (index + 1) * plan.column_parts;
+    const int next = tile_end < unit_end ? tile_end : unit_end;
+    const int row_begin = index * plan.tile_rows;
+    const int rows_left = shape.out_height() - row_begin;
+    const int rows = rows_left < plan.tile_rows ? rows_left : plan.tile_rows;
+    t.pixels = rows * shape.out_width();
+    depthwise_tile(plan, args.src, taps, shape.depthwise_se ? kNoFloor : depthwise_floor, row_begin,
+                   row_begin + rows, scratch);
+    if (shape.depthwise_se) {
+      const int channels = pointwise_plan.k_blocks * kBlock;
+      float *hidden = se_scratch + channels, *scale = hidden + channels;
+      sum_tile(pointwise_plan, scratch, t.pixels, se_scratch);
+      squeeze_excite(*args.depthwise_se, se_scratch, t.pixels, hidden, scale);
+      scale_tile(pointwise_plan, t.pixels, scale, depthwise_floor, scratch);
+    }
+    t.dst = args.dst + dst.offset(0, row_begin, 0);
+    t.panel_begin = plan.first_panel(part);
+    t.panel_end = plan.first_panel(part + next - unit);
+    pointwise(pointwise_plan, t);
+    unit = next;
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -1,0 +1,61 @@
+// One vector type with the same operations for every instruction set. Included only by the sources
+// under arch/, which are compiled once per set with MOBILEONE_ISA naming it: everything lives in a
+// namespace of that name, and no standard-library template is instantiated there, so that the
+// linker can never merge code of one set into another.
+#pragma once
+
+#include <immintrin.h>
+
+#ifndef MOBILEONE_ISA
+#error "compile the sources in arch/ with -DMOBILEONE_ISA=avx2 or avx512"
+#endif
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+#ifdef __AVX512F__
+using Vec = __m512;
+inline constexpr int kLanes = 16;
+inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
+inline Vec zero() { return _mm512_setzero_ps(); }
+inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+/// max(a, b); b where either is NaN, so that clamp(floor, x) passes NaN through.
+inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+inline Vec round_even(Vec a) { return _mm512_roundscale_ps(a, 8); }
+/// 2^n for integral n in [-126, 127].
+inline Vec exp2_int(Vec n) {
+  const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+}
+#else
+using Vec = __m256;
+inline constexpr int kLanes = 8;
+inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
+inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
+inline Vec zero() { return _mm256_setzero_ps(); }
+inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+/// max(a, b); b where either is NaN, so that clamp(floor, x) passes NaN through.
+inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec round_even(Vec a) { return _mm256_round_ps(a, 8); }
+/// 2^n for integral n in [-126, 127].
+inline Vec exp2_int(Vec n) {
+  const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+#endif
+
+inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

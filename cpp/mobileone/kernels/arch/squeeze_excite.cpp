@@ -1,0 +1,65 @@
+#include "mobileone/kernels/arch/entry_points.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+// e^x to about 1 ulp of float: x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor series of e^r to
+// r^7, whose remainder there is below 6e-9.
+Vec exponential(Vec x) {
+  x = max(broadcast(-87.0f), min(broadcast(87.0f), x));
+  const Vec n = round_even(mul(x, broadcast(1.44269504f)));
+  Vec r = fma(n, broadcast(-0.693359375f), x);  // ln 2 in two parts: n * high is exact
+  r = fma(n, broadcast(2.12194440e-4f), r);
+  Vec series = broadcast(1.0f / 5040.0f);
+  series = fma(series, r, broadcast(1.0f / 720.0f));
+  series = fma(series, r, broadcast(1.0f / 120.0f));
+  series = fma(series, r, broadcast(1.0f / 24.0f));
+  series = fma(series, r, broadcast(1.0f / 6.0f));
+  series = fma(series, r, broadcast(0.5f));
+  series = fma(series, r, broadcast(1.0f));
+  series = fma(series, r, broadcast(1.0f));
+  return mul(series, exp2_int(n));
+}
+
+Vec sigmoid(Vec x) {
+  const Vec one = broadcast(1.0f);
+  return div(one, add(one, exponential(sub(zero(), x))));
+}
+
+// One vector of outputs: sum_i in[i] * weight[i][...] on four chains.
+Vec dot_columns(const float* in, int count, const float* weight, int width) {
+  Vec acc[4] = {zero(), zero(), zero(), zero()};
+  int i = 0;
+  for (; i + 4 <= count; i += 4) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      acc[j] = fma(broadcast(in[i + j]), load(weight + std::ptrdiff_t{i + j} * width), acc[j]);
+    }
+  }
+  for (; i < count; ++i) {
+    acc[0] = fma(broadcast(in[i]), load(weight + std::ptrdiff_t{i} * width), acc[0]);
+  }
+  return add(add(acc[0], acc[1]), add(acc[2], acc[3]));
+}
+
+}  // namespace
+
+void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, float* hidden,
+                    float* scale) {
+  const int reduced = padded(se.reduced), channels = padded(se.channels);
+  const float* w1 = se.packed;
+  const float* b1 = w1 + std::ptrdiff_t{se.channels} * reduced;
+  const float* w2 = b1 + reduced;
+  const float* b2 = w2 + std::ptrdiff_t{se.reduced} * channels;
+  const Vec inverse = broadcast(1.0f / static_cast<float>(pixels));
+  for (int o = 0; o < reduced; o += kLanes) {
+    const Vec dot = dot_columns(sums, se.channels, w1 + o, reduced);
+    store(hidden + o, max(zero(), fma(dot, inverse, load(b1 + o))));
+  }
+  for (int o = 0; o < channels; o += kLanes) {
+    const Vec dot = dot_columns(hidden, se.reduced, w2 + o, channels);
+    store(scale + o, sigmoid(add(dot, load(b2 + o))));
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -1,0 +1,91 @@
+#include "mobileone/kernels/dwpw.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace mobileone::kernels {
+
+namespace {
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument("[dwpw] " + message);
+}
+
+}  // namespace
+
+double DwPwShape::macs() const {
+  return double(out_height()) * out_width() * channels_in * (9.0 + channels_out);
+}
+
+std::size_t DwPwPlan::packed_bytes() const {
+  return sizeof(float) * static_cast<std::size_t>(panels_offset() + pointwise.packed_floats());
+}
+
+std::size_t DwPwPlan::scratch_bytes() const {
+  const std::ptrdiff_t channels = pointwise.k_blocks * kBlock;
+  // The tile's operands, depthwise taps scaled by src_scale, and the squeeze-and-excite's vectors.
+  return sizeof(float) * static_cast<std::size_t>(pointwise.scratch_floats() + bias_offset() +
+                                                  (shape.depthwise_se ? 3 * channels : 0));
+}
+
+bool strassen_applies(const DwPwShape& shape, int tile_rows) {
+  const int rows = std::min(tile_rows, shape.out_height());
+  const int last = shape.out_height() % rows;
+  const bool even_tiles = rows * shape.out_width() % 2 == 0 && last * shape.out_width() % 2 == 0;
+  // Sums of sums leave rounding residue in padding columns, which must stay zero: no padding then.
+  return even_tiles && shape.channels_out % kBlock == 0 &&
+         strassen_divides(blocks(shape.channels_in), blocks(shape.channels_out));
+}
+
+DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, Algorithm algorithm, int tile_rows,
+                   int column_parts) {
+  require(
+      shape.channels_in >= 1 && shape.channels_out >= 1 && shape.height >= 1 && shape.width >= 1,
+      "channels and sizes must be at least 1");
+  require(shape.stride == 1 || shape.stride == 2,
+          "stride is " + std::to_string(shape.stride) + "; expected 1 or 2");
+  require(tile_rows >= 1, "tile_rows is " + std::to_string(tile_rows) + "; expected at least 1");
+  if (shape.depthwise_se) tile_rows = shape.out_height();
+  DwPwPlan plan;
+  plan.shape = shape;
+  plan.tile_rows = std::min(tile_rows, shape.out_height());
+  if (algorithm == Algorithm::kStrassen) {
+    require(strassen_applies(shape, plan.tile_rows),
+            "strassen needs an even number of pixels per tile, and output channels in whole "
+            "16-channel blocks, an even number of blocks on both sides");
+  }
+  plan.pointwise = {.k_blocks = blocks(shape.channels_in),
+                    .n_blocks = blocks(shape.channels_out),
+                    .max_pixels = plan.tile_rows * shape.out_width(),
+                    .panel_blocks = panel_blocks,
+                    .algorithm = algorithm};
+  require(column_parts >= 1, "column_parts is " + std::to_string(column_parts));
+  plan.column_parts = std::min(column_parts, plan.pointwise.num_panels());
+  return plan;
+}
+
+void pack_depthwise(int channels, const float* weight, const float* bias, float* packed) {
+  std::fill_n(packed, std::ptrdiff_t{blocks(channels)} * 10 * kBlock, 0.0f);
+  for (int c = 0; c < channels; ++c) {
+    float* taps = packed + std::ptrdiff_t{c / kBlock} * 10 * kBlock + c % kBlock;
+    for (int tap = 0; tap < 9; ++tap) taps[tap * kBlock] = weight[c * 9 + tap];
+    if (bias != nullptr) taps[9 * kBlock] = bias[c];
+  }
+}
+
+void pack_bias(int channels, const float* bias, float* packed) {
+  std::fill_n(packed, padded(channels), 0.0f);
+  if (bias != nullptr) std::copy_n(bias, channels, packed);
+}
+
+void pack_dwpw(const DwPwPlan& plan, const float* depthwise, const float* depthwise_bias,
+               const float* pointwise, const float* pointwise_bias, float* packed) {
+  const DwPwShape& shape = plan.shape;
+  pack_depthwise(shape.channels_in, depthwise, depthwise_bias, packed);
+  pack_bias(shape.channels_out, pointwise_bias, packed + plan.bias_offset());
+  pack_pointwise(plan.pointwise, shape.channels_in, shape.channels_out, pointwise,
+                 packed + plan.panels_offset());
+}
+
+}  // namespace mobileone::kernels

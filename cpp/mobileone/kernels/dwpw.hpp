@@ -1,0 +1,84 @@
+// One MobileOne block in inference form: depthwise 3x3 -> pointwise 1x1, each with bias and an
+// optional ReLU and squeeze-and-excite, executed tile by tile so that the map between the two
+// convolutions only ever exists in scratch.
+//
+// Use: plan_dwpw once per shape, pack_dwpw once per set of weights, then KernelTable::run_dwpw per
+// image. The work of one image is plan.units() independent units; a thread runs any contiguous
+// range of them with scratch of its own.
+#pragma once
+
+#include "mobileone/kernels/pointwise_plan.hpp"
+#include "mobileone/kernels/squeeze_excite.hpp"
+
+namespace mobileone::kernels {
+
+struct DwPwShape {
+  int channels_in = 0;
+  int channels_out = 0;
+  int height = 0;  // of the input map
+  int width = 0;
+  int stride = 1;  // 1 or 2; padding is 1
+  bool depthwise_relu = true;
+  bool pointwise_relu = true;
+  bool depthwise_se = false;  // squeeze-and-excite between the depthwise bias and its ReLU
+
+  int out_height() const { return (height - 1) / stride + 1; }
+  int out_width() const { return (width - 1) / stride + 1; }
+  MapShape src() const { return {channels_in, height, width}; }
+  MapShape dst() const { return {channels_out, out_height(), out_width()}; }
+  /// Multiply-accumulates of the two convolutions.
+  double macs() const;
+};
+
+struct DwPwPlan {
+  DwPwShape shape;
+  PointwisePlan pointwise;
+  int tile_rows = 0;     // output rows per tile
+  int column_parts = 1;  // each tile's output channels are cut into this many units
+
+  int tiles() const { return ceil_div(shape.out_height(), tile_rows); }
+  int units() const { return tiles() * column_parts; }
+  /// First panel of a column part (part == column_parts: the end).
+  int first_panel(int part) const { return pointwise.num_panels() * part / column_parts; }
+
+  // Packed weights: depthwise taps [blocks][10][16], pointwise bias [16 n_blocks], panels.
+  std::ptrdiff_t bias_offset() const { return std::ptrdiff_t{pointwise.k_blocks} * 10 * kBlock; }
+  std::ptrdiff_t panels_offset() const { return bias_offset() + pointwise.n_blocks * kBlock; }
+  std::size_t packed_bytes() const;
+  /// Scratch that each concurrent caller of run_dwpw needs, aligned to kAlignment.
+  std::size_t scratch_bytes() const;
+};
+
+/// Pointers of one run over one image. Maps are blocked (layout.hpp), with zero borders.
+struct DwPwArgs {
+  const float* src = nullptr;
+  float* dst = nullptr;
+  const float* packed = nullptr;     // pack_dwpw
+  const float* src_scale = nullptr;  // [padded(channels_in)] or null: multiplies the source
+  const SqueezeExcite* depthwise_se = nullptr;  // required when shape.depthwise_se
+  float* dst_sums = nullptr;  // [padded(channels_out)] or null: += sums over pixels of the output
+                              // before its ReLU (what the next squeeze-and-excite pools)
+  void* scratch = nullptr;
+};
+
+/// Whether Strassen's algorithm can run this shape with this tiling.
+bool strassen_applies(const DwPwShape& shape, int tile_rows);
+
+/// Throws std::invalid_argument for sizes < 1, a stride other than 1 or 2, tile_rows or
+/// column_parts out of range, and for kStrassen where it does not apply. tile_rows is clipped to
+/// the output height, and is the whole height where the depthwise has a squeeze-and-excite.
+/// `panel_blocks` comes from the KernelTable that will run the plan.
+DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, Algorithm algorithm, int tile_rows,
+                   int column_parts = 1);
+
+/// depthwise [channels_in][3][3], pointwise [channels_out][channels_in], biases or null (zero).
+/// `packed` holds plan.packed_bytes(), aligned to kAlignment.
+void pack_dwpw(const DwPwPlan& plan, const float* depthwise, const float* depthwise_bias,
+               const float* pointwise, const float* pointwise_bias, float* packed);
+
+/// The depthwise taps alone: [blocks][10][16], 9 weights then the bias.
+void pack_depthwise(int channels, const float* weight, const float* bias, float* packed);
+/// `bias` (or zeros) padded with zeros to whole blocks.
+void pack_bias(int channels, const float* bias, float* packed);
+
+}  // namespace mobileone::kernels

@@ -1,0 +1,41 @@
+// The table of kernels of one instruction set: the entry point of this folder.
+//
+// Every function of a table is free of allocation, locks and global state; scratch is passed in.
+// Each is safe to call from several threads with scratch (and outputs) of their own.
+#pragma once
+
+#include "mobileone/kernels/dwpw.hpp"
+#include "mobileone/kernels/head.hpp"
+#include "mobileone/kernels/isa.hpp"
+#include "mobileone/kernels/stem.hpp"
+
+namespace mobileone::kernels {
+
+struct KernelTable {
+  Isa isa;
+  int panel_blocks;    // pointwise panel width / 16: what plan_dwpw and plan_stem take
+  int linear_columns;  // what LinearPlan::panel_columns takes
+
+  /// Units [unit_begin, unit_end) of one image's block.
+  void (*run_dwpw)(const DwPwPlan&, const DwPwArgs&, int unit_begin, int unit_end);
+  /// Output rows [row_begin, row_end) of the stem.
+  void (*run_stem)(const StemPlan&, const StemArgs&, int row_begin, int row_end);
+  /// Tiles [tile_begin, tile_end) of stem + block; the block's column_parts must be 1.
+  void (*run_stem_block)(const StemBlockPlan&, const StemBlockArgs&, int tile_begin, int tile_end);
+  /// scale[padded(channels)] from sums over `pixels` pixels; `hidden` is [padded(reduced)] scratch.
+  void (*squeeze_excite)(const SqueezeExcite&, const float* sums, int pixels, float* hidden,
+                         float* scale);
+  /// mean[padded(channels)] over the interior of a blocked map, times `scale` (or null).
+  void (*global_pool)(const MapShape&, const float* map, const float* scale, float* mean);
+  /// Panels [panel_begin, panel_end) of the classifier.
+  void (*linear)(const LinearPlan&, const LinearArgs&, int panel_begin, int panel_end);
+  /// Independent FMAs in registers; returns the floating-point operations done. See cost_model.hpp.
+  double (*peak)(long iterations, float* sink);
+  /// Sum of `count` floats (a multiple of 128), for measuring read bandwidth.
+  float (*read_sum)(const float* data, std::ptrdiff_t count);
+};
+
+/// The table of one instruction set; it must be in supported_isas().
+const KernelTable& kernels(Isa isa);
+
+}  // namespace mobileone::kernels

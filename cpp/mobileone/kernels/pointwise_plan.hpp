@@ -1,0 +1,66 @@
+// How a pointwise (1x1) convolution over one tile of pixels is cut up and how its weights are
+// packed.
+//
+// The operand A is a tile T[ceil(K/16)][pitch][16] in scratch. B is cut into panels of 32 columns
+// (16 on AVX2; the last one takes 48 where the number of 16-column blocks is odd), each stored
+// [K][panel width], so that a microkernel reads it front to back.
+//
+// Algorithm::kStrassen is one level of Strassen's algorithm in Winograd's form (7 products and 15
+// sums; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 23.1). T is split
+// by halves of its pixels and of K, B by halves of K and N. The sums of B's quarters are made when
+// the weights are packed; a panel of the half-width problem then holds, in the order of use,
+//   B11, B21, T2, T3, T4, T1, B22   with T1 = B12 - B11, T2 = B22 - T1, T3 = B22 - B12, T4 = T2 -
+//   B21,
+// 7/4 of the direct layout's size. T4 is stored negated: C21 is then a sum like the others.
+#pragma once
+
+#include <cstddef>
+
+#include "mobileone/kernels/layout.hpp"
+
+namespace mobileone::kernels {
+
+enum class Algorithm { kDirect, kStrassen };
+
+/// A run of 16-column blocks of B that is packed together.
+struct Panel {
+  int first_block;
+  int num_blocks;
+};
+
+struct PointwisePlan {
+  int k_blocks = 0;      // input channels / 16, rounded up
+  int n_blocks = 0;      // output channels / 16, rounded up
+  int max_pixels = 0;    // pixels in a full tile
+  int panel_blocks = 0;  // 2 on AVX-512, 1 on AVX2
+  Algorithm algorithm = Algorithm::kDirect;
+
+  bool strassen() const { return algorithm == Algorithm::kStrassen; }
+  /// 16-column blocks that are cut into panels: Strassen works on half the columns.
+  int panelled_blocks() const { return strassen() ? n_blocks / 2 : n_blocks; }
+  int num_panels() const;
+  Panel panel(int index) const;
+  /// Floats from the start of the packed B to the panel that begins at block `first_block`.
+  std::ptrdiff_t panel_offset(int first_block) const;
+  std::ptrdiff_t packed_floats() const;
+
+  /// Pixels from one 16-channel block of T to the next; see tile_pitch().
+  int pitch() const;
+  /// The same for the half-tiles S1..S4 of Strassen's algorithm.
+  int half_pitch() const;
+  std::ptrdiff_t tile_floats() const;
+  std::ptrdiff_t scratch_floats() const;
+};
+
+/// `pixels` rounded up so that consecutive channel blocks of one pixel group start in different L1
+/// sets: a pitch near a multiple of 64 lines would map all of them to the same few.
+int tile_pitch(int pixels);
+
+/// Whether Strassen's algorithm can split K x N channels (both into 16-channel blocks, evenly).
+bool strassen_divides(int k_blocks, int n_blocks);
+
+/// `weight` is [channels_out][channels_in] (a 1x1 convolution's, row-major).
+void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out,
+                    const float* weight, float* packed);
+
+}  // namespace mobileone::kernels

@@ -1,0 +1,27 @@
+// Squeeze-and-excite on pooled sums (Hu et al., 2018, section 3; MobileOne, table 2: S4 only):
+//   scale = sigmoid(W2 relu(W1 mean + b1) + b2).
+#pragma once
+
+#include <cstddef>
+
+#include "mobileone/kernels/layout.hpp"
+
+namespace mobileone::kernels {
+
+/// Packed weights, in order: W1 [channels][16 reduced_blocks], b1, W2 [reduced][16 blocks], b2.
+struct SqueezeExcite {
+  int channels = 0;
+  int reduced = 0;
+  const float* packed = nullptr;
+
+  std::size_t packed_floats() const {
+    return std::size_t(channels) * padded(reduced) + padded(reduced) +
+           std::size_t(reduced) * padded(channels) + padded(channels);
+  }
+};
+
+/// reduce [reduced][channels], expand [channels][reduced], biases or null.
+void pack_squeeze_excite(int channels, int reduced, const float* reduce, const float* reduce_bias,
+                         const float* expand, const float* expand_bias, float* packed);
+
+}  // namespace mobileone::kernels

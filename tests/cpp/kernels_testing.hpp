@@ -1,0 +1,43 @@
+// Buffers and seeded data for the kernel tests.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace mobileone::kernels::testing {
+
+/// Zeroed floats aligned for the kernels: what maps, packed weights and scratch are made of. Sized
+/// exactly, so that AddressSanitizer sees an access beyond the end.
+struct Buffer {
+  explicit Buffer(std::size_t count)
+      : size(count),
+        data(static_cast<float*>(std::aligned_alloc(64, (count * 4 + 63) / 64 * 64)), std::free) {
+    std::fill_n(data.get(), count, 0.0f);
+  }
+  float* get() const { return data.get(); }
+  std::size_t size;
+  std::unique_ptr<float, decltype(&std::free)> data;
+};
+
+inline std::vector<float> random_floats(std::size_t count, unsigned seed, float scale = 1.0f) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0.0f, scale);
+  std::vector<float> out(count);
+  for (float& x : out) x = normal(engine);
+  return out;
+}
+
+/// Values of widely different size, 10^-4 to 10^4, as a network with extreme channels has.
+inline std::vector<float> hard_floats(std::size_t count, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::uniform_real_distribution<float> exponent(-4.0f, 4.0f), sign(-1.0f, 1.0f);
+  std::vector<float> out(count);
+  for (float& x : out) x = std::copysign(std::pow(10.0f, exponent(engine)), sign(engine));
+  return out;
+}
+
+}  // namespace mobileone::kernels::testing
