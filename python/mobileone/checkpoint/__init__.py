@@ -1,0 +1,29 @@
+"""Reading and writing checkpoints: any container and layout in, canonical NumPy weights out.
+
+Imports neither torch nor anything else beyond NumPy, and runs no code of a file.
+"""
+
+from __future__ import annotations
+
+from .errors import CheckpointError
+from .layouts import LAYOUTS, find_layout, from_canonical, recognise, to_canonical
+from .load import LoadedCheckpoint, StateDict, load_state_dict, read
+from .report import LoadReport
+from .save import save_safetensors
+from .variants import VARIANTS
+
+__all__ = [
+    "LAYOUTS",
+    "VARIANTS",
+    "CheckpointError",
+    "LoadReport",
+    "LoadedCheckpoint",
+    "StateDict",
+    "find_layout",
+    "from_canonical",
+    "load_state_dict",
+    "read",
+    "recognise",
+    "save_safetensors",
+    "to_canonical",
+]

@@ -1,0 +1,94 @@
+"""Opening a checkpoint file: its format is found from its bytes, never from its name."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from .errors import CheckpointError
+from .safetensors_file import looks_like_safetensors, read_safetensors
+from .torch_legacy import read_torch_legacy, starts_legacy_stream
+from .torch_zip import MAGIC, read_torch_zip
+
+
+@dataclass(frozen=True)
+class RawCheckpoint:
+    """What a container holds, nothing interpreted.
+
+    Attributes:
+        tree: dicts, lists and atoms with RawTensor leaves (views of the mapped file).
+        source: file name or description of the object, for messages.
+        format: "safetensors", "torch zip", "torch legacy", "mapping" or "module".
+        nbytes: size of the file, or of the arrays.
+        metadata: the strings that .safetensors carries.
+    """
+
+    tree: object
+    source: str
+    format: str
+    nbytes: int
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
+    """Maps a checkpoint file and reads its structure; tensors stay in the file until used.
+
+    The mapping lives as long as an array that looks into it. Replacing the file (as
+    ``save_safetensors`` does) is safe meanwhile; truncating it in place is not.
+
+    Raises:
+        FileNotFoundError, PermissionError: as ``open`` does.
+        CheckpointError: not a regular file, or not a checkpoint.
+    """
+    where = os.fspath(path)
+    mode = os.stat(where).st_mode
+    if stat.S_ISDIR(mode):
+        held = sorted(p.name for p in Path(where).iterdir() if p.suffix in _SUFFIXES)
+        advice = f"; it holds {', '.join(held[:3])}" if held else ""
+        raise CheckpointError(f"{where}: is a directory; expected a checkpoint file{advice}")
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{where}: is not a regular file")
+    with open(where, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise CheckpointError(f"{where}: is empty")
+        data = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        return _read(file, data, where)
+
+
+def _read(file: IO[bytes], data: memoryview, where: str) -> RawCheckpoint:
+    head = bytes(data[:16])
+    if head.startswith(MAGIC):
+        tree = read_torch_zip(file, data, where)
+        return RawCheckpoint(tree, where, "torch zip", len(data))
+    if looks_like_safetensors(head):
+        tensors, metadata = read_safetensors(data, where)
+        return RawCheckpoint(tensors, where, "safetensors", len(data), metadata)
+    if starts_legacy_stream(head):
+        return RawCheckpoint(read_torch_legacy(data, where), where, "torch legacy", len(data))
+    raise CheckpointError(
+        f"{where}: starts with {head!r}; expected .safetensors, or a file of torch.save "
+        f"(zip or legacy stream){_known_magic(data)}"
+    )
+
+
+def _known_magic(data: memoryview) -> str:
+    for offset, magic, name in _OTHERS:
+        if bytes(data[offset : offset + len(magic)]) == magic:
+            return f". This looks like {name}"
+    return ""
+
+
+_SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".tar"}
+_OTHERS = (
+    (257, b"ustar", "a tar archive (torch before 0.2 wrote those)"),
+    (0, b"\x1f\x8b", "a gzip file: unpack it first"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"<", "a web page: was the download redirected?"),
+    (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself"),
+)

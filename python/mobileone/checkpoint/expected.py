@@ -1,0 +1,28 @@
+"""What tensors a configuration has, asked of the engine's graph: the one place that knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import Shape
+
+# Canonical name -> shape of every weight of the network with this configuration.
+ParameterShapes = Callable[[Mapping[str, Any]], Mapping[str, Shape]]
+
+
+def graph_parameter_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:
+    """Canonical name -> shape of every weight of a configuration, in the graph's order."""
+    from .. import _core
+
+    graph = _core.mobileone_graph(
+        in_channels=config["in_channels"],
+        num_classes=config["num_classes"],
+        stem_width=config["stem_width"],
+        widths=config["widths"],
+        depths=config["depths"],
+        num_conv_branches=config["num_conv_branches"],
+        se_widths=config["se_widths"],
+        inference=config["form"] == "inference",
+    )
+    return {name: tuple(shape) for name, shape, *_ in graph.parameters()}

@@ -1,0 +1,157 @@
+"""A network's configuration from the names and shapes of its tensors alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import CheckpointError, Mismatch, Shape, listed, shown
+from .variants import VARIANTS, nearest_variant, variant_of
+
+_BLOCK = re.compile(r"(stage(?:0|([1-9][0-9]*)\.([0-9]+)))\.(.+)")
+_BRANCH = re.compile(r"rbr_conv\.([0-9]+)\.conv\.weight")
+MAX_BLOCKS = 256
+MAX_STAGES = 16
+
+
+class _Evidence:
+    """What the tensors say, collected per stage. Counters, so that one bad tensor does not lead."""
+
+    def __init__(self, shapes: Mapping[str, Shape]) -> None:
+        self.depth: Counter[int] = Counter()
+        self.widths: dict[int, Counter[int]] = {}
+        self.stem: Counter[tuple[int, int]] = Counter()
+        self.branches = 0
+        self.se_widths: dict[str, int] = {}
+        self.fused: set[str] = set()
+        self.unfused: set[str] = set()
+        for name, shape in shapes.items():
+            match = _BLOCK.fullmatch(name)
+            if match is not None:
+                block, stage, index, part = match.groups()
+                self._add(block, int(stage or 0), int(index or 0), part, shape)
+
+    def _add(self, block: str, stage: int, index: int, part: str, shape: Shape) -> None:
+        if part.startswith("reparam_conv."):
+            self.fused.add(block)
+        elif part.startswith("rbr_"):
+            self.unfused.add(block)
+        if part == "se.reduce.weight" and shape:
+            self.se_widths[block] = shape[0]
+        branch = _BRANCH.fullmatch(part)
+        is_kernel = branch is not None or part == "reparam_conv.weight"
+        if stage == 0:
+            if is_kernel and len(shape) == 4:
+                self.stem[shape[:2]] += 1
+            return
+        self.depth[stage] = max(self.depth[stage], index // 2 + 1)
+        if branch is not None:
+            self.branches = max(self.branches, int(branch.group(1)) + 1)
+        if is_kernel and len(shape) == 4 and index % 2 == 1:
+            self.widths.setdefault(stage, Counter())[shape[0]] += 1
+        if is_kernel and len(shape) == 4 and index % 2 == 0 and index > 0:
+            # A depthwise block behind the first pair has the stage's width too.
+            self.widths.setdefault(stage, Counter())[shape[0]] += 1
+
+
+def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
+    """The configuration of the MobileOne whose tensors have these canonical names and shapes.
+
+    Args:
+        shapes: canonical name -> shape.
+        source: for messages.
+
+    Returns:
+        stem_width, widths (channels per stage), depths (pairs of blocks per stage),
+        num_conv_branches, se_widths (block -> squeezed channels), num_classes, in_channels,
+        form ("train-time" or "inference") and arch (a variant's name or "custom"). The number of
+        branches of a fused network is its variant's, or 1; classes are 0 without a classifier.
+
+    Raises:
+        CheckpointError: half fused, or a part of the network of which nothing is there.
+    """
+    found = _Evidence(shapes)
+    form = _form(found, source)
+    stages = max(found.depth, default=0)
+    without = [f"stage{s}" for s in range(1, stages + 1) if not found.widths.get(s)]
+    if not found.stem or not stages or without:
+        absent = ([] if found.stem else ["stage0 (the stem)"]) + without
+        raise CheckpointError(
+            f"{source}: no convolution of {listed(absent or ['any stage'])} among "
+            f"{len(shapes)} tensors; expected a whole MobileOne"
+        )
+    if stages > MAX_STAGES or max(found.depth.values()) > MAX_BLOCKS or found.branches > MAX_BLOCKS:
+        raise CheckpointError(
+            f"{source}: {stages} stages, up to {max(found.depth.values())} pairs each, "
+            f"{found.branches} branches; expected at most {MAX_STAGES}, {MAX_BLOCKS}, {MAX_BLOCKS}"
+        )
+    stem_width, in_channels = found.stem.most_common(1)[0][0]
+    classifier = shapes.get("linear.weight", ())
+    config: dict[str, Any] = {
+        "stem_width": stem_width,
+        "widths": [found.widths[s].most_common(1)[0][0] for s in range(1, stages + 1)],
+        "depths": [found.depth[s] for s in range(1, stages + 1)],
+        "num_conv_branches": max(found.branches, 1),
+        "se_widths": found.se_widths,
+        "num_classes": classifier[0] if len(classifier) == 2 else 0,
+        "in_channels": in_channels,
+        "form": form,
+    }
+    config["arch"] = variant_of(config)
+    if form == "inference" and config["arch"] != "custom":
+        config["num_conv_branches"] = VARIANTS[config["arch"]]["num_conv_branches"]
+    return config
+
+
+def _form(found: _Evidence, source: str) -> str:
+    if found.fused and found.unfused:
+        few, what, rest = (
+            (found.fused, "fused", "are not")
+            if len(found.fused) <= len(found.unfused)
+            else (found.unfused, "not fused", "are")
+        )
+        raise CheckpointError(
+            f"{source}: half fused: {len(found.fused)} blocks hold reparam_conv and "
+            f"{len(found.unfused)} hold branches; {what}: {listed(sorted(few))}, the others {rest}"
+        )
+    return "inference" if found.fused else "train-time"
+
+
+def describe(layout: str, config: Mapping[str, Any]) -> str:
+    """Layout, variant and form in words, e.g. "timm mobileone_s1, inference form"."""
+    arch = config["arch"]
+    if arch == "custom":
+        widths = ", ".join(str(w) for w in config["widths"])
+        arch = f"custom MobileOne of widths {widths} (nearest variant {nearest_variant(config)})"
+    return f"{layout} {arch}, {config['form']} form"
+
+
+def compare(
+    shapes: Mapping[str, Shape], expected: Mapping[str, Shape], strict: bool = True
+) -> list[Mismatch]:
+    """Tensors that differ from what the network has, in the network's order, extra ones last.
+
+    `num_batches_tracked` may be missing: files of old versions lack it, and nothing computes
+    with it. Without ``strict`` extra tensors and a missing classifier are no mismatch either.
+    """
+    mismatches = []
+    for name, shape in expected.items():
+        found = shapes.get(name)
+        tolerated = name.endswith(".num_batches_tracked") or (
+            not strict and name.startswith("linear.")
+        )
+        if found != shape and not (found is None and tolerated):
+            mismatches.append(Mismatch(name, found, shape))
+    if strict:
+        mismatches += [Mismatch(n, s, None) for n, s in shapes.items() if n not in expected]
+    return mismatches
+
+
+def unrecognised_error(source: str, keys: Iterable[str], reason: str) -> CheckpointError:
+    """The error for keys that no layout explains."""
+    keys = list(keys)
+    return CheckpointError(
+        f"{source}: {reason}. Its {len(keys)} keys start with {listed(shown(k) for k in keys[:5])}"
+    )

@@ -1,0 +1,58 @@
+"""How a checkpoint was understood, for the user to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .errors import listed
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How a checkpoint was understood. ``str()`` gives it as one line.
+
+    Attributes:
+        source: file name or description of the object.
+        container: "safetensors", "torch zip", "torch legacy", "mapping" or "module".
+        wrapper: the key under which the weights were, e.g. "state_dict_ema"; "" for none.
+        averaged: whether they are averaged (EMA) weights; None where the source does not say.
+        others: the weights that were there too and were not taken.
+        prefixes: what was removed from the keys, e.g. ("module.",).
+        layout: the dialect of the keys.
+        dtypes: number of tensors by the dtype they had.
+        filled: tensors that were missing and are not needed (`num_batches_tracked`, now 0).
+        missing: tensors that the caller must provide: a classifier, with strict=False.
+        ignored: tensors of the source that the network does not have, with strict=False.
+    """
+
+    source: str
+    container: str
+    wrapper: str
+    averaged: bool | None
+    others: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    layout: str
+    dtypes: Mapping[str, int] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        taken = f"{self.wrapper} of " if self.wrapper else ""
+        kind = {True: " (averaged weights)", False: " (plain weights)", None: ""}[self.averaged]
+        notes = [f"{number} {dtype}" for dtype, number in self.dtypes.items()]
+        if self.others:
+            notes.append(f"not taken: {', '.join(self.others)}")
+        if self.prefixes:
+            notes.append(f"prefix {''.join(self.prefixes)} removed")
+        if self.filled:
+            notes.append(f"{len(self.filled)} missing batch counts set to 0")
+        if self.missing:
+            notes.append(f"missing: {listed(self.missing)}")
+        if self.ignored:
+            notes.append(f"ignored: {listed(self.ignored)}")
+        return (
+            f"{taken}{self.source}{kind}: {self.layout} layout, {self.container}; "
+            f"{'; '.join(notes)}"
+        )

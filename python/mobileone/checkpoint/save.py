@@ -1,0 +1,83 @@
+"""Writing .safetensors files, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import shown
+from .safetensors_file import DTYPE_NAMES, MAX_HEADER
+from .tensors import dtype_name
+
+_CODES = {name: code for code, name in DTYPE_NAMES.items()}
+_ALIGNMENT = 64
+
+
+def save_safetensors(
+    path: str | os.PathLike[str],
+    state: Mapping[str, npt.NDArray[Any]],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes arrays by name as a .safetensors file.
+
+    The file appears under its name only when it is complete, so that neither a full disk nor an
+    interruption leaves half a file, and saving over a file that is still mapped is safe.
+
+    Args:
+        path: where to; an existing file is replaced.
+        state: name -> array of a dtype that the format has.
+        metadata: strings to travel with the tensors.
+
+    Raises:
+        ValueError: a dtype that the format does not have, or a header too large to be read back.
+        TypeError: metadata that is not strings.
+    """
+    for key, value in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"metadata {key!r}: {value!r}; the format stores strings only")
+    # The widest elements first: every tensor is then aligned to its own element size.
+    order = sorted(state, key=lambda name: -state[name].dtype.itemsize)
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    position = 0
+    for name in order:
+        array = state[name]
+        code = _CODES.get(dtype_name(array.dtype))
+        if code is None:
+            raise ValueError(f"{shown(name)}: dtype {array.dtype} cannot be saved")
+        span = [position, position + array.nbytes]
+        header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": span}
+        position += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"names and metadata take {len(text)} bytes; at most {MAX_HEADER}")
+    pieces = (little_endian_bytes(state[name]) for name in order)
+    _write(os.fspath(path), [struct.pack("<Q", len(text)), text], pieces)
+
+
+def little_endian_bytes(array: npt.NDArray[Any]) -> memoryview:
+    """The elements in row-major order, copied only where they are not so already."""
+    ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return memoryview(ordered.reshape(-1).view(np.uint8))
+
+
+def _write(path: str, head: list[bytes], pieces: Iterable[memoryview]) -> None:
+    temporary = f"{path}.{secrets.token_hex(4)}.partial"
+    try:
+        with open(temporary, "xb") as file:
+            file.writelines(head)
+            for piece in pieces:
+                file.write(piece)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,92 @@
+"""What a checkpoint may come from: a file, a mapping of arrays, or a torch module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .containers import RawCheckpoint, read_file
+from .errors import CheckpointError, Shape, shown
+from .pickle_numpy import NumpyArray
+from .tensors import RawTensor, dtype_name
+
+# Every MobileOne implementation uses it; checkpoints do not record it.
+BATCH_NORM_EPS = 1e-5
+
+
+def read_source(source: object) -> RawCheckpoint:
+    """The tree of a path, a mapping, or anything with torch.nn.Module's methods.
+
+    Raises:
+        TypeError: none of these.
+        CheckpointError: see `read_file`.
+        NotImplementedError: a module whose batch norms have another epsilon than 1e-5.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return read_file(source)
+    if isinstance(source, Mapping):
+        return RawCheckpoint(source, f"the given {type(source).__name__}", "mapping", 0)
+    if hasattr(source, "state_dict") and hasattr(source, "named_modules"):
+        return _read_module(source)
+    raise TypeError(
+        f"cannot load from a {type(source).__name__}; expected a path, a mapping of arrays by "
+        "name, or a torch.nn.Module"
+    )
+
+
+def _read_module(module: Any) -> RawCheckpoint:
+    where = f"the given {type(module).__name__}"
+    for name, child in module.named_modules():
+        eps = getattr(child, "eps", BATCH_NORM_EPS)
+        if hasattr(child, "running_var") and eps != BATCH_NORM_EPS:
+            raise NotImplementedError(
+                f"{where}: batch norm {name or type(child).__name__} has eps {eps}; "
+                f"expected {BATCH_NORM_EPS}"
+            )
+    return RawCheckpoint(module.state_dict(), where, "module", 0)
+
+
+def shape_of(leaf: Any) -> Shape:
+    """The shape of a tensor of any of the sources."""
+    return tuple(int(n) for n in leaf.shape)
+
+
+def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
+    """dtype name and elements of a tensor of any of the sources, shared where possible.
+
+    bfloat16 comes as uint16 bit patterns under the name "bfloat16", or widened as "float32".
+
+    Raises:
+        CheckpointError: not dense numbers.
+    """
+    if isinstance(leaf, NumpyArray):
+        leaf = leaf.tensor
+    if isinstance(leaf, RawTensor):
+        return leaf.dtype, leaf.array(where)
+    if hasattr(leaf, "detach"):
+        return _from_torch(where, leaf)
+    try:
+        array = np.asarray(leaf)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: not an array: {shown(str(error))}") from error
+    name = dtype_name(array.dtype)
+    # ml_dtypes registers bfloat16 with NumPy.
+    return name, array.view(np.uint16) if name == "bfloat16" else array
+
+
+def _from_torch(where: str, tensor: Any) -> tuple[str, npt.NDArray[np.generic]]:
+    try:
+        tensor = tensor.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        array: npt.NDArray[np.generic] = tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
+        raise CheckpointError(
+            f"{where}: {kind}; expected a dense tensor ({shown(str(error))})"
+        ) from error
+    return dtype_name(array.dtype), array
