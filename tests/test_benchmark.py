@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mobileone.benchmark import BenchmarkResult, benchmark
-from mobileone.benchmark_result import Measurement
+from mobileone import benchmark
+from mobileone.benchmark_result import BenchmarkResult, Measurement
 
 Clock = Callable[[int], int]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from mobileone import _system
 from mobileone._tables import MISSING, Column, Table, bytes_text, count_text, number_text
 from mobileone.environment import Config, fingerprint, show_config
@@ -78,7 +77,8 @@ def test_html_table_escapes_and_holds_every_cell() -> None:
     text = table.to_html()
     assert html_cells(text) == ["a&b", "c", "<script>", "1", "2", "3"]
     assert "<script>" not in text
-    assert "n&lt;" in text and "&lt;T&gt;" in text
+    assert "n&lt;" in text
+    assert "&lt;T&gt;" in text
     assert "color" not in text, "a table must take the page's colours to read on dark pages"
 
 
@@ -136,14 +136,16 @@ def test_openmp_runtimes_are_found_once_each_and_by_name_only(tmp_path: Path) ->
 
 def test_a_runtime_loaded_by_another_package_is_listed() -> None:
     pytest.importorskip("torch")
-    code = "import torch; from mobileone.environment import fingerprint as f; " + (
+    code = (
+        "import torch; from mobileone.environment import fingerprint as f; "
         "print([r['path'] for r in f()['openmp_runtimes']])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True
     )
-    assert "torch" in done.stdout and "omp" in done.stdout
+    assert "torch" in done.stdout
+    assert "omp" in done.stdout
 
 
 def test_fingerprint_is_json_and_complete() -> None:

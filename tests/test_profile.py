@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mobileone.profile import Profile, profile
+from mobileone import profile
+from mobileone.profile_result import Profile
 
 PROTOCOL = {
     "label": "net",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from mobileone.threads import MAX_THREADS, cgroup_quota, physical_cores, thread_count
 
 V2_MOUNT = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -149,7 +148,7 @@ def test_requested_overrides_everything_and_needs_no_valid_environment(tmp_path:
 
 @pytest.mark.parametrize("bad", [0, -1, MAX_THREADS + 1, 2.0, "2", True, None.__class__])
 def test_bad_request_is_a_value_error_that_shows_it(bad: object) -> None:
-    with pytest.raises(ValueError, match="threads is .*expected an integer from 1 to") as error:
+    with pytest.raises(ValueError, match=r"threads is .*expected an integer from 1 to") as error:
         thread_count(bad)  # type: ignore[arg-type]
     assert str(bad) in str(error.value)
 

@@ -42,7 +42,7 @@ def load_photo(path: str | os.PathLike[str] | None, short_side: int) -> Photo:
         return Photo(_read(Path(path), short_side), str(path))
     sample = _grace_hopper()
     if sample is not None:
-        return Photo(_read(sample, short_side), "Grace Hopper, 1984 (public domain)")
+        return Photo(_read(sample, short_side), "Grace Hopper (public domain)")
     origin = "a generated picture (for the portrait: pip install 'mobileone[plot]')"
     return Photo(_generate(short_side), origin)
 

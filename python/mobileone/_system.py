@@ -1,4 +1,4 @@
-"""Facts about the machine, read from /proc and /sys. Everything is optional: absent facts are None."""
+"""Facts about the machine, read from /proc and /sys; what cannot be read is None or empty."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ __all__ = ["caches", "cpu_facts", "openmp_runtimes"]
 
 # The instruction sets that decide which kernels can run, of all the flags a CPU lists.
 _ISA_FLAGS = re.compile(r"(sse4_[12]|avx\w*|fma|f16c|amx_\w+|asimd\w*|sve\w*|i8mm|bf16)")
-_OPENMP_LIBRARY = re.compile(r"lib(gomp|iomp5|omp)[-.][\w.-]*so[\w.]*|lib(gomp|iomp5|omp)\.so[\w.]*")
+_OPENMP_LIBRARY = re.compile(
+    r"lib(gomp|iomp5|omp)[-.][\w.-]*so[\w.]*|lib(gomp|iomp5|omp)\.so[\w.]*"
+)
 
 
 def cpu_facts(root: Path = Path("/")) -> dict[str, Any]:
-    """Model, logical and physical cores of the machine, ISA flags, caches and frequency governor."""
+    """Model, architecture, logical cores, ISA flags, caches and frequency governor."""
     info = _cpuinfo(root)
     flags = info.get("flags", info.get("Features", "")).split()
     cpu0 = root / "sys/devices/system/cpu/cpu0"

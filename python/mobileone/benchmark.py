@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from mobileone import _workload
 from mobileone._workload import InputSize, Source, Workload
 from mobileone.benchmark_result import BenchmarkResult, Measurement
@@ -24,7 +25,7 @@ from mobileone.threads import thread_count
 if TYPE_CHECKING:
     from mobileone.model import CompiledModel
 
-__all__ = ["BenchmarkResult", "benchmark"]
+__all__ = ["benchmark"]
 
 # Runs are timed in pieces of about this length, so that Ctrl-C is answered between them.
 _PIECE_NS = 100_000_000

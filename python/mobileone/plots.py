@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mobileone.benchmark_result import BenchmarkResult
-    from mobileone.profile import Profile
+    from mobileone.profile_result import Profile
 
 __all__ = ["PALETTE", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
 __all__ += ["save_demo_figure"]

@@ -162,7 +162,7 @@ def _ratio(quota: str, period: str) -> float | None:
 
 
 def _cgroup_folders(root: Path) -> Iterator[tuple[Path, Path, int]]:
-    """(folder of this process's group, mount point, cgroup version) per hierarchy with a CPU quota."""
+    """(folder of this process's group, mount point, version) per hierarchy that limits CPUs."""
     mounts = _cgroup_mounts(root)
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
         hierarchy, _, rest = line.partition(":")
