@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from mobileone import _system
 from mobileone._tables import MISSING, Column, Table, bytes_text
+from mobileone._version import __version__
 from mobileone.threads import physical_cores, thread_count
 
 __all__ = ["Config", "fingerprint", "show_config"]
@@ -45,11 +47,11 @@ def fingerprint() -> dict[str, Any]:
             "python": sys.version.split()[0],
             "implementation": platform.python_implementation(),
             "numpy": np.__version__,
-            "mobileone": _package_version(),
+            "mobileone": __version__,
         },
         "engine": engine,
         "openmp_runtimes": _system.openmp_runtimes(),
-        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES)},
+        "variables": _variables(),
     }
 
 
@@ -101,18 +103,15 @@ def _engine() -> dict[str, Any]:
     return facts
 
 
-def _package_version() -> str | None:
-    from importlib import metadata
-
-    try:
-        return metadata.version("mobileone")
-    except metadata.PackageNotFoundError:
-        return None
+def _variables() -> dict[str, str]:
+    # threadpoolctl sets this one itself when it is imported.
+    chosen = {k for k in os.environ if k.startswith(_VARIABLES)} - {"KMP_DUPLICATE_LIB_OK"}
+    return {name: os.environ[name] for name in sorted(chosen)}
 
 
 def _engine_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     versions, engine = facts["versions"], facts["engine"]
-    rows = [("mobileone", versions["mobileone"] or MISSING)]
+    rows = [("mobileone", versions["mobileone"])]
     if "error" in engine:
         rows.append(("engine", f"not loaded: {engine['error']}"))
     else:
