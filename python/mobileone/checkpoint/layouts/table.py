@@ -42,15 +42,15 @@ def cross(blocks: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]
 
 @dataclass(frozen=True)
 class _Template:
-    """A key with its numbers taken out: the text around them, and what goes where."""
+    """A key with its numbers taken out: the texts around them, and what goes where."""
 
-    skeleton: str
+    texts: tuple[str, ...]
     slots: tuple[_Slot, ...]
 
     def fill(self, values: Mapping[str, int]) -> str:
-        pieces = self.skeleton.split("#")
         numbers = [s if isinstance(s, int) else values[s[0]] + s[1] for s in self.slots]
-        return pieces[0] + "".join(f"{n}{p}" for n, p in zip(numbers, pieces[1:], strict=True))
+        rest = zip(numbers, self.texts[1:], strict=True)
+        return self.texts[0] + "".join(f"{number}{text}" for number, text in rest)
 
     def match(self, numbers: Sequence[int], lowest: Mapping[str, int]) -> dict[str, int] | None:
         values: dict[str, int] = {}
@@ -67,14 +67,13 @@ class _Template:
 
 
 def _compile(template: str) -> _Template:
-    slots: list[_Slot] = []
-
-    def take(match: re.Match[str]) -> str:
-        number, name, offset = match.groups()
-        slots.append(int(number) if number else (name, int(offset or 0)))
-        return "#"
-
-    return _Template(_SLOT.sub(take, template), tuple(slots))
+    # The pattern's three groups come between the texts: a literal number, or a field and offset.
+    pieces = _SLOT.split(template)
+    slots: list[_Slot] = [
+        int(number) if number else (name, int(offset or 0))
+        for number, name, offset in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
+    ]
+    return _Template(tuple(pieces[0::4]), tuple(slots))
 
 
 def _expand(canonical: str, own: str) -> Iterator[tuple[str, str]]:
@@ -88,7 +87,7 @@ def _expand(canonical: str, own: str) -> Iterator[tuple[str, str]]:
     yield canonical, own
 
 
-_Index = dict[str, list[tuple[_Template, _Template]]]
+_Index = dict[tuple[str, ...], list[tuple[_Template, _Template]]]
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class Layout:
         for canonical, own in self.templates.items():
             for row in _expand(canonical, own):
                 ours, theirs = _compile(row[0]), _compile(row[1])
-                self._to_canonical.setdefault(theirs.skeleton, []).append((theirs, ours))
-                self._to_own.setdefault(ours.skeleton, []).append((ours, theirs))
+                self._to_canonical.setdefault(theirs.texts, []).append((theirs, ours))
+                self._to_own.setdefault(ours.texts, []).append((ours, theirs))
 
     def canonical(self, key: str) -> str | None:
         """The canonical name of a key of this layout; None for a key it does not have."""
@@ -136,7 +135,7 @@ class Layout:
         if any(len(d) > _MAX_DIGITS or (d[0] == "0" and d != "0") for d in digits):
             return None
         numbers = [int(d) for d in digits]
-        for source, target in index.get("#".join(pieces[0::2]), ()):
+        for source, target in index.get(tuple(pieces[0::2]), ()):
             values = source.match(numbers, self.lowest)
             if values is not None:
                 return target.fill(values)
