@@ -46,10 +46,17 @@ def test_rows_add_up_to_the_wall_time_exactly() -> None:
     assert (last.gflops, last.peak_percent, last.output_shape) == (None, None, ())
 
 
-def test_overhead_stays_explicit_where_medians_exceed_the_wall_time() -> None:
+def test_overhead_stays_explicit_where_the_steps_exceed_the_wall_time() -> None:
     result = known(wall_ns=5000)
     assert result.rows[-1].time_us == -0.001
     assert sum(result.to_dict()["times_ns"]) == 5000
+
+
+def test_fractions_of_nanoseconds_still_add_up() -> None:
+    steps = [step(f"s{i}", 0) | {"time_ns": 10.5 + i / 3} for i in range(9)]
+    data = Profile(steps, 120, PROTOCOL, None, {}).to_dict()
+    assert sum(data["times_ns"]) == 120
+    assert all(isinstance(ns, int) for ns in data["times_ns"])
 
 
 def test_rates() -> None:
@@ -70,7 +77,7 @@ def test_table_shows_every_step_and_the_total() -> None:
     assert "1x8 2x2 -> 1x8x32x32" in lines[4]
     assert "jit:x" in lines[3]
     assert "10.0" in lines[-1]
-    assert "median of 5 runs" in lines[0]
+    assert "faster half of 5 runs" in lines[0]
     assert "<td" in known()._repr_html_()
 
 

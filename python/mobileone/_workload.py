@@ -102,7 +102,7 @@ def input_shape(model: Model, size: InputSize, batch_size: int) -> tuple[int, in
     """(batch, channels, height, width); ``size`` None means the model's own input size."""
     batch = at_least("batch_size", batch_size, 1)
     height, width = model.input_size if size is None else _pair(size)
-    return batch, int(model.config.get("in_channels", 3)), height, width
+    return batch, int(model.config["in_channels"]), height, width
 
 
 def _pair(size: Any) -> tuple[int, int]:
@@ -129,7 +129,6 @@ def random_input(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def total_macs(model: Model, shape: tuple[int, int, int, int]) -> int | None:
-    """Multiply-adds of one run; None at sizes other than the model's own, which it counts for."""
-    batch, _, *size = shape
-    return model.macs * batch if tuple(size) == tuple(model.input_size) else None
+def total_macs(model: Model, shape: tuple[int, int, int, int]) -> int:
+    """Multiply-adds of one run on a batch of that shape."""
+    return shape[0] * model.graph.macs((1, *shape[1:]))

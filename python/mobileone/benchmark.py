@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,8 @@ def benchmark(
     (height, width); None takes each model's own. Each model is run ``runs`` times, spread over
     ``rounds``, after ``warmup`` untimed runs; with ``budget_s`` the timed runs of all models
     together stop after about that many seconds if ``runs`` has not been reached before.
-    ``progress`` None shows a bar only where tqdm is installed and the wait is long.
+    ``progress`` None shows a bar (on stderr, where tqdm is installed) only in terminals and
+    notebooks, and only if the wait is long.
 
     Ctrl-C returns what was measured so far, marked ``interrupted``. ValueError for bad arguments.
     """
@@ -212,7 +214,8 @@ class _NoBar:
 
 
 def _progress_bar(total: int, expected_s: float, progress: bool | None) -> Any:
-    if progress is False or (progress is None and expected_s < _PROGRESS_S):
+    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    if not (watched and expected_s > _PROGRESS_S if progress is None else progress):
         return _NoBar()
     try:
         from tqdm.auto import tqdm

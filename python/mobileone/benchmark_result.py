@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from mobileone._tables import Column, Table, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Measurement:
     arch: str
     form: str
     params: int
-    macs: int | None
+    macs: int
     input_shape: tuple[int, int, int, int]
     threads: int
     load_s: float | None
@@ -72,7 +73,7 @@ class BenchmarkRow:
     arch: str
     form: str
     params: int
-    macs: int | None
+    macs: int
     input_shape: tuple[int, int, int, int]
     threads: int
     runs: int
@@ -81,7 +82,7 @@ class BenchmarkRow:
     p10_ms: float
     p90_ms: float
     p99_ms: float
-    gflops: float | None
+    gflops: float
     ratio: float | None
     ratio_low: float | None
     ratio_high: float | None
@@ -178,7 +179,7 @@ def _row(m: Measurement, first: Measurement) -> BenchmarkRow:
         p10_ms=p10,
         p90_ms=p90,
         p99_ms=p99,
-        gflops=None if m.macs is None else 2 * m.macs / (minimum * 1e6),
+        gflops=2 * m.macs / (minimum * 1e6),
         ratio=ratio,
         ratio_low=low,
         ratio_high=high,

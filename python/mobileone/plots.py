@@ -76,7 +76,7 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
         ax.barh([y for y, _ in chosen], [time for _, time in chosen], label=kind, **style)
     ax.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize="small")
     ax.invert_yaxis()
-    ax.set_xlabel("time (µs, median)")
+    ax.set_xlabel("time (µs)")
     ax.set_title(
         f"{profile.label}: {profile.wall_us:.0f} µs per run, {threads_text(profile.threads)}"
     )

@@ -25,7 +25,7 @@ def profile(
     """Run a model with a timer around every step.
 
     ``model`` is a Model, a checkpoint path or the name of a variant (seeded weights, inference
-    form). Times are medians over ``runs`` runs. ValueError for bad arguments.
+    form). Times are means over the faster half of ``runs`` runs. ValueError for bad arguments.
     """
     runs = _workload.at_least("runs", runs, 1)
     ((label, source),) = _workload.label_sources([model])
@@ -46,7 +46,7 @@ def profile(
         "runs": runs,
         "seed": seed,
     }
-    return Profile(steps, int(wall_ns), protocol, _peak_gflops(choice.count), fingerprint())
+    return Profile(steps, round(wall_ns), protocol, _peak_gflops(choice.count), fingerprint())
 
 
 def _peak_gflops(threads: int) -> float | None:

@@ -47,8 +47,8 @@ class ProfileRow:
 class Profile:
     """The outcome of `profile`; prints as a table. ``rows`` end with the overhead row.
 
-    Steps and wall time are medians of their own, so the overhead, which makes the rows add up to
-    the wall time exactly, can come out slightly negative on a noisy machine.
+    The overhead is what the steps leave of the wall time. Times are whole nanoseconds, so that the
+    rows add up to the wall time exactly.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Profile:
         fingerprint: Mapping[str, Any],
     ) -> None:
         overhead = {"name": OVERHEAD, "kind": OVERHEAD, "implementation": ""}
-        overhead_ns = wall_ns - sum(int(step["time_ns"]) for step in steps)
-        self._times_ns = [*(int(step["time_ns"]) for step in steps), overhead_ns]
+        steps_ns = [round(step["time_ns"]) for step in steps]
+        self._times_ns = [*steps_ns, wall_ns - sum(steps_ns)]
         self.wall_ns = wall_ns
         self.protocol = dict(protocol)
         self.peak_gflops = peak_gflops
@@ -83,7 +83,7 @@ class Profile:
 
     @property
     def wall_us(self) -> float:
-        """The median wall time of a run, in microseconds."""
+        """The wall time of a run, in microseconds."""
         return self.wall_ns / 1e3
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Profile:
         events: list[dict[str, Any]] = []
         start_ns = 0
         for row, ns in zip(self.rows, self._times_ns, strict=True):
-            # A trace cannot show negative time; such an overhead is left out.
+            # Rounding can leave an overhead below zero, which a trace cannot show.
             if ns >= 0:
                 events.append(_trace_event(row, start_ns, ns))
                 start_ns += ns
@@ -140,7 +140,7 @@ class Profile:
         threads = threads_text(self.threads)
         return (
             f"profile of {p['label']} ({p['form']}), {shape}, {p['dtype']}, {threads}, "
-            f"median of {p['runs']} runs{peak}"
+            f"faster half of {p['runs']} runs{peak}"
         )
 
     def _total(self) -> list[str]:
