@@ -1,4 +1,4 @@
-// Depthwise 3x3 over one output row of one 16-channel block.
+// Depthwise 3x3 over some output rows of one 16-channel block.
 #pragma once
 
 #include "mobileone/kernels/arch/microkernel.hpp"
@@ -8,9 +8,10 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 /// Taps of one channel block: 9 weights (row-major 3x3), then the bias, each 16 channels.
 inline constexpr int kDepthwiseFloats = 10 * kBlock;
 
-/// `rows`: the three input rows, each at the border pixel x = -1. Writes `width` output pixels,
-/// 16 channels apart, to `dst`: max(floor, bias + sum of the 9 products).
-void depthwise_row(int stride, const float* const rows[3], const float* taps, float floor,
-                   int width, float* dst);
+/// `count` output rows of `width` pixels. rows[i] is input row i of the window at its border pixel
+/// x = -1: output row y reads rows[y * stride] to rows[y * stride + 2]. Output pixel (y, x) goes to
+/// dst[16 (y * width + x)]: max(floor, bias + sum of the 9 products).
+void depthwise_rows(int stride, const float* const* rows, int count, const float* taps, float floor,
+                    int width, float* dst);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

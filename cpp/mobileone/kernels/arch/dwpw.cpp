@@ -19,18 +19,25 @@ void scale_taps(const float* taps, const float* scale, int k_blocks, float* out)
   }
 }
 
+constexpr int kMaxRowPointers = 64;
+
+// Row pointers are handed over in chunks, so that a tile may have any number of rows.
 void depthwise_tile(const DwPwPlan& plan, const float* src, const float* taps, float floor,
                     int row_begin, int row_end, float* t) {
   const DwPwShape& shape = plan.shape;
   const MapShape map = shape.src();
   const int width = shape.out_width();
+  const int max_rows = (kMaxRowPointers - 2) / shape.stride;
   const std::ptrdiff_t t_block = std::ptrdiff_t{plan.pointwise.pitch()} * kBlock;
   for (int block = 0; block < plan.pointwise.k_blocks; ++block) {
-    for (int y = row_begin; y < row_end; ++y) {
-      const float* row = src + map.offset(block, y * shape.stride - 1, -1);
-      const float* const rows[3] = {row, row + map.row_stride(), row + 2 * map.row_stride()};
-      depthwise_row(shape.stride, rows, taps + block * kDepthwiseFloats, floor, width,
-                    t + block * t_block + std::ptrdiff_t{y - row_begin} * width * kBlock);
+    for (int y = row_begin; y < row_end; y += max_rows) {
+      const int count = row_end - y < max_rows ? row_end - y : max_rows;
+      const float* rows[kMaxRowPointers];
+      for (int i = 0; i < (count - 1) * shape.stride + 3; ++i) {
+        rows[i] = src + map.offset(block, y * shape.stride - 1 + i, -1);
+      }
+      depthwise_rows(shape.stride, rows, count, taps + block * kDepthwiseFloats, floor, width,
+                     t + block * t_block + std::ptrdiff_t{y - row_begin} * width * kBlock);
     }
   }
 }

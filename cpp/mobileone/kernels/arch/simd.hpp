@@ -56,6 +56,20 @@ inline Vec exp2_int(Vec n) {
 }
 #endif
 
+/// Keeps `v` in a register: without it GCC folds a load that is used three times into three memory
+/// operands, and the loads, not the arithmetic, become the limit.
+inline Vec in_register(Vec v) {
+  asm("" : "+v"(v));
+  return v;
+}
+
+/// Hides where `p` comes from, so that GCC neither hoists the loads through it out of a loop nor turns
+/// p + constant into a register of its own for every constant.
+inline const float* opaque(const float* p) {
+  asm("" : "+r"(p));
+  return p;
+}
+
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -225,8 +225,8 @@ void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int ti
       for (int block = 0; block < pointwise_plan.k_blocks; ++block) {
         const float* const rows[3] = {ring.row(block, 2 * y - 1), ring.row(block, 2 * y),
                                       ring.row(block, 2 * y + 1)};
-        depthwise_row(
-            2, rows, args.block_packed + block * kDepthwiseFloats, depthwise_floor,
+        depthwise_rows(
+            2, rows, 1, args.block_packed + block * kDepthwiseFloats, depthwise_floor,
             shape.out_width(),
             scratch + block * t_block + std::ptrdiff_t{y - row_begin} * shape.out_width() * kBlock);
       }
