@@ -1,0 +1,44 @@
+#include "mobileone/onednn/backend.hpp"
+
+#include "mobileone/base/error.hpp"
+#include "mobileone/onednn/steps.hpp"
+
+namespace mobileone::onednn {
+
+namespace {
+
+class OnednnBackend : public Backend {
+ public:
+  std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
+                   PlanBuilder& builder) const override {
+    const LoweredOp& op = ops[at];
+    const Node& node = builder.node(op.node);
+    try {
+      std::visit(
+          [&](const auto& attributes) {
+            if constexpr (!std::is_same_v<std::decay_t<decltype(attributes)>, Input>) {
+              onednn::emit(attributes, op, builder);
+            }
+          },
+          node.op);
+    } catch (const dnnl::error& error) {
+      throw NotSupported(concat("[", kind_name(node.op), "] ", node.name, ": oneDNN refuses ",
+                                to_string(builder.shape(op.result)), ": ", error.what()));
+    }
+    return 1;
+  }
+
+  std::unique_ptr<Step> reorder(ValueId from, ValueId to,
+                                const PlanBuilder& builder) const override {
+    return reorder_step(from, to, builder);
+  }
+};
+
+}  // namespace
+
+const Backend& backend() {
+  static const OnednnBackend instance;
+  return instance;
+}
+
+}  // namespace mobileone::onednn

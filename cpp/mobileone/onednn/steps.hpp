@@ -1,0 +1,25 @@
+// One emit function per operator: reads its inputs from the builder, adds the step and its result.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include "mobileone/plan/builder.hpp"
+
+namespace mobileone::onednn {
+
+void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder);
+void emit(const BatchNorm& batch_norm, const LoweredOp& op, PlanBuilder& builder);
+void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builder);
+void emit(const Add& add, const LoweredOp& op, PlanBuilder& builder);
+void emit(const Multiply& multiply, const LoweredOp& op, PlanBuilder& builder);
+void emit(const GlobalAvgPool& pool, const LoweredOp& op, PlanBuilder& builder);
+void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder);
+
+std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder);
+
+// strict_attributes() with the activation, if any, as the last post-op.
+dnnl::primitive_attr attributes_with(const std::optional<ActivationKind>& activation,
+                                     dnnl::post_ops before = {});
+dnnl::algorithm eltwise_algorithm(ActivationKind kind);
+
+}  // namespace mobileone::onednn

@@ -1,0 +1,116 @@
+#include "mobileone/plan/builder.hpp"
+
+#include <algorithm>
+
+#include "mobileone/base/error.hpp"
+
+namespace mobileone {
+
+namespace {
+
+// One pixel in whole channel blocks lies in memory as it does in nhwc: one name for it.
+Layout canonical(const Shape& shape, const Layout& layout) {
+  if (shape.size() != 4) return Layout::nchw();
+  const bool one_pixel = shape[2] == 1 && shape[3] == 1;
+  const bool unpadded = layout.border == 0 && shape[1] % layout.block == 0;
+  return one_pixel && unpadded ? Layout::nhwc() : layout;
+}
+
+}  // namespace
+
+PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
+                         const CompileOptions& options, WeightCache& weights,
+                         const std::vector<const Backend*>& backends)
+    : network_(network),
+      options_(options),
+      weights_(weights),
+      backends_(backends),
+      shapes_(infer_shapes(network.graph, input_shape)) {
+  for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {
+    if (!std::holds_alternative<Input>(node(id).op)) continue;
+    Value input{shape(id), Layout::nchw()};
+    input.storage = Storage::input;
+    results_[id].push_back(add_value(input));
+  }
+}
+
+ValueId PlanBuilder::add_value(Value value) {
+  values_.push_back(std::move(value));
+  lifetimes.emplace_back();
+  return static_cast<ValueId>(values_.size()) - 1;
+}
+
+ValueId PlanBuilder::value_of(NodeId id) const {
+  const auto found = results_.find(id);
+  if (found == results_.end()) throw Error(concat("[plan] ", node(id).name, " has no value yet"));
+  return found->second.front();
+}
+
+ValueId PlanBuilder::in_layout(NodeId id, const Layout& layout) {
+  const ValueId first = value_of(id);
+  const Layout wanted = canonical(shape(id), layout);
+  for (ValueId candidate : results_[id]) {
+    if (canonical(shape(id), value(candidate).layout) == wanted) return candidate;
+  }
+  const ValueId copy = add_value({shape(id), wanted});
+  convert(first, copy);
+  results_[id].push_back(copy);
+  return copy;
+}
+
+ValueId PlanBuilder::new_result(NodeId id, const Layout& layout, bool direct) {
+  Value result{shape(id), canonical(shape(id), layout)};
+  const auto& outputs = options_.outputs;
+  if (direct && std::count(outputs.begin(), outputs.end(), id) == 1) {
+    result.storage = Storage::output;
+    result.slot = static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), id) -
+                                           outputs.begin());
+  }
+  results_[id].push_back(add_value(result));
+  return results_[id].back();
+}
+
+ValueId PlanBuilder::new_extra_output(const Shape& shape) {
+  Value output{shape, Layout::nchw()};
+  output.storage = Storage::output;
+  output.slot = options_.outputs.size() + extra_outputs_++;
+  return add_value(output);
+}
+
+void PlanBuilder::add_step(std::unique_ptr<Step> step, const std::vector<ValueId>& reads,
+                           const std::vector<ValueId>& writes) {
+  const int now = static_cast<int>(steps.size());
+  for (const auto* ids : {&reads, &writes}) {
+    for (ValueId id : *ids) {
+      Lifetime& life = lifetimes[static_cast<std::size_t>(id)];
+      if (life.first < 0) life.first = now;
+      life.last = now;
+    }
+  }
+  steps.push_back(std::move(step));
+}
+
+void PlanBuilder::convert(ValueId from, ValueId to) {
+  for (const Backend* backend : backends_) {
+    if (auto step = backend->reorder(from, to, *this)) {
+      add_step(std::move(step), {from}, {to});
+      return;
+    }
+  }
+  throw NotSupported(concat("[plan] no reorder from ", to_string(value(from).layout), " to ",
+                            to_string(value(to).layout)));
+}
+
+void PlanBuilder::finish_outputs() {
+  for (std::size_t slot = 0; slot < options_.outputs.size(); ++slot) {
+    const NodeId id = options_.outputs[slot];
+    const ValueId made = value_of(id);
+    if (value(made).storage == Storage::output && value(made).slot == slot) continue;
+    Value output{shape(id), Layout::nchw()};
+    output.storage = Storage::output;
+    output.slot = slot;
+    convert(made, add_value(output));
+  }
+}
+
+}  // namespace mobileone

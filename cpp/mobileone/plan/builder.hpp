@@ -1,0 +1,84 @@
+// PlanBuilder: what backends write a plan into; Backend: what turns lowered operators into steps.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "mobileone/plan/arena.hpp"
+#include "mobileone/plan/lower.hpp"
+#include "mobileone/plan/step.hpp"
+#include "mobileone/plan/weight_cache.hpp"
+
+namespace mobileone {
+
+struct CompileOptions {
+  int threads = 1;
+  // Nodes whose values are wanted, NCHW float32 (or [N, features]).
+  std::vector<NodeId> outputs;
+  // Batch norm uses batch statistics, and every executed BatchNorm adds two outputs after the
+  // wanted ones, in node order: its batch mean and its biased batch variance, [channels] each.
+  bool training = false;
+};
+
+class PlanBuilder;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Emits steps for the operators from `ops[at]` on and returns how many it took; 0 when it does
+  // not cover ops[at].
+  virtual std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
+                           PlanBuilder& builder) const = 0;
+  // A step that copies a value into another layout, or null.
+  virtual std::unique_ptr<Step> reorder(ValueId from, ValueId to,
+                                        const PlanBuilder& builder) const = 0;
+};
+
+class PlanBuilder {
+ public:
+  PlanBuilder(const Network& network, const Shape& input_shape, const CompileOptions& options,
+              WeightCache& weights, const std::vector<const Backend*>& backends);
+
+  const Network& network() const { return network_; }
+  const Node& node(NodeId id) const { return network_.graph.node(id); }
+  const Shape& shape(NodeId id) const { return shapes_[static_cast<std::size_t>(id)]; }
+  const CompileOptions& options() const { return options_; }
+  WeightCache& weights() { return weights_; }
+  const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
+
+  // The value that holds a node's result, in the layout in which it was first made.
+  ValueId value_of(NodeId id) const;
+  // The same in a given layout; emits a reorder when there is none yet.
+  ValueId in_layout(NodeId id, const Layout& layout);
+  // A new value for a node's result. `direct` lets it be the caller's own memory when the node is
+  // a wanted output and the layout is plain.
+  ValueId new_result(NodeId id, const Layout& layout, bool direct = false);
+  // A further output of the plan, after the wanted ones.
+  ValueId new_extra_output(const Shape& shape);
+  void add_step(std::unique_ptr<Step> step, const std::vector<ValueId>& reads,
+                const std::vector<ValueId>& writes);
+
+  // Copies wanted outputs that are not yet in the caller's memory. The last call.
+  void finish_outputs();
+
+  std::vector<std::unique_ptr<Step>> steps;
+  std::vector<Lifetime> lifetimes;
+  std::vector<Value>& values() { return values_; }
+  std::size_t extra_outputs() const { return extra_outputs_; }
+
+ private:
+  ValueId add_value(Value value);
+  void convert(ValueId from, ValueId to);
+
+  const Network& network_;
+  const CompileOptions& options_;
+  WeightCache& weights_;
+  const std::vector<const Backend*>& backends_;
+  std::vector<Shape> shapes_;
+  std::vector<Value> values_;
+  std::map<NodeId, std::vector<ValueId>> results_;
+  std::size_t extra_outputs_ = 0;
+};
+
+}  // namespace mobileone

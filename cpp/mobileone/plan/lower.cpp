@@ -1,0 +1,59 @@
+#include "mobileone/plan/lower.hpp"
+
+#include <algorithm>
+
+namespace mobileone {
+
+namespace {
+
+std::vector<bool> needed_nodes(const Graph& graph, const std::vector<NodeId>& outputs) {
+  std::vector<bool> needed(graph.nodes().size(), false);
+  for (NodeId output : outputs) needed[static_cast<std::size_t>(output)] = true;
+  for (std::size_t id = needed.size(); id-- > 0;) {
+    if (!needed[id]) continue;
+    for (NodeId input : graph.nodes()[id].inputs) needed[static_cast<std::size_t>(input)] = true;
+  }
+  return needed;
+}
+
+bool takes_activation(const Op& op) {
+  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Add>(op) ||
+         std::holds_alternative<Multiply>(op);
+}
+
+}  // namespace
+
+std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs) {
+  const std::vector<bool> needed = needed_nodes(graph, outputs);
+  const auto consumers = graph.consumers();
+  const auto sole_reader = [&](std::size_t id) -> NodeId {
+    if (std::count(outputs.begin(), outputs.end(), static_cast<NodeId>(id))) return -1;
+    NodeId reader = -1;
+    for (NodeId consumer : consumers[id]) {
+      if (!needed[static_cast<std::size_t>(consumer)]) continue;
+      if (reader >= 0) return -1;
+      reader = consumer;
+    }
+    return reader;
+  };
+
+  std::vector<LoweredOp> result;
+  std::vector<bool> attached(needed.size(), false);
+  for (std::size_t id = 0; id < needed.size(); ++id) {
+    const Node& node = graph.nodes()[id];
+    if (!needed[id] || attached[id] || std::holds_alternative<Input>(node.op)) continue;
+    LoweredOp lowered{static_cast<NodeId>(id), static_cast<NodeId>(id), std::nullopt};
+    const NodeId reader = takes_activation(node.op) ? sole_reader(id) : -1;
+    if (reader >= 0) {
+      if (const auto* activation = std::get_if<Activation>(&graph.node(reader).op)) {
+        lowered.result = reader;
+        lowered.activation = activation->kind;
+        attached[static_cast<std::size_t>(reader)] = true;
+      }
+    }
+    result.push_back(lowered);
+  }
+  return result;
+}
+
+}  // namespace mobileone

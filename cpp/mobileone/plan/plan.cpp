@@ -1,0 +1,155 @@
+#include "mobileone/plan/plan.hpp"
+
+#include <chrono>
+#include <cstring>
+
+#include "mobileone/base/error.hpp"
+#include "mobileone/plan/threading.hpp"
+
+namespace mobileone {
+
+// Everything that a run writes to. One call at a time.
+struct Plan::Context {
+  explicit Context(const Plan& plan)
+      : memory(allocate_aligned(plan.arena_bytes_ + plan.scratch_bytes_)),
+        buffers(plan.values_, static_cast<std::byte*>(memory.get()),
+                static_cast<std::byte*>(memory.get()) + plan.arena_bytes_) {
+    // Zero borders and zero padding channels start here; kernels write interiors only.
+    std::memset(memory.get(), 0, plan.arena_bytes_);
+    for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
+  }
+
+  std::shared_ptr<void> memory;
+  Buffers buffers;
+  std::vector<std::unique_ptr<BoundStep>> steps;
+};
+
+namespace {
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> weights,
+           const Shape& input_shape, const CompileOptions& options,
+           const std::vector<const Backend*>& backends)
+    : network_(std::move(network)),
+      weights_(std::move(weights)),
+      input_shape_(input_shape),
+      threads_(options.threads) {
+  const ThreadScope scope(threads_);
+  PlanBuilder builder(*network_, input_shape, options, *weights_, backends);
+  const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs);
+  for (std::size_t at = 0; at < ops.size();) {
+    std::size_t taken = 0;
+    for (const Backend* backend : backends) {
+      if ((taken = backend->emit(ops, at, builder)) > 0) break;
+    }
+    if (taken == 0) {
+      const Node& node = builder.node(ops[at].node);
+      throw NotSupported(concat("[plan] ", node.name, ": no backend runs ", kind_name(node.op)));
+    }
+    at += taken;
+  }
+  builder.finish_outputs();
+
+  output_shapes_.resize(options.outputs.size() + builder.extra_outputs());
+  for (const Value& value : builder.values()) {
+    if (value.storage == Storage::output) output_shapes_[value.slot] = value.shape;
+  }
+  values_ = std::move(builder.values());
+  arena_bytes_ = assign_offsets(values_, builder.lifetimes);
+  steps_ = std::move(builder.steps);
+  for (const auto& step : steps_) {
+    infos_.push_back(step->info());
+    scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+  }
+  release(acquire());  // the first context is made here, not in the first run
+}
+
+Plan::~Plan() {
+  for (auto& slot : idle_) delete slot.exchange(nullptr);
+}
+
+std::unique_ptr<Plan::Context> Plan::acquire() const {
+  for (auto& slot : idle_) {
+    if (Context* context = slot.exchange(nullptr)) return std::unique_ptr<Context>(context);
+  }
+  ++contexts_;
+  return std::make_unique<Context>(*this);
+}
+
+void Plan::release(std::unique_ptr<Context> context) const {
+  for (auto& slot : idle_) {
+    Context* empty = nullptr;
+    if (slot.compare_exchange_strong(empty, context.get())) {
+      context.release();
+      return;
+    }
+  }
+  --contexts_;  // more than 64 calls at once: this one's context is dropped
+}
+
+template <typename Work>
+void Plan::with_context(const float* input, float* const* outputs, const Work& work) const {
+  const auto body = [&] {
+    const ThreadScope scope(threads_);
+    std::unique_ptr<Context> context = acquire();
+    context->buffers.input = input;
+    context->buffers.outputs = outputs;
+    work(*context);
+    release(std::move(context));
+  };
+  if (needs_fresh_team(threads_)) {
+    run_on_fresh_team(body);
+  } else {
+    body();
+  }
+}
+
+void Plan::run(const float* input, float* const* outputs) const {
+  with_context(input, outputs, [](Context& context) {
+    for (const auto& step : context.steps) step->run();
+  });
+}
+
+std::vector<std::int64_t> Plan::time(const float* input, float* const* outputs, int runs) const {
+  std::vector<std::int64_t> times;
+  times.reserve(static_cast<std::size_t>(runs));
+  for (int run_index = 0; run_index < runs; ++run_index) {
+    const std::int64_t start = now_ns();
+    run(input, outputs);
+    times.push_back(now_ns() - start);
+  }
+  return times;
+}
+
+PlanProfile Plan::profile(const float* input, float* const* outputs, int runs) const {
+  PlanProfile result;
+  for (int run_index = 0; run_index < runs; ++run_index) {
+    std::vector<std::int64_t> times(steps_.size());
+    const std::int64_t start = now_ns();
+    with_context(input, outputs, [&](Context& context) {
+      std::int64_t before = now_ns();
+      for (std::size_t i = 0; i < context.steps.size(); ++i) {
+        context.steps[i]->run();
+        const std::int64_t after = now_ns();
+        times[i] = after - before;
+        before = after;
+      }
+    });
+    result.wall_ns.push_back(now_ns() - start);
+    result.step_ns.push_back(std::move(times));
+  }
+  return result;
+}
+
+PlanMemory Plan::memory() const {
+  return {weights_->bytes(), arena_bytes_, scratch_bytes_, contexts_.load()};
+}
+
+}  // namespace mobileone

@@ -1,0 +1,73 @@
+// Plan: a network compiled for one input shape and thread count. Immutable; run() may be called
+// from several threads at once.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "mobileone/plan/builder.hpp"
+
+namespace mobileone {
+
+// Times of `runs` profiled runs, in nanoseconds.
+struct PlanProfile {
+  std::vector<std::vector<std::int64_t>> step_ns;  // [run][step]
+  std::vector<std::int64_t> wall_ns;               // [run]
+};
+
+struct PlanMemory {
+  std::size_t packed_weights = 0;  // all plans of the network together
+  std::size_t arena = 0;           // activations, per context
+  std::size_t scratch = 0;         // per context
+  std::size_t contexts = 0;        // as many as there were simultaneous runs
+};
+
+class Plan {
+ public:
+  Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> weights,
+       const Shape& input_shape, const CompileOptions& options,
+       const std::vector<const Backend*>& backends);
+  ~Plan();
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  const Shape& input_shape() const { return input_shape_; }
+  // Shapes of what run() writes: the wanted outputs, then batch statistics (training).
+  const std::vector<Shape>& output_shapes() const { return output_shapes_; }
+  const std::vector<StepInfo>& steps() const { return infos_; }
+  int threads() const { return threads_; }
+  PlanMemory memory() const;
+
+  // `input` holds input_shape() floats; outputs[i] has room for output_shapes()[i]. Allocates
+  // nothing unless more calls run at once than ever before.
+  void run(const float* input, float* const* outputs) const;
+  PlanProfile profile(const float* input, float* const* outputs, int runs) const;
+  // Wall time of each of `runs` runs in nanoseconds.
+  std::vector<std::int64_t> time(const float* input, float* const* outputs, int runs) const;
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> acquire() const;
+  void release(std::unique_ptr<Context> context) const;
+  template <typename Work>
+  void with_context(const float* input, float* const* outputs, const Work& work) const;
+
+  std::shared_ptr<const Network> network_;  // steps read its unpacked weights
+  std::shared_ptr<WeightCache> weights_;
+  Shape input_shape_;
+  std::vector<Shape> output_shapes_;
+  int threads_ = 1;
+  std::vector<Value> values_;
+  std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<StepInfo> infos_;
+  std::size_t arena_bytes_ = 0;
+  std::size_t scratch_bytes_ = 0;
+  // Idle contexts; taken and put back without a lock.
+  mutable std::array<std::atomic<Context*>, 64> idle_{};
+  mutable std::atomic<std::size_t> contexts_{0};
+};
+
+}  // namespace mobileone

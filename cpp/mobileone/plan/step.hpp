@@ -1,0 +1,81 @@
+// Step: one piece of work of a plan, on packed weights. Its life: made at compile time (all
+// decisions), bound once per context (all allocation), run (no allocation, no lock, no decision).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mobileone/plan/value.hpp"
+
+namespace mobileone {
+
+// Resolves values to addresses within one context. Arena addresses never change; those of inputs
+// and outputs are set anew before each run.
+class Buffers {
+ public:
+  Buffers(const std::vector<Value>& values, std::byte* arena, std::byte* scratch)
+      : values_(values), arena_(arena), scratch_(scratch) {}
+
+  void* address(ValueId id) const {
+    const Value& value = values_[static_cast<std::size_t>(id)];
+    switch (value.storage) {
+      case Storage::arena:
+        return arena_ + value.offset;
+      case Storage::input:
+        return const_cast<float*>(input);
+      case Storage::output:
+        return outputs[value.slot];
+    }
+    return nullptr;
+  }
+  bool is_external(ValueId id) const {
+    return values_[static_cast<std::size_t>(id)].storage != Storage::arena;
+  }
+  // Shared by all steps, which run one after the other.
+  std::byte* scratch() const { return scratch_; }
+
+  const float* input = nullptr;
+  float* const* outputs = nullptr;
+
+ private:
+  const std::vector<Value>& values_;
+  std::byte* arena_;
+  std::byte* scratch_;
+};
+
+// A step with its memory objects in one context. Used by one thread at a time.
+class BoundStep {
+ public:
+  virtual ~BoundStep() = default;
+  virtual void run() = 0;
+};
+
+// What profile() prints of a step.
+struct StepInfo {
+  std::string name;            // module path of the (last) node
+  std::string kind;            // "Conv2d+relu", "Reorder", ...
+  std::string implementation;  // "onednn jit:avx512_core", ...
+  std::vector<Shape> input_shapes;
+  Shape output_shape;
+  std::int64_t macs = 0;
+  std::int64_t bytes = 0;  // activations read and written, plus weights read
+};
+
+class Step {
+ public:
+  explicit Step(StepInfo info) : info_(std::move(info)) {}
+  virtual ~Step() = default;
+
+  const StepInfo& info() const { return info_; }
+  virtual std::size_t scratch_bytes() const { return 0; }
+  // `buffers` outlives the bound step.
+  virtual std::unique_ptr<BoundStep> bind(const Buffers& buffers) const = 0;
+
+ private:
+  StepInfo info_;
+};
+
+}  // namespace mobileone

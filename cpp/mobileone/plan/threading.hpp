@@ -1,0 +1,26 @@
+// How many OpenMP threads a run uses, and what happens after fork().
+#pragma once
+
+#include <functional>
+
+namespace mobileone {
+
+// Sets the calling thread's OpenMP team size, and restores it.
+class ThreadScope {
+ public:
+  explicit ThreadScope(int threads);
+  ~ThreadScope();
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+ private:
+  int previous_;
+};
+
+// Whether work on `threads` threads must leave the calling thread: in a forked child the OpenMP team
+// of the forking thread no longer exists, and libgomp would wait for it for ever.
+bool needs_fresh_team(int threads);
+// Runs `work` on a thread of its own, which gets a new team. Exceptions pass through.
+void run_on_fresh_team(const std::function<void()>& work);
+
+}  // namespace mobileone

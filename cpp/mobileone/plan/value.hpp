@@ -1,0 +1,46 @@
+// Value: one activation tensor of a plan, with its memory layout.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "mobileone/base/tensor.hpp"
+
+namespace mobileone {
+
+// How [N, C, H, W] lies in memory. `blocked` is nChw{block}c, C rounded up to whole blocks whose
+// padding channels hold zeros; `border` adds that many zero pixels around every channel block.
+struct Layout {
+  enum class Kind { nchw, nhwc, blocked };
+  Kind kind = Kind::nchw;
+  int block = 1;
+  int border = 0;
+
+  bool operator==(const Layout&) const = default;
+  static Layout nchw() { return {}; }
+  static Layout nhwc() { return {Kind::nhwc, 1, 0}; }
+  static Layout blocked(int block, int border = 0) { return {Kind::blocked, block, border}; }
+};
+
+std::string to_string(const Layout& layout);
+
+using ValueId = int;
+
+// Where a value lives: in the plan's arena, or in the caller's memory.
+enum class Storage { arena, input, output };
+
+struct Value {
+  Shape shape;
+  Layout layout;
+  Storage storage = Storage::arena;
+  std::size_t slot = 0;    // index of the caller's pointer (input and output storage)
+  std::size_t offset = 0;  // bytes into the arena
+  // Zeroed once when a context is made and never written outside its interior afterwards, so it
+  // may share memory only with values of the same shape and layout.
+  bool keeps_border = false;
+
+  std::size_t bytes() const;
+};
+
+}  // namespace mobileone

@@ -1,0 +1,30 @@
+// Packed weights shared by all plans of one network: several input sizes cost one copy.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace mobileone {
+
+class WeightCache {
+ public:
+  // The packed form filed under `key` (weight name and packed layout), made by `pack` if no plan
+  // holds it at present. Safe to call from several threads.
+  std::shared_ptr<const void> get(const std::string& key, std::size_t bytes,
+                                  const std::function<void(void*)>& pack);
+  // Bytes of all packed weights that a plan holds at present.
+  std::size_t bytes() const;
+
+ private:
+  struct Entry {
+    std::weak_ptr<const void> data;
+    std::size_t bytes = 0;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace mobileone

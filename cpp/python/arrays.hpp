@@ -1,0 +1,28 @@
+// NumPy arrays in and out of the engine.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "mobileone/base/tensor.hpp"
+
+namespace mobileone::python {
+
+namespace py = pybind11;
+
+// Copies a float32, float64 (rounded) or int64 array of any strides into a float32 or int64
+// tensor. `where` names the array in errors.
+Tensor to_tensor(const py::array& array, const std::string& where);
+
+// A read-only view that keeps the tensor alive; no copy.
+py::array to_array(const Tensor& tensor);
+
+// The array's data, which must be C-contiguous, aligned float32 of exactly this shape.
+float* checked_data(py::array& array, const Shape& shape, const std::string& where, bool writeable);
+
+Shape to_shape(const py::sequence& sequence);
+py::tuple to_tuple(const Shape& shape);
+
+}  // namespace mobileone::python

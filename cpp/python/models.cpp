@@ -1,0 +1,72 @@
+// Architectures: graphs from keyword arguments, published variants, seeded weights.
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "mobileone/models/initialize.hpp"
+#include "mobileone/models/mobileone.hpp"
+
+namespace mobileone::python {
+
+namespace {
+
+using Widths = std::vector<std::int64_t>;
+using BlockWidths = std::map<std::string, std::int64_t>;
+
+Graph make_mobileone(std::int64_t stem_width, Widths widths, Widths depths,
+                     std::int64_t num_conv_branches, BlockWidths se_widths,
+                     std::int64_t num_classes, std::int64_t in_channels, bool inference) {
+  return mobileone_graph({in_channels, num_classes, stem_width, std::move(widths),
+                          std::move(depths), num_conv_branches, std::move(se_widths), inference});
+}
+
+py::dict variants() {
+  py::dict result;
+  for (const auto& [name, config] : mobileone_variants()) {
+    py::dict entry;
+    entry["stem_width"] = config.stem_width;
+    entry["widths"] = config.widths;
+    entry["depths"] = config.depths;
+    entry["num_conv_branches"] = config.num_conv_branches;
+    entry["se_widths"] = config.se_widths;
+    result[py::str(name)] = entry;
+  }
+  return result;
+}
+
+BlockWidths squeeze_excitation_widths(std::int64_t stem_width, Widths widths, Widths depths,
+                                      const Widths& se_depths) {
+  MobileOneConfig config;
+  config.stem_width = stem_width;
+  config.widths = std::move(widths);
+  config.depths = std::move(depths);
+  add_squeeze_excitation(config, se_depths);
+  return config.se_widths;
+}
+
+PyNetwork make_initialized(const Graph& graph, std::uint64_t seed) {
+  const py::gil_scoped_release release;
+  auto network = std::make_shared<Network>();
+  network->graph = graph;
+  network->weights = initialize(graph, seed);
+  return {std::move(network)};
+}
+
+}  // namespace
+
+void bind_models(py::module_& module) {
+  module.def("mobileone_graph", &make_mobileone, py::kw_only(), py::arg("stem_width"),
+             py::arg("widths"), py::arg("depths"), py::arg("num_conv_branches") = 1,
+             py::arg("se_widths") = BlockWidths{}, py::arg("num_classes") = 1000,
+             py::arg("in_channels") = 3, py::arg("inference") = false,
+             "The graph of a MobileOne net; ValueError names a bad field.");
+  module.def("mobileone_variants", &variants,
+             "The published variants: name -> keyword arguments of mobileone_graph.");
+  module.def("squeeze_excitation_widths", &squeeze_excitation_widths, py::arg("stem_width"),
+             py::arg("widths"), py::arg("depths"), py::arg("se_depths"),
+             "se_widths for SE in the last n pairs of each stage, squeezed to floor(C / 16).");
+  module.def("initialize", &make_initialized, py::arg("graph"), py::arg("seed"),
+             "A network with He-normal convolutions and fresh batch norms.");
+}
+
+}  // namespace mobileone::python

@@ -1,0 +1,166 @@
+// Plan: compiling, running, timing.
+#include "mobileone/plan/plan.hpp"
+
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "mobileone/base/error.hpp"
+#include "mobileone/engine.hpp"
+#include "mobileone/train/running_statistics.hpp"
+
+namespace mobileone::python {
+
+namespace {
+
+// Owns a plan; gives the GIL up while the plan is made, run and destroyed.
+class PyPlan {
+ public:
+  PyPlan(const PyNetwork& network, const py::sequence& input_shape,
+         const std::vector<std::string>& outputs, int threads, bool training)
+      : network_(network.network) {
+    const Shape shape = to_shape(input_shape);
+    CompileOptions options{threads, {}, training};
+    for (const std::string& name : outputs) {
+      options.outputs.push_back(network_->graph.find(name));
+    }
+    const py::gil_scoped_release release;
+    plan_ = compile(network_, network.packed, shape, options);
+  }
+  ~PyPlan() {
+    const py::gil_scoped_release release;
+    plan_.reset();
+  }
+  PyPlan(const PyPlan&) = delete;
+  PyPlan& operator=(const PyPlan&) = delete;
+
+  const Plan& plan() const { return *plan_; }
+
+  void run(py::array input, const py::list& outputs) const {
+    const Pointers pointers(*this, input, outputs);
+    const py::gil_scoped_release release;
+    plan_->run(pointers.input, pointers.outputs.data());
+  }
+
+  py::array_t<std::int64_t> time(py::array input, const py::list& outputs, int runs) const {
+    const Pointers pointers(*this, input, outputs);
+    std::vector<std::int64_t> times;
+    {
+      const py::gil_scoped_release release;
+      times = plan_->time(pointers.input, pointers.outputs.data(), runs);
+    }
+    return py::array_t<std::int64_t>(static_cast<py::ssize_t>(times.size()), times.data());
+  }
+
+  py::tuple profile(py::array input, const py::list& outputs, int runs) const {
+    const Pointers pointers(*this, input, outputs);
+    PlanProfile profile;
+    {
+      const py::gil_scoped_release release;
+      profile = plan_->profile(pointers.input, pointers.outputs.data(), runs);
+    }
+    return py::make_tuple(profile.step_ns, profile.wall_ns);
+  }
+
+  // Batch statistics lie behind the wanted outputs: mean, variance of each batch norm that ran.
+  PyNetwork update_running_statistics(const py::list& statistics) const {
+    const Graph& graph = network_->graph;
+    const std::vector<Shape> shapes = infer_shapes(graph, plan_->input_shape());
+    std::vector<BatchStatistics> batch;
+    std::size_t index = 0;
+    for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
+      if (!std::holds_alternative<BatchNorm>(graph.node(id).op)) continue;
+      if (index + 1 >= statistics.size()) break;  // nodes behind the last wanted output
+      const Shape& shape = shapes[static_cast<std::size_t>(id)];
+      auto mean = statistics[index].cast<py::array>();
+      auto variance = statistics[index + 1].cast<py::array>();
+      batch.push_back({id, shape[0] * shape[2] * shape[3],
+                       checked_data(mean, {shape[1]}, "batch mean", false),
+                       checked_data(variance, {shape[1]}, "batch variance", false)});
+      index += 2;
+    }
+    const py::gil_scoped_release release;
+    return {std::make_shared<const Network>(mobileone::update_running_statistics(*network_, batch))};
+  }
+
+ private:
+  struct Pointers {
+    Pointers(const PyPlan& self, py::array& in, const py::list& out) {
+      const auto& shapes = self.plan_->output_shapes();
+      if (out.size() != shapes.size()) {
+        throw Error(concat("[run] ", out.size(), " output arrays; expected ", shapes.size()));
+      }
+      input = checked_data(in, self.plan_->input_shape(), "input", false);
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        auto array = out[i].cast<py::array>();
+        outputs.push_back(checked_data(array, shapes[i], concat("output ", i), true));
+      }
+    }
+    const float* input;
+    std::vector<float*> outputs;
+  };
+
+  std::shared_ptr<const Network> network_;
+  std::shared_ptr<const Plan> plan_;
+};
+
+py::list steps_of(const PyPlan& self) {
+  py::list result;
+  for (const StepInfo& info : self.plan().steps()) {
+    py::list inputs;
+    for (const Shape& shape : info.input_shapes) inputs.append(to_tuple(shape));
+    py::dict entry;
+    entry["name"] = info.name;
+    entry["kind"] = info.kind;
+    entry["implementation"] = info.implementation;
+    entry["input_shapes"] = inputs;
+    entry["output_shape"] = to_tuple(info.output_shape);
+    entry["macs"] = info.macs;
+    entry["bytes"] = info.bytes;
+    result.append(entry);
+  }
+  return result;
+}
+
+py::dict memory_of(const PyPlan& self) {
+  const PlanMemory memory = self.plan().memory();
+  py::dict result;
+  result["packed_weights"] = memory.packed_weights;
+  result["arena"] = memory.arena;
+  result["scratch"] = memory.scratch;
+  result["contexts"] = memory.contexts;
+  return result;
+}
+
+}  // namespace
+
+void bind_plan(py::module_& module) {
+  py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
+      .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
+                    bool>(),
+           py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
+           py::arg("training") = false)
+      .def_property_readonly("input_shape",
+                             [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
+      .def_property_readonly("output_shapes",
+                             [](const PyPlan& self) {
+                               py::list shapes;
+                               for (const Shape& shape : self.plan().output_shapes()) {
+                                 shapes.append(to_tuple(shape));
+                               }
+                               return shapes;
+                             })
+      .def_property_readonly("threads", [](const PyPlan& self) { return self.plan().threads(); })
+      .def_property_readonly("steps", &steps_of, "What runs, in order: one dict per step.")
+      .def("memory", &memory_of, "Bytes: packed_weights, arena, scratch; number of contexts.")
+      .def("run", &PyPlan::run, py::arg("input"), py::arg("outputs"),
+           "Writes every output; arrays are C-contiguous float32 of exactly the plan's shapes.")
+      .def("time", &PyPlan::time, py::arg("input"), py::arg("outputs"), py::arg("runs"),
+           "Wall time of each run in nanoseconds.")
+      .def("profile", &PyPlan::profile, py::arg("input"), py::arg("outputs"), py::arg("runs"),
+           "([run][step] nanoseconds, [run] wall nanoseconds).")
+      .def("update_running_statistics", &PyPlan::update_running_statistics, py::arg("statistics"),
+           "The network after a training run that wrote these batch statistics.");
+}
+
+}  // namespace mobileone::python

@@ -1,0 +1,31 @@
+// Versions and build facts for reports.
+#include <string>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "mobileone/onednn/memory.hpp"
+
+#define MOBILEONE_TEXT_(x) #x
+#define MOBILEONE_TEXT(x) MOBILEONE_TEXT_(x)
+
+namespace mobileone::python {
+
+void bind_system(py::module_& module) {
+  module.attr("__version__") = MOBILEONE_TEXT(MOBILEONE_VERSION);
+  module.def("onednn_version", &onednn::version, "Version and commit of the oneDNN in use.");
+  module.def("onednn_channel_block", &onednn::channel_block,
+             "Channels per block: 16 when oneDNN may use AVX-512, else 8.");
+  module.def(
+      "build_info",
+      [] {
+        py::dict result;
+        result["version"] = MOBILEONE_TEXT(MOBILEONE_VERSION);
+        result["compiler"] = MOBILEONE_TEXT(MOBILEONE_COMPILER);
+        result["build_type"] = MOBILEONE_TEXT(MOBILEONE_BUILD_TYPE);
+        result["cxx_standard"] = __cplusplus;
+        return result;
+      },
+      "Compiler, build type and version of this extension.");
+}
+
+}  // namespace mobileone::python

@@ -1,0 +1,70 @@
+"""MobileOne checkpoints in, fused networks out: re-parameterized, proven equal, fast on CPUs.
+
+>>> import mobileone
+>>> model = mobileone.load("mobileone_s0_unfused.pth.tar")  # any public layout
+>>> fused = mobileone.reparameterize(model)
+>>> print(mobileone.verify(model, fused))
+>>> print(mobileone.benchmark({"train-time": model, "fused": fused}))
+
+Names resolve on first use: `import mobileone` costs NumPy and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mobileone._version import __version__
+
+if TYPE_CHECKING:
+    from mobileone.benchmark import benchmark
+    from mobileone.checkpoint import CheckpointError
+    from mobileone.environment import show_config
+    from mobileone.loading import load, reparameterize
+    from mobileone.model import CompiledModel, Model
+    from mobileone.profile import profile
+    from mobileone.registry import create_model, list_models
+    from mobileone.verify import verify
+
+__all__ = [
+    "CheckpointError",
+    "CompiledModel",
+    "Model",
+    "__version__",
+    "benchmark",
+    "create_model",
+    "list_models",
+    "load",
+    "profile",
+    "reparameterize",
+    "show_config",
+    "verify",
+]
+
+_HOMES = {
+    "CheckpointError": "checkpoint",
+    "CompiledModel": "model",
+    "Model": "model",
+    "benchmark": "benchmark",
+    "create_model": "registry",
+    "list_models": "registry",
+    "load": "loading",
+    "profile": "profile",
+    "reparameterize": "loading",
+    "show_config": "environment",
+    "verify": "verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mobileone' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"mobileone.{home}"), name)
+    # Importing mobileone.verify sets the attribute to the module; the function replaces it.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

@@ -1,0 +1,62 @@
+"""load and reparameterize: from any source to a Model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mobileone import _core
+from mobileone.checkpoint import load_state_dict
+from mobileone.model import INFERENCE, Model
+from mobileone.registry import graph_of
+
+
+def load(
+    source: Any,
+    *,
+    arch: str | None = None,
+    num_classes: int | None = None,
+    strict: bool = True,
+    weights: str = "auto",
+) -> Model:
+    """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
+
+    The weights are copied: neither overwriting the file nor changing the arrays later changes the
+    model, and nothing of a pickle is ever executed.
+
+    Args:
+        source: a path (.safetensors, or what torch.save wrote), a mapping of arrays by name, or a
+            torch.nn.Module.
+        arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
+        num_classes: the number of classes that it must have; None takes any.
+        strict: False ignores tensors that the network does not have.
+        weights: "ema" or "model" where a file holds averaged and plain weights both.
+
+    Raises:
+        CheckpointError: damaged, not a known network, or not the one asked for.
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(source, Model):
+        return source
+    loaded = load_state_dict(
+        source, arch=arch, num_classes=num_classes, strict=strict, weights=weights
+    )
+    network = _core.Network(graph_of(loaded.config), loaded.state)
+    found = loaded.config.get("arch", "custom")
+    name = os.path.basename(source) if isinstance(source, str | os.PathLike) else found
+    return Model(network, loaded.config, arch=found, name=name, report=loaded.report)
+
+
+def reparameterize(source: Any) -> Model:
+    """The same function in inference form: one convolution with a bias per block (section 3.3).
+
+    The algebra is done in float64 and rounded once. The source is never changed; a model that is
+    in inference form already comes back with the same weights.
+
+    Args:
+        source: a Model, or anything that `load` takes.
+    """
+    model = load(source)
+    network = _core.reparameterize(model.network)
+    config = {**model.config, "form": INFERENCE}
+    return Model(network, config, arch=model.arch, name=model.name, report=model.report)

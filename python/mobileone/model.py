@@ -1,0 +1,205 @@
+"""Model: a network in either form, with the verbs that run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobileone import _core
+from mobileone._arrays import Float32, as_images, output_array
+from mobileone._plans import PlanCache
+from mobileone.compiled import CompiledModel
+from mobileone.threads import thread_count
+
+INFERENCE, TRAIN_TIME = "inference", "train-time"
+DEFAULT_INPUT_SIZE = (224, 224)
+
+
+class Model:
+    """A network and its weights, in train-time (multi-branch) or inference (fused) form.
+
+    Made by `mobileone.create_model`, `mobileone.load` and `mobileone.reparameterize`. Calling it is
+    safe from several threads at once, and gives every one of them the same bits. In training mode
+    a call updates the running statistics, so that calls wait for one another.
+
+    Attributes:
+        name: for reports: the variant, or the file it came from.
+        arch: the published variant ("mobileone_s0"), or "custom".
+        config: what `mobileone.create_model(arch, **config)` needs to make this architecture.
+        input_size: (height, width) it was trained at.
+        plans: the cache of compiled plans, least recently used first.
+    """
+
+    def __init__(
+        self,
+        network: _core.Network,
+        config: dict[str, Any],
+        *,
+        arch: str,
+        name: str | None = None,
+        report: Any = None,
+    ) -> None:
+        self.network = network
+        self.config = config
+        self.arch = arch
+        self.name = name or arch
+        self.report = report
+        self.input_size = DEFAULT_INPUT_SIZE
+        self.training = False
+        self.plans: PlanCache[_core.Plan] = PlanCache()
+        self._training_lock = threading.Lock()
+
+    @property
+    def graph(self) -> _core.Graph:
+        """The operators."""
+        return self.network.graph
+
+    @property
+    def form(self) -> str:
+        """ "inference" when nothing is left to re-parameterize, else "train-time"."""
+        return INFERENCE if _core.is_inference_form(self.graph) else TRAIN_TIME
+
+    @property
+    def num_params(self) -> int:
+        """Trainable parameters; running statistics do not count."""
+        return self.graph.num_params
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits."""
+        return int(self.config["num_classes"])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image of `input_size`, counted as in the paper (Table 8)."""
+        return self.graph.macs((1, self._channels, *self.input_size))
+
+    @property
+    def _channels(self) -> int:
+        return int(self.config["in_channels"])
+
+    def train(self, mode: bool = True) -> Model:
+        """Batch norms use batch statistics and update the running ones. Returns the model."""
+        self.training = bool(mode)
+        return self
+
+    def eval(self) -> Model:
+        """Batch norms use their running statistics. Returns the model."""
+        return self.train(False)
+
+    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
+        """Logits [N, num_classes] of images [N, C, H, W].
+
+        Args:
+            x: normalised images; anything with ``__dlpack__`` or ``__array__``, any strides,
+                float16, float32 or float64. H and W at least 32.
+            out: a C-contiguous float32 array [N, num_classes] that receives the logits.
+
+        Raises:
+            ValueError: an array of another rank, size or number of channels.
+            TypeError: not floating-point images.
+        """
+        images = as_images(x, self._channels)
+        logits = output_array(out, (images.shape[0], self.num_classes))
+        self._run(images, (self.graph.output_name,), [logits])
+        return logits
+
+    def features(self, x: Any, out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> list[Float32]:
+        """Feature maps: 0 = stem (stride 2), then each stage's output (strides 4, 8, 16, 32).
+
+        Raises:
+            ValueError: an index that is not a level, or images as in `__call__`.
+        """
+        names = self.graph.feature_names
+        for index in out_indices:
+            if not 0 <= index < len(names):
+                raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
+        images = as_images(x, self._channels)
+        shapes = self.graph.shapes(images.shape)
+        wanted = tuple(names[index] for index in out_indices)
+        maps = [np.empty(shapes[name], np.float32) for name in wanted]
+        self._run(images, wanted, maps)
+        return maps
+
+    def _run(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
+        if self.training and self.form == TRAIN_TIME:
+            self._run_training(images, names, outputs)
+        elif images.shape[0] > 0 and names:
+            plan = self._plan(images.shape, names, thread_count().count)
+            plan.run(images, outputs)
+
+    def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> _core.Plan:
+        network = self.network
+        return self.plans.get(
+            (shape, names, threads), lambda: _core.Plan(network, shape, names, threads)
+        )
+
+    def _run_training(
+        self, images: Float32, names: tuple[str, ...], outputs: list[Float32]
+    ) -> None:
+        smallest = min(self.graph.shapes(images.shape)[self.graph.feature_names[-1]][2:])
+        if images.shape[0] == 0 or images.shape[0] * smallest == 1:
+            raise ValueError(
+                f"x has shape {images.shape}: in training mode every batch norm needs more than "
+                "one value per channel; use a larger batch or image, or model.eval()"
+            )
+        with self._training_lock:
+            # Weights change with every call, so that the plan is not kept.
+            plan = _core.Plan(self.network, images.shape, names, thread_count().count, True)
+            statistics = [np.empty(s, np.float32) for s in plan.output_shapes[len(names) :]]
+            plan.run(images, [*outputs, *statistics])
+            self.network = plan.update_running_statistics(statistics)
+            self.plans.clear()
+
+    def compile(
+        self,
+        input_shape: Sequence[int],
+        *,
+        dtype: str = "float32",
+        threads: int | None = None,
+    ) -> CompiledModel:
+        """An explicit plan for one input shape, in eval mode whatever `training` is.
+
+        Args:
+            input_shape: (N, C, H, W).
+            dtype: arithmetic; "float32".
+            threads: default: `mobileone.show_config()` says how many and why.
+        """
+        if dtype != "float32":
+            raise NotImplementedError(f"dtype={dtype!r}; this engine computes in 'float32'")
+        shape = tuple(int(extent) for extent in input_shape)
+        return CompiledModel(self.network, shape, thread_count(threads).count)
+
+    def state_dict(self, layout: str = "apple") -> dict[str, npt.NDArray[Any]]:
+        """The weights under a public layout's names, as read-only arrays.
+
+        Raises:
+            ValueError: an unknown layout.
+        """
+        from mobileone.checkpoint import find_layout, from_canonical
+
+        return from_canonical(find_layout(layout), self.network.weights())
+
+    def save(self, path: str | os.PathLike[str], *, layout: str = "apple") -> None:
+        """Write a .safetensors file with the architecture in its metadata; `load` reads it back."""
+        from mobileone.checkpoint import save_safetensors
+
+        metadata = {
+            "format": "mobileone",
+            "arch": self.arch,
+            "form": self.form,
+            "config": json.dumps(self.config),
+        }
+        save_safetensors(path, self.state_dict(layout), metadata)
+
+    def __repr__(self) -> str:
+        return (
+            f"<mobileone.Model {self.name}: {self.form} form, "
+            f"{self.num_params / 1e6:.2f} M parameters, {self.macs / 1e6:.1f} M MACs>"
+        )
