@@ -1,0 +1,196 @@
+// Convolution and matrix product: a panel of the inputs that a few output pixels read is gathered
+// once, then multiplied with every output channel's kernel.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "mobileone/reference/operators.hpp"
+#include "mobileone/reference/parallel.hpp"
+
+// The product's plain loops are compiled for wider vectors as well; the loader picks at run time.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define MOBILEONE_WIDE_LOOPS \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MOBILEONE_WIDE_LOOPS
+#endif
+
+namespace mobileone::reference {
+
+namespace {
+
+// Eight pixels side by side, a vector type of the compiler's; arithmetic on it is elementwise.
+using Lanes = double __attribute__((vector_size(64)));
+
+constexpr std::int64_t kLanes = 8;
+constexpr std::int64_t kPixels = 2 * kLanes;  // output pixels of a panel
+constexpr std::int64_t kChannels = 4;         // output channels computed together
+
+// sums[c][p] += sum over k of weight[c][k] * panel[k][p], in ascending k.
+// Every loop over channels is unrolled: the sums stay in registers only then (GCC 12).
+template <int channels>
+[[gnu::always_inline]] inline void accumulate(const double* weight, std::int64_t terms,
+                                              const double* panel, double* sums) {
+  const auto load = [](Lanes& lanes, const double* from) {
+    std::memcpy(&lanes, from, sizeof lanes);
+  };
+  Lanes left[channels], right[channels];
+#pragma GCC unroll 4
+  for (int c = 0; c < channels; ++c) {
+    load(left[c], sums + c * kPixels);
+    load(right[c], sums + c * kPixels + kLanes);
+  }
+  for (std::int64_t k = 0; k < terms; ++k, panel += kPixels) {
+    Lanes x0, x1;
+    load(x0, panel);
+    load(x1, panel + kLanes);
+#pragma GCC unroll 4
+    for (int c = 0; c < channels; ++c) {
+      const double w = weight[c * terms + k];
+      left[c] += w * x0;
+      right[c] += w * x1;
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < channels; ++c) {
+    std::memcpy(sums + c * kPixels, &left[c], sizeof(Lanes));
+    std::memcpy(sums + c * kPixels + kLanes, &right[c], sizeof(Lanes));
+  }
+}
+
+MOBILEONE_WIDE_LOOPS void accumulate_four(const double* weight, std::int64_t terms,
+                                          const double* panel, double* sums) {
+  accumulate<kChannels>(weight, terms, panel, sums);
+}
+
+MOBILEONE_WIDE_LOOPS void accumulate_one(const double* weight, std::int64_t terms,
+                                         const double* panel, double* sums) {
+  accumulate<1>(weight, terms, panel, sums);
+}
+
+struct Geometry {
+  const Conv2d& op;
+  std::int64_t height, width, out_height, out_width;
+  std::int64_t group_inputs, group_outputs;
+  bool pointwise;  // every output pixel reads the input pixel at its place
+
+  Geometry(const Conv2d& conv, const Shape& in, const Shape& out)
+      : op(conv),
+        height(in[2]),
+        width(in[3]),
+        out_height(out[2]),
+        out_width(out[3]),
+        group_inputs(op.in_channels / op.groups),
+        group_outputs(op.out_channels / op.groups),
+        pointwise(op.kernel == Extent{1, 1} && op.stride == Extent{1, 1} &&
+                  op.padding == Extent{0, 0}) {}
+
+  std::int64_t out_pixels() const { return out_height * out_width; }
+  std::int64_t tiles() const { return (out_pixels() + kPixels - 1) / kPixels; }
+  std::int64_t terms() const { return group_inputs * op.kernel[0] * op.kernel[1]; }
+};
+
+// panel[k][p] = the input that kernel position k = (channel, ky, kx) meets at output pixel
+// first + p; zero in the padding and beyond the last pixel.
+void gather(const Geometry& g, const double* image, std::int64_t first, double* panel) {
+  const std::int64_t count = std::min(kPixels, g.out_pixels() - first);
+  if (g.pointwise) {
+    for (std::int64_t channel = 0; channel < g.group_inputs; ++channel, panel += kPixels) {
+      const double* from = image + channel * g.out_pixels() + first;
+      std::fill(std::copy(from, from + count, panel), panel + kPixels, 0.0);
+    }
+    return;
+  }
+  std::array<std::int64_t, kPixels> top{}, left{};
+  for (std::int64_t p = 0; p < count; ++p) {
+    const auto i = static_cast<std::size_t>(p);
+    top[i] = (first + p) / g.out_width * g.op.stride[0] - g.op.padding[0];
+    left[i] = (first + p) % g.out_width * g.op.stride[1] - g.op.padding[1];
+  }
+  for (std::int64_t channel = 0; channel < g.group_inputs; ++channel) {
+    const double* plane = image + channel * g.height * g.width;
+    for (std::int64_t ky = 0; ky < g.op.kernel[0]; ++ky) {
+      for (std::int64_t kx = 0; kx < g.op.kernel[1]; ++kx, panel += kPixels) {
+        for (std::int64_t p = 0; p < kPixels; ++p) {
+          const std::int64_t y = top[static_cast<std::size_t>(p)] + ky * g.op.dilation[0];
+          const std::int64_t x = left[static_cast<std::size_t>(p)] + kx * g.op.dilation[1];
+          const bool inside = p < count && y >= 0 && y < g.height && x >= 0 && x < g.width;
+          panel[p] = inside ? plane[y * g.width + x] : 0.0;
+        }
+      }
+    }
+  }
+}
+
+// Output channels [channel, channel + channels) of one group at the panel's pixels; `out` is the
+// group's first plane.
+void multiply_panel(const Geometry& g, std::int64_t channel, std::int64_t channels,
+                    const double* weight, const double* bias, const double* panel,
+                    std::int64_t first, double* out) {
+  std::array<double, kChannels * kPixels> sums;
+  for (std::int64_t i = 0; i < channels * kPixels; ++i) {
+    sums[static_cast<std::size_t>(i)] = bias ? bias[channel + i / kPixels] : 0.0;
+  }
+  const auto product = channels == 1 ? accumulate_one : accumulate_four;
+  product(weight + channel * g.terms(), g.terms(), panel, sums.data());
+
+  const std::int64_t count = std::min(kPixels, g.out_pixels() - first);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double* row = sums.data() + c * kPixels;
+    std::copy(row, row + count, out + (channel + c) * g.out_pixels() + first);
+  }
+}
+
+void multiply_panel(const Geometry& g, const double* weight, const double* bias,
+                    const double* panel, std::int64_t first, double* out) {
+  std::int64_t channel = 0;
+  for (; channel + kChannels <= g.group_outputs; channel += kChannels) {
+    multiply_panel(g, channel, kChannels, weight, bias, panel, first, out);
+  }
+  for (; channel < g.group_outputs; ++channel) {
+    multiply_panel(g, channel, 1, weight, bias, panel, first, out);
+  }
+}
+
+}  // namespace
+
+ReferenceTensor convolve(const ReferenceTensor& x, const Conv2d& op, const Values& weight,
+                         const Values& bias, const Shape& shape, int threads) {
+  ReferenceTensor y{shape, Values(static_cast<std::size_t>(element_count(shape)))};
+  const Geometry g(op, x.shape, shape);
+  const std::int64_t items = shape[0] * op.groups * g.tiles();
+  const std::int64_t grain = 1 + 200000 / (kPixels * g.terms() * g.group_outputs);
+  parallel_for(items, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+    Values panel(static_cast<std::size_t>(g.terms() * kPixels));
+    for (std::int64_t item = begin; item < end; ++item) {
+      const std::int64_t first = item % g.tiles() * kPixels;
+      const std::int64_t plane = item / g.tiles();  // image * groups + group
+      const std::int64_t out_channel = plane % op.groups * g.group_outputs;
+      gather(g, x.values.data() + plane * g.group_inputs * g.height * g.width, first, panel.data());
+      multiply_panel(g, weight.data() + out_channel * g.terms(),
+                     bias.empty() ? nullptr : bias.data() + out_channel, panel.data(), first,
+                     y.values.data() + plane * g.group_outputs * g.out_pixels());
+    }
+  });
+  return y;
+}
+
+ReferenceTensor multiply_matrix(const ReferenceTensor& x, const Linear& op, const Values& weight,
+                                const Values& bias, const Shape& shape, int threads) {
+  ReferenceTensor y{shape, Values(static_cast<std::size_t>(element_count(shape)))};
+  parallel_for(element_count(shape), 1 + 200000 / op.in_features, threads,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t out = i % op.out_features;
+                   const double* row = weight.data() + out * op.in_features;
+                   const double* from = x.values.data() + i / op.out_features * op.in_features;
+                   double sum = bias.empty() ? 0.0 : bias[static_cast<std::size_t>(out)];
+                   for (std::int64_t k = 0; k < op.in_features; ++k) sum += row[k] * from[k];
+                   y.values[static_cast<std::size_t>(i)] = sum;
+                 }
+               });
+  return y;
+}
+
+}  // namespace mobileone::reference

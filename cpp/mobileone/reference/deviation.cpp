@@ -1,0 +1,140 @@
+#include "mobileone/reference/deviation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "mobileone/base/error.hpp"
+#include "mobileone/reference/rounding.hpp"
+
+namespace mobileone {
+
+namespace {
+
+using reference::Evaluator;
+using reference::RandomRounding;
+using reference::Rounding;
+using reference::Schedule;
+using reference::Values;
+
+// Channels are axis 1 of [N, C, ...]; `errors` holds sums of squares per channel.
+struct SquaredErrors {
+  Values sum;
+  double count = 0.0;  // differences per channel
+
+  void add(const Values& exact, const Values& sample, std::size_t channels, std::size_t plane) {
+    sum.resize(channels, 0.0);
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      const double error = sample[i] - exact[i];
+      sum[i / plane % channels] += error * error;
+    }
+    if (channels > 0) count += static_cast<double>(exact.size() / channels);
+  }
+
+  Deviation deviation() const {
+    Deviation result;
+    if (count == 0.0) return result;
+    double total = 0.0;
+    for (double channel : sum) {
+      total += channel;
+      // Written so that NaN is kept.
+      const double rms = std::sqrt(channel / count);
+      if (!(rms <= result.channel_max)) result.channel_max = rms;
+    }
+    result.rms = std::sqrt(total / (count * static_cast<double>(sum.size())));
+    if (std::isnan(result.rms)) result.channel_max = result.rms;
+    return result;
+  }
+};
+
+// Replica 0 is exact, the others carry random errors; all advance node by node.
+class MonteCarlo {
+ public:
+  MonteCarlo(const Network& network, const ReferenceTensor& input, int samples, std::uint64_t seed,
+             Mode mode, int threads)
+      : network_(network),
+        input_(input),
+        evaluator_(network, input.shape, mode, threads),
+        values_(static_cast<std::size_t>(samples) + 1,
+                std::vector<ReferenceTensor>(network.graph.nodes().size())),
+        statistics_(static_cast<std::size_t>(samples) + 1) {
+    for (int sample = 0; sample < samples; ++sample) samples_.emplace_back(seed, sample);
+  }
+
+  void run(const Schedule& schedule) {
+    for (std::size_t id = 0; id < schedule.needed.size(); ++id) {
+      if (!schedule.needed[id]) continue;
+      evaluate(static_cast<NodeId>(id));
+      for (NodeId dead : schedule.dead_after[id]) {
+        for (auto& replica : values_) replica[static_cast<std::size_t>(dead)] = {};
+      }
+    }
+  }
+
+  DeviationResult measure(const std::vector<NodeId>& outputs) const {
+    DeviationResult result;
+    for (NodeId output : outputs) {
+      const ReferenceTensor& exact = values_[0][static_cast<std::size_t>(output)];
+      const auto channels = static_cast<std::size_t>(exact.shape[1]);
+      std::size_t plane = 1;
+      for (std::size_t axis = 2; axis < exact.shape.size(); ++axis) {
+        plane *= static_cast<std::size_t>(exact.shape[axis]);
+      }
+      SquaredErrors errors;
+      for (std::size_t r = 1; r < values_.size(); ++r) {
+        errors.add(exact.values, values_[r][static_cast<std::size_t>(output)].values, channels,
+                   plane);
+      }
+      result.outputs.push_back(errors.deviation());
+    }
+    for (const auto& [name, exact] : statistics_[0]) {
+      SquaredErrors errors;
+      for (std::size_t r = 1; r < values_.size(); ++r) {
+        errors.add(exact, statistics_[r].at(name), exact.size(), 1);
+      }
+      result.statistics[name] = errors.deviation();
+    }
+    return result;
+  }
+
+ private:
+  void evaluate(NodeId id) {
+    const Node& node = network_.graph.node(id);
+    const auto at = static_cast<std::size_t>(id);
+    Values deviation;
+    for (std::size_t r = 0; r < values_.size(); ++r) {
+      std::vector<const ReferenceTensor*> inputs;
+      for (NodeId from : node.inputs) inputs.push_back(&values_[r][static_cast<std::size_t>(from)]);
+      if (inputs.empty()) inputs.push_back(&input_);
+      const Rounding exact;
+      const Rounding& rounding = r == 0 ? exact : samples_[r - 1];
+      values_[r][at] = evaluator_.evaluate(id, inputs, rounding, &statistics_[r]);
+      if (r == 0) {
+        deviation = local_deviation(evaluator_, id, inputs, values_[r][at]);
+      } else {
+        samples_[r - 1].result(node.name, deviation, values_[r][at], evaluator_.threads);
+      }
+    }
+  }
+
+  const Network& network_;
+  const ReferenceTensor& input_;
+  Evaluator evaluator_;
+  std::vector<std::vector<ReferenceTensor>> values_;  // [replica][node]
+  std::vector<RunningStatistics> statistics_;         // [replica]
+  std::vector<RandomRounding> samples_;
+};
+
+}  // namespace
+
+DeviationResult error_deviation(const Network& network, const ReferenceTensor& input,
+                                const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
+                                Mode mode, int threads) {
+  if (samples < 1) throw Error(concat("[reference] samples is ", samples, "; expected at least 1"));
+  const Schedule schedule(network.graph, outputs);
+  MonteCarlo monte_carlo(network, input, samples, seed, mode, threads);
+  monte_carlo.run(schedule);
+  return monte_carlo.measure(outputs);
+}
+
+}  // namespace mobileone

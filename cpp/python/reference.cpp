@@ -1,0 +1,84 @@
+// The float64 reference executor and the deviations of fp32 rounding errors.
+#include "mobileone/reference/reference.hpp"
+
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "mobileone/reference/deviation.hpp"
+
+namespace mobileone::python {
+
+namespace {
+
+using Float64Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+ReferenceTensor to_reference(const Float64Array& array) {
+  return {{array.shape(), array.shape() + array.ndim()}, {array.data(), array.data() + array.size()}};
+}
+
+py::array to_numpy(const ReferenceTensor& tensor) {
+  return py::array_t<double>(tensor.shape, tensor.values.data());
+}
+
+std::vector<NodeId> find_all(const Graph& graph, const std::vector<std::string>& names) {
+  std::vector<NodeId> ids;
+  for (const std::string& name : names) ids.push_back(graph.find(name));
+  return ids;
+}
+
+Mode mode_of(bool training) { return training ? Mode::train : Mode::eval; }
+
+py::tuple forward(const PyNetwork& self, const Float64Array& x,
+                  const std::vector<std::string>& nodes, bool training, int threads) {
+  const ReferenceTensor input = to_reference(x);
+  const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
+  std::vector<ReferenceTensor> results;
+  RunningStatistics updated;
+  {
+    const py::gil_scoped_release release;
+    results = reference_forward(*self.network, input, ids, mode_of(training), &updated, threads);
+  }
+  py::list arrays;
+  for (const ReferenceTensor& result : results) arrays.append(to_numpy(result));
+  py::dict statistics;
+  for (const auto& [name, values] : updated) {
+    statistics[py::str(name)] =
+        py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+  }
+  return py::make_tuple(arrays, statistics);
+}
+
+py::tuple deviation(const PyNetwork& self, const Float64Array& x,
+                    const std::vector<std::string>& nodes, int samples, std::uint64_t seed,
+                    bool training, int threads) {
+  const ReferenceTensor input = to_reference(x);
+  const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
+  DeviationResult result;
+  {
+    const py::gil_scoped_release release;
+    result = error_deviation(*self.network, input, ids, samples, seed, mode_of(training), threads);
+  }
+  const auto to_tuple = [](const Deviation& d) { return py::make_tuple(d.rms, d.channel_max); };
+  py::list outputs;
+  for (const Deviation& output : result.outputs) outputs.append(to_tuple(output));
+  py::dict statistics;
+  for (const auto& [name, value] : result.statistics) statistics[py::str(name)] = to_tuple(value);
+  return py::make_tuple(outputs, statistics);
+}
+
+}  // namespace
+
+void bind_reference(py::module_& module) {
+  module.def("reference_forward", &forward, py::arg("network"), py::arg("x"), py::arg("nodes"),
+             py::arg("training") = false, py::arg("threads") = 0,
+             "Float64 results of the named nodes for x [N, C, H, W], and the running statistics\n"
+             "that a training step would leave (empty in eval mode). threads=0: one per CPU.");
+  module.def("rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
+             py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
+             py::arg("threads") = 0,
+             "Standard deviations of fp32 rounding errors: (rms, largest channel's rms) per node,\n"
+             "and by name for the updated running statistics (empty in eval mode).");
+}
+
+}  // namespace mobileone::python
