@@ -24,7 +24,7 @@ from mobileone.environment import fingerprint
 from mobileone.threads import thread_count
 
 if TYPE_CHECKING:
-    from mobileone.model import CompiledModel
+    from mobileone.compiled import CompiledModel
 
 __all__ = ["benchmark"]
 

@@ -165,7 +165,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.json:
         result.to_json(arguments.json)
     if arguments.plot:
-        result.plot().figure.savefig(arguments.plot)
+        figure: Any = result.plot().figure
+        figure.savefig(arguments.plot)
     return 130 if result.interrupted else 0
 
 
