@@ -6,7 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,14 @@ from mobileone._tables import Column, Table
 
 if TYPE_CHECKING:
     from mobileone.benchmark_result import BenchmarkResult
+    from mobileone.equivalence import Equivalence
     from mobileone.model import Model
 
 __all__ = ["DemoResult", "run_demo"]
 
 # Train-mode forwards that settle the statistics of seeded weights: with a momentum of 0.1 the
-# initial values keep a share of 0.9^20 = 12 %.
-_SETTLING_STEPS = 20
+# initial values keep a share of 0.9^10 = 35 %.
+_SETTLING_STEPS = 10
 _SETTLING_BATCH = 4
 
 
@@ -35,7 +36,7 @@ class DemoResult:
 
     photo: Photo
     models: dict[str, Model]
-    equivalence: Any
+    equivalence: Equivalence
     benchmark: BenchmarkResult
     plot: str | None
 
@@ -119,7 +120,7 @@ def top_table(logits: Mapping[str, npt.NDArray[np.float32]], count: int = 5) -> 
 def _save_plot(
     photo: Photo,
     crop: npt.NDArray[np.uint8],
-    equivalence: Any,
+    equivalence: Equivalence,
     result: BenchmarkResult,
     out: str | os.PathLike[str],
     show: Callable[[str], None],
