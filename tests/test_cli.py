@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,18 @@ def test_warnings_are_one_line_on_stderr(capsys: Capture, monkeypatch: pytest.Mo
     assert "'zero' ignored" in captured.out
 
 
+# Says when the first sample is in, so that the test knows when to press Ctrl-C.
+MARK_FIRST_SAMPLE = """
+from mobileone.benchmark_result import Measurement
+add = Measurement.add
+def marked(self, index, samples):
+    add(self, index, samples)
+    if index == 0:
+        print("measuring", flush=True)
+Measurement.add = marked
+"""
+
+
 def run_module(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     code = "import sys; from mobileone.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *arguments]
@@ -183,6 +196,21 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     os.close(writer)
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_ctrl_c_prints_what_was_measured() -> None:
+    code = "import sys; from mobileone.cli import main; sys.exit(main())"
+    arguments = ["bench", "mobileone_mu0", "--runs", "10000000", "--rounds", "1000000"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-u", "-c", MARK_FIRST_SAMPLE + code, *arguments, "--threads", "1"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=env, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "measuring\n"
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "interrupted: the statistics cover the runs made until then" in out
+    assert "Traceback" not in error
 
 
 def test_numpy_alone_is_enough(tmp_path: Path) -> None:

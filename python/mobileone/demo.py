@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["DemoResult", "run_demo"]
 
 # Train-mode forwards that settle the statistics of seeded weights: with a momentum of 0.1 the
-# initial values keep a share of 0.9^10 = 35 %.
-_SETTLING_STEPS = 10
-_SETTLING_BATCH = 4
+# initial values keep a share of 0.9^30 = 4 %.
+_SETTLING_STEPS = 30
+_SETTLING_BATCH = 2
 
 
 @dataclass(frozen=True)

@@ -95,15 +95,14 @@ def plot_errors(
     # An error of zero has no logarithm: it is drawn at the left edge.
     edge = min(value for value in (*errors, *bounds) if value > 0) / 10
     ax.hlines(rows, edge, bounds, color="gray", linewidth=1)
-    ax.plot(bounds, rows, "|", color=PALETTE[1], markersize=14, markeredgewidth=3, label="bound")
-    ax.plot([max(e, edge) for e in errors], rows, "o", color=PALETTE[0], label="found")
+    ax.plot(bounds, rows, "|", color=PALETTE[1], markersize=14, markeredgewidth=3)
+    ax.plot([max(e, edge) for e in errors], rows, "o", color=PALETTE[0])
     ax.set_xscale("log")
     ax.set_yticks(rows, names)
     ax.invert_yaxis()
     ax.margins(y=0.12)
-    ax.set_xlabel("largest absolute difference, before against after")
-    ax.set_title("re-parameterization error")
-    ax.legend(fontsize="small", loc="lower left")
+    ax.set_xlabel("largest absolute difference: dot = found, bar = what rounding explains")
+    ax.set_title("before against after re-parameterization")
     return ax
 
 
