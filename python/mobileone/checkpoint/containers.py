@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +25,7 @@ class RawCheckpoint:
         format: "safetensors", "torch zip", "torch legacy", "mapping" or "module".
         nbytes: size of the file, or of the arrays.
         metadata: the strings that .safetensors carries.
+        mapping: the mapped file.
     """
 
     tree: object
@@ -32,6 +33,12 @@ class RawCheckpoint:
     format: str
     nbytes: int
     metadata: dict[str, str] = field(default_factory=dict)
+    mapping: mmap.mmap | None = None
+
+    def release(self) -> None:
+        """Gives back the memory of file pages that were read; they are read again when needed."""
+        if self.mapping is not None:
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
@@ -56,8 +63,9 @@ def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise CheckpointError(f"{where}: is empty")
-        data = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
-        return _read(file, data, where)
+        mapping = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        raw = _read(file, memoryview(mapping), where)
+    return replace(raw, mapping=mapping)
 
 
 def _read(file: IO[bytes], data: memoryview, where: str) -> RawCheckpoint:

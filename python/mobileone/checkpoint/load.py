@@ -121,7 +121,7 @@ def load_state_dict(
     dropped = _unwanted_classifier(shapes, wanted, strict)
     for name in dropped:
         del shapes[name]
-    expected = dict(parameter_shapes(wanted))
+    expected = _expected(parameter_shapes, wanted, where, nearest)
     _check(shapes, expected, where, nearest, strict, keys, recognition, found.tensors)
     report = LoadReport(
         where,
@@ -150,6 +150,11 @@ def _recognise(found: StateDict, where: str, strict: bool) -> Recognition:
     if recognition.layout is None:
         names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
         raise unrecognised_error(where, keys, f"no MobileOne in any known layout ({names})")
+    if len(recognition.unknown) > len(recognition.names):
+        nearest = f"the {recognition.layout.name} layout explains {len(recognition.names)} of them"
+        raise unrecognised_error(
+            where, recognition.unknown, f"no MobileOne: of {len(keys)} keys {nearest}"
+        )
     if recognition.also and strict:
         others = ", ".join(sorted(set(recognition.also.values())))
         raise CheckpointError(
@@ -206,6 +211,15 @@ def _wanted(
     return wanted
 
 
+def _expected(
+    parameter_shapes: ParameterShapes, wanted: Mapping[str, Any], where: str, nearest: str
+) -> Mapping[str, Shape]:
+    try:
+        return parameter_shapes(wanted)
+    except ValueError as error:
+        raise CheckpointError(f"{where}: nearest is {nearest}, which cannot be: {error}") from error
+
+
 def _unwanted_classifier(
     shapes: Mapping[str, Shape], wanted: Mapping[str, Any], strict: bool
 ) -> tuple[str, ...]:
@@ -247,7 +261,7 @@ def _convert(
     report: LoadReport,
 ) -> tuple[dict[str, Array], LoadReport]:
     raw = found.raw
-    budget = CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes) if raw.nbytes else None
+    budget = CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes, raw.release) if raw.nbytes else None
     state: dict[str, Array] = {}
     dtypes: Counter[str] = Counter()
     filled = []

@@ -87,6 +87,13 @@ def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
             f"{source}: {stages} stages, up to {max(found.depth.values())} pairs each, "
             f"{found.branches} branches; expected at most {MAX_STAGES}, {MAX_BLOCKS}, {MAX_BLOCKS}"
         )
+    convolutions = 2 * sum(found.depth.values()) * max(found.branches, 1)
+    if convolutions > 4 * len(shapes) + 64:
+        # One stray key must not make a small file describe a network of millions of tensors.
+        raise CheckpointError(
+            f"{source}: its names speak of {convolutions} convolutions, "
+            f"but it has {len(shapes)} tensors"
+        )
     stem_width, in_channels = found.stem.most_common(1)[0][0]
     classifier = shapes.get("linear.weight", ())
     config: dict[str, Any] = {
@@ -153,5 +160,5 @@ def unrecognised_error(source: str, keys: Iterable[str], reason: str) -> Checkpo
     """The error for keys that no layout explains."""
     keys = list(keys)
     return CheckpointError(
-        f"{source}: {reason}. Its {len(keys)} keys start with {listed(shown(k) for k in keys[:5])}"
+        f"{source}: {reason}. Not understood: {listed((shown(k) for k in keys), len(keys))}"
     )

@@ -66,7 +66,7 @@ def save_safetensors(
 def little_endian_bytes(array: npt.NDArray[Any]) -> memoryview:
     """The elements in row-major order, copied only where they are not so already."""
     ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return memoryview(ordered.reshape(-1).view(np.uint8))
+    return ordered.reshape(-1).view(np.uint8).data
 
 
 def _write(path: str, head: list[bytes], pieces: Iterable[memoryview]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +39,7 @@ FLOATING = ("float64", "float32", "float16", "bfloat16")
 INTEGER = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 
 MAX_RANK = 8
+RELEASE_STEP = 8 << 20
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class RawTensor:
             raise CheckpointError(f"{where}: shape {self.shape} has no elements")
         if self.storage.data is None:
             raise CheckpointError(f"{where}: storage {shown(self.storage.key)} has no data")
-        return np.ndarray(
+        array: npt.NDArray[np.generic] = np.ndarray(
             self.shape,
             dtype,
             buffer=self.storage.data,
@@ -107,6 +109,7 @@ class RawTensor:
                 for size, stride in zip(self.shape, self.strides, strict=True)
             ),
         )
+        return array
 
 
 def contiguous_strides(shape: Shape) -> Shape:
@@ -121,15 +124,23 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 @dataclass
 class CopyBudget:
-    """Bounds what conversions may allocate, so that many views of one storage stay cheap."""
+    """Bounds what conversions may allocate, so that many views of one storage stay cheap.
+
+    ``release`` is called after every RELEASE_STEP bytes: what has been converted is not needed in
+    its original form any more.
+    """
 
     where: str
     limit: int
+    release: Callable[[], None]
     used: int = field(default=0)
 
     def charge(self, nbytes: int) -> None:
         """Raises CheckpointError when this allocation exceeds the limit."""
+        steps = self.used // RELEASE_STEP
         self.used += nbytes
+        if self.used // RELEASE_STEP > steps:
+            self.release()
         if self.used > self.limit:
             raise CheckpointError(
                 f"{self.where}: its tensors would take more than {self.limit} bytes to convert, "
@@ -139,7 +150,10 @@ class CopyBudget:
 
 def widen_bfloat16(bits: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     """float32 from bfloat16 bit patterns: the upper half of a float32, so exact."""
-    return np.left_shift(bits.astype(np.uint32), np.uint32(16)).view(np.float32)
+    wide: npt.NDArray[np.uint32] = bits.astype(np.uint32)
+    wide <<= np.uint32(16)
+    widened: npt.NDArray[np.float32] = wide.view(np.float32)
+    return widened
 
 
 def to_float32(
@@ -163,13 +177,16 @@ def to_float32(
         )
     if array.size == 0:
         raise CheckpointError(f"{where}: shape {array.shape} has no elements")
-    ready = dtype == "float32" and array.dtype.isnative
-    if not (ready and array.flags.c_contiguous and array.flags.aligned) and budget is not None:
-        budget.charge(4 * array.size)
-    if dtype == "bfloat16":
-        array = widen_bfloat16(array)
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = np.require(array, np.float32, ["C", "A"])
+    flags = array.flags
+    if array.dtype == np.float32 and flags.c_contiguous and flags.aligned:
+        result: npt.NDArray[np.float32] = array  # type: ignore[assignment]
+    else:
+        if budget is not None:
+            budget.charge(4 * array.size)
+        if dtype == "bfloat16":
+            array = widen_bfloat16(array)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = np.array(array, np.float32, order="C")
     check_finite(where, result)
     return result
 
@@ -203,4 +220,5 @@ def to_count(where: str, dtype: str, array: npt.NDArray[np.generic]) -> npt.NDAr
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str:
     """The name in DTYPES of a NumPy dtype, or NumPy's own where it has none there."""
-    return dtype.newbyteorder("=").name
+    name: str = dtype.newbyteorder("=").name
+    return name

@@ -56,11 +56,11 @@ class _Archive:
             (info.header_offset, info.header_offset + _LOCAL_HEADER.size + info.compress_size)
             for info in self._entries.values()
         )
+        if ends and (ends[0][0] < 0 or max(end for _, end in ends) > len(self._data)):
+            raise CheckpointError(f"{self.where}: truncated: an entry ends behind the file")
         for (_, end), (start, _) in itertools.pairwise(ends):
             if end > start:
                 raise CheckpointError(f"{self.where}: entries overlap at byte {start}")
-        if ends and (ends[0][0] < 0 or ends[-1][1] > len(self._data)):
-            raise CheckpointError(f"{self.where}: truncated: an entry ends behind the file")
 
     def read(self, name: str) -> memoryview | None:
         """The contents of an entry; None when there is none of that name."""

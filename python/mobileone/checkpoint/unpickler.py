@@ -86,7 +86,7 @@ class Unpickler:
         self._stack = []
         self._memo = {}
         while True:
-            opcode = self._take(1)[0]
+            opcode = self._byte()
             if opcode == 0x2E:  # STOP
                 result = self._pop()
                 if self._stack:
@@ -110,6 +110,14 @@ class Unpickler:
         piece = self._data[self.position : end]
         self.position = end
         return piece
+
+    def _byte(self) -> int:
+        try:
+            value = self._data[self.position]
+        except IndexError:
+            raise self.fail(f"truncated after {len(self._data)} bytes") from None
+        self.position += 1
+        return value
 
     def _uint(self, layout: struct.Struct) -> int:
         value: int = layout.unpack(self._take(layout.size))[0]
@@ -232,7 +240,7 @@ class Unpickler:
         set_state(target, self, state)
 
     def _protocol(self) -> None:
-        version = self._take(1)[0]
+        version = self._byte()
         if not 2 <= version <= 5:
             raise self.fail(f"pickle protocol {version}; expected 2 to 5")
 
@@ -248,10 +256,6 @@ class Unpickler:
         self._stack.append(self._persistent_load(self._pop()))
 
 
-def _byte(u: Unpickler) -> int:
-    return u._take(1)[0]
-
-
 _HANDLERS: dict[int, Callable[[Unpickler], object]] = {
     ord(opcode): handler
     for opcode, handler in {
@@ -264,18 +268,18 @@ _HANDLERS: dict[int, Callable[[Unpickler], object]] = {
         "\x88": lambda u: u.push(True),
         "\x89": lambda u: u.push(False),
         "J": lambda u: u.push(u._uint(_INT4)),
-        "K": lambda u: u.push(_byte(u)),
+        "K": lambda u: u.push(u._byte()),
         "M": lambda u: u.push(u._uint(_UINT2)),
-        "\x8a": lambda u: u._long(_byte(u)),
+        "\x8a": lambda u: u._long(u._byte()),
         "\x8b": lambda u: u._long(u._uint(_UINT4)),
         "G": lambda u: u.push(_FLOAT8.unpack(u._take(8))[0]),
         "T": lambda u: u._binary_string(u._uint(_UINT4)),
-        "U": lambda u: u._binary_string(_byte(u)),
+        "U": lambda u: u._binary_string(u._byte()),
         "X": lambda u: u.push(u._text(u._take(u._uint(_UINT4)))),
-        "\x8c": lambda u: u.push(u._text(u._take(_byte(u)))),
+        "\x8c": lambda u: u.push(u._text(u._take(u._byte()))),
         "\x8d": lambda u: u.push(u._text(u._take(u._uint(_UINT8)))),
         "B": lambda u: u.push(bytes(u._take(u._uint(_UINT4)))),
-        "C": lambda u: u.push(bytes(u._take(_byte(u)))),
+        "C": lambda u: u.push(bytes(u._take(u._byte()))),
         "\x8e": lambda u: u.push(bytes(u._take(u._uint(_UINT8)))),
         "]": lambda u: u.push([]),
         "a": lambda u: u._append([u._pop()]),
@@ -291,10 +295,10 @@ _HANDLERS: dict[int, Callable[[Unpickler], object]] = {
         "\x8f": lambda u: u.push(set()),
         "\x90": Unpickler._additems,
         "\x91": lambda u: u.push(frozenset([u.key(item) for item in u._pop_to_mark()])),
-        "q": lambda u: u._put(_byte(u)),
+        "q": lambda u: u._put(u._byte()),
         "r": lambda u: u._put(u._uint(_UINT4)),
         "\x94": lambda u: u._put(len(u._memo)),
-        "h": lambda u: u._get(_byte(u)),
+        "h": lambda u: u._get(u._byte()),
         "j": lambda u: u._get(u._uint(_UINT4)),
         "c": Unpickler._global,
         "\x93": Unpickler._stack_global,

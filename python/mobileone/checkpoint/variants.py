@@ -61,9 +61,10 @@ def nearest_variant(config: Mapping[str, Any]) -> str:
         variant = VARIANTS[name]
         pairs = [*zip(config["widths"], variant["widths"], strict=False)]
         pairs += zip(config["depths"], variant["depths"], strict=False)
-        off = sum(abs(a - b) / max(a, b, 1) for a, b in pairs)
+        off: float = sum(abs(a - b) / max(a, b, 1) for a, b in pairs)
         off += abs(len(config["widths"]) - len(variant["widths"]))
         off += len(config["se_widths"].keys() ^ variant["se_widths"].keys()) / 12
-        return off + 0.1 * (config["num_conv_branches"] != variant["num_conv_branches"])
+        same = config["num_conv_branches"] == variant["num_conv_branches"]
+        return off + 0.1 * (not same)
 
     return min(VARIANTS, key=distance)

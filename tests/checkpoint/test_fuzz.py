@@ -1,0 +1,13 @@
+"""A short run of the fuzzer; `python -m tests.checkpoint.fuzz` runs it at length."""
+
+from __future__ import annotations
+
+from . import fuzz
+
+
+def test_damaged_files_raise_checkpoint_errors_only() -> None:
+    outcomes = fuzz.run(6000, seed=20, seconds=15)
+    # The mutations reach everything: some leave a file valid, and most break it in many ways.
+    assert outcomes.total() > 500
+    assert outcomes["loaded"] > 0.02 * outcomes.total()
+    assert len(outcomes) > 30

@@ -1,0 +1,240 @@
+"""Pickles that ask for code, or for more memory and time than a checkpoint may."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mobileone.checkpoint import CheckpointError, read
+from mobileone.checkpoint.containers import read_file
+from mobileone.checkpoint.pickle_globals import GLOBALS, finder
+from mobileone.checkpoint.pickle_numpy import NUMPY_GLOBALS
+from mobileone.checkpoint.unpickler import Unpickler
+
+
+def load(stream: bytes) -> object:
+    """What a pickle stands for, without any container."""
+
+    def persistent_load(identity: object) -> object:
+        raise CheckpointError(f"persistent id {identity!r}")
+
+    return Unpickler(memoryview(stream), "x", finder("x"), persistent_load).load()
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def named(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+class Evil:
+    """Pickles as a call of any function."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (Evil(os.system, "echo unsafe > {}"), "posix.system"),
+        (Evil(eval, "open('{}', 'w')"), "(__builtin__|builtins).eval"),
+        (Evil(getattr, "x", "y"), "(__builtin__|builtins).getattr"),
+        (Evil(torch.load, "{}"), "torch.serialization.load"),
+        (Evil(np.load, "{}"), "numpy.load"),
+        (np.dtype, "numpy.dtype"),
+        (torch.nn.Linear(1, 1), "torch.nn.modules.linear.Linear"),
+        (Path("x"), "pathlib"),
+    ],
+)
+def test_code_is_refused_by_name(payload: object, name: str, zipped: bool, tmp_path: Path) -> None:
+    target, path = tmp_path / "unsafe", tmp_path / "x.pth"
+    if isinstance(payload, Evil):
+        function, arguments = payload.call
+        payload = Evil(function, *(str(a).format(target) for a in arguments))
+    torch.save({"w": torch.ones(1), "x": payload}, path, _use_new_zipfile_serialization=zipped)
+    if payload is np.dtype:
+        # A class by itself is data, as long as nothing calls it; it is no tensor, though.
+        assert read_file(path).tree["x"] is NUMPY_GLOBALS["numpy.dtype"]
+        return
+    with pytest.raises(CheckpointError, match=rf"asks for {name}.*, which is not run"):
+        read(path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_code_is_refused_in_every_protocol(protocol: int) -> None:
+    with pytest.raises(CheckpointError, match=r"asks for posix\.system"):
+        load(pickle.dumps(Evil(os.system, "true"), protocol))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("torch", "FloatStorage.__init__"),
+        ("torch._utils", "_rebuild_tensor_v2.__globals__"),
+        ("collections", "OrderedDict.fromkeys"),
+        ("torch", ""),
+        ("", "torch.Size"),
+        ("torch.", "Size"),
+        ("torch.storage", "_load_from_bytes"),
+        ("torch._utils", "_rebuild_qtensor"),
+        ("x" * 10_000, "y"),
+        ("os\x1b[31m", "system"),
+    ],
+)
+def test_no_way_around_the_table(module: str, name: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load(b"\x80\x04" + text(module) + text(name) + b"\x93.")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_every_global_is_inert_or_ours() -> None:
+    # No entry of the tables is an object of torch, NumPy or Python that could be called.
+    for name, value in {**GLOBALS, **NUMPY_GLOBALS}.items():
+        assert type(value).__module__.startswith("mobileone.checkpoint."), name
+
+
+def test_calls_and_state_need_our_objects() -> None:
+    for stream in (
+        text("x") + b")R.",  # call a string
+        b"K\x01)\x81.",  # instantiate an integer
+        named("torch", "FloatStorage") + b")R.",
+        named("torch", "float32") + b")R.",
+        named("numpy", "ndarray") + b")R.",
+        named("torch", "Size") + b"}b.",  # state for a function
+        text("x") + b"}b.",
+        b"]}b.",
+    ):
+        with pytest.raises(CheckpointError):
+            load(b"\x80\x02" + stream)
+
+
+ARGUMENTS = [b")", b"(K\x01t", b"(NNNNNNt", b"(]]]]]]t", b"(}}}}}}}t", b"(]K\x01t", b"N", b"}"]
+
+
+@pytest.mark.parametrize("name", sorted({**GLOBALS, **NUMPY_GLOBALS}))
+def test_wrong_arguments_for_every_function(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    for arguments in ARGUMENTS:
+        for state in (b"", b"Nb", b"}b", b"(NNNNNtb"):
+            with suppress(CheckpointError):
+                load(b"\x80\x02" + named(module, attribute) + arguments + b"R" + state + b".")
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (b"", "truncated"),
+        (b"\x80\x02", "truncated"),
+        (b"\x80\x00.", "pickle protocol 0"),
+        (b"\x80\x06.", "pickle protocol 6"),
+        (b"\x80\x02.", "stack is empty"),
+        (b"\x80\x02NN.", "not empty at the end"),
+        (b"\x80\x02(.", "stack is empty"),
+        (b"\x80\x020.", "stack is empty"),
+        (b"\x80\x02t.", "no mark"),
+        (b"\x80\x02h\x05.", "memo entry 5"),
+        (b"\x80\x02j\xff\xff\xff\xff.", "memo entry 4294967295"),
+        (b"\x80\x02q\x00.", "nothing to memoize"),
+        (b"\x80\x02NK\x01s.", "not a dict"),
+        (b"\x80\x02}]K\x01s.", "a list as a dict key"),
+        (b"\x80\x02}}K\x01s.", "a dict as a dict key"),
+        (b"\x80\x02}(K\x01u.", "key without a value"),
+        (b"\x80\x02NNa.", "not a list"),
+        (b"\x80\x02X\xff\xff\xff\xff", "truncated"),
+        (b"\x80\x02B\xff\xff\xff\xff", "truncated"),
+        (b"\x80\x04\x8e" + b"\xff" * 8, "truncated"),
+        (b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7f", "truncated"),
+        (b"\x80\x05\x96" + b"\xff" * 8, "opcode"),
+        (b"\x80\x02X\x01\x00\x00\x00\xff.", "not UTF-8"),
+        (b"\x80\x02\x8b\xff\xff\xff\xff", "an integer of 4294967295 bytes"),
+        (b"\x80\x02\x8a\xff" + b"\x01" * 255 + b".", "an integer of 255 bytes"),
+        (b"\x80\x02I1\n.", "opcode b'I'"),
+        (b"\x80\x02ios\nsystem\n.", "opcode b'i'"),
+        (b"\x80\x02o.", "opcode b'o'"),
+        (b"\x80\x02\x82\x01.", "opcode"),
+        (b"\x80\x02c" + b"a" * 5000 + b"\n", "does not end"),
+        (b"\x80\x02NQ.", "persistent id None"),
+        (b"\x80\x04NN\x93.", "name is not a string"),
+    ],
+)
+def test_damaged_streams(stream: bytes, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load(stream)
+
+
+def nested_tuples(depth: int) -> bytes:
+    # Each level is a pair of the level below: 2**depth leaves to whoever walks or hashes it.
+    return b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * depth
+
+
+def many_copies(name: str, argument: bytes, count: int) -> bytes:
+    """A large argument, memoized, then one call after another with it."""
+    module, _, attribute = name.rpartition(".")
+    encoding = text("latin1") if attribute == "encode" else b""
+    call = b"h\x00(h\x01" + encoding + b"tR"
+    start = b"\x80\x02" + named(module, attribute) + b"q\x00" + argument + b"q\x01]("
+    return start + call * count + b"e."
+
+
+PAIRS = b"](" + b"".join(b"K%cK\x01\x86" % (i % 256) for i in range(20_000)) + b"e"
+BOMBS = {
+    "nested tuples": nested_tuples(60) + b".",
+    "nested tuples as key": nested_tuples(60) + b"}h\x00K\x01s.",
+    "deep lists": b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b".",
+    "deep tuples": b"\x80\x02)" + b"\x85" * 500_000 + b".",
+    "a list in itself": b"\x80\x02]q\x00" + b"h\x00a" * 100_000 + b".",
+    "huge memo index": b"\x80\x02Nr\xff\xff\xff\x7f.",
+    "OrderedDict copies": many_copies("collections.OrderedDict", PAIRS, 20_000),
+    "set copies": many_copies("__builtin__.set", b"](" + b"K\x01" * 200_000 + b"e", 20_000),
+    "bytes copies": many_copies("_codecs.encode", text("x" * 500_000), 20_000),
+    "colliding keys": b"\x80\x02}("
+    + b"".join(
+        b"\x8a\x10" + ((2**61 - 1) * i).to_bytes(16, "little") + b"N" for i in range(100_000)
+    )
+    + b"u.",
+    "endless marks": b"\x80\x02" + b"(" * 5_000_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_cheap(name: str, tmp_path: Path) -> None:
+    # In a process of its own, whose memory is limited to a small multiple of the file's size.
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", BOMBS[name])
+    script = (
+        "import resource, sys; import mobileone.checkpoint as c; "
+        "from mobileone.checkpoint.containers import read_file; import numpy; "
+        "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: read_file(sys.argv[1])\n"
+        "except c.CheckpointError: pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)"
+    )
+    start = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, check=True, timeout=60
+    )
+    # An empty list takes one byte of the stream and 56 + 8 bytes of memory; a tuple costs the like.
+    grown = int(result.stdout) * 1024
+    assert grown < 80 * len(BOMBS[name]) + (8 << 20)
+    assert time.monotonic() - start < 30
