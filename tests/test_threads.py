@@ -153,6 +153,15 @@ def test_bad_request_is_a_value_error_that_shows_it(bad: object) -> None:
     assert str(bad) in str(error.value)
 
 
+def test_files_are_read_once_per_mask(tmp_path: Path) -> None:
+    cgroup_v2(tmp_path, "/a", {"a": "200000 100000"})
+    assert choose(tmp_path).count == 2
+    cgroup_v2(tmp_path, "/a", {"a": "300000 100000"})
+    assert choose(tmp_path).count == 2
+    assert choose(tmp_path, OMP_NUM_THREADS="5").count == 5
+    assert choose(tmp_path, cpus=7).cgroup_quota == 3.0
+
+
 def test_on_this_machine() -> None:
     choice = thread_count(environ={})
     assert 1 <= choice.count <= choice.affinity

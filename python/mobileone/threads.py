@@ -6,6 +6,7 @@ Default = min(CPUs in the affinity mask, cgroup CPU quota, physical cores reacha
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import os
@@ -49,12 +50,12 @@ def thread_count(
 
     ``requested`` is an integer in [1, MAX_THREADS] or None for the default; anything else is a
     ValueError. ``root`` is where ``proc`` and ``sys`` are found, ``affinity`` the CPUs of the mask
-    and ``environ`` the environment; the defaults are those of this process.
+    and ``environ`` the environment; the defaults are those of this process. Mask and environment
+    are looked at in every call, quota and topology once per process and mask.
     """
     environ = os.environ if environ is None else environ
     cpus = _affinity_mask() if affinity is None else frozenset(affinity)
-    quota = cgroup_quota(root)
-    cores = physical_cores(cpus, root)
+    quota, cores = _limits(root, cpus)
     omp = environ.get("OMP_NUM_THREADS")
 
     def choice(count: int, reason: str) -> ThreadChoice:
@@ -75,6 +76,12 @@ def thread_count(
         stacklevel=2,
     )
     return choice(default, f"{reason}; OMP_NUM_THREADS={omp!r} ignored")
+
+
+@functools.lru_cache(maxsize=64)
+def _limits(root: Path, cpus: frozenset[int]) -> tuple[float | None, int]:
+    """Quota and cores, read once per mask: every call of a model asks for its threads."""
+    return cgroup_quota(root), physical_cores(cpus, root)
 
 
 def _validated(requested: int) -> int:
