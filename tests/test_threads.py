@@ -90,7 +90,8 @@ def test_group_namespace_mounts_the_containers_own_subtree(tmp_path: Path) -> No
     cgroup_v2(tmp_path, "/pod/box/worker", {"worker": "500000 100000", ".": "max 100000"}, mount)
     assert cgroup_quota(tmp_path) == 5.0
     cgroup_v2(tmp_path, "/../outside", {".": "200000 100000"}, mount)
-    assert cgroup_quota(tmp_path) == 2.0
+    write(tmp_path, "sys/fs/outside/cpu.max", "100000 100000")
+    assert cgroup_quota(tmp_path) == 2.0, "a path out of the namespace must not be followed"
 
 
 def test_walk_stays_below_the_mount_point(tmp_path: Path) -> None:
