@@ -18,7 +18,7 @@ CONFIG = CONFIGS["mobileone_s4"]
 _LOAD = """
 import json, sys
 import mobileone.checkpoint as checkpoint
-import mobileone.checkpoint.pickle_numpy
+import mobileone.registry, mobileone.checkpoint.pickle_numpy  # nothing is imported later
 shapes = json.loads(sys.stdin.read())
 def peak():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM"))
@@ -57,3 +57,26 @@ def test_peak_memory(kind: str, tmp_path: Path) -> None:
     # Beside that: names, views and the like, and one tensor's temporary.
     held = path.stat().st_size if kind in ("safetensors", "zip") else nbytes + 2 * RELEASE_STEP
     assert grown < held + (16 << 20)
+
+
+_WHOLE = """
+import sys
+import mobileone, mobileone.loading
+mobileone.load(mobileone.create_model("mobileone_mu0").state_dict())  # everything is imported
+def peak():
+    line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM"))
+    return int(line.split()[1]) << 10
+before = peak()
+model = mobileone.load(sys.argv[1])
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+def test_peak_memory_of_a_model(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "s4"
+    save(kind, path)
+    command = [sys.executable, "-c", _WHOLE, str(path)]
+    result = subprocess.run(command, capture_output=True, check=True)
+    # The file's pages and the model's own copy; the stated limit of the project.
+    assert int(result.stdout) < 2.2 * path.stat().st_size

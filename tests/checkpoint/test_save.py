@@ -136,6 +136,7 @@ def test_saving_over_the_file_that_is_mapped(tmp_path: Path) -> None:
         (json.dumps({"num_classes": 8}), "num_classes 8, found 7"),
         (json.dumps({"widths": [1]}), r"widths \[1\], found \[8, 12, 20\]"),
         (json.dumps({"num_conv_branches": 3}), "num_conv_branches 3, found 2"),
+        ('{"widths":' + "[" * 900 + "]" * 900 + "}", "widths a list, found"),
     ],
 )
 def test_metadata_that_contradicts_the_tensors(tmp_path: Path, stored: str, message: str) -> None:

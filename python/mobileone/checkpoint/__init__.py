@@ -10,11 +10,9 @@ from .layouts import LAYOUTS, find_layout, from_canonical, recognise, to_canonic
 from .load import LoadedCheckpoint, StateDict, load_state_dict, read
 from .report import LoadReport
 from .save import save_safetensors
-from .variants import VARIANTS
 
 __all__ = [
     "LAYOUTS",
-    "VARIANTS",
     "CheckpointError",
     "LoadReport",
     "LoadedCheckpoint",

@@ -42,6 +42,14 @@ def shown(name: object) -> str:
     return text if len(text) <= _MAX_NAME else text[:_MAX_NAME] + "…"
 
 
+def shown_value(value: object) -> str:
+    """An atom or a flat list of atoms from an untrusted file; of anything deeper only its type."""
+    atoms = value if isinstance(value, list) else [value]
+    if all(isinstance(atom, (str, int, float, type(None))) for atom in atoms):
+        return shown(repr(value))
+    return f"a {type(value).__name__}"
+
+
 def listed(items: Iterable[object], total: int | None = None) -> str:
     """The first five items, and how many more there are."""
     everything = list(items)

@@ -13,16 +13,6 @@ ParameterShapes = Callable[[Mapping[str, Any]], Mapping[str, Shape]]
 
 def graph_parameter_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:
     """Canonical name -> shape of every weight of a configuration, in the graph's order."""
-    from .. import _core
+    from mobileone.registry import graph_of
 
-    graph = _core.mobileone_graph(
-        in_channels=config["in_channels"],
-        num_classes=config["num_classes"],
-        stem_width=config["stem_width"],
-        widths=config["widths"],
-        depths=config["depths"],
-        num_conv_branches=config["num_conv_branches"],
-        se_widths=config["se_widths"],
-        inference=config["form"] == "inference",
-    )
-    return {name: tuple(shape) for name, shape, *_ in graph.parameters()}
+    return {name: tuple(shape) for name, shape, *_ in graph_of(dict(config)).parameters()}

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .containers import RawCheckpoint
-from .errors import CheckpointError, Mismatch, Shape, listed, mismatch_error, shown
+from .errors import CheckpointError, Mismatch, Shape, listed, mismatch_error, shown, shown_value
 from .expected import ParameterShapes, graph_parameter_shapes
 from .layouts import LAYOUTS, Recognition, foreign_network, recognise
 from .recover import compare, describe, recover_config, unrecognised_error
 from .report import LoadReport
 from .sources import leaf_array, read_source, shape_of
 from .tensors import CopyBudget, to_count, to_float32
-from .variants import VARIANTS
+from .variants import variant_of, variants
 from .wrappers import Selection, Weights, select_weights
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
@@ -104,8 +104,8 @@ def load_state_dict(
         CheckpointError: damaged, not a MobileOne, or not the one asked for.
         ValueError, TypeError: bad arguments.
     """
-    if arch is not None and arch not in VARIANTS:
-        raise ValueError(f"arch={arch!r}; expected one of {', '.join(VARIANTS)}")
+    if arch is not None and arch not in variants():
+        raise ValueError(f"arch={arch!r}; expected one of {', '.join(variants())}")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes={num_classes}; expected at least 1")
     found = read(source, weights=weights)
@@ -184,17 +184,19 @@ def _config(shapes: Mapping[str, Shape], where: str, metadata: Mapping[str, str]
         stored = json.loads(metadata["config"])
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where}: damaged config in its metadata") from error
-    told = [k for k in config if config["form"] != "inference" or k != "num_conv_branches"]
+    untold = {"arch", "num_conv_branches"} if config["form"] == "inference" else {"arch"}
+    told = [key for key in config if key not in untold]
     if type(stored) is not dict:
         raise CheckpointError(f"{where}: the config in its metadata is not an object")
     differ = [k for k in told if k in stored and stored[k] != config[k]]
     if differ:
-        said = listed(f"{k} {shown(repr(stored[k]))}, found {config[k]}" for k in differ)
+        said = listed(f"{k} {shown_value(stored[k])}, found {config[k]}" for k in differ)
         raise CheckpointError(f"{where}: its metadata contradicts its tensors: {said}")
     branches = stored.get("num_conv_branches", config["num_conv_branches"])
     if type(branches) is not int or branches < 1:
-        raise CheckpointError(f"{where}: num_conv_branches {shown(repr(branches))} in its metadata")
-    return config | {"num_conv_branches": branches}
+        raise CheckpointError(f"{where}: num_conv_branches {shown_value(branches)} in its metadata")
+    config["num_conv_branches"] = branches
+    return config | {"arch": variant_of(config)}
 
 
 def _wanted(
@@ -203,7 +205,7 @@ def _wanted(
     """The configuration that the tensors are compared with: what was asked for, else as found."""
     wanted = dict(config)
     if arch is not None:
-        wanted |= VARIANTS[arch] | {"arch": arch}
+        wanted |= variants()[arch] | {"arch": arch}
     if num_classes is not None:
         wanted["num_classes"] = num_classes
     elif not config["num_classes"]:

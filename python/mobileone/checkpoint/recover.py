@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import CheckpointError, Mismatch, Shape, listed, shown
-from .variants import VARIANTS, nearest_variant, variant_of
+from .variants import STRUCTURE, nearest_variant, variant_of, variants
 
 _BLOCK = re.compile(r"(stage(?:0|([1-9][0-9]*)\.([0-9]+)))\.(.+)")
 _BRANCH = re.compile(r"rbr_conv\.([0-9]+)\.conv\.weight")
@@ -106,9 +106,14 @@ def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
         "in_channels": in_channels,
         "form": form,
     }
-    config["arch"] = variant_of(config)
-    if form == "inference" and config["arch"] != "custom":
-        config["num_conv_branches"] = VARIANTS[config["arch"]]["num_conv_branches"]
+    if form == "inference":
+        # A fused network does not show how many branches it was trained with.
+        visible = tuple(key for key in STRUCTURE if key != "num_conv_branches")
+        config["arch"] = variant_of(config, visible)
+        if config["arch"] != "custom":
+            config["num_conv_branches"] = variants()[config["arch"]]["num_conv_branches"]
+    else:
+        config["arch"] = variant_of(config)
     return config
 
 

@@ -1,0 +1,134 @@
+"""Loading into the engine: every layout and form gives the same logits, as does timm's own code."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import mobileone
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from mobileone.checkpoint import CheckpointError, load_state_dict
+from mobileone.checkpoint.expected import graph_parameter_shapes
+from mobileone.checkpoint.variants import variants
+from mobileone.rounding import rounding_bound
+
+from . import timm_models
+from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, tensor_shapes
+
+# Odd, and not square: every stride-2 convolution rounds.
+IMAGES = np.random.default_rng(0).standard_normal((2, 3, 65, 97), np.float32)
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, "tiny"])
+@pytest.mark.parametrize("form", [dict, fused])
+def test_the_graph_has_the_tensors_of_the_description(name: str, form: type) -> None:
+    config = form({**CONFIGS, "tiny": TINY}[name])
+    assert graph_parameter_shapes(config) == tensor_shapes(config)
+
+
+def test_the_variants_are_those_of_the_description() -> None:
+    structure = {
+        name: {key: config[key] for key in variants()[name]} for name, config in CONFIGS.items()
+    }
+    assert variants() == structure
+
+
+@pytest.fixture(
+    scope="module", params=["mobileone_s0", "mobileone_s1", "mobileone_s4", "mobileone_mu0"]
+)
+def network(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A variant in both forms with their logits."""
+    train = mobileone.create_model(request.param, seed=3)
+    deploy = mobileone.reparameterize(train)
+    return {m.form: (m, m(IMAGES)) for m in (train, deploy)}
+
+
+@pytest.mark.parametrize("layout", LAYOUT_WORDS)
+@pytest.mark.parametrize("form", ["train-time", "inference"])
+def test_logits_are_the_same_in_every_layout(
+    network: dict[str, Any], layout: str, form: str, tmp_path: Path
+) -> None:
+    model, logits = network[form]
+    state = model.state_dict(layout)
+    config = CONFIGS[model.arch] if form == "train-time" else fused(CONFIGS[model.arch])
+    assert {name: array.shape for name, array in state.items()} == tensor_shapes(config, layout)
+    path = tmp_path / "x.pth"
+    held = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
+    torch.save({"state_dict": held}, path)
+    ours = tmp_path / "x.safetensors"
+    model.save(ours, layout=layout)
+    for source in (state, path, ours):
+        loaded = mobileone.load(source)
+        assert (loaded.arch, loaded.form) == (model.arch, form)
+        np.testing.assert_array_equal(loaded(IMAGES), logits, strict=True)
+
+
+def test_a_custom_network_comes_back_as_it_was(tmp_path: Path) -> None:
+    model = mobileone.create_model("mobileone_s0", num_conv_branches=2, num_classes=7)
+    deploy = mobileone.reparameterize(model)
+    for network in (model, deploy):
+        network.save(tmp_path / "x.safetensors")
+        loaded = load_state_dict(tmp_path / "x.safetensors")
+        assert loaded.config["arch"] == "custom"
+        assert loaded.config["num_conv_branches"] == 2
+        assert json.loads(loaded.metadata["config"])["num_classes"] == 7
+
+
+def test_overwriting_a_file_does_not_change_a_loaded_model(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    mobileone.create_model("mobileone_mu0", seed=1).save(path)
+    model = mobileone.load(path)
+    logits = model(IMAGES)
+    size = path.stat().st_size
+    path.write_bytes(b"")
+    path.write_bytes(b"\xff" * size)
+    np.testing.assert_array_equal(model(IMAGES), logits)
+
+
+def test_errors_reach_the_user(tmp_path: Path) -> None:
+    state = dict(mobileone.create_model("mobileone_s1").state_dict("timm"))
+    with pytest.raises(CheckpointError, match=r"nearest is timm mobileone_s1"):
+        mobileone.load(state, arch="mobileone_s0")
+    assert mobileone.CheckpointError is CheckpointError
+    del state["stem.conv_scale.bn.bias"]
+    with pytest.raises(CheckpointError, match=r"stem\.conv_scale\.bn\.bias: missing"):
+        mobileone.load(state)
+
+
+@pytest.mark.parametrize("name", ["mobileone_s0", "mobileone_s1", "mobileone_s4"])
+@pytest.mark.parametrize("form", ["train-time", "inference"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_modules_of_timm(name: str, form: str, tmp_path: Path) -> None:
+    module = timm_models.mobileone(name, seed=5)
+    if form == "inference":
+        module = timm_models.deployed(module)
+    path, zipped = tmp_path / "x.safetensors", tmp_path / "x.pth"
+    safetensors.torch.save_file(module.state_dict(), path)
+    torch.save(module.state_dict(), zipped)
+    with torch.no_grad():
+        exact = copy.deepcopy(module).double()(torch.from_numpy(IMAGES).double()).numpy()
+    for source in (module, path, zipped):
+        model = mobileone.load(source)
+        assert (model.arch, model.form) == (name, form)
+        bound = rounding_bound(model, IMAGES, ()).logits
+        assert np.abs(model(IMAGES) - exact).max() <= bound
+        # The bound is tight enough to tell this network from one with a single weight changed.
+        assert bound < 1e-3 * np.abs(exact).max()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_fused_weights_go_back_into_timm(tmp_path: Path) -> None:
+    module = timm_models.mobileone("mobileone_s1", seed=6)
+    fused_by_us = mobileone.reparameterize(module)
+    fused_by_timm = timm_models.deployed(module)
+    state = fused_by_us.state_dict("timm")
+    fused_by_timm.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in state.items()})
+    with torch.no_grad():
+        exact = fused_by_timm.double()(torch.from_numpy(IMAGES).double()).numpy()
+    bound = rounding_bound(fused_by_us, IMAGES, ()).logits
+    assert np.abs(fused_by_us(IMAGES) - exact).max() <= bound
