@@ -75,7 +75,7 @@ class DwPwTest : public ::testing::TestWithParam<Isa> {
     Map expected =
         conv1x1(data.intermediate(), shape.channels_out, data.pointwise, data.pointwise_bias);
     if (shape.pointwise_relu) relu(expected);
-    const auto plan = plan_dwpw(table.panel_blocks, shape, Algorithm::kDirect, tile_rows, parts);
+    const auto plan = plan_dwpw(table.panel_blocks, shape, {Algorithm::kDirect, tile_rows, parts});
     EXPECT_EQ(mismatch(expected, run_block(table, plan, data, step).data()), "");
   }
 };
@@ -112,7 +112,7 @@ TEST_P(DwPwTest, WithoutActivations) {
 }
 
 void check_strassen(const KernelTable& table, const DwPwShape& shape, int rows, int parts,
-                    bool hard) {
+                    bool hard, int k_chunk = 16) {
   SCOPED_TRACE(::testing::Message() << isa_name(table.isa) << " C " << shape.channels_in << " N "
                                     << shape.channels_out << " " << shape.height << "x"
                                     << shape.width << " rows " << rows << " hard " << hard);
@@ -121,7 +121,8 @@ void check_strassen(const KernelTable& table, const DwPwShape& shape, int rows, 
   Map expected = conv1x1(t, shape.channels_out, data.pointwise, data.pointwise_bias);
   relu(expected);
   std::fill(expected.bound.begin(), expected.bound.end(), 0.0);
-  const auto plan = plan_dwpw(table.panel_blocks, shape, Algorithm::kStrassen, rows, parts);
+  const auto plan =
+      plan_dwpw(table.panel_blocks, shape, {Algorithm::kStrassen, rows, parts, k_chunk});
   EXPECT_EQ(mismatch(expected, run_block(table, plan, data, 1 + parts).data(),
                      strassen_bound(t, data.pointwise, data.pointwise_bias)),
             "");
@@ -134,6 +135,7 @@ TEST_P(DwPwTest, Strassen) {
     check_strassen(table, {64, 128, 13, 14, 1}, 5, 3, hard);
     check_strassen(table, {96, 192, 28, 28, 2}, 7, 2, hard);
     check_strassen(table, {128, 224, 14, 14, 1}, 14, 2, hard);
+    check_strassen(table, {224, 224, 14, 14, 1}, 14, 2, hard, 3);
   }
 }
 
@@ -145,7 +147,7 @@ TEST_P(DwPwTest, StrassenIsAboutAsAccurateAsDirectOnOrdinaryData) {
       conv1x1(data.intermediate(), shape.channels_out, data.pointwise, data.pointwise_bias);
   double rms[2] = {0.0, 0.0};
   for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
-    const auto plan = plan_dwpw(table.panel_blocks, shape, algorithm, 14);
+    const auto plan = plan_dwpw(table.panel_blocks, shape, {algorithm, 14});
     const std::vector<float> got = run_block(table, plan, data, 1);
     double& total = rms[algorithm == Algorithm::kStrassen];
     for (std::size_t i = 0; i < got.size(); ++i) {
@@ -160,13 +162,24 @@ TEST_P(DwPwTest, StrassenIsAboutAsAccurateAsDirectOnOrdinaryData) {
 TEST_P(DwPwTest, PartitionsAreBitwiseEqual) {
   const DwPwShape shape{48, 112, 14, 14, 1};
   const BlockData data(shape);
-  const auto whole = plan_dwpw(table.panel_blocks, shape, Algorithm::kDirect, 14, 1);
+  const auto whole = plan_dwpw(table.panel_blocks, shape, {Algorithm::kDirect, 14, 1});
   const std::vector<float> expected = run_block(table, whole, data, 1);
   for (int rows : {1, 4, 7}) {
     for (int parts : {1, 2, 3}) {
-      const auto plan = plan_dwpw(table.panel_blocks, shape, Algorithm::kDirect, rows, parts);
+      const auto plan = plan_dwpw(table.panel_blocks, shape, {Algorithm::kDirect, rows, parts});
       EXPECT_EQ(run_block(table, plan, data, 2), expected) << "rows " << rows << " parts " << parts;
     }
+  }
+}
+
+TEST_P(DwPwTest, ChunksOfKAreBitwiseEqual) {
+  const DwPwShape shape{112, 80, 7, 9, 1};
+  const BlockData data(shape);
+  const auto whole = plan_dwpw(table.panel_blocks, shape, {Algorithm::kDirect, 7, 1, 7});
+  const std::vector<float> expected = run_block(table, whole, data, 1);
+  for (int k_chunk : {1, 2, 3, 6}) {
+    const auto plan = plan_dwpw(table.panel_blocks, shape, {Algorithm::kDirect, 7, 1, k_chunk});
+    EXPECT_EQ(run_block(table, plan, data, 1), expected) << "k_chunk " << k_chunk;
   }
 }
 
@@ -174,7 +187,7 @@ TEST_P(DwPwTest, NanAndInfinityPassThrough) {
   const DwPwShape shape{16, 32, 6, 6, 1};
   BlockData data(shape);
   data.src[0] = std::numeric_limits<float>::quiet_NaN();
-  const auto plan = plan_dwpw(table.panel_blocks, shape, Algorithm::kDirect, 6);
+  const auto plan = plan_dwpw(table.panel_blocks, shape, {Algorithm::kDirect, 6});
   const std::vector<float> got = run_block(table, plan, data, 1);
   EXPECT_TRUE(std::isnan(got[0]));
   EXPECT_FALSE(std::isnan(got[35]));
@@ -182,13 +195,13 @@ TEST_P(DwPwTest, NanAndInfinityPassThrough) {
 
 TEST(DwPwPlan, RejectsBadArguments) {
   const DwPwShape good{32, 32, 4, 4, 1};
-  EXPECT_THROW(plan_dwpw(2, {0, 32, 4, 4, 1}, Algorithm::kDirect, 1), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, {32, 32, 4, 4, 3}, Algorithm::kDirect, 1), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, good, Algorithm::kDirect, 0), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, good, Algorithm::kDirect, 1, 0), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, {48, 32, 4, 4, 1}, Algorithm::kStrassen, 2), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, {32, 63, 4, 4, 1}, Algorithm::kStrassen, 2), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, {32, 32, 3, 3, 1}, Algorithm::kStrassen, 3), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, {0, 32, 4, 4, 1}, {Algorithm::kDirect, 1}), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, {32, 32, 4, 4, 3}, {Algorithm::kDirect, 1}), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, good, {Algorithm::kDirect, 0}), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, good, {Algorithm::kDirect, 1, 0}), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, {48, 32, 4, 4, 1}, {Algorithm::kStrassen, 2}), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, {32, 63, 4, 4, 1}, {Algorithm::kStrassen, 2}), std::invalid_argument);
+  EXPECT_THROW(plan_dwpw(2, {32, 32, 3, 3, 1}, {Algorithm::kStrassen, 3}), std::invalid_argument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, DwPwTest, ::testing::ValuesIn(supported_isas()),

@@ -38,30 +38,29 @@ bool strassen_applies(const DwPwShape& shape, int tile_rows) {
          strassen_divides(blocks(shape.channels_in), blocks(shape.channels_out));
 }
 
-DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, Algorithm algorithm, int tile_rows,
-                   int column_parts) {
+DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tiling) {
   require(
       shape.channels_in >= 1 && shape.channels_out >= 1 && shape.height >= 1 && shape.width >= 1,
       "channels and sizes must be at least 1");
   require(shape.stride == 1 || shape.stride == 2,
           "stride is " + std::to_string(shape.stride) + "; expected 1 or 2");
-  require(tile_rows >= 1, "tile_rows is " + std::to_string(tile_rows) + "; expected at least 1");
-  if (shape.depthwise_se) tile_rows = shape.out_height();
+  require(tiling.tile_rows >= 1 && tiling.column_parts >= 1 && tiling.k_chunk >= 1,
+          "tile_rows, column_parts and k_chunk must be at least 1");
   DwPwPlan plan;
   plan.shape = shape;
-  plan.tile_rows = std::min(tile_rows, shape.out_height());
-  if (algorithm == Algorithm::kStrassen) {
-    require(strassen_applies(shape, plan.tile_rows),
-            "strassen needs an even number of pixels per tile, and output channels in whole "
-            "16-channel blocks, an even number of blocks on both sides");
-  }
+  plan.tile_rows =
+      shape.depthwise_se ? shape.out_height() : std::min(tiling.tile_rows, shape.out_height());
+  require(
+      tiling.algorithm == Algorithm::kDirect || strassen_applies(shape, plan.tile_rows),
+      "strassen needs an even number of pixels per tile, whole 16-channel blocks of output, and "
+      "an even number of blocks on both sides");
   plan.pointwise = {.k_blocks = blocks(shape.channels_in),
                     .n_blocks = blocks(shape.channels_out),
                     .max_pixels = plan.tile_rows * shape.out_width(),
                     .panel_blocks = panel_blocks,
-                    .algorithm = algorithm};
-  require(column_parts >= 1, "column_parts is " + std::to_string(column_parts));
-  plan.column_parts = std::min(column_parts, plan.pointwise.num_panels());
+                    .algorithm = tiling.algorithm,
+                    .k_chunk = tiling.k_chunk};
+  plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
   return plan;
 }
 

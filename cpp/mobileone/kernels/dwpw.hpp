@@ -30,11 +30,19 @@ struct DwPwShape {
   double macs() const;
 };
 
+/// How a block is cut up. Any choice is correct; choose_tiling (cost_model.hpp) makes a fast one.
+struct Tiling {
+  Algorithm algorithm = Algorithm::kDirect;
+  int tile_rows = 1;     // output rows per tile
+  int column_parts = 1;  // each tile's output channels are cut into this many units
+  int k_chunk = 16;      // PointwisePlan::k_chunk
+};
+
 struct DwPwPlan {
   DwPwShape shape;
   PointwisePlan pointwise;
-  int tile_rows = 0;     // output rows per tile
-  int column_parts = 1;  // each tile's output channels are cut into this many units
+  int tile_rows = 0;  // as in Tiling, clipped to what the shape has
+  int column_parts = 1;
 
   int tiles() const { return ceil_div(shape.out_height(), tile_rows); }
   int units() const { return tiles() * column_parts; }
@@ -59,17 +67,20 @@ struct DwPwArgs {
   float* dst_sums = nullptr;  // [padded(channels_out)] or null: += sums over pixels of the output
                               // before its ReLU (what the next squeeze-and-excite pools)
   void* scratch = nullptr;
+  // What the next step will read (its packed weights, say): brought into L2 while this one
+  // computes.
+  const float* next_data = nullptr;
+  std::ptrdiff_t next_floats = 0;
 };
 
 /// Whether Strassen's algorithm can run this shape with this tiling.
 bool strassen_applies(const DwPwShape& shape, int tile_rows);
 
-/// Throws std::invalid_argument for sizes < 1, a stride other than 1 or 2, tile_rows or
-/// column_parts out of range, and for kStrassen where it does not apply. tile_rows is clipped to
-/// the output height, and is the whole height where the depthwise has a squeeze-and-excite.
-/// `panel_blocks` comes from the KernelTable that will run the plan.
-DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, Algorithm algorithm, int tile_rows,
-                   int column_parts = 1);
+/// Throws std::invalid_argument for sizes < 1, a stride other than 1 or 2, a tiling with a value <
+/// 1, and for kStrassen where it does not apply. tile_rows is clipped to the output height, and is
+/// the whole height where the depthwise has a squeeze-and-excite. `panel_blocks` comes from the
+/// KernelTable that will run the plan.
+DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tiling);
 
 /// depthwise [channels_in][3][3], pointwise [channels_out][channels_in], biases or null (zero).
 /// `packed` holds plan.packed_bytes(), aligned to kAlignment.

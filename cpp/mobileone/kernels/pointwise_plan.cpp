@@ -4,11 +4,6 @@
 
 namespace mobileone::kernels {
 
-namespace {
-constexpr int kMaxGroup = 14;       // widest pixel group of any microkernel
-constexpr int kMaxPanelBlocks = 3;  // widest panel
-}  // namespace
-
 int PointwisePlan::num_panels() const { return std::max(1, panelled_blocks() / panel_blocks); }
 
 Panel PointwisePlan::panel(int index) const {
@@ -38,12 +33,16 @@ std::ptrdiff_t PointwisePlan::tile_floats() const {
   return std::ptrdiff_t{k_blocks} * pitch() * kBlock;
 }
 
+std::ptrdiff_t PointwisePlan::partial_floats() const {
+  constexpr int kMaxPanelBlocks = 3;
+  const int pixels = strassen() ? max_pixels / 2 : max_pixels;
+  return std::ptrdiff_t{pixels} * kMaxPanelBlocks * kBlock;
+}
+
 std::ptrdiff_t PointwisePlan::scratch_floats() const {
   std::ptrdiff_t total = tile_floats() + padded(max_pixels);  // T and the offset table
-  if (strassen()) {
-    total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
-    total += 2 * kMaxGroup * kMaxPanelBlocks * kBlock;                    // U0, U1
-  }
+  total += (strassen() ? 3 : 1) * partial_floats();           // V, U0, U1
+  if (strassen()) total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
   return total;
 }
 

@@ -19,8 +19,8 @@ struct Product {
   const float* a = nullptr;  // pixel i, channel 16 b + c at a[b * a_block + 16 i + c]
   std::ptrdiff_t a_block = 0;
   const float* b = nullptr;      // panel [k][lanes * vectors]
-  std::ptrdiff_t prefetch = 0;   // distance from b to the panel to bring into L2 meanwhile
-  int k_blocks = 0;              // k / 16
+  const float* prefetch = nullptr;  // prefetch_floats(k_blocks) from here are brought into L2
+  int k_blocks = 0;                 // k / 16
   const float* start = nullptr;  // initial accumulators [pixel][lanes * vectors], or null: zero
   Finish finish = Finish::kOutput;
   float* partial = nullptr;      // [pixel][lanes * vectors]
@@ -32,6 +32,9 @@ struct Product {
   std::ptrdiff_t dst_block = 0;
   float* sums = nullptr;  // if set, += sum over pixels of (acc + bias), before the floor
 };
+
+/// What one call prefetches: two cache lines per four k, a quarter of a 32-column panel.
+constexpr std::ptrdiff_t prefetch_floats(int k_blocks) { return std::ptrdiff_t{k_blocks} * 4 * 32; }
 
 /// Position of vector v of a panel inside the destination's 16-channel blocks.
 constexpr int vector_block(int v) { return v * kLanes / kBlock; }
@@ -58,17 +61,17 @@ __attribute__((noinline)) void microkernel(const Product& g) {
   }
   const float* a = g.a;
   const float* b = g.b;
-  const std::ptrdiff_t prefetch = g.prefetch;
+  const float* next = g.prefetch;
   for (int block = g.k_blocks; block > 0; --block, a += g.a_block) {
     const float* pixel = a;
-    for (int quarter = 0; quarter < 4; ++quarter, pixel += 4, b += 4 * kWidth) {
+    for (int quarter = 0; quarter < 4; ++quarter, pixel += 4, b += 4 * kWidth, next += 32) {
+      prefetch_l2(next);
+      prefetch_l2(next + 16);
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         Vec column[kVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) column[v] = load(b + k * kWidth + v * kLanes);
-#pragma GCC unroll 4
-        for (int line = 0; line < kWidth; line += 16) prefetch_l2(b + prefetch + k * kWidth + line);
 #pragma GCC unroll 16
         for (int p = 0; p < kPixels; ++p) {
           const Vec x = broadcast(pixel[p * kBlock + k]);

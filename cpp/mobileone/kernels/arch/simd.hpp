@@ -63,8 +63,8 @@ inline Vec in_register(Vec v) {
   return v;
 }
 
-/// Hides where `p` comes from, so that GCC neither hoists the loads through it out of a loop nor turns
-/// p + constant into a register of its own for every constant.
+/// Hides where `p` comes from, so that GCC neither hoists the loads through it out of a loop nor
+/// turns p + constant into a register of its own for every constant.
 inline const float* opaque(const float* p) {
   asm("" : "+r"(p));
   return p;

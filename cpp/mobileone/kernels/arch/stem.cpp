@@ -7,9 +7,11 @@ namespace {
 
 constexpr float kNoFloor = -__builtin_inff();
 
-// The microkernel over 27 taps: rows[3 ky + channel] are padded image rows at the group's column.
+// The microkernel over 27 taps. rows[3 ky + channel] are padded image rows; the group's first pixel
+// reads column `column`. Neighbouring pixels share a broadcast (kx = 2 of one is kx = 0 of the
+// next): the opaque pointer keeps GCC from holding on to it, for which there is no register.
 template <int kPixels, int kVectors>
-__attribute__((noinline)) void stem_group(const float* const rows[9], const float* b,
+__attribute__((noinline)) void stem_group(const float* const* rows, int column, const float* b,
                                           const float* bias, float floor, float* dst,
                                           std::ptrdiff_t dst_block) {
   constexpr int kWidth = kVectors * kLanes;
@@ -21,17 +23,17 @@ __attribute__((noinline)) void stem_group(const float* const rows[9], const floa
     for (int p = 0; p < kPixels; ++p) acc[p][v] = start;
   }
   for (int row = 0; row < 9; ++row, b += 3 * kWidth) {
-    const float* x = rows[row];
 #pragma GCC unroll 3
     for (int kx = 0; kx < 3; ++kx) {
-      Vec column[kVectors];
+      const float* x = opaque(rows[row] + column + kx);
+      Vec w[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) column[v] = load(b + kx * kWidth + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) w[v] = load(b + kx * kWidth + v * kLanes);
 #pragma GCC unroll 16
       for (int p = 0; p < kPixels; ++p) {
-        const Vec value = broadcast(x[2 * p + kx]);
+        const Vec value = broadcast(x[2 * p]);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) acc[p][v] = fma(value, column[v], acc[p][v]);
+        for (int v = 0; v < kVectors; ++v) acc[p][v] = fma(value, w[v], acc[p][v]);
       }
     }
   }
@@ -45,7 +47,7 @@ __attribute__((noinline)) void stem_group(const float* const rows[9], const floa
   }
 }
 
-using StemKernel = void (*)(const float* const*, const float*, const float*, float, float*,
+using StemKernel = void (*)(const float* const*, int, const float*, const float*, float, float*,
                             std::ptrdiff_t);
 template <int kVectors>
 constexpr StemKernel kInstances[] = {
@@ -86,7 +88,9 @@ StemKernel find_stem_kernel(int pixels, int vectors) {
 class ImageRows {
  public:
   ImageRows(const StemPlan& plan, const float* image, float* storage)
-      : plan_(plan), image_(image), storage_(storage) {}
+      : plan_(plan), image_(image), storage_(storage) {
+    for (std::ptrdiff_t i = 0; i < 9 * plan.row_floats(); i += kLanes) store(storage + i, zero());
+  }
 
   /// Pointers for output row `row` into `rows`[3 ky + channel].
   void gather(int row, const float* rows[9]) {
@@ -107,11 +111,14 @@ class ImageRows {
   void copy(int y) {
     const bool inside = y >= 0 && y < plan_.height;
     for (int channel = 0; channel < 3; ++channel) {
-      float* out = slot(y, channel);
-      for (std::ptrdiff_t i = 0; i < plan_.row_floats(); i += kLanes) store(out + i, zero());
-      if (!inside) continue;
+      float* out = slot(y, channel) + 1;
+      const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(plan_.width);
       const float* in = image_ + (std::ptrdiff_t{channel} * plan_.height + y) * plan_.width;
-      __builtin_memcpy(out + 1, in, sizeof(float) * static_cast<std::size_t>(plan_.width));
+      if (inside) {
+        __builtin_memcpy(out, in, bytes);
+      } else {
+        __builtin_memset(out, 0, bytes);
+      }
     }
   }
 
@@ -137,10 +144,8 @@ void stem_row(const StemPlan& plan, const float* packed, const float* const rows
     const PixelGroups groups(width, max_pixels(vectors));
     int x = 0;
     for (int group = 0; group < groups.count; ++group) {
-      const float* at[9];
-      for (int row = 0; row < 9; ++row) at[row] = rows[row] + 2 * x;
       find_stem_kernel(groups.size(group), vectors)(
-          at, weights + std::ptrdiff_t{column} * kStemTaps, packed + column, floor,
+          rows, 2 * x, weights + std::ptrdiff_t{column} * kStemTaps, packed + column, floor,
           dst + panel.first_block * dst_block + x * kBlock, dst_block);
       x += groups.size(group);
     }

@@ -23,50 +23,69 @@ void sum_quarters(const float* a11, std::ptrdiff_t a_block, std::ptrdiff_t to_a1
   }
 }
 
-/// One operand of A: its quarter (or sum) at the current pixel group.
-struct Operand {
-  const float* data;
-  std::ptrdiff_t block;
-};
+/// The seven products of one panel, each over all pixels of a half tile before the next: one
+/// operand of B stays in L1 meanwhile, and U0 and U1 in L1 or L2.
+class PanelSchedule {
+ public:
+  PanelSchedule(const PanelProduct& job, const float* panel, const float* panels_end, float* u0,
+                float* u1)
+      : job_(job),
+        panel_(panel),
+        panels_end_(panels_end),
+        operand_size_(std::ptrdiff_t{job.k_blocks} * kBlock * job.vectors * kLanes),
+        u0_(u0),
+        u1_(u1) {}
 
-/// Everything that stays the same for the seven products of one pixel group and panel.
-struct Cell {
-  Microkernel kernel;
-  Product product;     // k_blocks, floor, dst_block, offsets are set
-  const float* panel;  // the seven packed operands
-  std::ptrdiff_t operand_size;
-  std::ptrdiff_t next_panel;  // prefetch distance, or 0
-  float* u0;
-  float* u1;
-
-  void multiply(Operand a, int b_index) {
-    product.a = a.data;
-    product.a_block = a.block;
-    product.b = panel + b_index * operand_size;
-    product.prefetch = next_panel;
-    kernel(product);
+  /// partial = start + a * B[operand]
+  void to_partial(Operand a, int operand, const float* start, float* partial) {
+    job_.product.finish = Finish::kPartial;
+    job_.product.start = start;
+    job_.product.partial = partial;
+    multiply(a, operand);
   }
-  void to_partial(Operand a, int b_index, const float* start, float* partial) {
-    product.start = start;
-    product.finish = Finish::kPartial;
-    product.partial = partial;
-    multiply(a, b_index);
+
+  /// C = start + a * B[operand]
+  void to_output(Operand a, int operand, const float* start, const Product& output) {
+    set_output(output);
+    job_.product.finish = Finish::kOutput;
+    job_.product.start = start;
+    multiply(a, operand);
   }
-};
 
-/// Columns of the output that one panel covers in the left or the right half.
-struct OutputSide {
-  const float* bias;
-  float* dst;
-  float* sums;
-};
+  /// P = a * B[operand], C = U1 + P, U0 += P
+  void to_output_and_u0(Operand a, int operand, const Product& output) {
+    set_output(output);
+    job_.product.finish = Finish::kOutputAndAdd;
+    job_.product.start = nullptr;
+    job_.product.partial = u0_;
+    job_.product.other = u1_;
+    multiply(a, operand);
+  }
 
-void select(Cell& cell, const OutputSide& side, const std::int32_t* offsets) {
-  cell.product.bias = side.bias;
-  cell.product.dst = side.dst;
-  cell.product.sums = side.sums;
-  cell.product.offsets = offsets;
-}
+ private:
+  void set_output(const Product& output) {
+    job_.product.bias = output.bias;
+    job_.product.dst = output.dst;
+    job_.product.sums = output.sums;
+    job_.product.offsets = output.offsets;
+  }
+  void multiply(Operand a, int operand) {
+    job_.a = a;
+    job_.product.b = panel_ + operand * operand_size_;
+    // The operands of a panel, and the panels, follow each other: fetch the next one, up to the
+    // end.
+    const float* next = job_.product.b + operand_size_;
+    const float* end = next + operand_size_;
+    job_.panel = {next, end < panels_end_ ? end : panels_end_};
+    multiply_panel(job_);
+  }
+
+  PanelProduct job_;
+  const float* panel_;
+  const float* panels_end_;
+  std::ptrdiff_t operand_size_;
+  float *u0_, *u1_;
+};
 
 }  // namespace
 
@@ -76,67 +95,48 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   const std::ptrdiff_t s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
   const std::ptrdiff_t s_size = half_k * s_block;
   const std::ptrdiff_t to_a12 = half_k * a_block, to_a21 = std::ptrdiff_t{half} * kBlock;
-  const float* a = tile(plan, t.scratch);
-  const std::int32_t* offsets = offset_table(plan, t.scratch);
-  float* s = t.scratch + plan.tile_floats() + padded(plan.max_pixels);
-  float* u = s + 4 * s_size;
+  float* v = partials(plan, t.scratch);
+  float* u0 = v + plan.partial_floats();
+  float* u1 = u0 + plan.partial_floats();
+  float* s = u1 + plan.partial_floats();
+  const float* a = t.scratch;
   sum_quarters(a, a_block, to_a12, to_a21, half_k, half, s, s_block, s_size);
 
+  const Operand a11{a, a_block}, a12{a + to_a12, a_block}, a22{a + to_a12 + to_a21, a_block};
+  const Operand s1{s, s_block}, s2{s + s_size, s_block}, s3{s + 2 * s_size, s_block};
+  const Operand s4{s + 3 * s_size, s_block};
+  PanelProduct job;
+  job.pixels = half;
+  job.k_blocks = half_k;
+  job.k_chunk = plan.k_chunk;
+  job.spill = v;
+  job.background = t.background;
+  job.product.floor = t.floor;
+  job.product.dst_block = t.dst_block;
+  const Panel last = plan.panel(t.panel_end - 1);
+  const float* panels_end = t.packed + plan.panel_offset(last.first_block + last.num_blocks);
+  const std::int32_t* top = offset_table(plan, t.scratch);
+  job.product.offsets = top;
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
-    const int width = panel.num_blocks * kBlock, vectors = width / kLanes;
-    const int left = panel.first_block, right = panel.first_block + half_n;
-    const auto side = [&](int block) {
-      return OutputSide{t.bias + block * kBlock, t.dst + block * t.dst_block,
-                        t.sums == nullptr ? nullptr : t.sums + block * kBlock};
+    job.vectors = panel.num_blocks * kBlock / kLanes;
+    const auto quarter = [&](int block, const std::int32_t* offsets) {
+      Product output;
+      output.bias = t.bias + block * kBlock;
+      output.dst = t.dst + block * t.dst_block;
+      output.sums = t.sums == nullptr ? nullptr : t.sums + block * kBlock;
+      output.offsets = offsets;
+      return output;
     };
-    Cell cell;
-    cell.product.k_blocks = half_k;
-    cell.product.floor = t.floor;
-    cell.product.dst_block = t.dst_block;
-    cell.panel = t.packed + plan.panel_offset(panel.first_block);
-    cell.operand_size = std::ptrdiff_t{half_k} * kBlock * width;
-    cell.next_panel = index + 1 < t.panel_end ? 7 * cell.operand_size : 0;
-    const PixelGroups groups(half, max_pixels(vectors));
-    cell.u0 = u;
-    cell.u1 = u + max_pixels(vectors) * width;
-    int pixel = 0;
-    for (int group = 0; group < groups.count; ++group) {
-      const int size = groups.size(group);
-      cell.kernel = find_microkernel(size, vectors);
-      const std::ptrdiff_t at = std::ptrdiff_t{pixel} * kBlock;
-      const Operand a11{a + at, a_block}, a12{a + to_a12 + at, a_block};
-      const Operand a22{a + to_a12 + to_a21 + at, a_block};
-      const Operand s1{s + at, s_block}, s2{s + s_size + at, s_block};
-      const Operand s3{s + 2 * s_size + at, s_block}, s4{s + 3 * s_size + at, s_block};
-      const std::int32_t* top = offsets + pixel;
-      const std::int32_t* bottom = offsets + half + pixel;
-
-      cell.to_partial(a11, 0, nullptr, cell.u0);  // U0 = A11 B11
-      cell.product.start = cell.u0;               // C11 = U0 + A12 B21
-      cell.product.finish = Finish::kOutput;
-      select(cell, side(left), top);
-      cell.multiply(a12, 1);
-      cell.to_partial(s2, 2, cell.u0, cell.u0);  // U0 += S2 T2
-      cell.to_partial(s3, 3, cell.u0, cell.u1);  // U1 = U0 + S3 T3
-      cell.product.start = cell.u1;              // C21 = U1 - A22 T4
-      cell.product.finish = Finish::kOutput;
-      select(cell, side(left), bottom);
-      cell.multiply(a22, 4);
-      cell.product.start = nullptr;  // P = S1 T1, C22 = U1 + P, U0 += P
-      cell.product.finish = Finish::kOutputAndAdd;
-      cell.product.partial = cell.u0;
-      cell.product.other = cell.u1;
-      select(cell, side(right), bottom);
-      cell.multiply(s1, 5);
-      cell.product.start = cell.u0;  // C12 = U0 + S4 B22
-      cell.product.finish = Finish::kOutput;
-      select(cell, side(right), top);
-      cell.multiply(s4, 6);
-
-      cell.next_panel = 0;
-      pixel += size;
-    }
+    const int left = panel.first_block, right = panel.first_block + half_n;
+    PanelSchedule run(job, t.packed + plan.panel_offset(left), panels_end, u0, u1);
+    run.to_partial(a11, 0, nullptr, u0);                      // U0 = A11 B11
+    run.to_output(a12, 1, u0, quarter(left, top));            // C11 = U0 + A12 B21
+    run.to_partial(s2, 2, u0, u0);                            // U0 += S2 T2
+    run.to_partial(s3, 3, u0, u1);                            // U1 = U0 + S3 T3
+    run.to_output(a22, 4, u1, quarter(left, top + half));     // C21 = U1 - A22 T4
+    run.to_output_and_u0(s1, 5, quarter(right, top + half));  // C22 = U1 + S1 T1, U0 += S1 T1
+    run.to_output(s4, 6, u0, quarter(right, top));            // C12 = U0 + S4 B22
   }
 }
 
