@@ -213,22 +213,45 @@ def test_ctrl_c_prints_what_was_measured() -> None:
     assert "Traceback" not in error
 
 
-def test_numpy_alone_is_enough(tmp_path: Path) -> None:
-    """The commands run where every optional package fails to import."""
-    for name in ("matplotlib", "PIL", "pandas", "tqdm", "torch", "threadpoolctl", "rich", "typer"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('hidden')\n")
+def run_with_numpy_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command where every optional package is absent."""
+    hidden = ["matplotlib", "PIL", "pandas", "tqdm", "torch", "threadpoolctl", "safetensors"]
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        f"import sys; sys.modules.update(dict.fromkeys({hidden})); "
         "from mobileone.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    arguments = ["bench", "mobileone_mu0", "--runs", "2", "--threads", "1"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        env=env,
-        check=False,
-    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
+def test_bench_needs_numpy_alone() -> None:
+    done = run_with_numpy_alone("bench", "mobileone_mu0", "--runs", "2", "--threads", "1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "latency" in done.stdout
+
+
+def test_demo_needs_numpy_alone_and_says_what_more_there_is(tmp_path: Path) -> None:
+    options = ["--model", "mobileone_mu0", "--runs", "2", "--threads", "1"]
+    done = run_with_numpy_alone("demo", *options, "--out", str(tmp_path / "d.png"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a generated picture" in done.stdout
+    assert "no plot saved" in done.stdout
+    assert done.stdout.count("pip install 'mobileone[plot]'") == 2
+
+
+def test_a_plot_without_matplotlib_fails_before_the_measurement(tmp_path: Path) -> None:
+    done = run_with_numpy_alone("bench", "mobileone_mu0", "--plot", str(tmp_path / "p.png"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "mobileone: error: plots need matplotlib: pip install 'mobileone[plot]'\n"
+    )
+
+
+def test_an_image_without_pillow_names_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(b"any")
+    done = run_with_numpy_alone(
+        "demo", "--model", "mobileone_mu0", "--image", str(tmp_path / "p.png")
+    )
+    assert done.returncode == 1
+    assert "mobileone[image]" in done.stderr

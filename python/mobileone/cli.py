@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import mobileone
-from mobileone import _workload
+from mobileone import _workload, plots
 from mobileone._summary import forms_table, model_table
 from mobileone.threads import thread_count
 
@@ -150,6 +150,8 @@ def _add_bench(commands: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.plot:
+        plots.require_matplotlib()  # rather now than after the measurement
     models: Any = arguments.models
     if arguments.both_forms:
         models = [model for source in models for model in _both_forms(source, arguments.seed)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mobileone.profile_result import Profile
 
 __all__ = ["PALETTE", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
-__all__ += ["save_demo_figure"]
+__all__ += ["require_matplotlib", "save_demo_figure"]
 
 # The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -24,12 +25,19 @@ _MAX_STEPS = 25
 OTHER = "other"
 
 
-def new_axes(width: float, height: float) -> Axes:
-    """Axes of a new figure of the given size in inches; ImportError that names the extra."""
+def require_matplotlib() -> None:
+    """ImportError that names the extra, unless matplotlib can be imported."""
     try:
-        import matplotlib.pyplot as plt
+        importlib.import_module("matplotlib")
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install 'mobileone[plot]'") from error
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Axes of a new figure of the given size in inches."""
+    require_matplotlib()
+    import matplotlib.pyplot as plt
+
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
