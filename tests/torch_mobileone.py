@@ -64,15 +64,33 @@ class ConvBN(nn.Module):
         return self.bn(self.conv(x))
 
 
+class Sum(nn.Module):
+    """Sums, pools and gates are modules so that hooks see every operator (torch_rounding)."""
+
+    def forward(self, *terms: Tensor) -> Tensor:
+        return sum(terms[1:], terms[0])
+
+
+class Pool(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True)
+
+
+class Scale(nn.Module):
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        return x * gate
+
+
 class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
+        self.pool, self.sigmoid, self.scale = Pool(), nn.Sigmoid(), Scale()
         self.reduce = nn.Conv2d(channels, squeezed, 1)
         self.expand = nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = F.relu(self.reduce(x.mean((2, 3), keepdim=True)))
-        return x * torch.sigmoid(self.expand(gate))
+        gate = self.expand(F.relu(self.reduce(self.pool(x))))
+        return self.scale(x, self.sigmoid(gate))
 
 
 class Block(nn.Module):
@@ -88,14 +106,15 @@ class Block(nn.Module):
         self.rbr_scale = ConvBN(c_in, c_out, 1, stride, groups) if kernel > 1 else None
         self.rbr_conv = nn.ModuleList(ConvBN(*self.geometry) for _ in range(branches))
         self.reparam_conv: nn.Conv2d | None = None
+        self.sum = Sum()
         self.se = SqueezeExcitation(c_out, se) if se else nn.Identity()
 
+    def branches(self, x: Tensor) -> Tensor:
+        parts = [self.rbr_skip, self.rbr_scale, *self.rbr_conv]
+        return self.sum(*[part(x) for part in parts if part is not None])
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.reparam_conv is not None:
-            total = self.reparam_conv(x)
-        else:
-            branches = [self.rbr_skip, self.rbr_scale, *self.rbr_conv]
-            total = sum(branch(x) for branch in branches if branch is not None)
+        total = self.branches(x) if self.reparam_conv is None else self.reparam_conv(x)
         return F.relu(self.se(total))
 
     def fuse(self) -> None:
@@ -112,11 +131,7 @@ class Block(nn.Module):
             if part is not None:
                 part.conv.stride = (1, 1)
         linear = copy.deepcopy(self).eval()
-        linear.se, size = nn.Identity(), 2 * kernel - 1
-
-        def respond(image: Tensor) -> Tensor:
-            parts = [linear.rbr_skip, linear.rbr_scale, *linear.rbr_conv]
-            return sum(part(image) for part in parts if part is not None)
+        size = 2 * kernel - 1
 
         # One image per input channel of a group; the groups respond at the same time.
         images = torch.zeros(per_group, groups, per_group, size, size, dtype=dtype)
@@ -124,9 +139,9 @@ class Block(nn.Module):
             images[channel, :, channel, kernel - 1, kernel - 1] = 1
         images = images.reshape(per_group, c_in, size, size)
         with torch.no_grad():
-            bias = respond(torch.zeros_like(images[:1]))[0, :, kernel - 1, kernel - 1]
+            bias = linear.branches(torch.zeros_like(images[:1]))[0, :, kernel - 1, kernel - 1]
             window = slice(kernel - 1 - reach, kernel + reach)
-            response = respond(images)[:, :, window, window] - bias[:, None, None]
+            response = linear.branches(images)[:, :, window, window] - bias[:, None, None]
             fused.weight.copy_(response.flip(2, 3).transpose(0, 1))
             fused.bias.copy_(bias)
         self.reparam_conv, self.rbr_skip, self.rbr_scale = fused, None, None
@@ -151,6 +166,7 @@ class MobileOne(nn.Module):
                 blocks.append(Block(width, out, 1, 1, 1, k, se(name, 0)))
                 width = out
             self.add_module(f"stage{number}", blocks)
+        self.gap = Pool()
         self.linear = nn.Linear(width, config.num_classes)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -160,7 +176,7 @@ class MobileOne(nn.Module):
         return maps
 
     def head(self, last: Tensor) -> Tensor:
-        return self.linear(last.mean((2, 3)))
+        return self.linear(self.gap(last).flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x)[-1])

@@ -1,0 +1,51 @@
+"""Networks and images that several test files share; expensive ones are made once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import mobileone
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_mobileone import MobileOne, create, fused
+
+# Two OpenMP pools that spin side by side, PyTorch's and the engine's, starve each other.
+torch.set_num_threads(1)
+
+FORMS = ("train-time", "inference")
+
+
+def images(count: int, size: tuple[int, int], *, channels: int = 3, seed: int = 0) -> NDArray:
+    """Seeded N(0, 1) noise, float32 [count, channels, height, width]."""
+    noise = np.random.default_rng(seed).standard_normal((count, channels, *size))
+    return noise.astype(np.float32)
+
+
+def exact(x: NDArray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(x, dtype=np.float64))
+
+
+def arrays(module: MobileOne) -> dict[str, NDArray]:
+    """The state dict as NumPy arrays, float32 and int64."""
+    state = {name: value.numpy() for name, value in module.state_dict().items()}
+    return {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in state.items()}
+
+
+@cache
+def torch_model(name: str, form: str = "train-time", seed: int = 0) -> MobileOne:
+    """The float64 reference; shared, so do not change it."""
+    module = create(name, seed)
+    return module if form == "train-time" else fused(module)
+
+
+def fresh_model(name: str, form: str = "train-time", seed: int = 0) -> mobileone.Model:
+    """The engine's model with the reference's weights; the inference form is the engine's work."""
+    model = mobileone.load(arrays(torch_model(name, seed=seed)))
+    return model if form == "train-time" else mobileone.reparameterize(model)
+
+
+@cache
+def engine_model(name: str, form: str = "train-time", seed: int = 0) -> mobileone.Model:
+    """As ``fresh_model``; shared, so do not change it."""
+    return fresh_model(name, form, seed)
