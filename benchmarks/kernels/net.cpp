@@ -55,10 +55,9 @@ void print_row(const std::string& label, double macs, Timing t, double peak) {
 std::string describe(const DwPwPlan& plan) {
   const DwPwShape& s = plan.shape;
   char text[96];
-  std::snprintf(text, sizeof text, "%4d>%4d %3dx%-3d s%d %s rows %2d k %2d", s.channels_in,
+  std::snprintf(text, sizeof text, "%4d>%4d %3dx%-3d s%d %s rows %2d", s.channels_in,
                 s.channels_out, s.out_height(), s.out_width(), s.stride,
-                plan.pointwise.strassen() ? "strassen" : "direct  ", plan.tile_rows,
-                plan.pointwise.k_chunk);
+                plan.pointwise.strassen() ? "strassen" : "direct  ", plan.tile_rows);
   return text;
 }
 
@@ -74,11 +73,7 @@ std::vector<Tiling> candidates(const DwPwShape& shape) {
     if (shape.out_height() % rows != 0 || (pixels < 48 && rows < shape.out_height())) continue;
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
       if (algorithm == Algorithm::kStrassen && !strassen_applies(shape, rows)) continue;
-      const int k = blocks(shape.channels_in) / (algorithm == Algorithm::kStrassen ? 2 : 1);
-      for (int k_chunk : {8, 16, 64}) {
-        all.push_back({algorithm, rows, 1, k_chunk});
-        if (k_chunk >= k) break;
-      }
+      all.push_back({algorithm, rows});
     }
   }
   return all;

@@ -44,8 +44,8 @@ DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tilin
       "channels and sizes must be at least 1");
   require(shape.stride == 1 || shape.stride == 2,
           "stride is " + std::to_string(shape.stride) + "; expected 1 or 2");
-  require(tiling.tile_rows >= 1 && tiling.column_parts >= 1 && tiling.k_chunk >= 1,
-          "tile_rows, column_parts and k_chunk must be at least 1");
+  require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
+          "tile_rows and column_parts must be at least 1");
   DwPwPlan plan;
   plan.shape = shape;
   plan.tile_rows =
@@ -58,8 +58,7 @@ DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tilin
                     .n_blocks = blocks(shape.channels_out),
                     .max_pixels = plan.tile_rows * shape.out_width(),
                     .panel_blocks = panel_blocks,
-                    .algorithm = tiling.algorithm,
-                    .k_chunk = tiling.k_chunk};
+                    .algorithm = tiling.algorithm};
   plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
   return plan;
 }

@@ -35,7 +35,6 @@ struct Tiling {
   Algorithm algorithm = Algorithm::kDirect;
   int tile_rows = 1;     // output rows per tile
   int column_parts = 1;  // each tile's output channels are cut into this many units
-  int k_chunk = 16;      // PointwisePlan::k_chunk
 };
 
 struct DwPwPlan {

@@ -33,16 +33,13 @@ std::ptrdiff_t PointwisePlan::tile_floats() const {
   return std::ptrdiff_t{k_blocks} * pitch() * kBlock;
 }
 
-std::ptrdiff_t PointwisePlan::partial_floats() const {
-  constexpr int kMaxPanelBlocks = 3;
-  const int pixels = strassen() ? max_pixels / 2 : max_pixels;
-  return std::ptrdiff_t{pixels} * kMaxPanelBlocks * kBlock;
-}
-
 std::ptrdiff_t PointwisePlan::scratch_floats() const {
   std::ptrdiff_t total = tile_floats() + padded(max_pixels);  // T and the offset table
-  total += (strassen() ? 3 : 1) * partial_floats();           // V, U0, U1
-  if (strassen()) total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
+  if (strassen()) {
+    constexpr int kMaxGroup = 14, kMaxPanelBlocks = 3;
+    total += 2 * kMaxGroup * kMaxPanelBlocks * kBlock;                    // U0, U1
+    total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
+  }
   return total;
 }
 

@@ -34,8 +34,6 @@ struct PointwisePlan {
   int max_pixels = 0;    // pixels in a full tile
   int panel_blocks = 0;  // 2 on AVX-512, 1 on AVX2
   Algorithm algorithm = Algorithm::kDirect;
-  int k_chunk = 16;  // longest run of k blocks that a panel is multiplied by at once, so that
-                     // this part of the panel stays in L1 while all pixels pass
 
   bool strassen() const { return algorithm == Algorithm::kStrassen; }
   /// 16-column blocks that are cut into panels: Strassen works on half the columns.
@@ -51,8 +49,6 @@ struct PointwisePlan {
   /// The same for the half-tiles S1..S4 of Strassen's algorithm.
   int half_pitch() const;
   std::ptrdiff_t tile_floats() const;
-  /// Length of each of the scratch arrays U0, U1 and V ([pixel][panel width]).
-  std::ptrdiff_t partial_floats() const;
   std::ptrdiff_t scratch_floats() const;
 };
 

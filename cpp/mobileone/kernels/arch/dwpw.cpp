@@ -21,15 +21,22 @@ void scale_taps(const float* taps, const float* scale, int k_blocks, float* out)
 
 constexpr int kMaxRowPointers = 64;
 
-// Row pointers are handed over in chunks, so that a tile may have any number of rows.
-void depthwise_tile(const DwPwPlan& plan, const float* src, const float* taps, float floor,
-                    int row_begin, int row_end, float* t) {
-  const DwPwShape& shape = plan.shape;
-  const MapShape map = shape.src();
-  const int width = shape.out_width();
-  const int max_rows = (kMaxRowPointers - 2) / shape.stride;
-  const std::ptrdiff_t t_block = std::ptrdiff_t{plan.pointwise.pitch()} * kBlock;
-  for (int block = 0; block < plan.pointwise.k_blocks; ++block) {
+/// The depthwise of one tile, block by block.
+struct DepthwiseTile {
+  const DwPwPlan& plan;
+  const float* src;
+  const float* taps;
+  float floor;
+  int row_begin, row_end;
+  float* t;
+
+  // Row pointers are handed over in chunks, so that a tile may have any number of rows.
+  void run_block(int block) const {
+    const DwPwShape& shape = plan.shape;
+    const MapShape map = shape.src();
+    const int width = shape.out_width();
+    const int max_rows = (kMaxRowPointers - 2) / shape.stride;
+    float* dst = t + std::ptrdiff_t{block} * plan.pointwise.pitch() * kBlock;
     for (int y = row_begin; y < row_end; y += max_rows) {
       const int count = row_end - y < max_rows ? row_end - y : max_rows;
       const float* rows[kMaxRowPointers];
@@ -37,10 +44,10 @@ void depthwise_tile(const DwPwPlan& plan, const float* src, const float* taps, f
         rows[i] = src + map.offset(block, y * shape.stride - 1 + i, -1);
       }
       depthwise_rows(shape.stride, rows, count, taps + block * kDepthwiseFloats, floor, width,
-                     t + block * t_block + std::ptrdiff_t{y - row_begin} * width * kBlock);
+                     dst + std::ptrdiff_t{y - row_begin} * width * kBlock);
     }
   }
-}
+};
 
 void sum_tile(const PointwisePlan& plan, const float* t, int pixels, float* sums) {
   for (int block = 0; block < plan.k_blocks; ++block, t += std::ptrdiff_t{plan.pitch()} * kBlock) {
@@ -104,14 +111,23 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
     const int rows_left = shape.out_height() - row_begin;
     const int rows = rows_left < plan.tile_rows ? rows_left : plan.tile_rows;
     t.pixels = rows * shape.out_width();
-    depthwise_tile(plan, args.src, taps, shape.depthwise_se ? kNoFloor : depthwise_floor, row_begin,
-                   row_begin + rows, scratch);
+    const DepthwiseTile depthwise{
+        plan,      args.src,         taps,   shape.depthwise_se ? kNoFloor : depthwise_floor,
+        row_begin, row_begin + rows, scratch};
+    const int k_blocks = pointwise_plan.k_blocks;
     if (shape.depthwise_se) {
-      const int channels = pointwise_plan.k_blocks * kBlock;
+      for (int block = 0; block < k_blocks; ++block) depthwise.run_block(block);
+      const int channels = k_blocks * kBlock;
       float *hidden = se_scratch + channels, *scale = hidden + channels;
       sum_tile(pointwise_plan, scratch, t.pixels, se_scratch);
       squeeze_excite(*args.depthwise_se, se_scratch, t.pixels, hidden, scale);
       scale_tile(pointwise_plan, t.pixels, scale, depthwise_floor, scratch);
+    }
+    for (int block = 0; block < (pointwise_plan.strassen() ? k_blocks / 2 : k_blocks); ++block) {
+      if (!shape.depthwise_se) depthwise.run_block(block);
+      if (!pointwise_plan.strassen()) continue;
+      if (!shape.depthwise_se) depthwise.run_block(block + k_blocks / 2);
+      sum_quarters(pointwise_plan, scratch, t.pixels, block);
     }
     t.dst = args.dst + dst.offset(0, row_begin, 0);
     t.panel_begin = plan.first_panel(part);

@@ -1,5 +1,7 @@
 // The matrix-multiplication microkernel under every pointwise convolution:
 //   C[pixel][n] = sum_k A[pixel][k] * B[k][n]   for up to 14 pixels x 2 vectors of n (AVX-512).
+// It runs a chain of such products on the same accumulators, which is what Strassen's algorithm
+// needs; a direct convolution is a chain of one.
 #pragma once
 
 #include "mobileone/kernels/arch/simd.hpp"
@@ -7,33 +9,45 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// What the accumulators become after the product.
-enum class Finish {
-  kOutput,        // dst = max(floor, acc + bias)
-  kPartial,       // partial = acc
-  kOutputAndAdd,  // dst = max(floor, acc + other + bias), partial += acc
+/// Where a finished sum goes: dst[offsets[pixel] + block * dst_block] = max(floor, sum + bias).
+struct Output {
+  const float* bias = nullptr;  // [lanes * vectors]
+  float* dst = nullptr;
+  const std::int32_t* offsets = nullptr;
+  float* sums = nullptr;  // if set, += sum over pixels of (sum + bias), before the floor
 };
 
-/// Operands of one microkernel call. Strides are in floats.
-struct Product {
+/// What happens after a link's product; the accumulators live on into the next link.
+enum class After {
+  kStore,      // partial = acc
+  kOutput,     // output(acc)
+  kOutputAdd,  // output(acc + other), then acc += addend
+};
+
+/// acc += A * B, then `after`. Strides are in floats; partials are [pixel][lanes * vectors].
+struct Link {
   const float* a = nullptr;  // pixel i, channel 16 b + c at a[b * a_block + 16 i + c]
   std::ptrdiff_t a_block = 0;
-  const float* b = nullptr;      // panel [k][lanes * vectors]
-  const float* prefetch = nullptr;  // prefetch_floats(k_blocks) from here are brought into L2
-  int k_blocks = 0;                 // k / 16
-  const float* start = nullptr;  // initial accumulators [pixel][lanes * vectors], or null: zero
-  Finish finish = Finish::kOutput;
-  float* partial = nullptr;      // [pixel][lanes * vectors]
-  const float* other = nullptr;  // [pixel][lanes * vectors]
-  const float* bias = nullptr;   // [lanes * vectors]
-  float floor = 0.0f;            // 0: ReLU, -infinity: none
-  float* dst = nullptr;          // pixel i at dst + offsets[i], channel block b at + b * dst_block
-  const std::int32_t* offsets = nullptr;
-  std::ptrdiff_t dst_block = 0;
-  float* sums = nullptr;  // if set, += sum over pixels of (acc + bias), before the floor
+  const float* b = nullptr;  // panel [k][lanes * vectors]
+  After after = After::kOutput;
+  float* partial = nullptr;
+  Output output;
 };
 
-/// What one call prefetches: two cache lines per four k, a quarter of a 32-column panel.
+struct Chain {
+  Link links[3];
+  int num_links = 1;
+  int k_blocks = 0;              // k / 16 of every link
+  const float* start = nullptr;  // initial accumulators, or null: zero
+  const float* other = nullptr;  // for After::kOutputAdd
+  const float* addend = nullptr;
+  const float* prefetch = nullptr;  // prefetch_floats(num_links * k_blocks) are brought into L2
+  float floor = 0.0f;               // 0: ReLU, -infinity: none
+  std::ptrdiff_t dst_block = 0;
+};
+
+/// What a chain of `k_blocks` prefetches: two cache lines per four k, a quarter of a 32-column
+/// panel.
 constexpr std::ptrdiff_t prefetch_floats(int k_blocks) { return std::ptrdiff_t{k_blocks} * 4 * 32; }
 
 /// Position of vector v of a panel inside the destination's 16-channel blocks.
@@ -43,14 +57,38 @@ constexpr int vector_lane(int v) { return v * kLanes % kBlock; }
 // Every loop that indexes the accumulators is unrolled by force: one that is not makes GCC keep the
 // whole array on the stack.
 template <int kPixels, int kVectors>
-__attribute__((noinline)) void microkernel(const Product& g) {
+__attribute__((always_inline)) inline void write_output(const Vec (&acc)[kPixels][kVectors],
+                                                        const Output& output, const float* other,
+                                                        const Chain& chain) {
+  constexpr int kWidth = kVectors * kLanes;
+  const Vec floor = broadcast(chain.floor);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const Vec bias = load(output.bias + v * kLanes);
+    float* dst = output.dst + vector_block(v) * chain.dst_block + vector_lane(v);
+    Vec sum = zero();
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p) {
+      Vec value = add(acc[p][v], bias);
+      if (other != nullptr) value = add(value, load(other + p * kWidth + v * kLanes));
+      sum = add(sum, value);
+      store(dst + output.offsets[p], max(floor, value));
+    }
+    if (output.sums != nullptr) {
+      store(output.sums + v * kLanes, add(load(output.sums + v * kLanes), sum));
+    }
+  }
+}
+
+template <int kPixels, int kVectors>
+__attribute__((noinline)) void microkernel(const Chain& chain) {
   constexpr int kWidth = kVectors * kLanes;
   Vec acc[kPixels][kVectors];
-  if (g.start != nullptr) {
+  if (chain.start != nullptr) {
 #pragma GCC unroll 16
     for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[p][v] = load(g.start + p * kWidth + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) acc[p][v] = load(chain.start + p * kWidth + v * kLanes);
     }
   } else {
 #pragma GCC unroll 16
@@ -59,74 +97,52 @@ __attribute__((noinline)) void microkernel(const Product& g) {
       for (int v = 0; v < kVectors; ++v) acc[p][v] = zero();
     }
   }
-  const float* a = g.a;
-  const float* b = g.b;
-  const float* next = g.prefetch;
-  for (int block = g.k_blocks; block > 0; --block, a += g.a_block) {
-    const float* pixel = a;
-    for (int quarter = 0; quarter < 4; ++quarter, pixel += 4, b += 4 * kWidth, next += 32) {
-      prefetch_l2(next);
-      prefetch_l2(next + 16);
+  const float* next = chain.prefetch;
+  for (int index = 0; index < chain.num_links; ++index) {
+    const Link& link = chain.links[index];
+    const float* a = link.a;
+    const float* b = link.b;
+    for (int block = chain.k_blocks; block > 0; --block, a += link.a_block) {
+      const float* pixel = a;
+      for (int quarter = 0; quarter < 4; ++quarter, pixel += 4, b += 4 * kWidth, next += 32) {
+        prefetch_l2(next);
+        prefetch_l2(next + 16);
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) {
-        Vec column[kVectors];
+        for (int k = 0; k < 4; ++k) {
+          Vec column[kVectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) column[v] = load(b + k * kWidth + v * kLanes);
+          for (int v = 0; v < kVectors; ++v) column[v] = load(b + k * kWidth + v * kLanes);
 #pragma GCC unroll 16
-        for (int p = 0; p < kPixels; ++p) {
-          const Vec x = broadcast(pixel[p * kBlock + k]);
+          for (int p = 0; p < kPixels; ++p) {
+            const Vec x = broadcast(pixel[p * kBlock + k]);
 #pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) acc[p][v] = fma(x, column[v], acc[p][v]);
+            for (int v = 0; v < kVectors; ++v) acc[p][v] = fma(x, column[v], acc[p][v]);
+          }
+        }
+      }
+    }
+    if (link.after == After::kOutput) {
+      write_output(acc, link.output, nullptr, chain);
+    } else if (link.after == After::kStore) {
+#pragma GCC unroll 16
+      for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) store(link.partial + p * kWidth + v * kLanes, acc[p][v]);
+      }
+    } else {
+      write_output(acc, link.output, chain.other, chain);
+#pragma GCC unroll 16
+      for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          acc[p][v] = add(acc[p][v], load(chain.addend + p * kWidth + v * kLanes));
         }
       }
     }
   }
-  if (g.finish == Finish::kPartial) {
-#pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store(g.partial + p * kWidth + v * kLanes, acc[p][v]);
-    }
-    return;
-  }
-  if (g.finish == Finish::kOutputAndAdd) {
-#pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        float* partial = g.partial + p * kWidth + v * kLanes;
-        store(partial, add(load(partial), acc[p][v]));
-        acc[p][v] = add(acc[p][v], load(g.other + p * kWidth + v * kLanes));
-      }
-    }
-  }
-#pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) {
-    const Vec bias = load(g.bias + v * kLanes);
-#pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) acc[p][v] = add(acc[p][v], bias);
-  }
-  if (g.sums != nullptr) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      Vec sum = load(g.sums + v * kLanes);
-#pragma GCC unroll 16
-      for (int p = 0; p < kPixels; ++p) sum = add(sum, acc[p][v]);
-      store(g.sums + v * kLanes, sum);
-    }
-  }
-  const Vec floor = broadcast(g.floor);
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) {
-    float* dst = g.dst + g.offsets[p];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      store(dst + vector_block(v) * g.dst_block + vector_lane(v), max(floor, acc[p][v]));
-    }
-  }
 }
 
-using Microkernel = void (*)(const Product&);
+using Microkernel = void (*)(const Chain&);
 
 /// Widest pixel group for a panel of `vectors` vectors: accumulators + B vectors + 1 fit the
 /// registers.

@@ -18,8 +18,7 @@ struct PrefetchStream {
   }
 };
 
-/// One tile's operands. `scratch` is the plan's: T, then offsets, then Strassen's sums and
-/// partials.
+/// One tile's operands. `scratch` is the plan's: T, the offset table, partial results, S1..S4.
 struct PointwiseTile {
   float* scratch = nullptr;
   int pixels = 0;                 // pixels in this tile, <= plan.max_pixels
@@ -28,46 +27,37 @@ struct PointwiseTile {
   float floor = 0.0f;
   float* dst = nullptr;          // the tile's first pixel in channel block 0
   std::ptrdiff_t dst_block = 0;  // floats between channel blocks of dst
-  float* sums = nullptr;         // [16 n_blocks] or null; see Product::sums
+  float* sums = nullptr;         // [16 n_blocks] or null; see Output::sums
   int panel_begin = 0;
   int panel_end = 0;
-  PrefetchStream* background = nullptr;  // PanelProduct::background
+  PrefetchStream* background = nullptr;  // what to fetch once the next panel is on its way, or null
+
+  /// Output of the channels from block `block` on, pixels from `offsets` on.
+  Output output(int block, const std::int32_t* offsets) const {
+    return {bias + block * kBlock, dst + block * dst_block, offsets,
+            sums == nullptr ? nullptr : sums + block * kBlock};
+  }
 };
 
 inline std::int32_t* offset_table(const PointwisePlan& plan, float* scratch) {
   return reinterpret_cast<std::int32_t*>(scratch + plan.tile_floats());
 }
-/// Partial results: V, then (Strassen) U0 and U1.
-inline float* partials(const PointwisePlan& plan, float* scratch) {
-  return scratch + plan.tile_floats() + padded(plan.max_pixels);
-}
-
-/// One operand of A: pixel i of channel block b at data[b * block + 16 i].
-struct Operand {
-  const float* data;
-  std::ptrdiff_t block;
-};
-
-/// A product of `pixels` rows of A with one packed panel of B. `product` holds what its microkernel
-/// calls have in common: b, bias, dst, sums, floor and finish; its start, partial and other point
-/// at the first pixel, its offsets too.
-struct PanelProduct {
-  Product product;
-  Operand a;
-  int pixels = 0;
-  int k_blocks = 0;
-  int vectors = 0;
-  int k_chunk = 0;
-  float* spill = nullptr;                // V: accumulators between chunks of k
-  PrefetchStream panel;                  // the panel that is needed next
-  PrefetchStream* background = nullptr;  // after that: whatever the next step will read
-};
-
-/// Runs all pixel groups, chunk of k by chunk of k.
-void multiply_panel(PanelProduct& job);
 
 /// Fills the offset table for tiles of whole rows: pixel (y, x) at y * row_stride + 16 x.
 void fill_offsets(const PointwisePlan& plan, int width, std::ptrdiff_t row_stride, float* scratch);
+
+/// Where the next chain's prefetches go: the next panel first, then the background.
+inline const float* next_prefetch(PrefetchStream& panel, PrefetchStream* background, int k_blocks,
+                                  const float* nothing) {
+  PrefetchStream* stream = panel.active() ? &panel : background;
+  if (stream == nullptr || !stream->active()) return nothing;
+  return stream->take(prefetch_floats(k_blocks));
+}
+
+/// Strassen's sums S1..S4 of channel blocks `block` and `block` + k_blocks / 2 of T: called when
+/// both have just been written and are in L1, for every block below k_blocks / 2, before
+/// pointwise().
+void sum_quarters(const PointwisePlan& plan, float* scratch, int pixels, int block);
 
 void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& tile);
 void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& tile);

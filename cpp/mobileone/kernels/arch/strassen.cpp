@@ -3,140 +3,115 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-// S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2, each [k_blocks/2][half_pitch][16].
-void sum_quarters(const float* a11, std::ptrdiff_t a_block, std::ptrdiff_t to_a12,
-                  std::ptrdiff_t to_a21, int k_blocks, int pixels, float* s1,
-                  std::ptrdiff_t s_block, std::ptrdiff_t s_size) {
-  for (int block = 0; block < k_blocks; ++block, a11 += a_block, s1 += s_block) {
-    for (int i = 0; i < pixels * kBlock; i += kLanes) {
-      const Vec v11 = load(a11 + i);
-      const Vec v12 = load(a11 + to_a12 + i);
-      const Vec v21 = load(a11 + to_a21 + i);
-      const Vec v22 = load(a11 + to_a12 + to_a21 + i);
-      const Vec sum1 = add(v21, v22);
-      const Vec sum2 = sub(sum1, v11);
-      store(s1 + i, sum1);
-      store(s1 + s_size + i, sum2);
-      store(s1 + 2 * s_size + i, sub(v11, v21));
-      store(s1 + 3 * s_size + i, sub(v12, sum2));
-    }
-  }
-}
+/// Strides and pointers of the operands of A: the quarters of T and the sums S1..S4, each
+/// [k_blocks / 2][pitch][16].
+struct Quarters {
+  std::ptrdiff_t t_block, s_block;  // floats between channel blocks
+  std::ptrdiff_t to_a12, to_a21;    // floats from A11 to the other quarters
+  std::ptrdiff_t s_size;
+  float *a11, *u, *s1;
 
-/// The seven products of one panel, each over all pixels of a half tile before the next: one
-/// operand of B stays in L1 meanwhile, and U0 and U1 in L1 or L2.
-class PanelSchedule {
- public:
-  PanelSchedule(const PanelProduct& job, const float* panel, const float* panels_end, float* u0,
-                float* u1)
-      : job_(job),
-        panel_(panel),
-        panels_end_(panels_end),
-        operand_size_(std::ptrdiff_t{job.k_blocks} * kBlock * job.vectors * kLanes),
-        u0_(u0),
-        u1_(u1) {}
-
-  /// partial = start + a * B[operand]
-  void to_partial(Operand a, int operand, const float* start, float* partial) {
-    job_.product.finish = Finish::kPartial;
-    job_.product.start = start;
-    job_.product.partial = partial;
-    multiply(a, operand);
+  Quarters(const PointwisePlan& plan, float* scratch, int pixels) {
+    constexpr int kPartials = 2 * 14 * 3 * kBlock;
+    t_block = std::ptrdiff_t{plan.pitch()} * kBlock;
+    s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
+    to_a12 = plan.k_blocks / 2 * t_block;
+    to_a21 = std::ptrdiff_t{pixels / 2} * kBlock;
+    s_size = plan.k_blocks / 2 * s_block;
+    a11 = scratch;
+    u = scratch + plan.tile_floats() + padded(plan.max_pixels);
+    s1 = u + kPartials;
   }
-
-  /// C = start + a * B[operand]
-  void to_output(Operand a, int operand, const float* start, const Product& output) {
-    set_output(output);
-    job_.product.finish = Finish::kOutput;
-    job_.product.start = start;
-    multiply(a, operand);
-  }
-
-  /// P = a * B[operand], C = U1 + P, U0 += P
-  void to_output_and_u0(Operand a, int operand, const Product& output) {
-    set_output(output);
-    job_.product.finish = Finish::kOutputAndAdd;
-    job_.product.start = nullptr;
-    job_.product.partial = u0_;
-    job_.product.other = u1_;
-    multiply(a, operand);
-  }
-
- private:
-  void set_output(const Product& output) {
-    job_.product.bias = output.bias;
-    job_.product.dst = output.dst;
-    job_.product.sums = output.sums;
-    job_.product.offsets = output.offsets;
-  }
-  void multiply(Operand a, int operand) {
-    job_.a = a;
-    job_.product.b = panel_ + operand * operand_size_;
-    // The operands of a panel, and the panels, follow each other: fetch the next one, up to the
-    // end.
-    const float* next = job_.product.b + operand_size_;
-    const float* end = next + operand_size_;
-    job_.panel = {next, end < panels_end_ ? end : panels_end_};
-    multiply_panel(job_);
-  }
-
-  PanelProduct job_;
-  const float* panel_;
-  const float* panels_end_;
-  std::ptrdiff_t operand_size_;
-  float *u0_, *u1_;
 };
 
 }  // namespace
 
+// S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2.
+void sum_quarters(const PointwisePlan& plan, float* scratch, int pixels, int block) {
+  const Quarters q(plan, scratch, pixels);
+  const float* a11 = q.a11 + block * q.t_block;
+  float* s1 = q.s1 + block * q.s_block;
+  for (int i = 0; i < pixels / 2 * kBlock; i += kLanes) {
+    const Vec v11 = load(a11 + i);
+    const Vec v12 = load(a11 + q.to_a12 + i);
+    const Vec v21 = load(a11 + q.to_a21 + i);
+    const Vec v22 = load(a11 + q.to_a12 + q.to_a21 + i);
+    const Vec sum1 = add(v21, v22);
+    const Vec sum2 = sub(sum1, v11);
+    store(s1 + i, sum1);
+    store(s1 + q.s_size + i, sum2);
+    store(s1 + 2 * q.s_size + i, sub(v11, v21));
+    store(s1 + 3 * q.s_size + i, sub(v12, sum2));
+  }
+}
+
+// Three chains per pixel group and panel; U0 and U1 stay in L1 between them:
+//   U0 = A11 B11;        C11 = U0 + A12 B21
+//   U0 += S2 T2;         U1 = U0 + S3 T3;      C21 = U1 - A22 T4
+//   P = S1 T1;           C22 = U1 + P;         C12 = U0 + P + S4 B22
 void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   const int half = t.pixels / 2, half_k = plan.k_blocks / 2, half_n = plan.n_blocks / 2;
-  const std::ptrdiff_t a_block = std::ptrdiff_t{plan.pitch()} * kBlock;
-  const std::ptrdiff_t s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
-  const std::ptrdiff_t s_size = half_k * s_block;
-  const std::ptrdiff_t to_a12 = half_k * a_block, to_a21 = std::ptrdiff_t{half} * kBlock;
-  float* v = partials(plan, t.scratch);
-  float* u0 = v + plan.partial_floats();
-  float* u1 = u0 + plan.partial_floats();
-  float* s = u1 + plan.partial_floats();
-  const float* a = t.scratch;
-  sum_quarters(a, a_block, to_a12, to_a21, half_k, half, s, s_block, s_size);
+  const Quarters q(plan, t.scratch, t.pixels);
+  const std::int32_t* offsets = offset_table(plan, t.scratch);
+  float* u0 = q.u;
 
-  const Operand a11{a, a_block}, a12{a + to_a12, a_block}, a22{a + to_a12 + to_a21, a_block};
-  const Operand s1{s, s_block}, s2{s + s_size, s_block}, s3{s + 2 * s_size, s_block};
-  const Operand s4{s + 3 * s_size, s_block};
-  PanelProduct job;
-  job.pixels = half;
-  job.k_blocks = half_k;
-  job.k_chunk = plan.k_chunk;
-  job.spill = v;
-  job.background = t.background;
-  job.product.floor = t.floor;
-  job.product.dst_block = t.dst_block;
-  const Panel last = plan.panel(t.panel_end - 1);
-  const float* panels_end = t.packed + plan.panel_offset(last.first_block + last.num_blocks);
-  const std::int32_t* top = offset_table(plan, t.scratch);
-  job.product.offsets = top;
+  Chain chains[3];
+  Chain &first = chains[0], &second = chains[1], &third = chains[2];
+  for (Chain& chain : chains) {
+    chain.k_blocks = half_k;
+    chain.floor = t.floor;
+    chain.dst_block = t.dst_block;
+    for (Link& link : chain.links) link.a_block = q.t_block;
+  }
+  first.num_links = third.num_links = 2;
+  second.num_links = 3;
+  second.links[0].a_block = second.links[1].a_block = q.s_block;
+  third.links[0].a_block = third.links[1].a_block = q.s_block;
+  first.links[0].after = second.links[0].after = second.links[1].after = After::kStore;
+  third.links[0].after = After::kOutputAdd;
+  first.links[0].partial = second.links[0].partial = u0;
+  second.start = third.addend = u0;
+
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
-    job.vectors = panel.num_blocks * kBlock / kLanes;
-    const auto quarter = [&](int block, const std::int32_t* offsets) {
-      Product output;
-      output.bias = t.bias + block * kBlock;
-      output.dst = t.dst + block * t.dst_block;
-      output.sums = t.sums == nullptr ? nullptr : t.sums + block * kBlock;
-      output.offsets = offsets;
-      return output;
-    };
+    const int width = panel.num_blocks * kBlock, vectors = width / kLanes;
     const int left = panel.first_block, right = panel.first_block + half_n;
-    PanelSchedule run(job, t.packed + plan.panel_offset(left), panels_end, u0, u1);
-    run.to_partial(a11, 0, nullptr, u0);                      // U0 = A11 B11
-    run.to_output(a12, 1, u0, quarter(left, top));            // C11 = U0 + A12 B21
-    run.to_partial(s2, 2, u0, u0);                            // U0 += S2 T2
-    run.to_partial(s3, 3, u0, u1);                            // U1 = U0 + S3 T3
-    run.to_output(a22, 4, u1, quarter(left, top + half));     // C21 = U1 - A22 T4
-    run.to_output_and_u0(s1, 5, quarter(right, top + half));  // C22 = U1 + S1 T1, U0 += S1 T1
-    run.to_output(s4, 6, u0, quarter(right, top));            // C12 = U0 + S4 B22
+    const std::ptrdiff_t operand = std::ptrdiff_t{half_k} * kBlock * width;
+    const float* b = t.packed + plan.panel_offset(left);
+    PrefetchStream next{b + 7 * operand, b + (index + 1 < t.panel_end ? 14 : 7) * operand};
+    float* u1 = u0 + max_pixels(vectors) * width;
+    second.links[1].partial = u1;
+    third.other = u1;
+    first.links[0].b = b;
+    first.links[1].b = b + operand;
+    for (int i = 0; i < 3; ++i) second.links[i].b = b + (2 + i) * operand;
+    third.links[0].b = b + 5 * operand;
+    third.links[1].b = b + 6 * operand;
+
+    const PixelGroups groups(half, max_pixels(vectors));
+    int pixel = 0;
+    for (int group = 0; group < groups.count; ++group) {
+      const Microkernel kernel = find_microkernel(groups.size(group), vectors);
+      const float* a = q.a11 + pixel * kBlock;
+      const float* s = q.s1 + pixel * kBlock;
+      const std::int32_t *top = offsets + pixel, *bottom = offsets + half + pixel;
+      first.links[0].a = a;
+      first.links[1].a = a + q.to_a12;
+      first.links[1].output = t.output(left, top);
+      second.links[0].a = s + q.s_size;
+      second.links[1].a = s + 2 * q.s_size;
+      second.links[2].a = a + q.to_a12 + q.to_a21;
+      second.links[2].output = t.output(left, bottom);
+      third.links[0].a = s;
+      third.links[0].output = t.output(right, bottom);
+      third.links[1].a = s + 3 * q.s_size;
+      third.links[1].output = t.output(right, top);
+      for (Chain& chain : chains) {
+        chain.prefetch = next_prefetch(next, t.background, chain.num_links * half_k, b);
+        kernel(chain);
+      }
+      pixel += groups.size(group);
+    }
   }
 }
 
