@@ -2,8 +2,9 @@
 
     python -m tests.checkpoint.fuzz --mutations 100000 --seed 0
 
-Takes valid files of every container, damages them, and loads them. Whatever happens, only a
-CheckpointError may escape; no mutation may take long or much memory. A failure prints the seed and
+Takes valid files of every container, damages them, and loads them; every fourth time it makes up a
+pickle instead, out of the opcodes and globals that the reader knows. Whatever happens, only a
+CheckpointError may escape, and nothing may take long or much memory. A failure prints the seed and
 the number of the mutation, which reproduce it: `--seed S --only N`.
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict, save_safetensors
 
+from .fuzz_pickles import INTERESTING, made_up
 from .networks import TINY, fused, renamed, tensor_shapes, tensors
 
 SECONDS_EACH = 10
@@ -37,21 +39,6 @@ SMALL = TINY | {
     "stem_width": 2, "widths": [2, 3], "depths": [1, 1], "num_conv_branches": 1, "num_classes": 2,
     "in_channels": 1, "se_widths": {"stage2.1": 1},
 }  # fmt: skip
-INTERESTING = (
-    0,
-    1,
-    2,
-    0x7F,
-    0x80,
-    0xFF,
-    0x7FFF,
-    0xFFFF,
-    2**31 - 1,
-    2**31,
-    2**32 - 1,
-    2**63,
-    2**64 - 1,
-)
 WORDS = (
     b"F32", b"BF16", b"I64", b"shape", b"dtype", b"data_offsets", b"__metadata__", b"null", b"-1",
     b"1e9", b"[", b"]", b"{", b"}", b'"', b"99999999999999999999", b"FloatStorage", b"HalfStorage",
@@ -166,15 +153,15 @@ def run(
         path = Path(folder) / "mutated"
         for data in files:
             path.write_bytes(data)
-            load_state_dict(path, parameter_shapes=tensor_shapes)
+            load_state_dict(path)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for number in range(mutations) if only is None else [only]:
             rng = random.Random(f"{seed} {number}")
-            data = mutate(rng.choice(files), files, rng)
+            data = mutate(rng.choice(files), files, rng) if number % 4 else made_up(rng)
             path.write_bytes(data)
             try:
                 with _time_limit(SECONDS_EACH):
-                    load_state_dict(path, parameter_shapes=tensor_shapes)
+                    load_state_dict(path)
                 outcomes["loaded"] += 1
             except CheckpointError as error:
                 outcomes[_kind(str(error), str(path))] += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import pickle
+import struct
 import subprocess
 import sys
 import zipfile
@@ -25,6 +27,7 @@ FORMATS = {"torch zip": True, "torch legacy": False}
 DTYPES = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
     torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64, torch.complex128,
+    torch.uint16, torch.uint32, torch.uint64,
 ]  # fmt: skip
 
 
@@ -54,6 +57,16 @@ def test_every_dtype(tmp_path: Path, container: str) -> None:
     assert list(raw.tree) == list(state)
     for name, tensor in state.items():
         check_equal(raw.tree[name], tensor)
+
+
+def test_8_bit_floats(tmp_path: Path, container: str) -> None:
+    narrow = [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu]
+    state = {str(d): torch.randn(3, 5).to(d) for d in narrow}
+    tree = read_file(save(state, tmp_path / "x.pth", FORMATS[container])).tree
+    for name, tensor in state.items():
+        dtype, bits = leaf_array("test", tree[name])
+        assert f"torch.{dtype}" == name
+        np.testing.assert_array_equal(bits, tensor.view(torch.uint8).numpy())
 
 
 def test_views_and_shared_storages(tmp_path: Path, container: str) -> None:
@@ -190,6 +203,40 @@ def test_a_compressed_archive(tmp_path: Path) -> None:
     tree = read_file(packed).tree
     for name, tensor in state.items():
         check_equal(tree[name], tensor)
+
+
+def test_a_zip64_archive(tmp_path: Path) -> None:
+    plain = save({"w": torch.randn(50)}, tmp_path / "plain.pth", True)
+    wide = tmp_path / "wide.pth"
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(wide, "w") as target:
+        for info in source.infolist():
+            with target.open(info.filename, "w", force_zip64=True) as entry:
+                entry.write(source.read(info))
+    check_equal(read_file(wide).tree["w"], torch.load(plain)["w"])
+
+
+def test_strings_of_python_2(tmp_path: Path) -> None:
+    # A legacy stream as Python 2 wrote it: byte strings, OrderedDict from a list of pairs, and a
+    # storage that is a view of another.
+    name, values = b"weight\xe9", np.arange(10, dtype="<f4")
+    storage = b"(U\x07storagectorch\nFloatStorage\nU\x0211U\x03cpuK\x0a(U\x0222K\x04K\x06ttQ"
+    claims = b"K\x01K\x02K\x02\x86K\x02K\x01\x86"
+    tensor = b"ctorch._utils\n_rebuild_tensor\n(" + storage + claims + b"tR"
+    pair = b"](U" + bytes([len(name)]) + name + tensor + b"e"
+    tree = b"ccollections\nOrderedDict\n]" + pair + b"a\x85R."
+    path = tmp_path / "x.pth"
+    path.write_bytes(
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+        + pickle.dumps(1001, 2)
+        + pickle.dumps({"little_endian": True}, 2)
+        + b"\x80\x02"
+        + tree
+        + b"\x80\x02]U\x0211a."
+        + struct.pack("<q", 10)
+        + values.tobytes()
+    )
+    _, array = leaf_array("test", read_file(path).tree["weighté"])
+    np.testing.assert_array_equal(array, [[5, 6], [7, 8]])
 
 
 def test_big_endian_archives(tmp_path: Path) -> None:

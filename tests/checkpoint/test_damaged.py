@@ -132,6 +132,7 @@ SAFETENSORS = {
     "other size": ({"a": entry(shape=(4,))}, "takes 16 bytes; its offsets are 0 to 12"),
     "huge size": ({"a": entry(shape=(2**62, 2**62))}, "takes .* its offsets are 0 to 12"),
     "huge number": ({"a": entry(shape=(10**30,))}, "an integer of 31 digits"),
+    "empty and huge": ({"a": entry(shape=(0, 2**63), span=(0, 0))}, "expected sizes below"),
     "fractional size": ({"a": entry(shape=(3.0,))}, "not a list of sizes"),
     "boolean size": ({"a": entry(shape=(True,))}, "not a list of sizes"),
     "many dimensions": ({"a": entry(shape=(1,) * 100)}, "100 dimensions"),
@@ -201,7 +202,7 @@ CLAIMS = {
     "stride": (0, (3, 3), (5, 1), "needs elements up to 13"),
     "expanded": (0, (1000, 1000, 1000), (0, 0, 0), "needs elements up to 1000000000"),
     "expanded a little": (0, (2, 12), (0, 1), "needs elements up to 24"),
-    "huge": (0, (2**40, 2**40), (1, 1), "its storage holds 12"),
+    "huge": (0, (2**39, 2**39), (1, 1), "its storage holds 12"),
     "negative size": (0, (-3,), (1,), "negative size"),
     "negative stride": (11, (12,), (-1,), "negative size, stride or offset"),
     "negative offset": (-1, (3,), (1,), "negative size"),
@@ -209,6 +210,7 @@ CLAIMS = {
     "rank 9": (0, (1,) * 9, (1,) * 9, "9 dimensions"),
     "text": (0, ("3",), (1,), "not a tuple of integers"),
     "float": (0, (3.0,), (1,), "not a tuple of integers"),
+    "empty and huge": (0, (0, 2**400), (1, 1), "expected sizes below"),
     "no offset": (None, (3,), (1,), "a tensor without a storage"),
 }
 

@@ -1,7 +1,4 @@
-"""Layout x form x container x wrapper: every combination loads, bit for bit.
-
-docs/checkpoints.md shows this table; every cell of it is a case here.
-"""
+"""Layout x form x container x wrapper: every combination loads, bit for bit."""
 
 from __future__ import annotations
 

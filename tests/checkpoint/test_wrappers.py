@@ -17,6 +17,7 @@ WRAPPERS = ("state_dict", "model", "model_ema", "state_dict_ema", "ema_state_dic
 PREFIXES = (
     "module.",
     "_orig_mod.",
+    "model.",
     "encoder.",
     "backbone.",
     "module._orig_mod.",
@@ -107,6 +108,15 @@ def test_averaged_model_of_torch() -> None:
     # torch.optim.swa_utils.AveragedModel: a prefix and a counter.
     tree = {"n_averaged": np.array(5), **{f"module.{k}": v for k, v in PLAIN.items()}}
     check_same(load(tree), PLAIN)
+
+
+def test_tensors_beside_a_wrapper(tmp_path: Path) -> None:
+    # PyTorch's ImageNet example keeps its best accuracy as a tensor.
+    held = {name: torch.from_numpy(array) for name, array in PLAIN.items()}
+    tree = {"state_dict": held, "best_acc1": torch.tensor(78.5), "loss": np.float64(0.1)}
+    check_same(load(tree), PLAIN)
+    torch.save(tree, tmp_path / "x.pth")
+    check_same(load(tmp_path / "x.pth"), PLAIN)
 
 
 def test_wrappers_inside_wrappers() -> None:

@@ -51,7 +51,7 @@ def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
         FileNotFoundError, PermissionError: as ``open`` does.
         CheckpointError: not a regular file, or not a checkpoint.
     """
-    where = os.fspath(path)
+    where = os.fsdecode(path)
     mode = os.stat(where).st_mode
     if stat.S_ISDIR(mode):
         held = sorted(p.name for p in Path(where).iterdir() if p.suffix in _SUFFIXES)

@@ -108,7 +108,9 @@ def _tensor(name: str, entry: object, body: memoryview, where: str) -> tuple[int
             f"{begin} to {end} of {len(body)}"
         )
     storage = Storage(name, needed, body[begin:end])
-    return begin, RawTensor(storage, dtype, tuple(shape), contiguous_strides(tuple(shape)))
+    tensor = RawTensor(storage, dtype, tuple(shape), contiguous_strides(tuple(shape)))
+    tensor.check(where)
+    return begin, tensor
 
 
 def read_safetensors(data: memoryview, where: str) -> tuple[dict[str, RawTensor], dict[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .errors import CheckpointError, Shape, shown
+from .errors import CheckpointError, Shape, shown, shown_value
 
 # Name -> (NumPy type string without byte order, bytes per element). bfloat16 travels as uint16.
 DTYPES: dict[str, tuple[str, int]] = {
@@ -39,6 +39,8 @@ FLOATING = ("float64", "float32", "float16", "bfloat16")
 INTEGER = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 
 MAX_RANK = 8
+# An empty tensor may claim any size in its other dimensions; the engine's integers have 64 bits.
+MAX_SIZE = 2**40
 RELEASE_STEP = 8 << 20
 
 
@@ -79,6 +81,10 @@ class RawTensor:
             raise CheckpointError(
                 f"{where}: negative size, stride or offset: shape {self.shape}, "
                 f"strides {self.strides}, offset {self.offset}"
+            )
+        if max(self.shape, default=0) >= MAX_SIZE:
+            raise CheckpointError(
+                f"{where}: shape {shown_value(list(self.shape))}; expected sizes below 2**40"
             )
         count = math.prod(self.shape)
         if count == 0:

@@ -14,7 +14,7 @@ Weights = Literal["auto", "ema", "model"]
 _EMA = ("state_dict_ema", "model_ema", "ema_state_dict")
 _PLAIN = ("state_dict", "model")
 # Wrappers that put their name before every key of the module they hold.
-_PREFIXES = ("module.", "_orig_mod.", "encoder.", "backbone.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.", "backbone.")
 # What averaging keeps beside the weights: a step counter.
 _COUNTERS = ("n_averaged", "steps")
 _MAX_NESTING = 4
@@ -59,7 +59,7 @@ def select_weights(tree: object, source: str, weights: Weights = "auto") -> Sele
     others: list[str] = []
     while True:
         state = _as_mapping(tree, source, path)
-        choices = {} if _holds_tensors(state) else _choices(state)
+        choices = _choices(state)
         if not choices or len(path) == _MAX_NESTING:
             break
         name = _choose(choices, weights, source)
