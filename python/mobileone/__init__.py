@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from mobileone._version import __version__
 
 if TYPE_CHECKING:
-    from mobileone.benchmark import benchmark
+    from mobileone.benchmarking import benchmark
     from mobileone.checkpoint import CheckpointError
     from mobileone.environment import show_config
     from mobileone.loading import load, reparameterize
     from mobileone.model import CompiledModel, Model
-    from mobileone.profile import profile
+    from mobileone.profiling import profile
     from mobileone.registry import create_model, list_models
     from mobileone.verify import verify
 
@@ -45,11 +45,11 @@ _HOMES = {
     "CheckpointError": "checkpoint",
     "CompiledModel": "model",
     "Model": "model",
-    "benchmark": "benchmark",
+    "benchmark": "benchmarking",
     "create_model": "registry",
     "list_models": "registry",
     "load": "loading",
-    "profile": "profile",
+    "profile": "profiling",
     "reparameterize": "loading",
     "show_config": "environment",
     "verify": "verify",
@@ -57,11 +57,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_core":
+        return importlib.import_module("mobileone._engine").load()
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mobileone' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"mobileone.{home}"), name)
-    # Importing mobileone.verify sets the attribute to the module; the function replaces it.
     globals()[name] = value
     return value
 

@@ -143,8 +143,8 @@ class Model:
     def _run_training(
         self, images: Float32, names: tuple[str, ...], outputs: list[Float32]
     ) -> None:
-        smallest = min(self.graph.shapes(images.shape)[self.graph.feature_names[-1]][2:])
-        if images.shape[0] == 0 or images.shape[0] * smallest == 1:
+        batch, _, height, width = self.graph.shapes(images.shape)[self.graph.feature_names[-1]]
+        if batch * height * width < 2:
             raise ValueError(
                 f"x has shape {images.shape}: in training mode every batch norm needs more than "
                 "one value per channel; use a larger batch or image, or model.eval()"
