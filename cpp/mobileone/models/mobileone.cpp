@@ -1,6 +1,7 @@
 #include "mobileone/models/mobileone.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "mobileone/base/error.hpp"
 
@@ -73,6 +74,16 @@ void check_positive(std::int64_t value, const std::string& field) {
   if (value < 1) throw Error(concat("[mobileone] ", field, " is ", value, "; expected at least 1"));
 }
 
+std::set<std::string> block_names(const MobileOneConfig& config) {
+  std::set<std::string> names{"stage0"};
+  for (std::size_t stage = 0; stage < config.depths.size(); ++stage) {
+    for (std::int64_t block = 0; block < 2 * config.depths[stage]; ++block) {
+      names.insert(concat("stage", stage + 1, ".", block));
+    }
+  }
+  return names;
+}
+
 void check(const MobileOneConfig& config) {
   check_positive(config.in_channels, "in_channels");
   check_positive(config.num_classes, "num_classes");
@@ -84,8 +95,13 @@ void check(const MobileOneConfig& config) {
   }
   for (std::int64_t width : config.widths) check_positive(width, "widths");
   for (std::int64_t depth : config.depths) check_positive(depth, "depths");
+  const std::set<std::string> blocks = block_names(config);
   for (const auto& [block, width] : config.se_widths) {
     check_positive(width, "se_widths[" + block + "]");
+    if (!blocks.count(block)) {
+      throw Error(concat("[mobileone] se_widths names ", block, ", which is not a block; expected ",
+                         "one of the ", blocks.size(), " from stage0 to ", *blocks.rbegin()));
+    }
   }
 }
 

@@ -97,11 +97,11 @@ void set_merged_weights(GraphCopy& copy, const std::string& name, const Conv2d& 
                   Tensor::from_doubles({merged.out_channels}, bias, DType::float64));
 }
 
-// "stage1.0.sum" -> "stage1.0.reparam_conv".
+// "stage1.0.sum" -> "stage1.0.reparam_conv"; a sum of another name leaves it to the convolution.
 std::string merged_name(const std::string& add_name, std::size_t part, bool whole) {
-  const std::size_t dot = add_name.rfind('.');
-  const std::string block = dot == std::string::npos ? "" : add_name.substr(0, dot + 1);
-  return whole ? block + "reparam_conv" : concat(add_name, ".merged.", part);
+  if (!whole) return concat(add_name, ".merged.", part);
+  const std::size_t dot = add_name.rfind('.') + 1;  // 0 when there is none
+  return add_name.substr(dot) == "sum" ? add_name.substr(0, dot) + "reparam_conv" : add_name;
 }
 
 using Groups = std::map<Key, std::vector<NodeId>>;

@@ -17,7 +17,7 @@ Network fold_batch_norm(const Network& network);
 // Among the inputs of an Add, Conv2d's that read the same tensor with the same stride and aligned
 // centres (and are read by nothing else) become one Conv2d: kernels expanded to the fewest groups,
 // zero-padded to the largest kernel, and summed. Where that leaves a single input, the Add goes
-// and the convolution is named "<block>.reparam_conv" after the Add's "<block>.sum".
+// and the convolution takes its name, "<block>.reparam_conv" where that was "<block>.sum".
 Network merge_branches(const Network& network);
 
 // Every float64 weight rounded to float32.
