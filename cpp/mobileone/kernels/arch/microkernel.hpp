@@ -61,22 +61,26 @@ __attribute__((always_inline)) inline void write_output(const Vec (&acc)[kPixels
                                                         const Output& output, const float* other,
                                                         const Chain& chain) {
   constexpr int kWidth = kVectors * kLanes;
+  // Vector stores may alias anything: what is not copied here would be read again after each.
+  const std::int32_t* offsets = output.offsets;
+  const float* bias_row = output.bias;
+  float* const sums = output.sums;
+  float* const base = output.dst;
+  const std::ptrdiff_t dst_block = chain.dst_block;
   const Vec floor = broadcast(chain.floor);
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
-    const Vec bias = load(output.bias + v * kLanes);
-    float* dst = output.dst + vector_block(v) * chain.dst_block + vector_lane(v);
+    const Vec bias = load(bias_row + v * kLanes);
+    float* dst = base + vector_block(v) * dst_block + vector_lane(v);
     Vec sum = zero();
 #pragma GCC unroll 16
     for (int p = 0; p < kPixels; ++p) {
       Vec value = add(acc[p][v], bias);
       if (other != nullptr) value = add(value, load(other + p * kWidth + v * kLanes));
       sum = add(sum, value);
-      store(dst + output.offsets[p], max(floor, value));
+      store(dst + offsets[p], max(floor, value));
     }
-    if (output.sums != nullptr) {
-      store(output.sums + v * kLanes, add(load(output.sums + v * kLanes), sum));
-    }
+    if (sums != nullptr) store(sums + v * kLanes, add(load(sums + v * kLanes), sum));
   }
 }
 
@@ -116,7 +120,7 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
           for (int p = 0; p < kPixels; ++p) {
             const Vec x = broadcast(pixel[p * kBlock + k]);
 #pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) acc[p][v] = fma(x, column[v], acc[p][v]);
+            for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], x, column[v]);
           }
         }
       }
@@ -124,18 +128,20 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
     if (link.after == After::kOutput) {
       write_output(acc, link.output, nullptr, chain);
     } else if (link.after == After::kStore) {
+      float* const partial = link.partial;
 #pragma GCC unroll 16
       for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) store(link.partial + p * kWidth + v * kLanes, acc[p][v]);
+        for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
       }
     } else {
       write_output(acc, link.output, chain.other, chain);
+      const float* const addend = chain.addend;
 #pragma GCC unroll 16
       for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          acc[p][v] = add(acc[p][v], load(chain.addend + p * kWidth + v * kLanes));
+          acc[p][v] = add(acc[p][v], load(addend + p * kWidth + v * kLanes));
         }
       }
     }

@@ -63,6 +63,12 @@ inline Vec in_register(Vec v) {
   return v;
 }
 
+/// acc += a * b in acc's own register. Left to choose, GCC sometimes lets the sum land in the
+/// register of a or b, runs out of registers and spills accumulators inside the loop.
+inline void accumulate(Vec& acc, Vec a, Vec b) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+}
+
 /// Hides where `p` comes from, so that GCC neither hoists the loads through it out of a loop nor
 /// turns p + constant into a register of its own for every constant.
 inline const float* opaque(const float* p) {

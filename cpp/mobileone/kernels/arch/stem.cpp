@@ -33,7 +33,7 @@ __attribute__((noinline)) void stem_group(const float* const* rows, int column, 
       for (int p = 0; p < kPixels; ++p) {
         const Vec value = broadcast(x[2 * p]);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) acc[p][v] = fma(value, w[v], acc[p][v]);
+        for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], value, w[v]);
       }
     }
   }
