@@ -14,7 +14,8 @@ namespace {
 using Float64Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 ReferenceTensor to_reference(const Float64Array& array) {
-  return {{array.shape(), array.shape() + array.ndim()}, {array.data(), array.data() + array.size()}};
+  return {{array.shape(), array.shape() + array.ndim()},
+          {array.data(), array.data() + array.size()}};
 }
 
 py::array to_numpy(const ReferenceTensor& tensor) {
@@ -59,7 +60,7 @@ py::tuple deviation(const PyNetwork& self, const Float64Array& x,
     const py::gil_scoped_release release;
     result = error_deviation(*self.network, input, ids, samples, seed, mode_of(training), threads);
   }
-  const auto to_tuple = [](const Deviation& d) { return py::make_tuple(d.rms, d.channel_max); };
+  const auto to_tuple = [](const Deviation& d) { return py::make_tuple(d.rms, d.local_max); };
   py::list outputs;
   for (const Deviation& output : result.outputs) outputs.append(to_tuple(output));
   py::dict statistics;
@@ -77,7 +78,7 @@ void bind_reference(py::module_& module) {
   module.def("rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
              py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
              py::arg("threads") = 0,
-             "Standard deviations of fp32 rounding errors: (rms, largest channel's rms) per node,\n"
+             "Standard deviations of fp32 rounding errors: (rms, largest local rms) per node,\n"
              "and by name for the updated running statistics (empty in eval mode).");
 }
 

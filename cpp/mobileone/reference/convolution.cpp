@@ -108,13 +108,23 @@ void gather(const Geometry& g, const double* image, std::int64_t first, double* 
     top[i] = (first + p) / g.out_width * g.op.stride[0] - g.op.padding[0];
     left[i] = (first + p) % g.out_width * g.op.stride[1] - g.op.padding[1];
   }
+  // Away from the left and right borders, one output row's pixels need no test each.
+  const bool inner = count == kPixels && top.front() == top.back() && left.front() >= 0 &&
+                     left.back() + (g.op.kernel[1] - 1) * g.op.dilation[1] < g.width;
   for (std::int64_t channel = 0; channel < g.group_inputs; ++channel) {
     const double* plane = image + channel * g.height * g.width;
     for (std::int64_t ky = 0; ky < g.op.kernel[0]; ++ky) {
       for (std::int64_t kx = 0; kx < g.op.kernel[1]; ++kx, panel += kPixels) {
+        const std::int64_t down = ky * g.op.dilation[0], right = kx * g.op.dilation[1];
+        const std::int64_t row = top.front() + down;
+        if (inner && row >= 0 && row < g.height) {
+          const double* from = plane + row * g.width + left.front() + right;
+          for (std::int64_t p = 0; p < kPixels; ++p) panel[p] = from[p * g.op.stride[1]];
+          continue;
+        }
         for (std::int64_t p = 0; p < kPixels; ++p) {
-          const std::int64_t y = top[static_cast<std::size_t>(p)] + ky * g.op.dilation[0];
-          const std::int64_t x = left[static_cast<std::size_t>(p)] + kx * g.op.dilation[1];
+          const std::int64_t y = top[static_cast<std::size_t>(p)] + down;
+          const std::int64_t x = left[static_cast<std::size_t>(p)] + right;
           const bool inside = p < count && y >= 0 && y < g.height && x >= 0 && x < g.width;
           panel[p] = inside ? plane[y * g.width + x] : 0.0;
         }

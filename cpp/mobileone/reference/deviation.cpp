@@ -17,34 +17,44 @@ using reference::Rounding;
 using reference::Schedule;
 using reference::Values;
 
-// Channels are axis 1 of [N, C, ...]; `errors` holds sums of squares per channel.
-struct SquaredErrors {
-  Values sum;
-  double count = 0.0;  // differences per channel
+constexpr std::size_t kNeighbours = 8;  // at least as many pixels are pooled, where there are
 
-  void add(const Values& exact, const Values& sample, std::size_t channels, std::size_t plane) {
-    sum.resize(channels, 0.0);
-    for (std::size_t i = 0; i < exact.size(); ++i) {
+// The errors of all samples. Pixels of a plane are pooled in runs of kNeighbours or a few more: a
+// spot that is much louder than its plane keeps its own deviation.
+class Errors {
+ public:
+  Errors(std::size_t size, std::size_t plane) : plane_(plane), squares_(size, 0.0) {}
+
+  void add(const Values& exact, const Values& sample) {
+    for (std::size_t i = 0; i < squares_.size(); ++i) {
       const double error = sample[i] - exact[i];
-      sum[i / plane % channels] += error * error;
+      squares_[i] += error * error;
     }
-    if (channels > 0) count += static_cast<double>(exact.size() / channels);
+    ++samples_;
   }
 
   Deviation deviation() const {
-    Deviation result;
-    if (count == 0.0) return result;
-    double total = 0.0;
-    for (double channel : sum) {
-      total += channel;
-      // Written so that NaN is kept.
-      const double rms = std::sqrt(channel / count);
-      if (!(rms <= result.channel_max)) result.channel_max = rms;
+    const std::size_t runs = std::max<std::size_t>(1, plane_ / kNeighbours);
+    double total = 0.0, largest = 0.0;
+    for (std::size_t first = 0; first < squares_.size(); first += plane_) {
+      for (std::size_t run = 0; run < runs; ++run) {
+        const std::size_t begin = run * plane_ / runs, end = (run + 1) * plane_ / runs;
+        double sum = 0.0;
+        for (std::size_t i = begin; i < end; ++i) sum += squares_[first + i];
+        total += sum;
+        largest = std::max(largest, sum / static_cast<double>(end - begin));
+      }
     }
-    result.rms = std::sqrt(total / (count * static_cast<double>(sum.size())));
-    if (std::isnan(result.rms)) result.channel_max = result.rms;
-    return result;
+    if (squares_.empty()) return {};
+    if (std::isnan(total)) return {total, total};  // std::max drops NaN
+    return {std::sqrt(total / (samples_ * static_cast<double>(squares_.size()))),
+            std::sqrt(largest / samples_)};
   }
+
+ private:
+  std::size_t plane_;  // pixels
+  Values squares_;     // summed over samples
+  double samples_ = 0.0;
 };
 
 // Replica 0 is exact, the others carry random errors; all advance node by node.
@@ -74,24 +84,21 @@ class MonteCarlo {
   DeviationResult measure(const std::vector<NodeId>& outputs) const {
     DeviationResult result;
     for (NodeId output : outputs) {
-      const ReferenceTensor& exact = values_[0][static_cast<std::size_t>(output)];
-      const auto channels = static_cast<std::size_t>(exact.shape[1]);
+      const auto at = static_cast<std::size_t>(output);
+      const ReferenceTensor& exact = values_[0][at];
       std::size_t plane = 1;
       for (std::size_t axis = 2; axis < exact.shape.size(); ++axis) {
         plane *= static_cast<std::size_t>(exact.shape[axis]);
       }
-      SquaredErrors errors;
+      Errors errors(exact.values.size(), plane);
       for (std::size_t r = 1; r < values_.size(); ++r) {
-        errors.add(exact.values, values_[r][static_cast<std::size_t>(output)].values, channels,
-                   plane);
+        errors.add(exact.values, values_[r][at].values);
       }
       result.outputs.push_back(errors.deviation());
     }
     for (const auto& [name, exact] : statistics_[0]) {
-      SquaredErrors errors;
-      for (std::size_t r = 1; r < values_.size(); ++r) {
-        errors.add(exact, statistics_[r].at(name), exact.size(), 1);
-      }
+      Errors errors(exact.size(), 1);
+      for (std::size_t r = 1; r < values_.size(); ++r) errors.add(exact, statistics_[r].at(name));
       result.statistics[name] = errors.deviation();
     }
     return result;

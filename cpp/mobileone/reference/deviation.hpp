@@ -13,13 +13,13 @@ namespace mobileone {
 
 // Standard deviation of the fp32 rounding error in one result.
 struct Deviation {
-  double rms = 0.0;          // over all elements
-  double channel_max = 0.0;  // the largest channel's (axis 1) rms; never below `rms`
+  double rms = 0.0;        // over all elements
+  double local_max = 0.0;  // the largest over a few neighbouring pixels of one channel of one image
 };
 
 struct DeviationResult {
   std::vector<Deviation> outputs;  // in the order of the request
-  // Train mode: of the updated running statistics, by weight name; channel_max is the largest
+  // Train mode: of the updated running statistics, by weight name; local_max is the largest
   // channel's.
   std::map<std::string, Deviation> statistics;
 };

@@ -127,8 +127,8 @@ Schedule::Schedule(const Graph& graph, const std::vector<NodeId>& outputs)
   std::vector<bool> kept(needed.size(), false);
   for (NodeId output : outputs) {
     if (output < 0 || output >= static_cast<NodeId>(needed.size())) {
-      throw Error(concat("[reference] output ", output, " is not a node; the graph has ",
-                         needed.size()));
+      throw Error(
+          concat("[reference] output ", output, " is not a node; the graph has ", needed.size()));
     }
     needed[static_cast<std::size_t>(output)] = kept[static_cast<std::size_t>(output)] = true;
   }

@@ -122,8 +122,7 @@ ReferenceTensor global_average(const ReferenceTensor& x, int threads) {
 }
 
 ReferenceTensor squared(const ReferenceTensor& x, int threads) {
-  return elementwise(x.shape, threads,
-                     [&](std::size_t i) { return x.values[i] * x.values[i]; });
+  return elementwise(x.shape, threads, [&](std::size_t i) { return x.values[i] * x.values[i]; });
 }
 
 Values squared(Values values) {

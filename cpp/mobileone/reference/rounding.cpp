@@ -30,18 +30,18 @@ struct LocalDeviation {
   Values operator()(const Input&) const { return {}; }
 
   Values operator()(const Conv2d& op) const {
-    const auto terms = static_cast<double>(op.in_channels / op.groups * op.kernel[0] *
-                                           op.kernel[1] + (op.bias ? 1 : 0));
-    return of_products(terms, convolve(squared(*inputs[0], evaluator.threads), op, squares("weight"),
-                                       op.bias ? squares("bias") : Values{}, y.shape,
-                                       evaluator.threads));
+    const auto terms = static_cast<double>(
+        op.in_channels / op.groups * op.kernel[0] * op.kernel[1] + (op.bias ? 1 : 0));
+    return of_products(terms,
+                       convolve(squared(*inputs[0], evaluator.threads), op, squares("weight"),
+                                op.bias ? squares("bias") : Values{}, y.shape, evaluator.threads));
   }
 
   Values operator()(const Linear& op) const {
     const auto terms = static_cast<double>(op.in_features + (op.bias ? 1 : 0));
-    return of_products(terms, multiply_matrix(squared(*inputs[0], evaluator.threads), op,
-                                              squares("weight"), op.bias ? squares("bias") : Values{},
-                                              y.shape, evaluator.threads));
+    return of_products(
+        terms, multiply_matrix(squared(*inputs[0], evaluator.threads), op, squares("weight"),
+                               op.bias ? squares("bias") : Values{}, y.shape, evaluator.threads));
   }
 
   // The three terms x * scale, -mean * scale and beta, in whatever way they are grouped.
@@ -55,8 +55,8 @@ struct LocalDeviation {
       const std::size_t c = i / plane % beta.size();
       const double scaled = x.values[i] * affine.scale[c];
       const double offset = statistics.mean[c] * affine.scale[c];
-      return sum_deviation(3.0, y.values[i],
-                           scaled * scaled + offset * offset + beta[c] * beta[c], true);
+      return sum_deviation(3.0, y.values[i], scaled * scaled + offset * offset + beta[c] * beta[c],
+                           true);
     });
   }
 
@@ -87,7 +87,8 @@ struct LocalDeviation {
     const auto terms = static_cast<double>(x.shape[2] * x.shape[3]);
     const ReferenceTensor squares = global_average(squared(x, evaluator.threads), 1);
     return each([&](std::size_t i) {
-      const double sum = sum_deviation(terms, y.values[i] * terms, squares.values[i] * terms, false);
+      const double sum =
+          sum_deviation(terms, y.values[i] * terms, squares.values[i] * terms, false);
       return std::hypot(sum / terms, kUnitRoundoff * y.values[i]);
     });
   }
@@ -109,9 +110,8 @@ struct LocalDeviation {
   Values squares(const std::string& suffix) const { return squared(evaluator.weight(id, suffix)); }
 
   Values of_products(double terms, const ReferenceTensor& squares) const {
-    return each([&](std::size_t i) {
-      return sum_deviation(terms, y.values[i], squares.values[i], true);
-    });
+    return each(
+        [&](std::size_t i) { return sum_deviation(terms, y.values[i], squares.values[i], true); });
   }
 };
 
@@ -161,9 +161,8 @@ std::uint64_t RandomRounding::stream(const std::string& name) const {
 }
 
 void RandomRounding::weight(const std::string& name, Values& values) const {
-  for_each_sign(stream(name), values.size(), 1, [&](std::size_t i, double sign) {
-    values[i] += sign * kUnitRoundoff * values[i];
-  });
+  for_each_sign(stream(name), values.size(), 1,
+                [&](std::size_t i, double sign) { values[i] += sign * kUnitRoundoff * values[i]; });
 }
 
 void RandomRounding::statistics(const std::string& node, const ReferenceTensor& x,
@@ -178,11 +177,14 @@ void RandomRounding::statistics(const std::string& node, const ReferenceTensor& 
   for (std::size_t c = 0; c < statistics.mean.size(); ++c) {
     const double mean = statistics.mean[c], var = statistics.var[c];
     // Sums over the batch of x and of x^2, and of (x - mean)^2 and its square.
-    const double mean_error = sum_deviation(count, mean * count, (mean * mean + var) * count, false);
+    const double mean_error =
+        sum_deviation(count, mean * count, (mean * mean + var) * count, false);
     const double fourths = (fourth.var[c] + fourth.mean[c] * fourth.mean[c]) * count;
     const double var_error = sum_deviation(count, var * count, 4.0 * fourths, true);
-    statistics.mean[c] += sign_at(mean_errors, c) * std::hypot(mean_error / count, kUnitRoundoff * mean);
-    statistics.var[c] += sign_at(var_errors, c) * std::hypot(var_error / count, kUnitRoundoff * var);
+    statistics.mean[c] +=
+        sign_at(mean_errors, c) * std::hypot(mean_error / count, kUnitRoundoff * mean);
+    statistics.var[c] +=
+        sign_at(var_errors, c) * std::hypot(var_error / count, kUnitRoundoff * var);
   }
 }
 
@@ -214,9 +216,8 @@ void RandomRounding::running(const std::string& name, const Values& kept, const 
 
 void RandomRounding::result(const std::string& node, const Values& deviation, ReferenceTensor& y,
                             int threads) const {
-  for_each_sign(stream(node), deviation.size(), threads, [&](std::size_t i, double sign) {
-    y.values[i] += sign * deviation[i];
-  });
+  for_each_sign(stream(node), deviation.size(), threads,
+                [&](std::size_t i, double sign) { y.values[i] += sign * deviation[i]; });
 }
 
 }  // namespace mobileone::reference
