@@ -242,7 +242,6 @@ def test_table_says_which_form_and_on_what(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_dataframe_has_a_line_per_model() -> None:
-    pytest.importorskip("pandas")
     frame = measure(ScriptedModel("a"), ScriptedModel("b"), runs=5).to_dataframe()
     assert frame["label"].tolist() == ["a", "b"]
     assert frame["min_ms"].tolist() == [0.001, 0.001]
@@ -267,7 +266,8 @@ def test_plot_colours_stand_out_from_light_and_dark(background: str) -> None:
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_plot_draws_the_rows_statistics(style: str) -> None:
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -296,7 +296,6 @@ def test_samples_keep_their_order_by_round() -> None:
 
 
 def test_progress_bar_counts_all_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tqdm")
     measure(ScriptedModel(), runs=30, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -310,7 +309,6 @@ def test_progress_bar_counts_all_runs(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.fixture(scope="module")
 def engine_result() -> BenchmarkResult:
-    pytest.importorskip("mobileone._core")
     import mobileone
 
     train_time = mobileone.create_model("mobileone_mu0", seed=0)
@@ -337,7 +335,6 @@ def test_engine_result_serialises(engine_result: BenchmarkResult) -> None:
 
 
 def test_name_and_file_are_sources(tmp_path: Path) -> None:
-    pytest.importorskip("mobileone._core")
     import mobileone
 
     path = tmp_path / "net.safetensors"
@@ -352,7 +349,6 @@ def test_name_and_file_are_sources(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    pytest.importorskip("mobileone._core")
     import mobileone
 
     with pytest.raises(ValueError, match=r"'mobileone_s9'.*mobileone_s0"):
@@ -360,7 +356,6 @@ def test_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_runs_from_other_shapes_and_batches() -> None:
-    pytest.importorskip("mobileone._core")
     import mobileone
 
     options = {"input_size": (33, 47), "batch_size": 3, "runs": 1, "warmup": 0, "threads": 2}

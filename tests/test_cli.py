@@ -9,11 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("mobileone._core")
-
 import mobileone
+import pytest
 from mobileone.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -71,7 +68,9 @@ def test_bench_prints_and_saves(train_time: Path, tmp_path: Path, capsys: Captur
 
 
 def test_bench_of_both_forms_with_a_plot(tmp_path: Path, capsys: Capture) -> None:
-    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib
+
+    matplotlib.use("Agg")
     plot = tmp_path / "r.png"
     options = ["--runs", "2", "--warmup", "0", "--threads", "1", "--plot", str(plot)]
     assert main(["bench", "mobileone_mu0", "--both-forms", *options]) == 0
@@ -235,9 +234,9 @@ def test_demo_needs_numpy_alone_and_says_what_more_there_is(tmp_path: Path) -> N
     options = ["--model", "mobileone_mu0", "--runs", "2", "--threads", "1"]
     done = run_with_numpy_alone("demo", *options, "--out", str(tmp_path / "d.png"))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "a generated picture" in done.stdout
+    assert "Grace Hopper" in done.stdout
     assert "no plot saved" in done.stdout
-    assert done.stdout.count("pip install 'mobileone[plot]'") == 2
+    assert done.stdout.count("pip install 'mobileone[plot]'") == 1
 
 
 def test_a_plot_without_matplotlib_fails_before_the_measurement(tmp_path: Path) -> None:

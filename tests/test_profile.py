@@ -105,14 +105,14 @@ def test_json_and_dataframe(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "p.json").read_text())
     assert data["schema"] == "mobileone.profile/1"
     assert data["rows"][0]["input_shapes"] == [[1, 3, 64, 64]]
-    pytest.importorskip("pandas")
     frame = known().to_dataframe()
     assert frame["name"].tolist() == ["stem", "pool", "idle", "overhead"]
     assert frame["time_us"].sum() == pytest.approx(10.007)
 
 
 def test_plot_shows_the_slowest_steps_and_sums_up_the_rest() -> None:
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -144,7 +144,6 @@ def test_bad_model() -> None:
 
 @pytest.mark.parametrize("form", ["inference", "train-time"])
 def test_engine_profile_covers_the_whole_net(form: str) -> None:
-    pytest.importorskip("mobileone._core")
     import mobileone
 
     model = mobileone.create_model("mobileone_mu0", seed=0)
@@ -163,7 +162,6 @@ def test_engine_profile_covers_the_whole_net(form: str) -> None:
 
 
 def test_engine_profile_of_another_shape() -> None:
-    pytest.importorskip("mobileone._core")
     import mobileone
 
     result = mobileone.profile("mobileone_mu0", input_size=(40, 56), batch_size=2, runs=1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,10 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
+# 256 pixels wide, from the photograph of the US Navy (public domain) that matplotlib ships.
+_PORTRAIT = Path(__file__).with_name("assets") / "grace_hopper.npz"
+
+
 @dataclass(frozen=True)
 class Photo:
     """RGB pixels [height, width, 3] and a sentence that says where they come from."""
@@ -34,39 +38,37 @@ class Photo:
 def load_photo(path: str | os.PathLike[str] | None, short_side: int) -> Photo:
     """The photo at ``path``, its short side resized (bilinear, antialiased) to ``short_side``.
 
-    None means the public-domain portrait of Grace Hopper that matplotlib ships; without matplotlib
-    and Pillow it is a generated picture. ValueError if the file is not an image, ImportError that
-    names the extra if reading it needs Pillow.
+    None means the package's public-domain portrait of Grace Hopper. ValueError if the file is not
+    an image, ImportError that names the extra if Pillow is needed: for any file, and to resize.
     """
     if path is not None:
         return Photo(_read(Path(path), short_side), str(path))
-    sample = _grace_hopper()
-    if sample is not None:
-        return Photo(_read(sample, short_side), "Grace Hopper (public domain)")
-    origin = "a generated picture (for the portrait: pip install 'mobileone[plot]')"
-    return Photo(_generate(short_side), origin)
+    origin = "Grace Hopper (public domain)"
+    with np.load(_PORTRAIT) as archive:
+        portrait: Pixels = archive["pixels"]
+    if min(portrait.shape[:2]) == short_side:
+        return Photo(portrait, origin)
+    return Photo(_resize(_pillow(_PORTRAIT).fromarray(portrait), short_side), origin)
 
 
-def _grace_hopper() -> Path | None:
-    if importlib.util.find_spec("PIL") is None or importlib.util.find_spec("matplotlib") is None:
-        return None
-    import matplotlib as mpl
-
-    path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    return path if path.is_file() else None
+def _pillow(path: Path) -> ModuleType:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading or resizing an image needs Pillow: pip install 'mobileone[image]'"
+        ) from error
+    return Image
 
 
 def _read(path: Path, short_side: int) -> Pixels:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError(
-            f"{path}: reading an image needs Pillow: pip install 'mobileone[image]'"
-        ) from error
+    image_module = _pillow(path)
+    from PIL import ImageOps
+
     with path.open("rb") as file:
         try:
             # Decoders report damage by many types of exception: to the caller all mean one thing.
-            with Image.open(file) as image:
+            with image_module.open(file) as image:
                 upright = ImageOps.exif_transpose(image).convert("RGB")
         except Exception as error:
             raise ValueError(
@@ -81,18 +83,6 @@ def _resize(image: PillowImage.Image, short_side: int) -> Pixels:
     scale = short_side / min(image.size)
     size = tuple(max(short_side, round(side * scale)) for side in image.size)
     return np.asarray(image.resize((size[0], size[1]), Image.Resampling.BILINEAR))
-
-
-def _generate(side: int) -> Pixels:
-    """A square picture with the 1/f amplitude spectrum and correlated colours of photographs."""
-    rng = np.random.default_rng(0)
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    frequency[0, 0] = np.inf
-    noise = np.fft.rfft2(rng.standard_normal((4, side, side)), axes=(1, 2)) / frequency
-    shared, *own = np.fft.irfft2(noise, (side, side), axes=(1, 2))
-    channels = np.stack([0.8 * shared + 0.2 * channel for channel in own], axis=-1)
-    pixels: Pixels = np.clip(128 + 50 * channels / channels.std(), 0, 255).astype(np.uint8)
-    return pixels
 
 
 def centre_crop(pixels: Pixels, size: tuple[int, int]) -> Pixels:
