@@ -64,7 +64,7 @@ def test_half_fused() -> None:
     train, deploy = tensors(tensor_shapes(TINY)), tensors(tensor_shapes(fused(TINY)))
     state = {k: v for k, v in train.items() if not k.startswith("stage2.1.")}
     state |= {k: v for k, v in deploy.items() if k.startswith("stage2.1.")}
-    with pytest.raises(CheckpointError, match=r"half fused: 1 blocks.*fused: stage2\.1"):
+    with pytest.raises(CheckpointError, match=r"half fused \(1 blocks .*; fused: stage2\.1\); 10"):
         load(state)
     # Both forms of one block.
     with pytest.raises(CheckpointError, match=r"half fused.*not fused: stage2\.1"):

@@ -50,21 +50,24 @@ def shown_value(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def listed(items: Iterable[object], total: int | None = None) -> str:
+def listed(items: Iterable[object]) -> str:
     """The first five items, and how many more there are."""
     everything = list(items)
     head = "; ".join(str(item) for item in everything[:MAX_LISTED])
-    more = (len(everything) if total is None else total) - min(len(everything), MAX_LISTED)
+    more = len(everything) - MAX_LISTED
     return f"{head}; and {more} more" if more > 0 else head
 
 
-def mismatch_error(source: str, nearest: str, mismatches: list[Mismatch]) -> CheckpointError:
+def mismatch_error(
+    source: str, nearest: str, mismatches: list[Mismatch], problem: str = ""
+) -> CheckpointError:
     """The error for a state dict that does not fit.
 
     Args:
         source: file name or a description of the object.
         nearest: the layout and variant it comes closest to, e.g. ``"timm mobileone_s1, fused"``.
         mismatches: every tensor that differs; the message shows the first five.
+        problem: the reason, where there is one beyond the tensors.
     """
     missing = sum(m.found is None for m in mismatches)
     extra = sum(m.expected is None for m in mismatches)
@@ -77,6 +80,14 @@ def mismatch_error(source: str, nearest: str, mismatches: list[Mismatch]) -> Che
         )
         if number
     ]
+    reasons = [problem] if problem else []
+    if counts:
+        reasons.append(f"{' and '.join(counts)}: {listed(mismatches)}")
+    return CheckpointError(f"{source}: nearest is {nearest}, but {'; '.join(reasons)}")
+
+
+def unrecognised_error(source: str, keys: Iterable[str], reason: str) -> CheckpointError:
+    """The error for keys that no layout explains."""
     return CheckpointError(
-        f"{source}: nearest is {nearest}, but {' and '.join(counts)}: {listed(mismatches)}"
+        f"{source}: {reason}. Not understood: {listed(shown(key) for key in keys)}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .containers import RawCheckpoint
-from .errors import CheckpointError, Mismatch, Shape, listed, mismatch_error, shown, shown_value
+from .errors import CheckpointError, Shape, shown
 from .expected import ParameterShapes, graph_parameter_shapes
-from .layouts import LAYOUTS, Recognition, foreign_network, recognise
-from .recover import compare, describe, recover_config, unrecognised_error
+from .identify import Identity, identify, is_classifier
 from .report import LoadReport
 from .sources import leaf_array, read_source, shape_of
 from .tensors import CopyBudget, to_count, to_float32
-from .variants import variant_of, variants
+from .variants import variants
 from .wrappers import Selection, Weights, select_weights
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
@@ -110,19 +108,17 @@ def load_state_dict(
         raise ValueError(f"num_classes={num_classes}; expected at least 1")
     found = read(source, weights=weights)
     where = found.raw.source
-    recognition = _recognise(found, where, strict)
-    assert recognition.layout is not None  # _recognise raised otherwise
-    layout = recognition.layout.name
-    keys = _by_canonical_name(recognition, where)
-    shapes = {name: shape_of(found.tensors[key]) for name, key in keys.items()}
-    config = _config(shapes, where, found.raw.metadata)
-    nearest = describe(layout, config)
-    wanted = _wanted(config, arch, num_classes, strict)
-    dropped = _unwanted_classifier(shapes, wanted, strict)
-    for name in dropped:
-        del shapes[name]
-    expected = _expected(parameter_shapes, wanted, where, nearest)
-    _check(shapes, expected, where, nearest, strict, keys, recognition, found.tensors)
+    shapes = {key: shape_of(tensor) for key, tensor in found.tensors.items()}
+    identity = identify(shapes, where, found.raw.metadata)
+    config = _wanted(identity.config, arch, num_classes)
+    if not strict:
+        identity = _without_other_classifier(identity, config["num_classes"])
+    try:
+        expected = parameter_shapes(config)
+    except ValueError as error:
+        raise CheckpointError(f"{where}: its shapes make no network: {error}") from error
+    identity.check(expected, strict)
+    used = {identity.keys[name] for name in identity.shapes if name in expected}
     report = LoadReport(
         where,
         found.raw.format,
@@ -130,135 +126,35 @@ def load_state_dict(
         found.selection.averaged,
         found.selection.others,
         found.selection.prefixes,
-        layout,
-        missing=tuple(n for n in expected if n.startswith("linear.") and n not in shapes),
-        ignored=(
-            *recognition.unknown,
-            *(k for n, k in keys.items() if n in dropped or n not in expected),
-        ),
+        identity.layout.name,
+        missing=tuple(n for n in expected if is_classifier(n) and n not in identity.shapes),
+        ignored=tuple(key for key in shapes if key not in used),
     )
-    state, report = _convert(found, keys, shapes, expected, report)
-    return LoadedCheckpoint(state, wanted, layout, dict(found.raw.metadata), report)
+    state, report = _convert(found, identity, expected, report)
+    return LoadedCheckpoint(state, config, identity.layout.name, dict(found.raw.metadata), report)
 
 
-def _recognise(found: StateDict, where: str, strict: bool) -> Recognition:
-    keys = list(found.tensors)
-    recognition = recognise(keys)
-    foreign = foreign_network(recognition.unknown)
-    if foreign:
-        raise unrecognised_error(where, recognition.unknown, f"this is {foreign}")
-    if recognition.layout is None:
-        names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
-        raise unrecognised_error(where, keys, f"no MobileOne in any known layout ({names})")
-    if len(recognition.unknown) > len(recognition.names):
-        nearest = f"the {recognition.layout.name} layout explains {len(recognition.names)} of them"
-        raise unrecognised_error(
-            where, recognition.unknown, f"no MobileOne: of {len(keys)} keys {nearest}"
-        )
-    if recognition.also and strict:
-        others = ", ".join(sorted(set(recognition.also.values())))
-        raise CheckpointError(
-            f"{where}: mixes layouts: {len(recognition.names)} keys are of the "
-            f"{recognition.layout.name} layout, {len(recognition.also)} of {others}: "
-            f"{listed(f'{shown(k)} {shape_of(found.tensors[k])}' for k in recognition.also)}; "
-            f"expected all keys in one layout"
-        )
-    return recognition
-
-
-def _by_canonical_name(recognition: Recognition, where: str) -> dict[str, str]:
-    keys: dict[str, str] = {}
-    for key, name in recognition.names.items():
-        if name in keys:
-            raise CheckpointError(f"{where}: {shown(keys[name])} and {shown(key)} are one tensor")
-        keys[name] = key
-    return keys
-
-
-def _config(shapes: Mapping[str, Shape], where: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """From the shapes, completed by the metadata of our own files where shapes do not tell."""
-    config = recover_config(shapes, where)
-    if metadata.get("format") != "mobileone" or "config" not in metadata:
-        return config
-    try:
-        stored = json.loads(metadata["config"])
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where}: damaged config in its metadata") from error
-    untold = {"arch", "num_conv_branches"} if config["form"] == "inference" else {"arch"}
-    told = [key for key in config if key not in untold]
-    if type(stored) is not dict:
-        raise CheckpointError(f"{where}: the config in its metadata is not an object")
-    differ = [k for k in told if k in stored and stored[k] != config[k]]
-    if differ:
-        said = listed(f"{k} {shown_value(stored[k])}, found {config[k]}" for k in differ)
-        raise CheckpointError(f"{where}: its metadata contradicts its tensors: {said}")
-    branches = stored.get("num_conv_branches", config["num_conv_branches"])
-    if type(branches) is not int or branches < 1:
-        raise CheckpointError(f"{where}: num_conv_branches {shown_value(branches)} in its metadata")
-    config["num_conv_branches"] = branches
-    return config | {"arch": variant_of(config)}
-
-
-def _wanted(
-    config: dict[str, Any], arch: str | None, num_classes: int | None, strict: bool
-) -> dict[str, Any]:
+def _wanted(config: dict[str, Any], arch: str | None, num_classes: int | None) -> dict[str, Any]:
     """The configuration that the tensors are compared with: what was asked for, else as found."""
     wanted = dict(config)
     if arch is not None:
         wanted |= variants()[arch] | {"arch": arch}
-    if num_classes is not None:
-        wanted["num_classes"] = num_classes
-    elif not config["num_classes"]:
-        wanted["num_classes"] = 1000
+    if num_classes is not None or not config["num_classes"]:
+        wanted["num_classes"] = num_classes or 1000
     return wanted
 
 
-def _expected(
-    parameter_shapes: ParameterShapes, wanted: Mapping[str, Any], where: str, nearest: str
-) -> Mapping[str, Shape]:
-    try:
-        return parameter_shapes(wanted)
-    except ValueError as error:
-        raise CheckpointError(f"{where}: nearest is {nearest}, which cannot be: {error}") from error
-
-
-def _unwanted_classifier(
-    shapes: Mapping[str, Shape], wanted: Mapping[str, Any], strict: bool
-) -> tuple[str, ...]:
-    classifier = shapes.get("linear.weight")
-    if strict or classifier is None or classifier[:1] == (wanted["num_classes"],):
-        return ()
-    return tuple(name for name in shapes if name.startswith("linear."))
-
-
-def _check(
-    shapes: Mapping[str, Shape],
-    expected: Mapping[str, Shape],
-    where: str,
-    nearest: str,
-    strict: bool,
-    keys: Mapping[str, str],
-    recognition: Recognition,
-    tensors: Mapping[str, Any],
-) -> None:
-    """Raises unless exactly the expected tensors are there. Messages use the file's own keys."""
-    mismatches = compare(shapes, expected, strict)
-    if strict:
-        mismatches += [Mismatch(k, shape_of(tensors[k]), None) for k in recognition.unknown]
-    if mismatches:
-        layout = recognition.layout
-        assert layout is not None
-        raise mismatch_error(
-            where,
-            nearest,
-            [replace(m, name=keys.get(m.name) or layout.own(m.name) or m.name) for m in mismatches],
-        )
+def _without_other_classifier(identity: Identity, num_classes: int) -> Identity:
+    """The network less its classifier where that has another number of classes."""
+    if identity.shapes.get("linear.weight", ())[:1] == (num_classes,):
+        return identity
+    kept = {name: shape for name, shape in identity.shapes.items() if not is_classifier(name)}
+    return replace(identity, shapes=kept)
 
 
 def _convert(
     found: StateDict,
-    keys: Mapping[str, str],
-    shapes: Mapping[str, Shape],
+    identity: Identity,
     expected: Mapping[str, Shape],
     report: LoadReport,
 ) -> tuple[dict[str, Array], LoadReport]:
@@ -268,13 +164,14 @@ def _convert(
     dtypes: Counter[str] = Counter()
     filled = []
     for name in expected:
-        if name not in shapes:
+        if name not in identity.shapes:
             if name.endswith(".num_batches_tracked"):
                 state[name] = np.zeros((), np.int64)
                 filled.append(name)
             continue
-        where = f"{raw.source}: {shown(keys[name])}"
-        dtype, array = leaf_array(where, found.tensors[keys[name]])
+        key = identity.keys[name]
+        where = f"{raw.source}: {shown(key)}"
+        dtype, array = leaf_array(where, found.tensors[key])
         dtypes[dtype] += 1
         if name.endswith(".num_batches_tracked"):
             state[name] = to_count(where, dtype, array)

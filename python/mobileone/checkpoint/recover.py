@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .errors import CheckpointError, Mismatch, Shape, listed, shown
+from .errors import CheckpointError, Shape, listed
 from .variants import STRUCTURE, nearest_variant, variant_of, variants
 
 _BLOCK = re.compile(r"(stage(?:0|([1-9][0-9]*)\.([0-9]+)))\.(.+)")
@@ -65,15 +65,16 @@ def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
 
     Returns:
         stem_width, widths (channels per stage), depths (pairs of blocks per stage),
-        num_conv_branches, se_widths (block -> squeezed channels), num_classes, in_channels,
-        form ("train-time" or "inference") and arch (a variant's name or "custom"). The number of
-        branches of a fused network is its variant's, or 1; classes are 0 without a classifier.
+        num_conv_branches, se_widths (block -> squeezed channels), num_classes (0 without a
+        classifier), in_channels, form ("train-time" or "inference": what most blocks are) and arch
+        (a variant's name or "custom"). The number of branches of a fused network is its variant's,
+        or 1.
 
     Raises:
-        CheckpointError: half fused, or a part of the network of which nothing is there.
+        CheckpointError: a part of the network of which nothing is there.
     """
     found = _Evidence(shapes)
-    form = _form(found, source)
+    form = "inference" if len(found.fused) > len(found.unfused) else "train-time"
     stages = max(found.depth, default=0)
     without = [f"stage{s}" for s in range(1, stages + 1) if not found.widths.get(s)]
     if not found.stem or not stages or without:
@@ -117,18 +118,16 @@ def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
     return config
 
 
-def _form(found: _Evidence, source: str) -> str:
-    if found.fused and found.unfused:
-        few, what, rest = (
-            (found.fused, "fused", "are not")
-            if len(found.fused) <= len(found.unfused)
-            else (found.unfused, "not fused", "are")
-        )
-        raise CheckpointError(
-            f"{source}: half fused: {len(found.fused)} blocks hold reparam_conv and "
-            f"{len(found.unfused)} hold branches; {what}: {listed(sorted(few))}, the others {rest}"
-        )
-    return "inference" if found.fused else "train-time"
+def half_fused(shapes: Mapping[str, Shape]) -> str:
+    """What is wrong where some blocks are fused and others, or the same ones, are not; else ""."""
+    found = _Evidence(shapes)
+    if not (found.fused and found.unfused):
+        return ""
+    few, what = min((found.fused, "fused"), (found.unfused, "not fused"), key=lambda x: len(x[0]))
+    return (
+        f"it is half fused ({len(found.fused)} blocks with reparam_conv, {len(found.unfused)} with "
+        f"branches; {what}: {listed(sorted(few))})"
+    )
 
 
 def describe(layout: str, config: Mapping[str, Any]) -> str:
@@ -138,32 +137,3 @@ def describe(layout: str, config: Mapping[str, Any]) -> str:
         widths = ", ".join(str(w) for w in config["widths"])
         arch = f"custom MobileOne of widths {widths} (nearest variant {nearest_variant(config)})"
     return f"{layout} {arch}, {config['form']} form"
-
-
-def compare(
-    shapes: Mapping[str, Shape], expected: Mapping[str, Shape], strict: bool = True
-) -> list[Mismatch]:
-    """Tensors that differ from what the network has, in the network's order, extra ones last.
-
-    `num_batches_tracked` may be missing: files of old versions lack it, and nothing computes
-    with it. Without ``strict`` extra tensors and a missing classifier are no mismatch either.
-    """
-    mismatches = []
-    for name, shape in expected.items():
-        found = shapes.get(name)
-        tolerated = name.endswith(".num_batches_tracked") or (
-            not strict and name.startswith("linear.")
-        )
-        if found != shape and not (found is None and tolerated):
-            mismatches.append(Mismatch(name, found, shape))
-    if strict:
-        mismatches += [Mismatch(n, s, None) for n, s in shapes.items() if n not in expected]
-    return mismatches
-
-
-def unrecognised_error(source: str, keys: Iterable[str], reason: str) -> CheckpointError:
-    """The error for keys that no layout explains."""
-    keys = list(keys)
-    return CheckpointError(
-        f"{source}: {reason}. Not understood: {listed((shown(k) for k in keys), len(keys))}"
-    )
