@@ -17,6 +17,7 @@ struct PyNetwork {
 };
 
 void bind_graph(pybind11::module_& module);
+void bind_images(pybind11::module_& module);
 void bind_models(pybind11::module_& module);
 void bind_rewrite(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);

@@ -20,6 +20,7 @@ PYBIND11_MODULE(_core, module) {
     }
   });
   mobileone::python::bind_graph(module);
+  mobileone::python::bind_images(module);
   mobileone::python::bind_models(module);
   mobileone::python::bind_rewrite(module);
   mobileone::python::bind_plan(module);

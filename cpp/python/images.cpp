@@ -1,0 +1,46 @@
+// 8-bit images in.
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "mobileone/base/error.hpp"
+#include "mobileone/image/normalize.hpp"
+
+namespace mobileone::python {
+
+namespace {
+
+ImageView view_of(const py::array& images) {
+  if (!py::isinstance<py::array_t<std::uint8_t>>(images) || images.ndim() != 4) {
+    throw Error(concat("[normalize] images are ", py::str(images.dtype()).cast<std::string>(),
+                       " with ", images.ndim(), " dimensions; expected uint8 [N, C, H, W]"));
+  }
+  ImageView view;
+  view.data = static_cast<const std::uint8_t*>(images.data());
+  for (py::ssize_t i = 0; i < 4; ++i) {
+    view.shape[static_cast<std::size_t>(i)] = images.shape(i);
+    view.strides[static_cast<std::size_t>(i)] = images.strides(i);
+  }
+  return view;
+}
+
+void normalize_images(const py::array& images, double low, double high, std::vector<double> mean,
+                      std::vector<double> std, py::array out) {
+  const ImageView view = view_of(images);
+  const Normalization normalization{low, high, std::move(mean), std::move(std)};
+  float* data = checked_data(out, {view.shape.begin(), view.shape.end()}, "out", true);
+  const py::gil_scoped_release release;
+  normalize(view, normalization, data);
+}
+
+}  // namespace
+
+void bind_images(py::module_& module) {
+  module.def(
+      "normalize_images", &normalize_images, py::arg("images"), py::arg("low"), py::arg("high"),
+      py::arg("mean"), py::arg("std"), py::arg("out"),
+      "Writes (low + images * (high - low) / 255 - mean) / std to out, float32 [N, C, H, W];\n"
+      "images: uint8 [N, C, H, W] of any strides. Float64 rounded once.");
+}
+
+}  // namespace mobileone::python
