@@ -202,6 +202,11 @@ BOMBS = {
     "nested tuples as key": nested_tuples(60) + b"}h\x00K\x01s.",
     "deep lists": b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b".",
     "deep tuples": b"\x80\x02)" + b"\x85" * 500_000 + b".",
+    "deep namespaces": b"\x80\x02cargparse\nNamespace\nq\x00)\x81"
+    + b"h\x00)\x81" * 200_000
+    + b"b" * 200_000
+    + b".",
+    "deep sets and frozensets": b"\x80\x04(" * 2 + b"\x91" + b"\x91.",
     "a list in itself": b"\x80\x02]q\x00" + b"h\x00a" * 100_000 + b".",
     "huge memo index": b"\x80\x02Nr\xff\xff\xff\x7f.",
     "OrderedDict copies": many_copies("collections.OrderedDict", PAIRS, 20_000),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import CheckpointError, shown
+from .pickle_numpy import NUMPY_GLOBALS
 from .tensors import DTYPES, RawTensor, Storage
 from .unpickler import Function, Unpickler
 
@@ -57,13 +58,6 @@ class Opaque:
     name: str
 
 
-def integers(reader: Unpickler, value: object, what: str) -> tuple[int, ...]:
-    """A tuple or list of plain integers; anything else is refused."""
-    if type(value) not in (tuple, list) or any(type(n) is not int for n in value):  # type: ignore[attr-defined]
-        raise reader.fail(f"{what} is not a tuple of integers")
-    return tuple(value)  # type: ignore[arg-type]
-
-
 def _tensor(reader: Unpickler, arguments: tuple[Any, ...], dtype: str | None) -> RawTensor:
     window, offset, shape, strides = arguments[:4]
     if type(window) is not TypedStorage or type(offset) is not int:
@@ -74,8 +68,8 @@ def _tensor(reader: Unpickler, arguments: tuple[Any, ...], dtype: str | None) ->
     tensor = RawTensor(
         window.storage,
         dtype,
-        integers(reader, shape, "a tensor's shape"),
-        integers(reader, strides, "a tensor's strides"),
+        reader.integers(shape, "a tensor's shape"),
+        reader.integers(strides, "a tensor's strides"),
         window.start + offset,
     )
     tensor.check(f"{reader.where}: a tensor near byte {reader.position} of the pickle")
@@ -151,7 +145,7 @@ def _set(reader: Unpickler, arguments: tuple[Any, ...]) -> set[Any]:
 
 def _size(reader: Unpickler, arguments: tuple[Any, ...]) -> tuple[int, ...]:
     _arity(reader, "torch.Size", arguments, 0, 1)
-    return integers(reader, arguments[0], "a torch.Size") if arguments else ()
+    return reader.integers(arguments[0], "a torch.Size") if arguments else ()
 
 
 def _encode(reader: Unpickler, arguments: tuple[Any, ...]) -> bytes:
@@ -222,7 +216,6 @@ GLOBALS: dict[str, object] = {
 
 def finder(where: str) -> Callable[[str, str], object]:
     """`find_global` for an Unpickler reading ``where``."""
-    from .pickle_numpy import NUMPY_GLOBALS
 
     def find(module: str, name: str) -> object:
         qualified = f"{module}.{name}"

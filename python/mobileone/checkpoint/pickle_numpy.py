@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .pickle_globals import integers
 from .tensors import DTYPES, RawTensor, Storage, contiguous_strides
 from .unpickler import Function, Unpickler
 
@@ -45,7 +44,7 @@ class NumpyArray:
         """Takes shape, dtype, order and data: (version, shape, dtype, is_fortran, bytes)."""
         if type(state) is not tuple or len(state) != 5 or type(state[2]) is not NumpyDType:
             raise reader.fail("a numpy.ndarray with an unknown state")
-        shape = integers(reader, state[1], "an array's shape")
+        shape = reader.integers(state[1], "an array's shape")
         if type(state[4]) is not bytes:
             raise reader.fail("a numpy.ndarray without plain data")
         dtype: NumpyDType = state[2]

@@ -166,12 +166,18 @@ class Unpickler:
         raise self.fail("no mark on the stack")
 
     def key(self, key: object) -> Any:
-        """A dict or set key: atoms and flat tuples of atoms, whose hash is cheap."""
+        """A dict or set key: an atom or a flat tuple of atoms, whose hash is cheap."""
         for atom in key if type(key) is tuple else (key,):
             wide = type(atom) is int and not -(2**63) <= atom < 2**64
             if type(atom) not in (str, int, float, bool, bytes, type(None)) or wide:
                 raise self.fail(f"a {type(atom).__name__} as a dict key")
         return key
+
+    def integers(self, value: object, what: str) -> tuple[int, ...]:
+        """A tuple or list of plain integers, as a tuple; anything else is refused."""
+        if not isinstance(value, (tuple, list)) or any(type(n) is not int for n in value):
+            raise self.fail(f"{what} is not a tuple of integers")
+        return tuple(value)
 
     # Opcodes with some logic of their own.
 
