@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 from mobileone._version import __version__
 
 if TYPE_CHECKING:
+    from mobileone import _core as _core
     from mobileone.benchmarking import benchmark
     from mobileone.checkpoint import CheckpointError
+    from mobileone.compiled import CompiledModel
     from mobileone.environment import show_config
     from mobileone.loading import load, reparameterize
-    from mobileone.model import CompiledModel, Model
+    from mobileone.model import Model
     from mobileone.profiling import profile
     from mobileone.registry import create_model, list_models
     from mobileone.verify import verify
@@ -43,7 +45,7 @@ __all__ = [
 
 _HOMES = {
     "CheckpointError": "checkpoint",
-    "CompiledModel": "model",
+    "CompiledModel": "compiled",
     "Model": "model",
     "benchmark": "benchmarking",
     "create_model": "registry",

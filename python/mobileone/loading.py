@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from mobileone import _core
 from mobileone.checkpoint import load_state_dict
@@ -17,7 +17,7 @@ def load(
     arch: str | None = None,
     num_classes: int | None = None,
     strict: bool = True,
-    weights: str = "auto",
+    weights: Literal["auto", "ema", "model"] = "auto",
 ) -> Model:
     """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
 
