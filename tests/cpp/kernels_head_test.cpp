@@ -92,9 +92,10 @@ TEST_P(HeadTest, BlockWithSqueezeExcite) {
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
       DwPwShape shape{in, out, size, size, 1};
       shape.depthwise_se = true;
-      if (algorithm == Algorithm::kStrassen && !strassen_applies(shape, size)) continue;
+      if (algorithm == Algorithm::kStrassen && !strassen_applies(shape, 4)) continue;
       SCOPED_TRACE(::testing::Message() << in << " " << out << " " << size);
-      const auto plan = plan_dwpw(table.panel_blocks, shape, {algorithm, 1, 2});
+      const int rows = algorithm == Algorithm::kStrassen ? 4 : 2;
+      const auto plan = plan_dwpw(table.panel_blocks, shape, {algorithm, rows, 2});
       const auto src = random_floats(std::size_t(in) * size * size, 1);
       const auto factors = random_floats(in, 2);
       const auto dw = random_floats(std::size_t(in) * 9, 3), dw_bias = random_floats(in, 4);

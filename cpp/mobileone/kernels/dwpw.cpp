@@ -48,14 +48,14 @@ DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tilin
           "tile_rows and column_parts must be at least 1");
   DwPwPlan plan;
   plan.shape = shape;
-  plan.tile_rows =
-      shape.depthwise_se ? shape.out_height() : std::min(tiling.tile_rows, shape.out_height());
+  plan.tile_rows = std::min(tiling.tile_rows, shape.out_height());
   require(
       tiling.algorithm == Algorithm::kDirect || strassen_applies(shape, plan.tile_rows),
       "strassen needs an even number of pixels per tile, whole 16-channel blocks of output, and "
       "an even number of blocks on both sides");
   plan.pointwise = {.k_blocks = blocks(shape.channels_in),
                     .n_blocks = blocks(shape.channels_out),
+                    .tile_pixels = plan.depthwise_rows() * shape.out_width(),
                     .max_pixels = plan.tile_rows * shape.out_width(),
                     .panel_blocks = panel_blocks,
                     .algorithm = tiling.algorithm};

@@ -33,7 +33,7 @@ struct DwPwShape {
 /// How a block is cut up. Any choice is correct; choose_tiling (cost_model.hpp) makes a fast one.
 struct Tiling {
   Algorithm algorithm = Algorithm::kDirect;
-  int tile_rows = 1;     // output rows per tile
+  int tile_rows = 1;     // output rows per tile; with depthwise_se, per pointwise call
   int column_parts = 1;  // each tile's output channels are cut into this many units
 };
 
@@ -43,7 +43,9 @@ struct DwPwPlan {
   int tile_rows = 0;  // as in Tiling, clipped to what the shape has
   int column_parts = 1;
 
-  int tiles() const { return ceil_div(shape.out_height(), tile_rows); }
+  /// Rows of T: a squeeze-and-excite pools the whole map before the pointwise may start.
+  int depthwise_rows() const { return shape.depthwise_se ? shape.out_height() : tile_rows; }
+  int tiles() const { return ceil_div(shape.out_height(), depthwise_rows()); }
   int units() const { return tiles() * column_parts; }
   /// First panel of a column part (part == column_parts: the end).
   int first_panel(int part) const { return pointwise.num_panels() * part / column_parts; }
@@ -76,9 +78,8 @@ struct DwPwArgs {
 bool strassen_applies(const DwPwShape& shape, int tile_rows);
 
 /// Throws std::invalid_argument for sizes < 1, a stride other than 1 or 2, a tiling with a value <
-/// 1, and for kStrassen where it does not apply. tile_rows is clipped to the output height, and is
-/// the whole height where the depthwise has a squeeze-and-excite. `panel_blocks` comes from the
-/// KernelTable that will run the plan.
+/// 1, and for kStrassen where it does not apply. tile_rows is clipped to the output height.
+/// `panel_blocks` comes from the KernelTable that will run the plan.
 DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tiling);
 
 /// depthwise [channels_in][3][3], pointwise [channels_out][channels_in], biases or null (zero).

@@ -26,7 +26,7 @@ int tile_pitch(int pixels) {
   return pixels;
 }
 
-int PointwisePlan::pitch() const { return tile_pitch(max_pixels); }
+int PointwisePlan::pitch() const { return tile_pitch(tile_pixels); }
 int PointwisePlan::half_pitch() const { return tile_pitch(max_pixels / 2); }
 
 std::ptrdiff_t PointwisePlan::tile_floats() const {
@@ -34,7 +34,7 @@ std::ptrdiff_t PointwisePlan::tile_floats() const {
 }
 
 std::ptrdiff_t PointwisePlan::scratch_floats() const {
-  std::ptrdiff_t total = tile_floats() + padded(max_pixels);  // T and the offset table
+  std::ptrdiff_t total = tile_floats() + padded(tile_pixels);  // T and the offset table
   if (strassen()) {
     constexpr int kMaxGroup = 14, kMaxPanelBlocks = 3;
     total += 2 * kMaxGroup * kMaxPanelBlocks * kBlock;                    // U0, U1

@@ -31,7 +31,8 @@ struct Panel {
 struct PointwisePlan {
   int k_blocks = 0;      // input channels / 16, rounded up
   int n_blocks = 0;      // output channels / 16, rounded up
-  int max_pixels = 0;    // pixels in a full tile
+  int tile_pixels = 0;   // pixels of T
+  int max_pixels = 0;    // pixels that one call of pointwise() covers: T, or a part of it
   int panel_blocks = 0;  // 2 on AVX-512, 1 on AVX2
   Algorithm algorithm = Algorithm::kDirect;
 

@@ -9,6 +9,7 @@ namespace {
 PointwisePlan panels_of(const StemPlan& plan) {
   return {.k_blocks = 1,
           .n_blocks = blocks(plan.channels),
+          .tile_pixels = 1,
           .max_pixels = 1,
           .panel_blocks = plan.panel_blocks};
 }

@@ -76,6 +76,19 @@ void scale_tile(const PointwisePlan& plan, int pixels, const float* scale, float
   }
 }
 
+// Depthwise of the whole map, squeeze-and-excite, then the ReLU: relu(scale * x).
+void excite_tile(DepthwiseTile depthwise, const SqueezeExcite& se, float* vectors) {
+  const PointwisePlan& plan = depthwise.plan.pointwise;
+  const float floor = depthwise.floor;
+  depthwise.floor = kNoFloor;
+  for (int block = 0; block < plan.k_blocks; ++block) depthwise.run_block(block);
+  float *sums = vectors, *hidden = sums + plan.k_blocks * kBlock;
+  float* scale = hidden + plan.k_blocks * kBlock;
+  sum_tile(plan, depthwise.t, plan.tile_pixels, sums);
+  squeeze_excite(se, sums, plan.tile_pixels, hidden, scale);
+  scale_tile(plan, plan.tile_pixels, scale, floor, depthwise.t);
+}
+
 }  // namespace
 
 void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int unit_end) {
@@ -93,6 +106,9 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
   const float depthwise_floor = shape.depthwise_relu ? 0.0f : kNoFloor;
   fill_offsets(pointwise_plan, shape.out_width(), dst.row_stride(), scratch);
 
+  // Blocks in one half of K, whose sums Strassen's algorithm needs; the direct one needs none.
+  const int strassen_blocks = pointwise_plan.strassen() ? pointwise_plan.k_blocks / 2 : 0;
+
   PointwiseTile t;
   t.scratch = scratch;
   t.packed = args.packed + plan.panels_offset();
@@ -107,32 +123,36 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
     // All of this call's parts of the tile share one depthwise.
     const int tile_end = (index + 1) * plan.column_parts;
     const int next = tile_end < unit_end ? tile_end : unit_end;
-    const int row_begin = index * plan.tile_rows;
+    const int row_begin = index * plan.depthwise_rows();
     const int rows_left = shape.out_height() - row_begin;
-    const int rows = rows_left < plan.tile_rows ? rows_left : plan.tile_rows;
-    t.pixels = rows * shape.out_width();
-    const DepthwiseTile depthwise{
-        plan,      args.src,         taps,   shape.depthwise_se ? kNoFloor : depthwise_floor,
-        row_begin, row_begin + rows, scratch};
-    const int k_blocks = pointwise_plan.k_blocks;
-    if (shape.depthwise_se) {
-      for (int block = 0; block < k_blocks; ++block) depthwise.run_block(block);
-      const int channels = k_blocks * kBlock;
-      float *hidden = se_scratch + channels, *scale = hidden + channels;
-      sum_tile(pointwise_plan, scratch, t.pixels, se_scratch);
-      squeeze_excite(*args.depthwise_se, se_scratch, t.pixels, hidden, scale);
-      scale_tile(pointwise_plan, t.pixels, scale, depthwise_floor, scratch);
-    }
-    for (int block = 0; block < (pointwise_plan.strassen() ? k_blocks / 2 : k_blocks); ++block) {
-      if (!shape.depthwise_se) depthwise.run_block(block);
-      if (!pointwise_plan.strassen()) continue;
-      if (!shape.depthwise_se) depthwise.run_block(block + k_blocks / 2);
-      sum_quarters(pointwise_plan, scratch, t.pixels, block);
-    }
+    const int rows = rows_left < plan.depthwise_rows() ? rows_left : plan.depthwise_rows();
+    const DepthwiseTile depthwise{plan,      args.src,         taps,   depthwise_floor,
+                                  row_begin, row_begin + rows, scratch};
     t.dst = args.dst + dst.offset(0, row_begin, 0);
     t.panel_begin = plan.first_panel(part);
     t.panel_end = plan.first_panel(part + next - unit);
-    pointwise(pointwise_plan, t);
+    if (shape.depthwise_se) {
+      excite_tile(depthwise, *args.depthwise_se, se_scratch);
+      for (int y = 0; y < rows; y += plan.tile_rows) {
+        const int count = rows - y < plan.tile_rows ? rows - y : plan.tile_rows;
+        t.pixel_begin = y * shape.out_width();
+        t.pixels = count * shape.out_width();
+        for (int block = 0; block < strassen_blocks; ++block)
+          sum_quarters(pointwise_plan, t, block);
+        pointwise(pointwise_plan, t);
+      }
+    } else {
+      t.pixels = rows * shape.out_width();
+      for (int block = 0; block < strassen_blocks; ++block) {
+        depthwise.run_block(block);
+        depthwise.run_block(block + strassen_blocks);
+        sum_quarters(pointwise_plan, t, block);
+      }
+      for (int block = 2 * strassen_blocks; block < pointwise_plan.k_blocks; ++block) {
+        depthwise.run_block(block);
+      }
+      pointwise(pointwise_plan, t);
+    }
     unit = next;
   }
 }

@@ -4,7 +4,7 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 void fill_offsets(const PointwisePlan& plan, int width, std::ptrdiff_t row_stride, float* scratch) {
   std::int32_t* offsets = offset_table(plan, scratch);
-  for (int p = 0; p < plan.max_pixels; ++p) {
+  for (int p = 0; p < plan.tile_pixels; ++p) {
     offsets[p] = static_cast<std::int32_t>(p / width * row_stride + p % width * kBlock);
   }
 }
@@ -18,7 +18,7 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
   chain.dst_block = t.dst_block;
   Link& link = chain.links[0];
   link.a_block = std::ptrdiff_t{plan.pitch()} * kBlock;
-  const std::int32_t* offsets = offset_table(plan, t.scratch);
+  const std::int32_t* offsets = offset_table(plan, t.scratch) + t.pixel_begin;
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
     const int vectors = panel.num_blocks * kBlock / kLanes;
@@ -27,7 +27,7 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
     link.output = t.output(panel.first_block, offsets);
     PrefetchStream next{link.b + size, link.b + (index + 1 < t.panel_end ? 2 : 1) * size};
     const PixelGroups groups(t.pixels, max_pixels(vectors));
-    link.a = t.scratch;
+    link.a = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
     for (int group = 0; group < groups.count; ++group) {
       const int pixels = groups.size(group);
       chain.prefetch = next_prefetch(next, t.background, plan.k_blocks, link.b);

@@ -21,7 +21,8 @@ struct PrefetchStream {
 /// One tile's operands. `scratch` is the plan's: T, the offset table, partial results, S1..S4.
 struct PointwiseTile {
   float* scratch = nullptr;
-  int pixels = 0;                 // pixels in this tile, <= plan.max_pixels
+  int pixel_begin = 0;            // first pixel of T
+  int pixels = 0;                 // pixels of this call, <= plan.max_pixels
   const float* packed = nullptr;  // pack_pointwise
   const float* bias = nullptr;    // [16 n_blocks]
   float floor = 0.0f;
@@ -54,10 +55,10 @@ inline const float* next_prefetch(PrefetchStream& panel, PrefetchStream* backgro
   return stream->take(prefetch_floats(k_blocks));
 }
 
-/// Strassen's sums S1..S4 of channel blocks `block` and `block` + k_blocks / 2 of T: called when
-/// both have just been written and are in L1, for every block below k_blocks / 2, before
-/// pointwise().
-void sum_quarters(const PointwisePlan& plan, float* scratch, int pixels, int block);
+/// Strassen's sums S1..S4 of channel blocks `block` and `block` + k_blocks / 2 of the tile's part
+/// of T: called for every block below k_blocks / 2 before pointwise(), best when both have just
+/// been written and are in L1.
+void sum_quarters(const PointwisePlan& plan, const PointwiseTile& tile, int block);
 
 void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& tile);
 void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& tile);

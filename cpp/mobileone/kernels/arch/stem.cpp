@@ -239,7 +239,7 @@ void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int ti
     t.pixels = (row_end - row_begin) * shape.out_width();
     t.dst = args.dst + dst.offset(0, row_begin, 0);
     for (int block = 0; pointwise_plan.strassen() && block < pointwise_plan.k_blocks / 2; ++block) {
-      sum_quarters(pointwise_plan, scratch, t.pixels, block);
+      sum_quarters(pointwise_plan, t, block);
     }
     pointwise(pointwise_plan, t);
   }

@@ -11,15 +11,15 @@ struct Quarters {
   std::ptrdiff_t s_size;
   float *a11, *u, *s1;
 
-  Quarters(const PointwisePlan& plan, float* scratch, int pixels) {
+  Quarters(const PointwisePlan& plan, const PointwiseTile& t) {
     constexpr int kPartials = 2 * 14 * 3 * kBlock;
     t_block = std::ptrdiff_t{plan.pitch()} * kBlock;
     s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
     to_a12 = plan.k_blocks / 2 * t_block;
-    to_a21 = std::ptrdiff_t{pixels / 2} * kBlock;
+    to_a21 = std::ptrdiff_t{t.pixels / 2} * kBlock;
     s_size = plan.k_blocks / 2 * s_block;
-    a11 = scratch;
-    u = scratch + plan.tile_floats() + padded(plan.max_pixels);
+    a11 = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
+    u = t.scratch + plan.tile_floats() + padded(plan.tile_pixels);
     s1 = u + kPartials;
   }
 };
@@ -27,11 +27,11 @@ struct Quarters {
 }  // namespace
 
 // S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2.
-void sum_quarters(const PointwisePlan& plan, float* scratch, int pixels, int block) {
-  const Quarters q(plan, scratch, pixels);
+void sum_quarters(const PointwisePlan& plan, const PointwiseTile& t, int block) {
+  const Quarters q(plan, t);
   const float* a11 = q.a11 + block * q.t_block;
   float* s1 = q.s1 + block * q.s_block;
-  for (int i = 0; i < pixels / 2 * kBlock; i += kLanes) {
+  for (int i = 0; i < t.pixels / 2 * kBlock; i += kLanes) {
     const Vec v11 = load(a11 + i);
     const Vec v12 = load(a11 + q.to_a12 + i);
     const Vec v21 = load(a11 + q.to_a21 + i);
@@ -51,8 +51,8 @@ void sum_quarters(const PointwisePlan& plan, float* scratch, int pixels, int blo
 //   P = S1 T1;           C22 = U1 + P;         C12 = U0 + P + S4 B22
 void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   const int half = t.pixels / 2, half_k = plan.k_blocks / 2, half_n = plan.n_blocks / 2;
-  const Quarters q(plan, t.scratch, t.pixels);
-  const std::int32_t* offsets = offset_table(plan, t.scratch);
+  const Quarters q(plan, t);
+  const std::int32_t* offsets = offset_table(plan, t.scratch) + t.pixel_begin;
   float* u0 = q.u;
 
   Chain chains[3];
