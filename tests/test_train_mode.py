@@ -62,6 +62,17 @@ def test_outputs_and_statistics_match_pytorch(name: str, size: tuple[int, int], 
         assert np.abs(a - b).max() <= bounds.features[level], f"level {level}"
 
 
+def test_the_bounds_catch_a_biased_variance() -> None:
+    module, x = torch_model("mobileone_mu0"), images(2, (96, 96), seed=1)
+    key = "stage4.1.rbr_conv.0.bn.running_var"
+    after, _ = trained(module, x)
+    bounds = rounding_bounds(copy.deepcopy(module).train(), exact(x))
+    before, unbiased = module.state_dict()[key], after.state_dict()[key]
+    count = 2 * 3 * 3
+    biased = 0.9 * before + (unbiased - 0.9 * before) * (count - 1) / count
+    assert (biased - unbiased).abs().max() > bounds.statistics[key]
+
+
 def test_every_call_continues_from_the_last() -> None:
     module, model = torch_model("mobileone_mu0"), fresh_model("mobileone_mu0").train()
     batches = [images(2, (64, 96), seed=seed) for seed in range(3)]

@@ -56,9 +56,10 @@ class _Errors:
                 part.register_forward_hook(rules[type(part)])
 
     def sample(self, deviation: Tensor) -> Tensor:
-        """Errors of +-deviation, the sign independent per element."""
+        """Errors of +-deviation, the sign independent per element; float32 has digits enough."""
         signs = torch.randint(0, 2, deviation.shape, generator=self.random, dtype=torch.int8)
-        return UNIT_ROUNDOFF * deviation * (2.0 * signs - 1.0)
+        scaled = deviation.float() * UNIT_ROUNDOFF
+        return signs.mul_(2).sub_(1) * scaled
 
     def weighted_sum(self, part: nn.Conv2d | nn.Linear, args: tuple[Tensor], out: Tensor) -> Tensor:
         def apply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -66,30 +67,25 @@ class _Errors:
                 return F.linear(x, weight, bias)
             return F.conv2d(x, weight, bias, part.stride, part.padding, 1, part.groups)
 
-        bias, terms = part.bias, part.weight[0].numel() + (part.bias is not None)
-        # Magnitudes need few digits; float32 has fast convolutions.
-        magnitude = apply(
-            args[0].abs().float(),
-            part.weight.abs().float(),
-            bias if bias is None else bias.abs().float(),
-        )
-        out = out + math.sqrt(terms) * self.sample(magnitude.double())
+        x, weight = args[0].float(), part.weight.abs().float()
+        bias = None if part.bias is None else part.bias.abs().float()
+        terms = weight[0].numel() + (bias is not None)
+        error = math.sqrt(terms) * self.sample(apply(x.abs(), weight, bias))
         if self.rounded_weights:  # the same error at every position
-            bias = bias if bias is None else self.sample(bias.abs())
-            out = out + apply(args[0], self.sample(part.weight.abs()), bias)
-        return out
+            bias = None if bias is None else self.sample(bias)
+            error += apply(x, self.sample(weight), bias)
+        return out + error
 
     def batch_norm(self, part: nn.BatchNorm2d, args: tuple[Tensor], out: Tensor) -> Tensor:
         x, count = args[0], args[0].numel() // args[0].shape[1]
-        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        variance, mean = part.running_var, part.running_mean
         mean_error = variance_error = torch.zeros_like(mean)
         if part.training:
+            variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
             # Sums of `count` terms; a squared deviation has three roundings of its own.
             mean_error = math.sqrt(count) * self.sample(x.abs().mean((0, 2, 3)))
             variance_error = math.sqrt(count + 3) * self.sample(variance)
             self.blur_statistics(part, mean, variance, mean_error, variance_error, count)
-        else:
-            variance, mean = part.running_var, part.running_mean
         channel = (slice(None), None, None)
         gain = part.weight / torch.sqrt(variance + part.eps)
         shape = -0.5 * variance_error / (variance + part.eps) * gain
