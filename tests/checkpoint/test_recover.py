@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
 from mobileone.checkpoint.recover import recover_config
 
-from .networks import CONFIGS, TINY, fused, renamed, tensor_shapes, tensors
+from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, renamed, tensor_shapes, tensors
 
 
 def load(state: object, **options: Any) -> LoadedCheckpoint:
@@ -51,6 +53,36 @@ def test_custom_configurations(name: str) -> None:
     # How many branches were merged into a fused network is not to be seen.
     found = recover_config(tensor_shapes(fused(config)), "x")
     assert found == fused(config) | {"arch": "custom", "num_conv_branches": 1}
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, Any]:
+    """Any network of this family."""
+    width = st.integers(1, 9)
+    depths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=5))
+    blocks = [f"stage{s}.{j}" for s, depth in enumerate(depths, 1) for j in range(2 * depth)]
+    return {
+        "stem_width": draw(width),
+        "widths": draw(st.lists(width, min_size=len(depths), max_size=len(depths))),
+        "depths": depths,
+        "num_conv_branches": draw(st.integers(1, 3)),
+        "se_widths": draw(st.dictionaries(st.sampled_from(blocks), width)),
+        "num_classes": draw(width),
+        "in_channels": draw(width),
+        "form": draw(st.sampled_from(["train-time", "inference"])),
+    }
+
+
+@given(configurations(), st.sampled_from(sorted(LAYOUT_WORDS)))
+@settings(deadline=None, max_examples=100)
+def test_any_configuration_in_any_layout(config: dict[str, Any], layout: str) -> None:
+    state = without_values(config, layout)
+    # Also with the engine's own list of tensors.
+    loaded = load_state_dict(state)
+    if config["form"] == "inference":
+        config |= {"num_conv_branches": 1}
+    assert loaded.config == config | {"arch": "custom"}
+    assert loaded.layout == layout
 
 
 def test_classes_and_channels() -> None:
