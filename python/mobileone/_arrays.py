@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mobileone._pixels import channels_first, normalise
+
+if TYPE_CHECKING:
+    from mobileone.data import DataConfig
 
 Float32 = npt.NDArray[np.float32]
 
@@ -13,23 +18,29 @@ Float32 = npt.NDArray[np.float32]
 MIN_SIZE = 32
 
 
-def as_images(x: Any, channels: int) -> Float32:
+def as_images(x: Any, channels: int, data: DataConfig | None = None) -> Float32:
     """`x` as a C-contiguous float32 array [N, channels, H, W]; zero-copy when it already is one.
 
     Takes anything with ``__dlpack__`` or ``__array__`` (NumPy, torch on the CPU, ...), any strides,
-    float16, float32 or float64.
+    float16, float32 or float64; with `data` also uint8 RGB images, NCHW or NHWC, which the engine
+    normalises in one pass.
 
     Raises:
         ValueError: wrong rank, number of channels or size.
         TypeError: not an array of floating-point numbers.
     """
     array = as_numpy(x)
+    if data is not None and array.dtype == np.uint8:
+        view = channels_first(array, channels)
+        check_shape(view.shape, channels)
+        return normalise(view, data)
     if array.dtype.kind != "f":
+        also = "" if data is None else ", or uint8 pixels"
         raise TypeError(
-            f"x has dtype {array.dtype}; expected floating point, normalised as in training"
+            f"x has dtype {array.dtype}; expected floating point, normalised as in training{also}"
         )
     check_shape(array.shape, channels)
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.require(array, np.float32, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def as_numpy(x: Any) -> npt.NDArray[Any]:

@@ -54,9 +54,7 @@ class Plan:
     def profile(
         self, input: npt.NDArray[np.float32], outputs: list[npt.NDArray[np.float32]], runs: int
     ) -> tuple[list[list[int]], list[int]]: ...
-    def update_running_statistics(
-        self, statistics: list[npt.NDArray[np.float32]]
-    ) -> Network: ...
+    def update_running_statistics(self, statistics: list[npt.NDArray[np.float32]]) -> Network: ...
 
 def mobileone_graph(
     *,

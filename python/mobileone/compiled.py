@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mobileone import _core
 from mobileone._arrays import Float32, as_images, check_shape, output_array
+
+if TYPE_CHECKING:
+    from mobileone.data import DataConfig
 
 
 class CompiledModel:
@@ -19,7 +22,13 @@ class CompiledModel:
         threads: OpenMP threads that a call uses.
     """
 
-    def __init__(self, network: _core.Network, input_shape: tuple[int, ...], threads: int) -> None:
+    def __init__(
+        self,
+        network: _core.Network,
+        input_shape: tuple[int, ...],
+        threads: int,
+        data_config: DataConfig | None = None,
+    ) -> None:
         graph = network.graph
         channels = graph.nodes[0]["attributes"]["channels"]
         check_shape(input_shape, channels)
@@ -28,6 +37,7 @@ class CompiledModel:
         self.input_shape = input_shape
         self.threads = threads
         self._channels = channels
+        self._data_config = data_config
         self._plan = _core.Plan(network, input_shape, [graph.output_name], threads)
         self._output_shape = tuple(self._plan.output_shapes[0])
 
@@ -73,7 +83,7 @@ class CompiledModel:
         return self._plan.memory()
 
     def _images(self, x: Any) -> Float32:
-        images = as_images(x, self._channels)
+        images = as_images(x, self._channels, self._data_config)
         if images.shape != self.input_shape:
             raise ValueError(
                 f"x has shape {images.shape}; this plan was compiled for {self.input_shape}"

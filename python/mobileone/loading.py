@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from mobileone import _core
-from mobileone.checkpoint import load_state_dict
+from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
+from mobileone.data import DataConfig, check_channels, default_data_config
+from mobileone.labels import parse_class_names
 from mobileone.model import INFERENCE, Model
 from mobileone.registry import graph_of
 
@@ -44,7 +48,40 @@ def load(
     network = _core.Network(graph_of(loaded.config), loaded.state)
     found = loaded.config.get("arch", "custom")
     name = os.path.basename(source) if isinstance(source, str | os.PathLike) else found
-    return Model(network, loaded.config, arch=found, name=name, report=loaded.report)
+    model = Model(network, loaded.config, arch=found, name=name, report=loaded.report)
+    model.data_config = _data_config(source, loaded, found)
+    names = _metadata(loaded).get("class_names")
+    if names is not None:
+        with _blaming(loaded.report.source, "class_names"):
+            model.class_names = parse_class_names(names)
+    return model
+
+
+def _data_config(source: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
+    """What the file says, or the module (timm's do), or else what its variant and layout mean."""
+    stored = _metadata(loaded).get("data_config")
+    if stored is not None:
+        with _blaming(loaded.report.source, "data_config"):
+            config = DataConfig.from_json(stored)
+            return check_channels(config, int(loaded.config["in_channels"]))
+    told = getattr(source, "pretrained_cfg", None)
+    if isinstance(told, Mapping):
+        with suppress(ValueError):  # a description of other weights, such as interpolation "random"
+            return check_channels(DataConfig.from_timm(told), int(loaded.config["in_channels"]))
+    return default_data_config(arch, loaded.layout, int(loaded.config["in_channels"]))
+
+
+def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:
+    """The file's own metadata, if this package wrote it."""
+    return loaded.metadata if loaded.metadata.get("format") == "mobileone" else {}
+
+
+@contextmanager
+def _blaming(where: str, field: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise CheckpointError(f"{where}: damaged {field} in its metadata: {error}") from error
 
 
 def reparameterize(source: Any) -> Model:
@@ -59,4 +96,12 @@ def reparameterize(source: Any) -> Model:
     model = load(source)
     network = _core.reparameterize(model.network)
     config = {**model.config, "form": INFERENCE}
-    return Model(network, config, arch=model.arch, name=model.name, report=model.report)
+    return Model(
+        network,
+        config,
+        arch=model.arch,
+        name=model.name,
+        report=model.report,
+        data_config=model.data_config,
+        class_names=model.class_names,
+    )

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from mobileone import _core
 from mobileone._arrays import Float32, as_images, output_array
 from mobileone._plans import PlanCache
 from mobileone.compiled import CompiledModel
+from mobileone.data import DataConfig, default_data_config
+from mobileone.labels import check_class_names
 from mobileone.threads import thread_count
 
 INFERENCE, TRAIN_TIME = "inference", "train-time"
-DEFAULT_INPUT_SIZE = (224, 224)
 
 
 class Model:
@@ -32,7 +34,8 @@ class Model:
         name: for reports: the variant, or the file it came from.
         arch: the published variant ("mobileone_s0"), or "custom".
         config: what `mobileone.create_model(arch, **config)` needs to make this architecture.
-        input_size: (height, width) it was trained at.
+        data_config: what it expects of its input: sizes, statistics, channel order. Assign
+            another one where the weights were trained otherwise.
         plans: the cache of compiled plans, least recently used first.
     """
 
@@ -44,13 +47,17 @@ class Model:
         arch: str,
         name: str | None = None,
         report: Any = None,
+        data_config: DataConfig | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self.network = network
         self.config = config
         self.arch = arch
         self.name = name or arch
         self.report = report
-        self.input_size = DEFAULT_INPUT_SIZE
+        channels = int(config["in_channels"])
+        self.data_config = data_config or default_data_config(arch, channels=channels)
+        self.class_names = class_names
         self.training = False
         self.plans: PlanCache[_core.Plan] = PlanCache()
         self._training_lock = threading.Lock()
@@ -76,6 +83,24 @@ class Model:
         return int(self.config["num_classes"])
 
     @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the classes are called; None means ImageNet's names for 1000, else numbers."""
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str] | None) -> None:
+        self._class_names = check_class_names(names, self.num_classes)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) it was trained at; part of `data_config`."""
+        return self.data_config.input_size
+
+    @input_size.setter
+    def input_size(self, size: tuple[int, int]) -> None:
+        self.data_config = replace(self.data_config, input_size=size)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates for one image of `input_size`, counted as in the paper (Table 8)."""
         return self.graph.macs((1, self._channels, *self.input_size))
@@ -98,14 +123,15 @@ class Model:
 
         Args:
             x: normalised images; anything with ``__dlpack__`` or ``__array__``, any strides,
-                float16, float32 or float64. H and W at least 32.
+                float16, float32 or float64; or uint8 RGB pixels, NCHW or NHWC, which are
+                normalised as `data_config` says and not resized. H and W at least 32.
             out: a C-contiguous float32 array [N, num_classes] that receives the logits.
 
         Raises:
             ValueError: an array of another rank, size or number of channels.
-            TypeError: not floating-point images.
+            TypeError: neither floating-point nor uint8 images.
         """
-        images = as_images(x, self._channels)
+        images = as_images(x, self._channels, self.data_config)
         logits = output_array(out, (images.shape[0], self.num_classes))
         self._run(images, (self.graph.output_name,), [logits])
         return logits
@@ -120,12 +146,48 @@ class Model:
         for index in out_indices:
             if not 0 <= index < len(names):
                 raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
-        images = as_images(x, self._channels)
+        images = as_images(x, self._channels, self.data_config)
         shapes = self.graph.shapes(images.shape)
         wanted = tuple(names[index] for index in out_indices)
         maps = [np.empty(shapes[name], np.float32) for name in wanted]
         self._run(images, wanted, maps)
         return maps
+
+    def preprocess(self, image: Any) -> Float32:
+        """Any kind of image as this network's input [N, C, H, W]; see `preprocessing.preprocess`.
+
+        Pixels (files, PIL images, uint8 arrays) are resized, cropped and normalised as
+        `data_config` says; floating-point arrays are taken as normalised already. Needs Pillow
+        for pixels.
+        """
+        from mobileone.preprocessing import preprocess
+
+        return preprocess(image, self.data_config, stacklevel=4)
+
+    def predict(
+        self, image: Any, topk: int = 5
+    ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
+        """The `topk` most probable classes, as (name, probability), most probable first.
+
+        Args:
+            image: one image, or a batch (a list, or an array with four axes), as `preprocess`
+                takes them. A batch gives one list per image.
+            topk: at most the number of classes is given.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: as `preprocess`; `topk` below 1.
+        """
+        from mobileone.preprocessing import predict
+
+        return predict(self, image, topk)
+
+    def export_onnx(
+        self, path: str | os.PathLike[str], *, opset: int = 17, dynamic_batch: bool = True
+    ) -> None:
+        """Write an .onnx file in this form; see `onnx_export.export_onnx`. Needs onnx."""
+        from mobileone.onnx_export import export_onnx
+
+        export_onnx(self, path, opset=opset, dynamic_batch=dynamic_batch)
 
     def _run(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
         if self.training and self.form == TRAIN_TIME:
@@ -174,7 +236,7 @@ class Model:
         if dtype != "float32":
             raise NotImplementedError(f"dtype={dtype!r}; this engine computes in 'float32'")
         shape = tuple(int(extent) for extent in input_shape)
-        return CompiledModel(self.network, shape, thread_count(threads).count)
+        return CompiledModel(self.network, shape, thread_count(threads).count, self.data_config)
 
     def state_dict(self, layout: str = "apple") -> dict[str, npt.NDArray[Any]]:
         """The weights under a public layout's names, as read-only arrays.
@@ -187,16 +249,23 @@ class Model:
         return from_canonical(find_layout(layout), self.network.weights())
 
     def save(self, path: str | os.PathLike[str], *, layout: str = "apple") -> None:
-        """Write a .safetensors file with the architecture in its metadata; `load` reads it back."""
+        """Write a .safetensors file with `metadata` in its header; `load` reads it back."""
         from mobileone.checkpoint import save_safetensors
 
+        save_safetensors(path, self.state_dict(layout), self.metadata())
+
+    def metadata(self) -> dict[str, str]:
+        """What travels with saved weights: architecture, form, data config, names of classes."""
         metadata = {
             "format": "mobileone",
             "arch": self.arch,
             "form": self.form,
             "config": json.dumps(self.config),
+            "data_config": self.data_config.to_json(),
         }
-        save_safetensors(path, self.state_dict(layout), metadata)
+        if self.class_names is not None:
+            metadata["class_names"] = json.dumps(self.class_names)
+        return metadata
 
     def __repr__(self) -> str:
         return (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import struct
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mobileone._files import whole_file
 
 from .errors import shown
 from .safetensors_file import DTYPE_NAMES, MAX_HEADER
@@ -59,25 +59,13 @@ def save_safetensors(
     text += b" " * (-(8 + len(text)) % _ALIGNMENT)
     if len(text) > MAX_HEADER:
         raise ValueError(f"names and metadata take {len(text)} bytes; at most {MAX_HEADER}")
-    pieces = (little_endian_bytes(state[name]) for name in order)
-    _write(os.fspath(path), [struct.pack("<Q", len(text)), text], pieces)
+    with whole_file(path) as file:
+        file.writelines([struct.pack("<Q", len(text)), text])
+        for name in order:
+            file.write(little_endian_bytes(state[name]))
 
 
 def little_endian_bytes(array: npt.NDArray[Any]) -> memoryview:
     """The elements in row-major order, copied only where they are not so already."""
     ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return ordered.reshape(-1).view(np.uint8).data
-
-
-def _write(path: str, head: list[bytes], pieces: Iterable[memoryview]) -> None:
-    temporary = f"{path}.{secrets.token_hex(4)}.partial"
-    try:
-        with open(temporary, "xb") as file:
-            file.writelines(head)
-            for piece in pieces:
-                file.write(piece)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
