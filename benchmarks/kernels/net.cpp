@@ -3,6 +3,7 @@
 // process.
 //
 //   kernels_net [--variant s0]... [--no-check] [--blocks] [--sweep] [--seconds 1.0]
+//               [--direct | --strassen]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "mobileone/kernels/cost_model.hpp"
 #include "network.hpp"
 
 namespace {
@@ -113,6 +115,7 @@ void sweep(Network& net, const std::vector<float>& image, double peak, int round
 
 int main(int argc, char** argv) {
   std::vector<std::string> names;
+  AlgorithmChoice choice = AlgorithmChoice::kAuto;
   bool checked = true, per_block = false, swept = false;
   double budget = 1.0;
   for (int i = 1; i < argc; ++i) {
@@ -121,6 +124,10 @@ int main(int argc, char** argv) {
       names.push_back(argv[++i]);
     else if (arg == "--seconds" && i + 1 < argc)
       budget = std::stod(argv[++i]);
+    else if (arg == "--direct")
+      choice = AlgorithmChoice::kDirect;
+    else if (arg == "--strassen")
+      choice = AlgorithmChoice::kStrassen;
     else if (arg == "--no-check")
       checked = false;
     else if (arg == "--blocks")
@@ -132,7 +139,10 @@ int main(int argc, char** argv) {
   }
   const KernelTable& table = kernels(detect_isa());
   const double peak = peak_gflops(table);
-  std::printf("isa %s, FMA peak %.1f GFLOP/s\n", isa_name(table.isa).data(), peak);
+  const MachineModel& machine = machine_model(table);
+  std::printf("isa %s, FMA peak %.1f GFLOP/s, L2 %.0f KiB at %.0f GB/s, beyond %.0f GB/s\n",
+              isa_name(table.isa).data(), peak, machine.l2_bytes / 1024,
+              machine.l2_bytes_per_second * 1e-9, machine.far_bytes_per_second * 1e-9);
   std::mt19937 engine(1);
   std::normal_distribution<float> normal;
   std::vector<float> image(3 * 224 * 224), logits(1000);
@@ -141,6 +151,9 @@ int main(int argc, char** argv) {
     if (!names.empty() && std::find(names.begin(), names.end(), variant.name) == names.end())
       continue;
     Network net(table, variant, 224);
+    for (int i = 0; i < net.num_blocks(); ++i) {
+      net.set_tiling(i, choose_tiling(table, machine, net.block(i).plan.shape, choice, 1));
+    }
     if (swept) sweep(net, image, peak, 6);
     if (checked) {
       const std::string wrong = net.check(image);
