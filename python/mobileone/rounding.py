@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mobileone import _core
 from mobileone._arrays import Float32, as_images
 from mobileone.threads import thread_count
@@ -95,8 +93,8 @@ def difference_bounds(
     names = [*first.graph.feature_names, first.graph.output_name]
     deviations = [_deviations(m, x, samples, 2 * seed + i) for i, m in enumerate((first, second))]
     return [
-        _bound(float(deviation), math.prod(shapes[name]), samples)
-        for deviation, name in zip(np.hypot(*deviations), names, strict=True)
+        _bound(math.hypot(*pair), math.prod(shapes[name]), samples)
+        for *pair, name in zip(*deviations, names, strict=True)
     ]
 
 
