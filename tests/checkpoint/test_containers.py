@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import pickle
+import random
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.numpy
 import safetensors.torch
 import torch
@@ -22,6 +24,8 @@ from mobileone.checkpoint.containers import read_file
 from mobileone.checkpoint.pickle_globals import Namespace
 from mobileone.checkpoint.sources import leaf_array
 from mobileone.checkpoint.tensors import RawTensor, widen_bfloat16
+
+from .fuzz import mutate
 
 FORMATS = {"torch zip": True, "torch legacy": False}
 DTYPES = [
@@ -179,6 +183,31 @@ def test_safetensors_agrees_with_the_library(tmp_path: Path) -> None:
         assert raw.metadata == (metadata or {})
         for name, tensor in theirs.items():
             check_equal(raw.tree[name], tensor)
+
+
+def test_safetensors_agrees_with_the_library_on_damaged_files(tmp_path: Path) -> None:
+    # Both accept the same files, and find the same bytes in them.
+    rng = np.random.default_rng(2)
+    state = {"a.weight": rng.random((2, 3), np.float32), "b": rng.random(4), "n": np.array(3)}
+    whole = safetensors.numpy.save(state, {"key": "value"})
+    path = tmp_path / "x.safetensors"
+    accepted = 0
+    for seed in range(1500):
+        data = mutate(whole, [whole], random.Random(seed))
+        path.write_bytes(data)
+        try:
+            theirs = dict(safetensors.deserialize(data))
+        except safetensors.SafetensorError:
+            with pytest.raises(CheckpointError):
+                read(path)
+            continue
+        ours = read_file(path).tree
+        assert ours.keys() == theirs.keys()
+        for name, found in theirs.items():
+            assert ours[name].storage.data == found["data"]
+            assert list(ours[name].shape) == found["shape"]
+        accepted += 1
+    assert accepted > 30
 
 
 def test_arrays_are_views_of_the_file(tmp_path: Path) -> None:
