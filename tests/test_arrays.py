@@ -89,6 +89,19 @@ def test_float64_is_rounded_to_nearest(model: mobileone.Model, x: NDArray) -> No
     np.testing.assert_array_equal(model(fine), model(fine.astype(np.float32)))
 
 
+def test_pixels_are_normalised_as_in_training(model: mobileone.Model) -> None:
+    """Bytes, RGB, either axis order: (v / 255 - mean) / std of ImageNet, rounded once."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 40, 48), np.uint8)
+    mean = np.reshape([0.485, 0.456, 0.406], (3, 1, 1))
+    std = np.reshape([0.229, 0.224, 0.225], (3, 1, 1))
+    normalised = ((pixels / 255 - mean) / std).astype(np.float32)
+    last = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    expected = model(normalised)
+    for same in (pixels, last, last[:, ::-1].copy()[:, ::-1], read_only(pixels)):
+        np.testing.assert_array_equal(model(same), expected)
+    np.testing.assert_array_equal(model(torch.from_numpy(pixels)), expected)
+
+
 def test_broadcast_images(model: mobileone.Model, x: NDArray) -> None:
     repeated = np.broadcast_to(x[:1], (3, *x.shape[1:]))
     assert repeated.strides[0] == 0
@@ -153,7 +166,7 @@ def test_wrong_shapes_name_the_argument(
         model.features(x)
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.bool_, np.complex64, object])
+@pytest.mark.parametrize("dtype", [np.int32, np.int8, np.bool_, np.complex64, object])
 def test_wrong_dtypes_name_the_argument(model: mobileone.Model, dtype: type) -> None:
     with pytest.raises((TypeError, ValueError), match=f"x has dtype {np.dtype(dtype)}"):
         model(np.zeros((1, 3, 64, 64), dtype))
@@ -180,6 +193,8 @@ def test_out_receives_the_logits(model: mobileone.Model, x: NDArray, expected: N
     out = np.full((2, CLASSES), np.nan, np.float32)
     assert model(x, out=out) is out
     np.testing.assert_array_equal(out, expected)
+    odd = misaligned(out)
+    np.testing.assert_array_equal(model(x, out=odd), expected)
     out[:] = np.nan
     assert model.compile(x.shape)(x, out=out) is out
     np.testing.assert_array_equal(out, expected)
