@@ -3,7 +3,7 @@
 // process.
 //
 //   kernels_net [--variant s0]... [--no-check] [--blocks] [--sweep] [--seconds 1.0]
-//               [--direct | --strassen]
+//               [--threads 1] [--direct | --strassen]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -118,12 +118,15 @@ int main(int argc, char** argv) {
   AlgorithmChoice choice = AlgorithmChoice::kAuto;
   bool checked = true, per_block = false, swept = false;
   double budget = 1.0;
+  int threads = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     if (arg == "--variant" && i + 1 < argc)
       names.push_back(argv[++i]);
     else if (arg == "--seconds" && i + 1 < argc)
       budget = std::stod(argv[++i]);
+    else if (arg == "--threads" && i + 1 < argc)
+      threads = std::stoi(argv[++i]);
     else if (arg == "--direct")
       choice = AlgorithmChoice::kDirect;
     else if (arg == "--strassen")
@@ -143,6 +146,7 @@ int main(int argc, char** argv) {
   std::printf("isa %s, FMA peak %.1f GFLOP/s, L2 %.0f KiB at %.0f GB/s, beyond %.0f GB/s\n",
               isa_name(table.isa).data(), peak, machine.l2_bytes / 1024,
               machine.l2_bytes_per_second * 1e-9, machine.far_bytes_per_second * 1e-9);
+  ThreadPool pool(threads);
   std::mt19937 engine(1);
   std::normal_distribution<float> normal;
   std::vector<float> image(3 * 224 * 224), logits(1000);
@@ -150,9 +154,9 @@ int main(int argc, char** argv) {
   for (const Variant& variant : variants()) {
     if (!names.empty() && std::find(names.begin(), names.end(), variant.name) == names.end())
       continue;
-    Network net(table, variant, 224);
+    Network net(table, variant, 224, pool);
     for (int i = 0; i < net.num_blocks(); ++i) {
-      net.set_tiling(i, choose_tiling(table, machine, net.block(i).plan.shape, choice, 1));
+      net.set_tiling(i, choose_tiling(table, machine, net.block(i).plan.shape, choice, threads));
     }
     if (swept) sweep(net, image, peak, 6);
     if (checked) {

@@ -78,7 +78,8 @@ BlockWeights make_weights(const DwPwShape& shape, bool se, Random& random) {
 
 }  // namespace
 
-Network::Network(const KernelTable& table, const Variant& variant, int image_size) : table_(table) {
+Network::Network(const KernelTable& table, const Variant& variant, int image_size, ThreadPool& pool)
+    : table_(table), pool_(pool) {
   constexpr int kDepths[4] = {2, 8, 10, 1};
   Random random;
   stem_ = plan_stem(table.panel_blocks, image_size, image_size, variant.widths[0]);
@@ -131,8 +132,16 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
   mean_ = hidden_ + padded(map.channels);
 }
 
+// Each thread's scratch starts on a page of its own.
 void Network::reserve_scratch(std::size_t bytes) {
-  if (bytes > scratch_.bytes()) scratch_ = Buffer(bytes);
+  bytes = (bytes + 4095) / 4096 * 4096;
+  if (bytes <= scratch_stride_) return;
+  scratch_stride_ = bytes;
+  scratch_ = Buffer(bytes * static_cast<std::size_t>(pool_.threads()));
+}
+
+float* Network::scratch(int thread) const {
+  return scratch_.get() + static_cast<std::size_t>(thread) * (scratch_stride_ / sizeof(float));
 }
 
 void Network::set_tiling(int index, const Tiling& tiling) {
@@ -149,9 +158,14 @@ void Network::set_tiling(int index, const Tiling& tiling) {
 
 void Network::run_stem(const float* image) {
   const StemBlockPlan plan = plan_stem_block(stem_, blocks_[0].plan);
-  table_.run_stem_block(
-      plan, {image, blocks_[0].dst, stem_packed_.get(), blocks_[0].packed.get(), scratch_.get()}, 0,
-      blocks_[0].plan.tiles());
+  // A call computes one row of the stem more than it shares out: few, large ranges of tiles.
+  const int parts = pool_.threads() == 1 ? 1 : std::min(2 * pool_.threads(), plan.block.tiles());
+  parallel(parts, [&](int thread, int part) {
+    const StemBlockArgs args{image, blocks_[0].dst, stem_packed_.get(), blocks_[0].packed.get(),
+                             scratch(thread)};
+    table_.run_stem_block(plan, args, plan.block.tiles() * part / parts,
+                          plan.block.tiles() * (part + 1) / parts);
+  });
 }
 
 void Network::run_block(int index) {
@@ -160,7 +174,6 @@ void Network::run_block(int index) {
   args.src = block.src;
   args.dst = block.dst;
   args.packed = block.packed.get();
-  args.scratch = scratch_.get();
   if (blocks_[index - 1].se) args.src_scale = scale_;
   if (block.se) {
     args.depthwise_se = &block.squeeze_excite[0];
@@ -172,7 +185,11 @@ void Network::run_block(int index) {
   const Buffer& next = index + 1 < num_blocks() ? blocks_[index + 1].packed : linear_packed_;
   args.next_data = next.get();
   args.next_floats = std::min<std::ptrdiff_t>(kNextFloats, next.bytes() / sizeof(float));
-  table_.run_dwpw(block.plan, args, 0, block.plan.units());
+  parallel(block.plan.units(), [&](int thread, int unit) {
+    DwPwArgs mine = args;
+    mine.scratch = scratch(thread);
+    table_.run_dwpw(block.plan, mine, unit, unit + 1);
+  });
   if (block.se) {
     const DwPwShape& shape = block.plan.shape;
     table_.squeeze_excite(block.squeeze_excite[1], sums_, shape.out_height() * shape.out_width(),
@@ -183,10 +200,13 @@ void Network::run_block(int index) {
 void Network::run_head(float* logits) {
   const Block& last = blocks_.back();
   table_.global_pool(last.plan.shape.dst(), last.dst, last.se ? scale_ : nullptr, mean_);
-  table_.linear(linear_, {mean_, 0, logits, 1, linear_packed_.get()}, 0, linear_.num_panels());
+  parallel(linear_.num_panels(), [&](int, int panel) {
+    table_.linear(linear_, {mean_, 0, logits, 1, linear_packed_.get()}, panel, panel + 1);
+  });
 }
 
 void Network::run(const float* image, float* logits) {
+  const ScopedFlushDenormals flush;
   run_stem(image);
   for (int i = 1; i < num_blocks(); ++i) run_block(i);
   run_head(logits);

@@ -2,10 +2,12 @@
 // what the kernels can reach before any planner, binding or checkpoint is involved.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/thread_pool.hpp"
 
 namespace mobileone::kernels::benchmark {
 
@@ -53,11 +55,11 @@ struct Block {
 
 class Network {
  public:
-  Network(const KernelTable& table, const Variant& variant, int image_size);
+  Network(const KernelTable& table, const Variant& variant, int image_size, ThreadPool& pool);
 
   /// Chooses the tiling of block `index` and packs its weights.
   void set_tiling(int index, const Tiling& tiling);
-  /// image [3][size][size] -> logits [1000], one thread.
+  /// image [3][size][size] -> logits [1000].
   void run(const float* image, float* logits);
   void run_stem(const float* image);
   void run_block(int index);
@@ -77,11 +79,19 @@ class Network {
   void reserve_scratch(std::size_t bytes);
   std::string check_block(int index);
 
+  float* scratch(int thread) const;
+  template <typename Work>
+  void parallel(int units, const Work& work) {
+    if (!pool_.run(units, work)) std::abort();  // nobody else has this pool
+  }
+
   const KernelTable& table_;
+  ThreadPool& pool_;
   StemPlan stem_;
   std::vector<float> stem_weight_, stem_bias_, linear_weight_, linear_bias_;
   LinearPlan linear_;
   Buffer stem_packed_, linear_packed_, scratch_, vectors_;
+  std::size_t scratch_stride_ = 0;
   std::vector<Buffer> maps_;
   std::vector<Block> blocks_;
   float *sums_ = nullptr, *scale_ = nullptr, *hidden_ = nullptr, *mean_ = nullptr;

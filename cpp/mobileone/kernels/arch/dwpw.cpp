@@ -116,7 +116,9 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
   t.floor = shape.pointwise_relu ? 0.0f : kNoFloor;
   t.dst_block = dst.block_stride();
   t.sums = args.dst_sums;
-  PrefetchStream background{args.next_data, args.next_data + args.next_floats};
+  // Each unit fetches its share of what comes next.
+  PrefetchStream background{args.next_data + args.next_floats * unit_begin / plan.units(),
+                            args.next_data + args.next_floats * unit_end / plan.units()};
   t.background = &background;
   for (int unit = unit_begin; unit < unit_end;) {
     const int index = unit / plan.column_parts, part = unit % plan.column_parts;

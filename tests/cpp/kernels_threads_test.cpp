@@ -1,0 +1,221 @@
+// The thread pool, and blocks that run on it.
+#include <gtest/gtest.h>
+#include <immintrin.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cfloat>
+#include <chrono>
+#include <ctime>
+#include <stdexcept>
+#include <thread>
+
+#include "kernels_testing.hpp"
+#include "mobileone/kernels/cost_model.hpp"
+#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/thread_pool.hpp"
+
+namespace mobileone::kernels::testing {
+namespace {
+
+TEST(ThreadPool, RunsEveryUnitOnce) {
+  for (int threads : {1, 2, 3, 4}) {
+    ThreadPool pool(threads);
+    for (int units : {0, 1, 2, 3, 7, 100}) {
+      for (int round = 0; round < 200; ++round) {
+        std::vector<int> counts(units, 0);
+        std::vector<std::atomic<int>> in_use(threads);
+        ASSERT_TRUE(pool.run(units, [&](int thread, int unit) {
+          EXPECT_EQ(in_use[thread].fetch_add(1), 0);
+          ++counts[unit];
+          in_use[thread].fetch_sub(1);
+        }));
+        ASSERT_EQ(counts, std::vector<int>(units, 1));
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, RejectsBadArguments) {
+  EXPECT_THROW(ThreadPool(0), std::invalid_argument);
+  ThreadPool pool(2);
+  EXPECT_THROW(static_cast<void>(pool.run(ThreadPool::kMaxUnits + 1, [](int, int) {})),
+               std::invalid_argument);
+}
+
+int sum_of_units(ThreadPool& pool, int units) {
+  std::atomic<int> sum{0};
+  EXPECT_TRUE(pool.run(units, [&](int, int unit) { sum += unit; }));
+  return sum;
+}
+
+TEST(ThreadPool, WakesWorkersThatSleep) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20 * ThreadPool::kSpinMicroseconds));
+    EXPECT_EQ(sum_of_units(pool, 10), 45);
+  }
+}
+
+TEST(ThreadPool, WorkersTakePart) {
+  ThreadPool pool(2);
+  std::atomic<bool> other{false};
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  ASSERT_TRUE(pool.run(2, [&](int thread, int) {
+    if (thread == 1) other = true;
+    while (!other && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  }));
+  EXPECT_TRUE(other);
+}
+
+// Units of a worker that is not running are done by the others.
+TEST(ThreadPool, AStuckWorkerHoldsBackOneUnitAtMost) {
+  ThreadPool pool(2);
+  std::atomic<int> by_caller{0}, done{0};
+  ASSERT_TRUE(pool.run(20, [&](int thread, int) {
+    if (thread == 1) {
+      while (done < 19) std::this_thread::yield();
+    } else {
+      ++by_caller;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ++done;
+  }));
+  EXPECT_GE(by_caller, 19);
+}
+
+TEST(ThreadPool, IdleWorkersUseNoCpu) {
+  ThreadPool pool(4);
+  EXPECT_EQ(sum_of_units(pool, 8), 28);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // spinning has long ended
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const double busy = double(std::clock() - before) / CLOCKS_PER_SEC;
+  EXPECT_LT(busy, 0.02);  // three spinning workers would have used up to 0.6 s
+}
+
+TEST(ThreadPool, ASecondCallerIsTurnedAway) {
+  ThreadPool pool(2);
+  ASSERT_TRUE(pool.run(4, [&](int, int) { EXPECT_FALSE(pool.run(1, [](int, int) {})); }));
+  std::atomic<int> runs{0}, units{0};
+  const auto hammer = [&] {
+    for (int i = 0; i < 2000; ++i) runs += pool.run(3, [&](int, int) { ++units; });
+  };
+  std::thread other(hammer);
+  hammer();
+  other.join();
+  EXPECT_GT(runs, 0);
+  EXPECT_EQ(units, 3 * runs);
+}
+
+TEST(ThreadPool, WorksInAForkedChild) {
+  ThreadPool pool(3);
+  EXPECT_EQ(sum_of_units(pool, 10), 45);
+  const pid_t child = fork();
+  if (child == 0) {
+    const int sum = sum_of_units(pool, 10);
+    _exit(sum == 45 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(sum_of_units(pool, 10), 45);
+}
+
+TEST(ThreadPool, DenormalsAreFlushedInScopeAndRestoredAfter) {
+  volatile float tiny = FLT_MIN;
+  const unsigned before = _mm_getcsr();
+  {
+    const ScopedFlushDenormals flush;
+    EXPECT_EQ(tiny / 2.0f, 0.0f);
+  }
+  EXPECT_EQ(_mm_getcsr(), before);
+  EXPECT_NE(tiny / 2.0f, 0.0f);
+  ThreadPool pool(2);
+  std::atomic<bool> worker_ran{false};
+  float half = -1.0f;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  ASSERT_TRUE(pool.run(2, [&](int thread, int) {
+    if (thread == 1 && !worker_ran) {
+      half = tiny / 2.0f;
+      worker_ran = true;
+    }
+    while (!worker_ran && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  }));
+  EXPECT_EQ(half, 0.0f);
+}
+
+// Whatever the number of threads and the cost model choose, the result is the same to the bit as
+// long as the algorithm is.
+TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
+  for (Isa isa : supported_isas()) {
+    const KernelTable& table = kernels(isa);
+    const DwPwShape shape{64, 160, 14, 14, 1};
+    const auto dw = random_floats(64 * 9, 1), pw = random_floats(64 * 160, 2);
+    const auto image = random_floats(64 * 14 * 14, 3);
+    Buffer src(shape.src().num_floats());
+    to_blocked(shape.src(), image.data(), src.get());
+    std::vector<float> expected;
+    for (int threads : {1, 2, 3, 4}) {
+      ThreadPool pool(threads);
+      const Tiling tiling =
+          choose_tiling(table, machine_model(table), shape, AlgorithmChoice::kDirect, threads);
+      EXPECT_EQ(tiling.algorithm, Algorithm::kDirect);
+      const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
+      EXPECT_GE(plan.units(), threads);
+      Buffer packed(plan.packed_bytes() / 4), dst(shape.dst().num_floats());
+      pack_dwpw(plan, dw.data(), nullptr, pw.data(), nullptr, packed.get());
+      std::vector<Buffer> scratch;
+      for (int i = 0; i < threads; ++i) scratch.emplace_back(plan.scratch_bytes() / 4);
+      ASSERT_TRUE(pool.run(plan.units(), [&](int thread, int unit) {
+        DwPwArgs args;
+        args.src = src.get();
+        args.dst = dst.get();
+        args.packed = packed.get();
+        args.scratch = scratch[thread].get();
+        table.run_dwpw(plan, args, unit, unit + 1);
+      }));
+      const std::vector<float> got(dst.get(), dst.get() + dst.size);
+      if (threads == 1) expected = got;
+      EXPECT_EQ(got, expected) << isa_name(isa) << ", " << threads << " threads";
+    }
+  }
+}
+
+// The model is not asked for exact times, but for choices that hold by construction.
+TEST(CostModel, Choices) {
+  for (Isa isa : supported_isas()) {
+    const KernelTable& table = kernels(isa);
+    const MachineModel machine{48e3, 2e6, 2e11, 1e11, 3e10};
+    const DwPwShape wide{512, 512, 14, 14, 1}, odd{48, 48, 7, 7, 1}, narrow{32, 32, 56, 56, 1};
+    using enum AlgorithmChoice;
+    EXPECT_EQ(choose_tiling(table, machine, wide, kAuto, 1).algorithm, Algorithm::kStrassen);
+    EXPECT_EQ(choose_tiling(table, machine, wide, kDirect, 1).algorithm, Algorithm::kDirect);
+    EXPECT_EQ(choose_tiling(table, machine, odd, kStrassen, 1).algorithm, Algorithm::kDirect);
+    EXPECT_EQ(choose_tiling(table, machine, narrow, kAuto, 1).algorithm, Algorithm::kDirect);
+    EXPECT_EQ(choose_tiling(table, machine, narrow, kStrassen, 1).algorithm, Algorithm::kStrassen);
+    // Where weights come slowly, they are read once: the whole map is one tile.
+    MachineModel slow = machine;
+    slow.far_bytes_per_second = 1e9;
+    EXPECT_EQ(choose_tiling(table, slow, wide, kAuto, 1).tile_rows, 14);
+    for (int threads : {2, 3, 4}) {
+      const Tiling tiling = choose_tiling(table, machine, wide, kAuto, threads);
+      EXPECT_GE(plan_dwpw(table.panel_blocks, wide, tiling).units(), threads);
+    }
+  }
+}
+
+TEST(CostModel, MeasuresPlausibleNumbers) {
+  for (Isa isa : supported_isas()) {
+    const MachineModel& machine = machine_model(kernels(isa));
+    EXPECT_GE(machine.l1_bytes, 8 << 10);
+    EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
+    EXPECT_GT(machine.peak_flops, 1e9);
+    EXPECT_GT(machine.l2_bytes_per_second, 1e8);
+    EXPECT_GT(machine.far_bytes_per_second, 1e7);
+  }
+}
+
+}  // namespace
+}  // namespace mobileone::kernels::testing
