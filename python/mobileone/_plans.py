@@ -19,6 +19,7 @@ class PlanCache(Generic[T]):
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
         self._plans: OrderedDict[Hashable, T] = OrderedDict()
+        self._generation = 0  # counts clear(): a plan made before one is not kept after it
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -27,8 +28,11 @@ class PlanCache(Generic[T]):
             if key in self._plans:
                 self._plans.move_to_end(key)
                 return self._plans[key]
+            generation = self._generation
         made = make()  # outside the lock: compiling takes milliseconds
         with self._lock:
+            if generation != self._generation:
+                return made
             plan = self._plans.setdefault(key, made)
             self._plans.move_to_end(key)
             while len(self._plans) > self.capacity:
@@ -38,6 +42,7 @@ class PlanCache(Generic[T]):
     def clear(self) -> None:
         """Forget all plans; those in use live on until they are done."""
         with self._lock:
+            self._generation += 1
             self._plans.clear()
 
     def __len__(self) -> int:

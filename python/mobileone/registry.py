@@ -19,7 +19,7 @@ _FIELDS = (
 )
 
 
-def list_models(filter: str = "*") -> list[str]:  # noqa: A002 - timm's name for it
+def list_models(filter: str = "*") -> list[str]:
     """Names that `create_model` takes, in the order of the paper; `filter` is a shell pattern."""
     return [name for name in _core.mobileone_variants() if fnmatchcase(name, filter)]
 
@@ -67,7 +67,7 @@ def _full_config(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     if config["form"] not in (TRAIN_TIME, INFERENCE):
         raise ValueError(f"form is {config['form']!r}; expected {TRAIN_TIME!r} or {INFERENCE!r}")
     for key in ("widths", "depths"):
-        if key not in config:
+        if not config.get(key):
             raise ValueError(f"create_model('custom') needs {key}, a list with one entry per stage")
     config.setdefault("stem_width", min(64, config["widths"][0]))
     se_depths = config.pop("se_depths", None)
