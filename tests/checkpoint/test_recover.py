@@ -181,12 +181,14 @@ def test_another_number_of_classes_than_asked_for() -> None:
     ):
         load(state, num_classes=10)
     assert load(state, num_classes=13).config["num_classes"] == 13
-    # To be fine-tuned: the classifier is left to the caller.
+    # To be fine-tuned: the classifier starts anew.
     loaded = load(state, num_classes=10, strict=False)
     assert loaded.config["num_classes"] == 10
     assert loaded.report.missing == ("linear.weight", "linear.bias")
     assert loaded.report.ignored == ("linear.weight", "linear.bias")
-    assert not any(name.startswith("linear") for name in loaded.state)
+    assert loaded.state["linear.weight"].shape == (10, 384)
+    assert 0.005 < loaded.state["linear.weight"].std() < 0.02
+    assert not loaded.state["linear.bias"].any()
     with pytest.raises(ValueError, match="num_classes=0; expected at least 1"):
         load(state, num_classes=0)
 
@@ -201,6 +203,8 @@ def test_a_backbone_without_classifier() -> None:
     loaded = load(state, strict=False, num_classes=5)
     assert loaded.report.missing == ("linear.weight", "linear.bias")
     assert loaded.config["num_classes"] == 5
+    assert loaded.state["linear.weight"].shape == (5, 2048)
+    assert "started anew: linear.weight" in str(loaded.report)
 
 
 @pytest.mark.parametrize("stage", ["stage0", "stage2"])

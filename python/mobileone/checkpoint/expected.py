@@ -1,9 +1,12 @@
-"""What tensors a configuration has, asked of the engine's graph: the one place that knows."""
+"""What tensors a configuration has and how they start, asked of the engine: the one that knows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from .errors import Shape
 
@@ -16,3 +19,14 @@ def graph_parameter_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:
     from mobileone.registry import graph_of
 
     return {name: tuple(shape) for name, shape, *_ in graph_of(dict(config)).parameters()}
+
+
+def initial_weights(
+    config: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """These weights as `create_model` starts them with seed 0: for a new classifier."""
+    from mobileone import _core
+    from mobileone.registry import graph_of
+
+    weights = _core.initialize(graph_of(dict(config)), 0).weights()
+    return {name: weights[name] for name in names}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .containers import RawCheckpoint
 from .errors import CheckpointError, Shape, shown
-from .expected import ParameterShapes, graph_parameter_shapes
+from .expected import ParameterShapes, graph_parameter_shapes, initial_weights
 from .identify import Identity, identify, is_classifier
 from .report import LoadReport
 from .sources import leaf_array, read_source, shape_of
@@ -93,8 +93,8 @@ def load_state_dict(
         source: path, mapping of arrays by name, or torch.nn.Module.
         arch: the variant that the source must hold, e.g. "mobileone_s0"; None takes any.
         num_classes: the number of classes it must have; None takes any.
-        strict: False ignores tensors that the network does not have, and leaves out a classifier
-            that is missing or of another number of classes than asked for.
+        strict: False ignores tensors that the network does not have, and starts a classifier anew
+            that is missing or of another number of classes than asked for. The report lists both.
         weights: see `read`.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
@@ -130,7 +130,7 @@ def load_state_dict(
         missing=tuple(n for n in expected if is_classifier(n) and n not in identity.shapes),
         ignored=tuple(key for key in shapes if key not in used),
     )
-    state, report = _convert(found, identity, expected, report)
+    state, report = _convert(found, identity, config, expected, report)
     return LoadedCheckpoint(state, config, identity.layout.name, dict(found.raw.metadata), report)
 
 
@@ -155,17 +155,21 @@ def _without_other_classifier(identity: Identity, num_classes: int) -> Identity:
 def _convert(
     found: StateDict,
     identity: Identity,
+    config: Mapping[str, Any],
     expected: Mapping[str, Shape],
     report: LoadReport,
 ) -> tuple[dict[str, Array], LoadReport]:
     raw = found.raw
     budget = CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes, raw.release) if raw.nbytes else None
     state: dict[str, Array] = {}
+    anew = initial_weights(config, report.missing) if report.missing else {}
     dtypes: Counter[str] = Counter()
     filled = []
     for name in expected:
         if name not in identity.shapes:
-            if name.endswith(".num_batches_tracked"):
+            if name in anew:
+                state[name] = anew[name]
+            else:
                 state[name] = np.zeros((), np.int64)
                 filled.append(name)
             continue

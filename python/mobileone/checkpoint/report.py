@@ -22,7 +22,7 @@ class LoadReport:
         layout: the dialect of the keys.
         dtypes: number of tensors by the dtype they had.
         filled: tensors that were missing and are not needed (`num_batches_tracked`, now 0).
-        missing: tensors that the caller must provide: a classifier, with strict=False.
+        missing: tensors that were started anew: a classifier, with strict=False.
         ignored: tensors of the source that the network does not have, with strict=False.
     """
 
@@ -49,7 +49,7 @@ class LoadReport:
         if self.filled:
             notes.append(f"{len(self.filled)} missing batch counts set to 0")
         if self.missing:
-            notes.append(f"missing: {listed(self.missing)}")
+            notes.append(f"missing, started anew: {listed(self.missing)}")
         if self.ignored:
             notes.append(f"ignored: {listed(self.ignored)}")
         return (
