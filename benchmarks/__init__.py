@@ -1,0 +1,1 @@
+"""Measurements that are published: run from the repository's root, not installed."""

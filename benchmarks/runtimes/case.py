@@ -1,0 +1,56 @@
+"""What is measured: one network at one input shape, written where every engine can open it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import mobileone
+import numpy as np
+from mobileone._workload import InputSize, input_shape, open_workload, random_input, total_macs
+from mobileone.rounding import rounding_bound
+
+from benchmarks.runtimes.formats.network import write_network
+
+__all__ = ["Case", "write_case"]
+
+# Images that differ; a larger batch repeats them, so that the bound is computed on few.
+_DISTINCT = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """``bound``: what float32 rounding may make two engines' logits differ by, absolutely."""
+
+    model: str
+    arch: str
+    params: int
+    macs: int
+    input_shape: tuple[int, int, int, int]
+    bound: float
+    folder: Path
+
+    @property
+    def batch(self) -> int:
+        """Images per run."""
+        return self.input_shape[0]
+
+
+def write_case(source: str, batch: int, size: InputSize, seed: int, folder: Path) -> Case:
+    """Write model and input into the existing ``folder``.
+
+    ``source`` is the name of a variant (seeded weights) or a checkpoint; the inference form is
+    measured. ValueError or CheckpointError for what is neither.
+    """
+    workload = open_workload(source, seed=seed)
+    model = mobileone.reparameterize(workload.model)
+    shape = input_shape(model, size, batch)
+    images = random_input((min(batch, _DISTINCT), *shape[1:]), seed)
+    x = np.resize(images, shape)
+    write_network(model, shape, folder)
+    np.save(folder / "x.npy", x)
+    # Either side errs by its own bound, independently.
+    bound = math.sqrt(2) * rounding_bound(model, images, (), seed=seed).logits
+    macs = total_macs(model, shape)
+    return Case(workload.label, model.arch, model.num_params, macs, shape, bound, folder)

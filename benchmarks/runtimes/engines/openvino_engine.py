@@ -1,0 +1,81 @@
+"""OpenVINO's CPU plugin, held to float32, one stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DISTRIBUTION = "openvino"
+_FILE = "model.xml"
+_READ_BACK = (
+    "INFERENCE_PRECISION_HINT",
+    "INFERENCE_NUM_THREADS",
+    "NUM_STREAMS",
+    "PERFORMANCE_HINT",
+    "EXECUTION_MODE_HINT",
+    "ENABLE_CPU_PINNING",
+)
+
+
+def write(folder: Path) -> None:
+    """Write OpenVINO's own format, by way of ONNX, weights in float32."""
+    import openvino
+
+    from benchmarks.runtimes.formats.onnx_file import write_onnx
+
+    source = folder / "for_openvino.onnx"
+    write_onnx(folder, source)
+    openvino.save_model(openvino.convert_model(source), folder / _FILE, compress_to_fp16=False)
+
+
+class Session:
+    """A compiled model with one infer request on shared buffers."""
+
+    def __init__(
+        self, folder: Path, x: npt.NDArray[np.float32], threads: int, tune: bool = True
+    ) -> None:
+        import openvino
+
+        core = openvino.Core()
+        # Without the hint a CPU with AVX512-BF16 or AMX computes in bfloat16.
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(threads),
+        }
+        compiled = core.compile_model(str(folder / _FILE), "CPU", config)
+        self.settings = {name: _text(compiled.get_property(name)) for name in _READ_BACK}
+        precision = self.settings["INFERENCE_PRECISION_HINT"]
+        if "float32" not in precision and precision != "f32":
+            raise RuntimeError(f"OpenVINO computes in {precision} although f32 was asked for")
+        if tune:
+            self.settings["primitives"] = _primitives(compiled)
+        self._request = compiled.create_infer_request()
+        self._x = openvino.Tensor(x, shared_memory=True)
+        self._request.set_input_tensor(self._x)
+
+    def run(self) -> None:
+        """One inference."""
+        self._request.infer()
+
+    def output(self) -> npt.NDArray[np.float32]:
+        """The logits [N, classes] of the last run."""
+        return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+
+def _text(value: Any) -> str:
+    return str(value).removeprefix("<Type: '").removesuffix("'>")
+
+
+def _primitives(compiled: Any) -> str:
+    """The kinds of kernel in the compiled graph, which name instruction set and precision."""
+    kinds: dict[str, int] = {}
+    for operator in compiled.get_runtime_model().get_ops():
+        kind = str(operator.get_rt_info()["primitiveType"].astype(str))
+        kinds[kind] = kinds.get(kind, 0) + 1
+    common = sorted(kinds, key=lambda kind: -kinds[kind])
+    return ", ".join(f"{kinds[kind]} {kind}" for kind in common)

@@ -1,0 +1,79 @@
+"""The engines by name, and what stands in the way of running them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT", "ENGINES", "OURS", "Engine", "find_engine"]
+
+OURS = "mobileone"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine's name, its module in `engines`, its package, and how it can be held to an ISA.
+
+    ``isa_variables`` maps an ISA to the environment that holds the engine to it; empty where the
+    engine has no such switch.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    isa_variables: dict[str, dict[str, str]]
+    default: bool = True
+
+    def version(self) -> str | None:
+        """The installed version; None if the package is not installed."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def isa_environment(self, isa: str | None) -> dict[str, str]:
+        """Environment variables that hold the engine to ``isa``; none for None."""
+        return {} if isa is None else self.isa_variables.get(isa, {})
+
+
+def _onednn(isa: str) -> dict[str, str]:
+    name = {"avx2": "AVX2", "avx512": "AVX512_CORE"}[isa]
+    return {"ONEDNN_MAX_CPU_ISA": name, "DNNL_MAX_CPU_ISA": name}
+
+
+def _torch(isa: str) -> dict[str, str]:
+    mkl = {"avx2": "AVX2", "avx512": "AVX512"}[isa]
+    return _onednn(isa) | {"ATEN_CPU_CAPABILITY": isa, "MKL_ENABLE_INSTRUCTIONS": mkl}
+
+
+_ISAS = ("avx2", "avx512")
+_HELD_BY_ONEDNN = {isa: _onednn(isa) for isa in _ISAS}
+_HELD_TORCH = {isa: _torch(isa) for isa in _ISAS}
+
+ENGINES = (
+    Engine(
+        OURS,
+        "mobileone_engine",
+        "mobileone",
+        {isa: _onednn(isa) | {"MOBILEONE_MAX_ISA": isa} for isa in _ISAS},
+    ),
+    Engine("openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN),
+    # MLAS, XNNPACK and ncnn pick their kernels by CPUID and have no switch.
+    Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}),
+    Engine("litert", "litert_engine", "ai-edge-litert", {}),
+    Engine("ncnn", "ncnn_engine", "ncnn", {}),
+    Engine("torchscript", "torchscript_engine", "torch", _HELD_TORCH),
+    Engine("torch-eager", "torch_eager_engine", "torch", _HELD_TORCH),
+    Engine("torch-compile", "torch_compile_engine", "torch", _HELD_TORCH, default=False),
+)
+
+DEFAULT = tuple(engine.name for engine in ENGINES if engine.default)
+
+
+def find_engine(name: str) -> Engine:
+    """The engine of that name; ValueError with the known names if there is none."""
+    for engine in ENGINES:
+        if engine.name == name:
+            return engine
+    known = ", ".join(engine.name for engine in ENGINES)
+    raise ValueError(f"engines has {name!r}; expected some of {known}")

@@ -1,0 +1,113 @@
+"""The process that runs one engine; `worker_process` is the parent's side of it.
+
+Requests and answers are pickled tuples over an inherited socket. An exception is answered with
+("error", its text), and the process goes on, so that the parent decides.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(descriptor: int) -> None:
+    """Answer requests until the parent hangs up."""
+    # The parent stops idle workers; a stopped process must not outlive a killed parent.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Ctrl-C is for the parent, which ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = Connection(descriptor)
+    worker = _Worker()
+    while True:
+        try:
+            name, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = ("ok", getattr(worker, name)(*arguments))
+        except Exception as error:
+            answer = ("error", f"{type(error).__name__}: {error}".splitlines()[0])
+        connection.send(answer)
+
+
+class _Worker:
+    """One method per request."""
+
+    def __init__(self) -> None:
+        self.session: Any = None
+
+    def write(self, module: str, folder: str) -> None:
+        """Convert the network in ``folder`` to the engine's format."""
+        _engine(module).write(Path(folder))
+
+    def open(self, module: str, folder: str, threads: int) -> dict[str, str]:
+        """Open the engine's file on the input in ``folder``; returns the settings in force."""
+        path = Path(folder)
+        x = np.load(path / "x.npy")
+        self.session = _engine(module).Session(path, x, threads)
+        return dict(self.session.settings)
+
+    def output(self) -> Any:
+        """The logits of one run."""
+        self.session.run()
+        return self.session.output()
+
+    def warm_up(self, seconds: float) -> float:
+        """Run for that long, at least three times; returns the median seconds of a run."""
+        samples: list[float] = []
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(samples) < 3:
+            samples.append(_timed(self.session.run) / 1e9)
+        return float(np.median(samples[len(samples) // 2 :]))
+
+    def time(self, settle: int, runs: int) -> list[int]:
+        """Nanoseconds of each of ``runs`` runs, after ``settle`` untimed ones."""
+        run = self.session.run
+        for _ in range(settle):
+            run()
+        gc.disable()
+        try:
+            return [_timed(run) for _ in range(runs)]
+        finally:
+            gc.enable()
+
+    def peak_gflops(self, threads: int) -> float | None:
+        """Of our own fused-multiply-add loop on these CPUs; None where the build has none."""
+        from mobileone import _core
+
+        measure = getattr(_core, "peak_gflops", None)
+        return None if measure is None else float(measure(threads))
+
+    def peak_memory(self) -> int:
+        """The largest resident set of this process so far, in bytes."""
+        from benchmarks.runtimes.memory import peak_resident_bytes
+
+        return peak_resident_bytes()
+
+
+def _engine(module: str) -> Any:
+    return importlib.import_module(f"benchmarks.runtimes.engines.{module}")
+
+
+def _timed(run: Callable[[], None]) -> int:
+    start = time.perf_counter_ns()
+    run()
+    return time.perf_counter_ns() - start
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
+    os._exit(0)  # runtimes' own threads may hang the interpreter's shutdown
