@@ -13,14 +13,28 @@ namespace mobileone::python {
 
 namespace {
 
+bool is_fused(const std::string& backend) {
+  if (backend == "auto" || backend == "onednn") return backend == "auto";
+  throw Error(concat("[compile] backend is '", backend, "'; expected 'auto' or 'onednn'"));
+}
+
+Algorithm to_algorithm(const std::string& name) {
+  if (name == "auto") return Algorithm::automatic;
+  if (name == "direct") return Algorithm::direct;
+  if (name == "strassen") return Algorithm::strassen;
+  throw Error(concat("[compile] algorithm is '", name,
+                     "'; expected 'auto', 'direct' or 'strassen'"));
+}
+
 // Owns a plan; gives the GIL up while the plan is made, run and destroyed.
 class PyPlan {
  public:
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
-         const std::vector<std::string>& outputs, int threads, bool training)
+         const std::vector<std::string>& outputs, int threads, bool training,
+         const std::string& backend, const std::string& algorithm)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
-    CompileOptions options{threads, {}, training};
+    CompileOptions options{threads, {}, training, is_fused(backend), to_algorithm(algorithm)};
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
     }
@@ -137,9 +151,10 @@ py::dict memory_of(const PyPlan& self) {
 void bind_plan(py::module_& module) {
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
-                    bool>(),
+                    bool, const std::string&, const std::string&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
-           py::arg("training") = false)
+           py::arg("training") = false, py::arg("backend") = "auto",
+           py::arg("algorithm") = "auto")
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",

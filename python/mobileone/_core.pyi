@@ -35,6 +35,8 @@ class Plan:
         outputs: Sequence[str],
         threads: int,
         training: bool = False,
+        backend: str = "auto",
+        algorithm: str = "auto",
     ) -> None: ...
     @property
     def input_shape(self) -> tuple[int, ...]: ...

@@ -28,6 +28,9 @@ class CompiledModel:
         input_shape: tuple[int, ...],
         threads: int,
         data_config: DataConfig | None = None,
+        *,
+        backend: str = "auto",
+        algorithm: str = "auto",
     ) -> None:
         graph = network.graph
         channels = graph.nodes[0]["attributes"]["channels"]
@@ -38,7 +41,14 @@ class CompiledModel:
         self.threads = threads
         self._channels = channels
         self._data_config = data_config
-        self._plan = _core.Plan(network, input_shape, [graph.output_name], threads)
+        self._plan = _core.Plan(
+            network,
+            input_shape,
+            [graph.output_name],
+            threads,
+            backend=backend,
+            algorithm=algorithm,
+        )
         self._output_shape = tuple(self._plan.output_shapes[0])
 
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:

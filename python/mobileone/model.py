@@ -169,6 +169,8 @@ class Model:
     ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
         """The `topk` most probable classes, as (name, probability), most probable first.
 
+        In eval mode, whatever `training` is.
+
         Args:
             image: one image, or a batch (a list, or an array with four axes), as `preprocess`
                 takes them. A batch gives one list per image.
@@ -177,9 +179,14 @@ class Model:
         Raises:
             ValueError, TypeError, FileNotFoundError: as `preprocess`; `topk` below 1.
         """
-        from mobileone.preprocessing import predict
+        from mobileone.preprocessing import check_topk, is_batch, most_probable, preprocess
 
-        return predict(self, image, topk)
+        check_topk(topk)
+        images = preprocess(image, self.data_config, stacklevel=4)
+        logits = output_array(None, (images.shape[0], self.num_classes))
+        self._evaluate(images, (self.graph.output_name,), [logits])
+        named = most_probable(logits, topk, self.class_names)
+        return named if is_batch(image) else named[0]
 
     def export_onnx(
         self, path: str | os.PathLike[str], *, opset: int = 17, dynamic_batch: bool = True
@@ -192,7 +199,11 @@ class Model:
     def _run(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
         if self.training and self.form == TRAIN_TIME:
             self._run_training(images, names, outputs)
-        elif images.shape[0] > 0 and names:
+        else:
+            self._evaluate(images, names, outputs)
+
+    def _evaluate(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
+        if images.shape[0] > 0 and names:
             plan = self._plan(images.shape, names, thread_count().count)
             plan.run(images, outputs)
 
@@ -225,6 +236,8 @@ class Model:
         *,
         dtype: str = "float32",
         threads: int | None = None,
+        backend: str = "auto",
+        algorithm: str = "auto",
     ) -> CompiledModel:
         """An explicit plan for one input shape, in eval mode whatever `training` is.
 
@@ -232,11 +245,21 @@ class Model:
             input_shape: (N, C, H, W).
             dtype: arithmetic; "float32".
             threads: default: `mobileone.show_config()` says how many and why.
+            backend: "auto" runs what it can on the fused kernels, "onednn" nothing.
+            algorithm: of the fused pointwise convolutions: "direct", "strassen" (one level of
+                Strassen's algorithm wherever it applies), or "auto" (where it is faster).
         """
         if dtype != "float32":
             raise NotImplementedError(f"dtype={dtype!r}; this engine computes in 'float32'")
         shape = tuple(int(extent) for extent in input_shape)
-        return CompiledModel(self.network, shape, thread_count(threads).count, self.data_config)
+        return CompiledModel(
+            self.network,
+            shape,
+            thread_count(threads).count,
+            self.data_config,
+            backend=backend,
+            algorithm=algorithm,
+        )
 
     def state_dict(self, layout: str = "apple") -> dict[str, npt.NDArray[Any]]:
         """The weights under a public layout's names, as read-only arrays.

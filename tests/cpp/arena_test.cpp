@@ -20,14 +20,6 @@ TEST(Arena, PingPongNeedsTwoBuffers) {
   EXPECT_EQ(assign_offsets(values, lifetimes), 2u * 64);
 }
 
-TEST(Arena, BorderedValuesAreNeverOverwritten) {
-  std::vector<Value> values(2, floats(16));
-  values[0].keeps_border = true;
-  const std::vector<Lifetime> lifetimes{{0, 1}, {5, 6}};
-  EXPECT_EQ(assign_offsets(values, lifetimes), 2u * 64);
-  EXPECT_TRUE(disjoint(values[0], values[1]));
-}
-
 TEST(Arena, TheCallersMemoryTakesNoRoom) {
   std::vector<Value> values(2, floats(16));
   values[0].storage = Storage::input;

@@ -76,7 +76,7 @@ void expect_near_reference(const Network& network, const Shape& shape,
     for (std::size_t k = 0; k < found[i].size(); ++k) {
       worst = std::max(worst, std::abs(static_cast<double>(found[i][k]) - expected[i].values[k]));
     }
-    EXPECT_LE(worst, kDeviations * deviation.outputs[i].channel_max)
+    EXPECT_LE(worst, kDeviations * deviation.outputs[i].local_max)
         << network.graph.node(outputs[i]).name << " of " << to_string(shape);
   }
 }

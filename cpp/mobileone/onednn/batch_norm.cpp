@@ -8,7 +8,7 @@ void emit(const BatchNorm& batch_norm, const LoweredOp& op, PlanBuilder& builder
   using Primitive = dnnl::batch_normalization_forward;
   const Node& node = builder.node(op.node);
   const bool training = builder.options().training;
-  const ValueId src = builder.value_of(node.inputs[0]);
+  const ValueId src = dense_value(builder, node.inputs[0]);
   const ValueId dst = builder.new_result(op.result, builder.value(src).layout);
   const dnnl::memory::desc desc = desc_of(builder.value(src));
 

@@ -26,7 +26,7 @@ namespace {
 
 void emit_eltwise(dnnl::algorithm algorithm, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::eltwise_forward;
-  const ValueId src = builder.value_of(builder.node(op.node).inputs[0]);
+  const ValueId src = dense_value(builder, builder.node(op.node).inputs[0]);
   const ValueId dst = builder.new_result(op.result, builder.value(src).layout);
   const dnnl::memory::desc desc = desc_of(builder.value(src));
   // alpha is the slope of the identity, but of ReLU's negative side too.
@@ -58,7 +58,7 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
                  op, builder);
     return;
   }
-  const Layout layout = builder.value(builder.value_of(node.inputs[0])).layout;
+  const Layout layout = builder.value(dense_value(builder, node.inputs[0])).layout;
   const dnnl::memory::desc desc = desc_of(builder.shape(op.result), layout);
   std::vector<ValueId> summands;
   for (NodeId input : node.inputs) summands.push_back(builder.in_layout(input, layout));
@@ -88,7 +88,7 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
 void emit(const Multiply&, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::binary;
   const Node& node = builder.node(op.node);
-  const ValueId src = builder.value_of(node.inputs[0]);
+  const ValueId src = dense_value(builder, node.inputs[0]);
   const Layout layout = builder.value(src).layout;
   const Shape& full = builder.shape(op.result);
   const Shape& gate_shape = builder.shape(node.inputs[1]);

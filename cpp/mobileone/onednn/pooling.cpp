@@ -7,7 +7,7 @@ namespace mobileone::onednn {
 void emit(const GlobalAvgPool&, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::pooling_forward;
   const NodeId input = builder.node(op.node).inputs[0];
-  const ValueId src = builder.value_of(input);
+  const ValueId src = dense_value(builder, input);
   const Layout layout = builder.value(src).layout;
   const Shape& in = builder.shape(input);
   const ValueId dst = builder.new_result(op.result, layout);

@@ -59,10 +59,6 @@ class BoundPrimitive : public BoundStep {
   std::vector<dnnl_exec_arg_t> arguments_;
 };
 
-std::int64_t bytes_of(const Shape& shape) {
-  return element_count(shape) * static_cast<std::int64_t>(sizeof(float));
-}
-
 }  // namespace
 
 PrimitiveStep::PrimitiveStep(StepInfo info, const dnnl::primitive& primitive,
@@ -102,25 +98,10 @@ Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value
   return {index, desc, value, nullptr};
 }
 
-StepInfo describe(const LoweredOp& op, const PlanBuilder& builder,
-                  const std::string& implementation) {
-  const Node& node = builder.node(op.node);
-  StepInfo info;
-  info.name = node.name;
-  info.kind = kind_name(node.op);
-  if (op.activation) info.kind += std::string("+") + to_string(*op.activation);
-  info.implementation = implementation;
-  for (NodeId input : node.inputs) {
-    info.input_shapes.push_back(builder.shape(input));
-    info.bytes += bytes_of(builder.shape(input));
-  }
-  info.output_shape = builder.shape(op.result);
-  info.bytes += bytes_of(info.output_shape);
-  for (const Parameter& parameter : parameters(node.name, node.op)) {
-    info.bytes += bytes_of(parameter.shape);
-  }
-  info.macs = count_macs(node.op, info.output_shape);
-  return info;
+ValueId dense_value(PlanBuilder& builder, NodeId node) {
+  const ValueId made = builder.value_of(node);
+  if (builder.value(made).layout.border == 0) return made;
+  return builder.in_layout(node, preferred_layout(builder.shape(node)));
 }
 
 }  // namespace mobileone::onednn

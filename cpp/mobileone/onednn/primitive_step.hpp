@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mobileone/plan/builder.hpp"
+#include "mobileone/plan/describe.hpp"
 
 namespace mobileone::onednn {
 
@@ -43,8 +44,7 @@ Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
                        const dnnl::memory::dims& dims, const dnnl::memory::desc& packed);
 Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value);
 
-// The info of a step for `op`: name and kind of the node, shapes, MACs and bytes.
-StepInfo describe(const LoweredOp& op, const PlanBuilder& builder,
-                  const std::string& implementation);
+// A node's value in a layout without a border: one that oneDNN's vector code reads and writes.
+ValueId dense_value(PlanBuilder& builder, NodeId node);
 
 }  // namespace mobileone::onednn

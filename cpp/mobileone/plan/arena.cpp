@@ -11,10 +11,8 @@ constexpr std::size_t kAlignment = 64;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-// Values that keep a zero border stay alive for good: nobody may overwrite their borders.
-bool overlap(const Value& a, const Lifetime& x, const Value& b, const Lifetime& y) {
-  if (a.keeps_border || b.keeps_border) return true;
-  return x.first <= y.last && y.first <= x.last;
+bool overlap(const Lifetime& a, const Lifetime& b) {
+  return a.first <= b.last && b.first <= a.last;
 }
 
 }  // namespace
@@ -33,9 +31,7 @@ std::size_t assign_offsets(std::vector<Value>& values, const std::vector<Lifetim
   for (std::size_t id : order) {
     std::vector<std::size_t> neighbours;
     for (std::size_t other : placed) {
-      if (overlap(values[id], lifetimes[id], values[other], lifetimes[other])) {
-        neighbours.push_back(other);
-      }
+      if (overlap(lifetimes[id], lifetimes[other])) neighbours.push_back(other);
     }
     std::sort(neighbours.begin(), neighbours.end(), [&](std::size_t a, std::size_t b) {
       return values[a].offset < values[b].offset;

@@ -25,7 +25,8 @@ PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
       options_(options),
       weights_(weights),
       backends_(backends),
-      shapes_(infer_shapes(network.graph, input_shape)) {
+      shapes_(infer_shapes(network.graph, input_shape)),
+      consumers_(network.graph.consumers()) {
   for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {
     if (!std::holds_alternative<Input>(node(id).op)) continue;
     Value input{shape(id), Layout::nchw()};
@@ -44,6 +45,15 @@ ValueId PlanBuilder::value_of(NodeId id) const {
   const auto found = results_.find(id);
   if (found == results_.end()) throw Error(concat("[plan] ", node(id).name, " has no value yet"));
   return found->second.front();
+}
+
+bool PlanBuilder::is_output(NodeId id) const {
+  return std::count(options_.outputs.begin(), options_.outputs.end(), id) > 0;
+}
+
+ValueId PlanBuilder::factor_of(NodeId id) const {
+  const auto found = factors_.find(id);
+  return found == factors_.end() ? -1 : found->second;
 }
 
 ValueId PlanBuilder::in_layout(NodeId id, const Layout& layout) {

@@ -12,6 +12,10 @@
 
 namespace mobileone {
 
+// How the fused kernels multiply matrices: `strassen` takes one level of Strassen's algorithm
+// wherever it applies, `automatic` where the cost model says that it pays.
+enum class Algorithm { automatic, direct, strassen };
+
 struct CompileOptions {
   int threads = 1;
   // Nodes whose values are wanted, NCHW float32 (or [N, features]).
@@ -19,6 +23,8 @@ struct CompileOptions {
   // Batch norm uses batch statistics, and every executed BatchNorm adds two outputs after the
   // wanted ones, in node order: its batch mean and its biased batch variance, [channels] each.
   bool training = false;
+  bool fused = true;  // false: every step on oneDNN
+  Algorithm algorithm = Algorithm::automatic;
 };
 
 class PlanBuilder;
@@ -51,9 +57,21 @@ class PlanBuilder {
   ValueId value_of(NodeId id) const;
   // The same in a given layout; emits a reorder when there is none yet.
   ValueId in_layout(NodeId id, const Layout& layout);
+  // Readers of a node's result, whether needed for the outputs or not.
+  const std::vector<NodeId>& readers(NodeId id) const {
+    return consumers_[static_cast<std::size_t>(id)];
+  }
+  bool is_output(NodeId id) const;
+  // A factor [N, C] that whoever reads the node's value has to multiply it with; -1 for none. A
+  // backend that sets one makes sure that it also emits all readers.
+  ValueId factor_of(NodeId id) const;
+  void set_factor(NodeId id, ValueId factor) { factors_[id] = factor; }
+
   // A new value for a node's result. `direct` lets it be the caller's own memory when the node is
   // a wanted output and the layout is plain.
   ValueId new_result(NodeId id, const Layout& layout, bool direct = false);
+  // A value that is no node's result.
+  ValueId new_temporary(const Shape& shape) { return add_value({shape, Layout::nchw()}); }
   // A further output of the plan, after the wanted ones.
   ValueId new_extra_output(const Shape& shape);
   void add_step(std::unique_ptr<Step> step, const std::vector<ValueId>& reads,
@@ -78,6 +96,8 @@ class PlanBuilder {
   std::vector<Shape> shapes_;
   std::vector<Value> values_;
   std::map<NodeId, std::vector<ValueId>> results_;
+  std::map<NodeId, ValueId> factors_;
+  std::vector<std::vector<NodeId>> consumers_;
   std::size_t extra_outputs_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/kernels/thread_pool.hpp"
 #include "mobileone/plan/threading.hpp"
 
 namespace mobileone {
@@ -14,7 +15,7 @@ struct Plan::Context {
       : memory(allocate_aligned(plan.arena_bytes_ + plan.scratch_bytes_)),
         buffers(plan.values_, static_cast<std::byte*>(memory.get()),
                 static_cast<std::byte*>(memory.get()) + plan.arena_bytes_) {
-    // Zero borders and zero padding channels start here; kernels write interiors only.
+    // No step may depend on what is here; but a read of it must not be of indeterminate values.
     std::memset(memory.get(), 0, plan.arena_bytes_);
     for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
   }
@@ -98,6 +99,7 @@ template <typename Work>
 void Plan::with_context(const float* input, float* const* outputs, const Work& work) const {
   const auto body = [&] {
     const ThreadScope scope(threads_);
+    const kernels::ScopedFlushDenormals flush;
     std::unique_ptr<Context> context = acquire();
     context->buffers.input = input;
     context->buffers.outputs = outputs;

@@ -10,7 +10,8 @@
 namespace mobileone {
 
 // How [N, C, H, W] lies in memory. `blocked` is nChw{block}c, C rounded up to whole blocks whose
-// padding channels hold zeros; `border` adds that many zero pixels around every channel block.
+// padding channels hold zeros; `border` adds that many zero pixels around every channel block,
+// written by whoever writes the value, because values share memory.
 struct Layout {
   enum class Kind { nchw, nhwc, blocked };
   Kind kind = Kind::nchw;
@@ -36,9 +37,6 @@ struct Value {
   Storage storage = Storage::arena;
   std::size_t slot = 0;    // index of the caller's pointer (input and output storage)
   std::size_t offset = 0;  // bytes into the arena
-  // Zeroed once when a context is made and never written outside its interior afterwards, so it
-  // may share memory only with values of the same shape and layout.
-  bool keeps_border = false;
 
   std::size_t bytes() const;
 };

@@ -1,0 +1,38 @@
+#include "mobileone/fused/support.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace mobileone::fused {
+
+const kernels::KernelTable& table() {
+  static const kernels::KernelTable& chosen = kernels::kernels(kernels::detect_isa());
+  return chosen;
+}
+
+kernels::ThreadPool& pool(int threads) {
+  static std::mutex mutex;
+  // Never destroyed: at exit a worker may still be needed by a thread that outlives main.
+  static auto& pools = *new std::map<int, std::unique_ptr<kernels::ThreadPool>>;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<kernels::ThreadPool>& slot = pools[threads];
+  if (!slot) slot = std::make_unique<kernels::ThreadPool>(threads);
+  return *slot;
+}
+
+kernels::MapShape map_shape(const Shape& shape) {
+  return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
+}
+
+const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present) {
+  return present ? builder.network().weight(name).f32() : nullptr;
+}
+
+void zero_borders(const kernels::MapShape& map, std::int64_t images, float* data) {
+  for (std::int64_t image = 0; image < images; ++image) {
+    kernels::zero_border(map, data + image * map.num_floats());
+  }
+}
+
+}  // namespace mobileone::fused

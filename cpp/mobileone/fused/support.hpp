@@ -1,0 +1,48 @@
+// What the fused steps share: the machine's kernels, packed weights, and how work is spread.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/thread_pool.hpp"
+#include "mobileone/plan/builder.hpp"
+#include "mobileone/plan/describe.hpp"
+
+namespace mobileone::fused {
+
+// The kernels of the instruction set in use (MOBILEONE_MAX_ISA limits it); chosen once.
+const kernels::KernelTable& table();
+
+// Bordered maps of the fused kernels.
+inline Layout map_layout() { return Layout::blocked(kernels::kBlock, 1); }
+
+kernels::MapShape map_shape(const Shape& shape);
+
+// float32 data of a weight of the network, or null when `present` is false.
+const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present = true);
+
+// Zeroes the borders of every image of a map that is about to be written.
+void zero_borders(const kernels::MapShape& map, std::int64_t images, float* data);
+
+// The process's pool of that many threads, made on first use and kept.
+kernels::ThreadPool& pool(int threads);
+
+// Calls work(begin, end, worker) for parts that cover [0, units); `worker` in [0, threads) names
+// the scratch to use. On one thread, or when the pool is busy with another run, there is one part.
+template <typename Work>
+void spread(int threads, int units, const Work& work) {
+  const int stride = kernels::ceil_div(units, kernels::ThreadPool::kMaxUnits);
+  const auto one = [&](int worker, int part) {
+    work(part * stride, std::min(units, (part + 1) * stride), worker);
+  };
+  if (threads == 1 || !pool(threads).run(kernels::ceil_div(units, std::max(1, stride)), one)) {
+    work(0, units, 0);
+  }
+}
+
+constexpr std::size_t aligned_bytes(std::size_t bytes) {
+  return (bytes + kernels::kAlignment - 1) / kernels::kAlignment * kernels::kAlignment;
+}
+
+}  // namespace mobileone::fused
