@@ -1,8 +1,8 @@
-"""A table of what models are: form, size, cost and configuration."""
+"""Tables of what models are, form, size, cost and configuration, and of what they see."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mobileone._tables import Column, Table, count_text
@@ -10,7 +10,7 @@ from mobileone._tables import Column, Table, count_text
 if TYPE_CHECKING:
     from mobileone.model import Model
 
-__all__ = ["forms_table", "model_table"]
+__all__ = ["forms_table", "model_table", "prediction_table"]
 
 
 def forms_table(models: Mapping[str, Model]) -> Table:
@@ -41,5 +41,12 @@ def model_table(source: str, model: Model) -> Table:
         ("parameters", f"{model.num_params} ({count_text(model.num_params)})"),
         ("MACs", f"{model.macs} ({count_text(model.macs)}) at {height}x{width}"),
         *((f"config {name}", str(value)) for name, value in model.config.items()),
+        *((f"data {name}", str(value)) for name, value in vars(model.data_config).items()),
     ]
     return Table("model", [Column("property", "left"), Column("value", "left")], rows)
+
+
+def prediction_table(source: str, predictions: Sequence[tuple[str, float]]) -> Table:
+    """One row per class: its name and probability."""
+    rows = [(name, f"{probability:.2%}") for name, probability in predictions]
+    return Table(source, [Column("class", "left"), Column("probability")], rows)

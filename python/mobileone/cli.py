@@ -16,7 +16,7 @@ from typing import Any
 
 import mobileone
 from mobileone import _workload, plots
-from mobileone._summary import forms_table, model_table
+from mobileone._summary import forms_table, model_table, prediction_table
 from mobileone.threads import thread_count
 
 __all__ = ["main"]
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_bench(commands)
     _add_profile(commands)
+    _add_predict(commands)
     _add_info(commands)
     return parser
 
@@ -193,6 +194,23 @@ def _profile(arguments: argparse.Namespace) -> int:
         result.to_json(arguments.json)
     if arguments.trace:
         result.to_chrome_trace(arguments.trace)
+    return 0
+
+
+def _add_predict(commands: Any) -> None:
+    text = "name what images show"
+    parser = _command(commands, "predict", _predict, text)
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint file")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="an image file")
+    parser.add_argument("--topk", type=int, default=5, metavar="K", help="classes per image")
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    model = mobileone.reparameterize(mobileone.load(arguments.model))
+    for path in arguments.images:
+        best: Any = model.predict(path, arguments.topk)
+        table = prediction_table(path, best)
+        print(table.to_text(), flush=True)
     return 0
 
 

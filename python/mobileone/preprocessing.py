@@ -1,9 +1,10 @@
-"""Images of any kind as network input, and logits as names: what `Model.predict` is made of."""
+"""Images of any kind as network input, and logits as names: the parts of `Model.predict`."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
     from mobileone.data import DataConfig
-    from mobileone.model import Model
 
-__all__ = ["open_image", "predict", "preprocess", "resize_and_crop"]
+__all__ = ["check_topk", "is_batch", "most_probable", "open_image", "preprocess"]
+__all__ += ["resize_and_crop", "softmax"]
 
 # A float image that goes up to here and has no negative values was hardly ever normalised.
 _LOOKS_LIKE_PIXELS = 20.0
@@ -67,22 +68,29 @@ def preprocess(image: Any, config: DataConfig, *, stacklevel: int = 3) -> Float3
     return _from_floats(array, config, stacklevel)
 
 
-def predict(
-    model: Model, image: Any, topk: int
-) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
-    """See `Model.predict`."""
+def is_batch(image: Any) -> bool:
+    """Whether the image is several, even if it is a list of one."""
+    return isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
+
+
+def check_topk(topk: int) -> None:
+    """ValueError unless it is a positive integer."""
     if isinstance(topk, bool) or not isinstance(topk, int) or topk < 1:
         raise ValueError(f"topk is {topk!r}; expected an integer, at least 1")
-    images = preprocess(image, model.data_config, stacklevel=5)
-    probabilities = softmax(model(images))
+
+
+def most_probable(
+    logits: Float32, topk: int, names: Sequence[str] | None
+) -> list[list[tuple[str, float]]]:
+    """The names and probabilities of the `topk` largest logits of each image, largest first."""
+    probabilities = softmax(logits)
     # Stable: of equal probabilities the class that comes first.
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :topk]
-    named = [
-        [(class_name(int(i), model.num_classes, model.class_names), float(row[i])) for i in best]
+    classes = logits.shape[1]
+    return [
+        [(class_name(int(i), classes, names), float(row[i])) for i in best]
         for row, best in zip(probabilities, order, strict=True)
     ]
-    batch = isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
-    return named if batch else named[0]
 
 
 def softmax(logits: Float32) -> npt.NDArray[np.float64]:
@@ -182,7 +190,7 @@ def _suspicion(images: npt.NDArray[Any], config: DataConfig) -> str:
         return ""
     low, high = config.limits
     least, most = float(images.min()), float(images.max())
-    advice = "give pixels as uint8, or normalise them (Model.preprocess does)"
+    advice = "Give pixels as uint8, or normalise them (Model.preprocess does)"
     found = f"image has values from {least:.4g} to {most:.4g}"
     if not (np.isfinite(least) and np.isfinite(most)):
         return "image has values that are not finite"
