@@ -1,8 +1,11 @@
 // Versions and build facts for reports.
+#include <pybind11/stl.h>
+
 #include <string>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "mobileone/fused/peak.hpp"
 #include "mobileone/onednn/memory.hpp"
 
 #define MOBILEONE_TEXT_(x) #x
@@ -15,6 +18,13 @@ void bind_system(py::module_& module) {
   module.def("onednn_version", &onednn::version, "Version and commit of the oneDNN in use.");
   module.def("onednn_channel_block", &onednn::channel_block,
              "Channels per block: 16 when oneDNN may use AVX-512, else 8.");
+  module.def("isa", &fused::isa_in_use,
+             "Instruction set of the fused kernels: avx512, avx2, or none (all on oneDNN).");
+  module.def("available_isas", &fused::available_isas,
+             "What this CPU could run, fastest first; MOBILEONE_MAX_ISA takes these names.");
+  module.def("peak_gflops", &fused::peak_gflops, py::arg("threads") = 1,
+             py::call_guard<py::gil_scoped_release>(),
+             "Measured GFLOP/s of independent FMAs in registers on that many threads.");
   module.def(
       "build_info",
       [] {

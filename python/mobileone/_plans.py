@@ -45,6 +45,11 @@ class PlanCache(Generic[T]):
             self._generation += 1
             self._plans.clear()
 
+    def values(self) -> list[T]:
+        """The cached plans, least recently used first."""
+        with self._lock:
+            return list(self._plans.values())
+
     def __len__(self) -> int:
         return len(self._plans)
 

@@ -100,6 +100,8 @@ def _engine() -> dict[str, Any]:
         return {"error": str(error)}
     facts: dict[str, Any] = {"onednn": core.onednn_version(), "build": dict(core.build_info())}
     facts["channel_block"] = core.onednn_channel_block()
+    facts["isa"] = core.isa()
+    facts["available_isas"] = core.available_isas()
     return facts
 
 
@@ -117,6 +119,7 @@ def _engine_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     else:
         rows += [
             ("oneDNN", str(engine["onednn"])),
+            ("kernels", f"{engine['isa']} (of {', '.join(engine['available_isas']) or 'none'})"),
             ("channel block", _block(engine["channel_block"])),
         ]
         rows += [(f"build {name}", str(value)) for name, value in engine["build"].items()]

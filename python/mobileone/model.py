@@ -261,6 +261,23 @@ class Model:
             algorithm=algorithm,
         )
 
+    def memory_report(self) -> dict[str, int]:
+        """Bytes that the model holds at present.
+
+        Returns:
+            weights: as loaded; packed: what all plans share of them; arena and scratch: of all
+            cached plans, per simultaneous call; plans: how many are cached.
+        """
+        report = dict.fromkeys(("weights", "packed", "arena", "scratch", "plans"), 0)
+        report["weights"] = sum(array.nbytes for array in self.network.weights().values())
+        for plan in self.plans.values():
+            memory = plan.memory()
+            report["packed"] = memory["packed_weights"]
+            report["arena"] += memory["arena"] * memory["contexts"]
+            report["scratch"] += memory["scratch"] * memory["contexts"]
+            report["plans"] += 1
+        return report
+
     def state_dict(self, layout: str = "apple") -> dict[str, npt.NDArray[Any]]:
         """The weights under a public layout's names, as read-only arrays.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 
 from mobileone import _workload
 from mobileone._workload import InputSize, Source
@@ -50,6 +49,10 @@ def profile(
 
 
 def _peak_gflops(threads: int) -> float | None:
-    """The measured peak of multiply-adds in registers, where the engine can measure it."""
-    core = importlib.import_module("mobileone._core")
-    return float(core.peak_gflops(threads)) if hasattr(core, "peak_gflops") else None
+    """The measured peak of multiply-adds in registers; None on a CPU that the loop cannot run on."""
+    from mobileone import _core
+
+    try:
+        return _core.peak_gflops(threads)
+    except NotImplementedError:
+        return None
