@@ -16,7 +16,9 @@ def onednn_prefix() -> Path | None:
     candidates = [Path(sys.prefix)]
     try:
         files = distribution("onednn-devel-cpu-gomp").files or []
-        candidates += [Path(f.locate()).resolve().parents[3] for f in files if f.name == "dnnl-config.cmake"]
+        candidates += [
+            Path(f.locate()).resolve().parents[3] for f in files if f.name == "dnnl-config.cmake"
+        ]
     except PackageNotFoundError:
         pass
     for prefix in reversed(candidates):

@@ -14,7 +14,7 @@ Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + 
 
 template <typename T>
 Tensor copy_dense(const py::array& array, DType dtype) {
-  const auto dense = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(array);
+  const auto dense = py::array_t < T, py::array::c_style | py::array::forcecast > ::ensure(array);
   if (!dense) throw py::error_already_set();
   std::shared_ptr<void> data = allocate_aligned(static_cast<std::size_t>(dense.nbytes()));
   std::memcpy(data.get(), dense.data(), static_cast<std::size_t>(dense.nbytes()));
@@ -36,9 +36,8 @@ py::array to_array(const Tensor& tensor) {
   const py::dtype dtype = tensor.dtype() == DType::float32   ? py::dtype::of<float>()
                           : tensor.dtype() == DType::float64 ? py::dtype::of<double>()
                                                              : py::dtype::of<std::int64_t>();
-  const py::capsule owner(new std::shared_ptr<const void>(tensor.storage()), [](void* p) {
-    delete static_cast<std::shared_ptr<const void>*>(p);
-  });
+  const py::capsule owner(new std::shared_ptr<const void>(tensor.storage()),
+                          [](void* p) { delete static_cast<std::shared_ptr<const void>*>(p); });
   py::array array(dtype, tensor.shape(), tensor.data(), owner);
   array.attr("flags").attr("writeable") = false;
   return array;
@@ -47,13 +46,11 @@ py::array to_array(const Tensor& tensor) {
 float* checked_data(py::array& array, const Shape& shape, const std::string& where,
                     bool writeable) {
   const bool fits = py::isinstance<py::array_t<float>>(array) && shape_of(array) == shape &&
-                    (array.flags() & py::array::c_style) != 0 &&
-                    (!writeable || array.writeable());
+                    (array.flags() & py::array::c_style) != 0 && (!writeable || array.writeable());
   if (!fits) {
     throw Error(concat("[run] ", where, " is ", py::str(array.dtype()).cast<std::string>(), " ",
                        to_string(shape_of(array)), "; expected a C-contiguous ",
-                       writeable ? "writeable " : "", "float32 array of shape ",
-                       to_string(shape)));
+                       writeable ? "writeable " : "", "float32 array of shape ", to_string(shape)));
   }
   return static_cast<float*>(writeable ? array.mutable_data() : const_cast<void*>(array.data()));
 }

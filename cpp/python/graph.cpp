@@ -118,7 +118,8 @@ void bind_graph(py::module_& module) {
                              [](const Graph& self) { return self.node(self.output).name; })
       .def_property_readonly("num_params", &count_parameters, "Trainable parameters.")
       .def(
-          "macs", [](const Graph& self, const py::sequence& shape) {
+          "macs",
+          [](const Graph& self, const py::sequence& shape) {
             return count_macs(self, to_shape(shape));
           },
           py::arg("input_shape"), "Multiply-accumulates of convolutions and linear layers.")

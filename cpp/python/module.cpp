@@ -7,7 +7,8 @@
 namespace py = pybind11;
 
 PYBIND11_MODULE(_core, module) {
-  module.doc() = "The C++ engine of mobileone. Private: use the functions of the mobileone package.";
+  module.doc() =
+      "The C++ engine of mobileone. Private: use the functions of the mobileone package.";
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);

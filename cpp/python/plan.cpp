@@ -22,8 +22,8 @@ Algorithm to_algorithm(const std::string& name) {
   if (name == "auto") return Algorithm::automatic;
   if (name == "direct") return Algorithm::direct;
   if (name == "strassen") return Algorithm::strassen;
-  throw Error(concat("[compile] algorithm is '", name,
-                     "'; expected 'auto', 'direct' or 'strassen'"));
+  throw Error(
+      concat("[compile] algorithm is '", name, "'; expected 'auto', 'direct' or 'strassen'"));
 }
 
 // Owns a plan; gives the GIL up while the plan is made, run and destroyed.
@@ -94,7 +94,8 @@ class PyPlan {
       index += 2;
     }
     const py::gil_scoped_release release;
-    return {std::make_shared<const Network>(mobileone::update_running_statistics(*network_, batch))};
+    return {
+        std::make_shared<const Network>(mobileone::update_running_statistics(*network_, batch))};
   }
 
  private:
@@ -153,8 +154,7 @@ void bind_plan(py::module_& module) {
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
-           py::arg("training") = false, py::arg("backend") = "auto",
-           py::arg("algorithm") = "auto")
+           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto")
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",

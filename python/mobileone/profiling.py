@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from mobileone import _workload
 from mobileone._workload import InputSize, Source
 from mobileone.environment import fingerprint
@@ -49,7 +48,7 @@ def profile(
 
 
 def _peak_gflops(threads: int) -> float | None:
-    """The measured peak of multiply-adds in registers; None on a CPU that the loop cannot run on."""
+    """The measured peak of multiply-adds in registers; None on a CPU without AVX2."""
     from mobileone import _core
 
     try:

@@ -42,8 +42,8 @@ TEST(Arena, RandomLifetimesNeverCollide) {
       EXPECT_LE(values[a].offset + values[a].bytes(), size);
       EXPECT_EQ(values[a].offset % 64, 0u);
       for (std::size_t b = 0; b < a; ++b) {
-        const bool together = lifetimes[a].first <= lifetimes[b].last &&
-                              lifetimes[b].first <= lifetimes[a].last;
+        const bool together =
+            lifetimes[a].first <= lifetimes[b].last && lifetimes[b].first <= lifetimes[a].last;
         EXPECT_TRUE(!together || disjoint(values[a], values[b])) << trial;
       }
     }

@@ -113,8 +113,8 @@ TEST(Engine, PlansOfOneNetworkShareTheirPackedWeights) {
 TEST(Engine, SimultaneousRunsGiveTheSameBits) {
   const auto network = seeded(small_config(16, 32, 2));
   const Shape shape{1, 3, 48, 48};
-  const auto plan = compile(network, std::make_shared<WeightCache>(), shape,
-                            {2, {network->graph.output}, false});
+  const auto plan =
+      compile(network, std::make_shared<WeightCache>(), shape, {2, {network->graph.output}, false});
   const std::vector<float> pixels = image(shape);
   const auto expected = run(*plan, pixels);
   std::atomic<int> different{0};
@@ -138,8 +138,8 @@ TEST(Engine, RefusesWhatDoesNotFit) {
 TEST(Engine, ProfileTimesEveryStepWithinTheWallTime) {
   const auto network = seeded(small_config(16, 32, 1));
   const Shape shape{1, 3, 32, 32};
-  const auto plan = compile(network, std::make_shared<WeightCache>(), shape,
-                            {1, {network->graph.output}, false});
+  const auto plan =
+      compile(network, std::make_shared<WeightCache>(), shape, {1, {network->graph.output}, false});
   std::vector<float> logits(7);
   float* pointers[] = {logits.data()};
   const PlanProfile profile = plan->profile(image(shape).data(), pointers, 3);

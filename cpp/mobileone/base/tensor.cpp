@@ -14,8 +14,8 @@ constexpr std::size_t kAlignment = 64;
 template <typename T>
 const T* typed_view(const Tensor& tensor, DType wanted) {
   if (tensor.dtype() != wanted) {
-    throw Error(concat("[tensor] has dtype ", to_string(tensor.dtype()), "; expected ",
-                       to_string(wanted)));
+    throw Error(
+        concat("[tensor] has dtype ", to_string(tensor.dtype()), "; expected ", to_string(wanted)));
   }
   return static_cast<const T*>(tensor.data());
 }

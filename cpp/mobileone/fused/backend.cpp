@@ -16,7 +16,8 @@ class FusedBackend : public Backend {
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
     if (builder.options().training) return 0;
-    if (const auto stem = match_stem(ops, at, builder)) return emit_stem_on(*stem, ops, at, builder);
+    if (const auto stem = match_stem(ops, at, builder))
+      return emit_stem_on(*stem, ops, at, builder);
     if (const auto pair = match_pair(ops, at, builder)) {
       emit_pair(*pair, builder);
       return pair->taken;

@@ -54,9 +54,8 @@ class BoundLinear : public BoundStep {
     args.dst = static_cast<float*>(buffers_.address(spec_.dst));
     args.batch = spec_.batch;
     args.packed = static_cast<const float*>(spec_.weights.get());
-    spread(
-        spec_.threads, spec_.plan.num_panels(),
-        [&](int begin, int end, int) { table().linear(spec_.plan, args, begin, end); });
+    spread(spec_.threads, spec_.plan.num_panels(),
+           [&](int begin, int end, int) { table().linear(spec_.plan, args, begin, end); });
   }
 
  private:

@@ -39,15 +39,14 @@ std::optional<SqueezeMatch> match_squeeze(const Ops& ops, std::size_t at,
   }
   const NodeId scaled = ops[at].result;
   const Node& scale = builder.node(ops[at + 4].node);
-  const bool chained =
-      !ops[at].activation && input_of(ops[at + 1], builder) == scaled &&
-      input_of(ops[at + 2], builder) == ops[at + 1].result &&
-      input_of(ops[at + 3], builder) == ops[at + 2].result &&
-      scale.inputs == std::vector<NodeId>{scaled, ops[at + 3].result} &&
-      builder.readers(scaled).size() == 2 && !builder.is_output(scaled) &&
-      read_only_by_next(ops[at + 1].result, builder) &&
-      read_only_by_next(ops[at + 2].result, builder) &&
-      read_only_by_next(ops[at + 3].result, builder);
+  const bool chained = !ops[at].activation && input_of(ops[at + 1], builder) == scaled &&
+                       input_of(ops[at + 2], builder) == ops[at + 1].result &&
+                       input_of(ops[at + 3], builder) == ops[at + 2].result &&
+                       scale.inputs == std::vector<NodeId>{scaled, ops[at + 3].result} &&
+                       builder.readers(scaled).size() == 2 && !builder.is_output(scaled) &&
+                       read_only_by_next(ops[at + 1].result, builder) &&
+                       read_only_by_next(ops[at + 2].result, builder) &&
+                       read_only_by_next(ops[at + 3].result, builder);
   const bool plain = reduce->bias && expand->bias && is_conv(*reduce, 1) && is_conv(*expand, 1) &&
                      reduce->groups == 1 && expand->groups == 1 &&
                      ops[at + 2].activation == ActivationKind::relu &&
@@ -84,12 +83,9 @@ std::optional<PairMatch> match_two(const Ops& ops, std::size_t at, const PlanBui
   }
   const auto& pw = std::get<Conv2d>(builder.node(pointwise->conv->node).op);
   if (!is_conv(pw, 1) || pw.groups != 1 || pw.stride[0] != 1) return std::nullopt;
-  return PairMatch{*depthwise,
-                   *pointwise,
-                   dw.stride[0],
-                   input_of(*depthwise->conv, builder),
-                   pointwise->result,
-                   depthwise->taken + pointwise->taken};
+  return PairMatch{*depthwise,        *pointwise,
+                   dw.stride[0],      input_of(*depthwise->conv, builder),
+                   pointwise->result, depthwise->taken + pointwise->taken};
 }
 
 bool applies_factor(const Ops& ops, std::size_t at, NodeId result, const PlanBuilder& builder) {

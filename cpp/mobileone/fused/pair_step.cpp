@@ -79,15 +79,14 @@ class BoundPair : public BoundStep {
     }
     const int units = plan.units();
     spread(spec_.threads, static_cast<int>(spec_.images) * units,
-                               [&](int begin, int end, int worker) {
-                                 while (begin < end) {
-                                   const int image = begin / units;
-                                   const int last = std::min(end, (image + 1) * units);
-                                   run_units(image, begin - image * units, last - image * units,
-                                             worker, nullptr);
-                                   begin = last;
-                                 }
-                               });
+           [&](int begin, int end, int worker) {
+             while (begin < end) {
+               const int image = begin / units;
+               const int last = std::min(end, (image + 1) * units);
+               run_units(image, begin - image * units, last - image * units, worker, nullptr);
+               begin = last;
+             }
+           });
   }
 
  private:
@@ -217,8 +216,8 @@ void emit_pair(const PairMatch& match, PlanBuilder& builder) {
   std::vector<ValueId> reads{spec.src}, writes{spec.dst};
   if (spec.src_factor >= 0) reads.push_back(spec.src_factor);
   if (spec.pointwise_squeeze) {
-    spec.dst_factor = builder.new_temporary(
-        {spec.images, kernels::padded(spec.packed.plan.shape.channels_out)});
+    spec.dst_factor =
+        builder.new_temporary({spec.images, kernels::padded(spec.packed.plan.shape.channels_out)});
     builder.set_factor(match.result, spec.dst_factor);
     writes.push_back(spec.dst_factor);
   }

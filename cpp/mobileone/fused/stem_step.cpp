@@ -37,15 +37,14 @@ class BoundStem : public BoundStep {
     zero_borders(spec_.dst_map(), spec_.images, maps);
     const int units = spec_.units();
     spread(spec_.threads, static_cast<int>(spec_.images) * units,
-                               [&](int begin, int end, int worker) {
-                                 while (begin < end) {
-                                   const int image = begin / units;
-                                   const int last = std::min(end, (image + 1) * units);
-                                   run_units(images, maps, image, begin - image * units,
-                                             last - image * units, worker);
-                                   begin = last;
-                                 }
-                               });
+           [&](int begin, int end, int worker) {
+             while (begin < end) {
+               const int image = begin / units;
+               const int last = std::min(end, (image + 1) * units);
+               run_units(images, maps, image, begin - image * units, last - image * units, worker);
+               begin = last;
+             }
+           });
   }
 
  private:
@@ -87,9 +86,9 @@ StemSpec make_stem(const ConvMatch& match, PlanBuilder& builder) {
   const Node& node = builder.node(match.conv->node);
   const Shape& in = builder.shape(node.inputs[0]);
   StemSpec spec;
-  spec.stem = kernels::plan_stem(table().panel_blocks, static_cast<int>(in[2]),
-                                 static_cast<int>(in[3]),
-                                 static_cast<int>(builder.shape(match.result)[1]), match.relu);
+  spec.stem =
+      kernels::plan_stem(table().panel_blocks, static_cast<int>(in[2]), static_cast<int>(in[3]),
+                         static_cast<int>(builder.shape(match.result)[1]), match.relu);
   spec.stem_weights =
       builder.weights().get(node.name + " fused", spec.stem.packed_bytes(), [&](void* out) {
         kernels::pack_stem(spec.stem, weight_data(builder, node.name + ".weight"),
@@ -121,8 +120,8 @@ void emit_stem(const ConvMatch& stem, PlanBuilder& builder) {
 void emit_stem_pair(const ConvMatch& stem, const PairMatch& pair, PlanBuilder& builder) {
   StemSpec spec = make_stem(stem, builder);
   spec.pair = pack_pair(pair, true, builder);
-  const std::string implementation = concat(isa(), " ", algorithm_name(spec.pair->plan),
-                                            " rows=", spec.pair->plan.tile_rows);
+  const std::string implementation =
+      concat(isa(), " ", algorithm_name(spec.pair->plan), " rows=", spec.pair->plan.tile_rows);
   add(std::move(spec), {stem.conv, pair.depthwise.conv, pair.pointwise.conv}, pair.result,
       implementation, builder);
 }

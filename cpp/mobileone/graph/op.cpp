@@ -19,9 +19,9 @@ struct ParametersOf {
   const std::string& node;
 
   std::vector<Parameter> operator()(const Conv2d& op) const {
-    std::vector<Parameter> result{{node + ".weight",
-                                   {op.out_channels, op.in_channels / op.groups, op.kernel[0],
-                                    op.kernel[1]}}};
+    std::vector<Parameter> result{
+        {node + ".weight",
+         {op.out_channels, op.in_channels / op.groups, op.kernel[0], op.kernel[1]}}};
     if (op.bias) result.push_back({node + ".bias", {op.out_channels}});
     return result;
   }

@@ -55,8 +55,8 @@ Tensor initial_value(const Node& node, const Parameter& parameter, std::uint64_t
   const std::string suffix = parameter.name.substr(node.name.size() + 1);
   if (suffix != "weight") return constant(parameter, suffix == "running_var" ? 1.0 : 0.0);
   if (const auto* conv = std::get_if<Conv2d>(&node.op)) {
-    const auto fan_out = static_cast<double>(conv->out_channels / conv->groups * conv->kernel[0] *
-                                             conv->kernel[1]);
+    const auto fan_out =
+        static_cast<double>(conv->out_channels / conv->groups * conv->kernel[0] * conv->kernel[1]);
     return normal(parameter, std::sqrt(2.0 / fan_out), seed);
   }
   if (std::holds_alternative<Linear>(node.op)) return normal(parameter, 0.01, seed);

@@ -17,8 +17,14 @@ struct Block {
 };
 
 Conv2d conv_of(const Block& block, std::int64_t kernel, bool bias) {
-  return {block.in_channels, block.out_channels, {kernel, kernel}, {block.stride, block.stride},
-          {kernel / 2, kernel / 2}, {1, 1}, block.groups, bias};
+  return {block.in_channels,
+          block.out_channels,
+          {kernel, kernel},
+          {block.stride, block.stride},
+          {kernel / 2, kernel / 2},
+          {1, 1},
+          block.groups,
+          bias};
 }
 
 NodeId add_conv_bn(Graph& graph, const Block& block, const std::string& name, std::int64_t kernel,
@@ -27,19 +33,19 @@ NodeId add_conv_bn(Graph& graph, const Block& block, const std::string& name, st
   return graph.add(name + ".bn", BatchNorm{block.out_channels}, {conv});
 }
 
-// Equation (1)'s branches and their sum: skip, scale, then k conv branches, as the authors add them.
+// Equation (1)'s branches and their sum: skip, scale, then k conv branches, as the authors add
+// them.
 NodeId add_branches(Graph& graph, const Block& block, NodeId input) {
   std::vector<NodeId> branches;
   if (block.in_channels == block.out_channels && block.stride == 1) {
-    branches.push_back(
-        graph.add(block.name + ".rbr_skip", BatchNorm{block.out_channels}, {input}));
+    branches.push_back(graph.add(block.name + ".rbr_skip", BatchNorm{block.out_channels}, {input}));
   }
   if (block.kernel > 1) {
     branches.push_back(add_conv_bn(graph, block, block.name + ".rbr_scale", 1, input));
   }
   for (std::int64_t k = 0; k < block.num_conv_branches; ++k) {
-    branches.push_back(add_conv_bn(graph, block, concat(block.name, ".rbr_conv.", k), block.kernel,
-                                   input));
+    branches.push_back(
+        add_conv_bn(graph, block, concat(block.name, ".rbr_conv.", k), block.kernel, input));
   }
   return graph.add(block.name + ".sum", Add{}, branches);
 }
@@ -163,8 +169,8 @@ Graph mobileone_graph(const MobileOneConfig& config) {
   check(config);
   Graph graph;
   NodeId last = graph.add("input", Input{config.in_channels}, {});
-  const Block stem{"stage0", config.in_channels, config.stem_width, 3, 2, 1, 1,
-                   se_width(config, "stage0")};
+  const Block stem{"stage0", config.in_channels,        config.stem_width, 3, 2, 1,
+                   1,        se_width(config, "stage0")};
   last = add_block(graph, stem, config.inference, last);
   graph.features.push_back(last);
 
@@ -178,10 +184,10 @@ Graph mobileone_graph(const MobileOneConfig& config) {
                        {depthwise, width, width, 3, pair == 0 ? 2 : 1, width,
                         config.num_conv_branches, se_width(config, depthwise)},
                        config.inference, last);
-      last = add_block(graph,
-                       {pointwise, width, out, 1, 1, 1, config.num_conv_branches,
-                        se_width(config, pointwise)},
-                       config.inference, last);
+      last = add_block(
+          graph,
+          {pointwise, width, out, 1, 1, 1, config.num_conv_branches, se_width(config, pointwise)},
+          config.inference, last);
       width = out;
     }
     graph.features.push_back(last);

@@ -34,11 +34,10 @@ void emit(const BatchNorm& batch_norm, const LoweredOp& op, PlanBuilder& builder
       arguments.push_back(plain_weight(index, builder.network(), node.name + suffix, dims));
     }
   }
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(describe(op, builder, implementation_name(primitive)),
-                                      Primitive(primitive), primitive.scratchpad_desc(),
-                                      std::move(arguments)),
-      {src}, writes);
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments)),
+                   {src}, writes);
 }
 
 }  // namespace mobileone::onednn

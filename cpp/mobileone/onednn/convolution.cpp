@@ -26,8 +26,8 @@ dnnl::memory::dims end_padding(const Conv2d& conv, const Shape& in, const Shape&
   dnnl::memory::dims padding(2);
   for (std::size_t axis = 0; axis < 2; ++axis) {
     const std::int64_t span = conv.dilation[axis] * (conv.kernel[axis] - 1) + 1;
-    padding[axis] = (out[axis + 2] - 1) * conv.stride[axis] + span - in[axis + 2] -
-                    conv.padding[axis];
+    padding[axis] =
+        (out[axis + 2] - 1) * conv.stride[axis] + span - in[axis + 2] - conv.padding[axis];
   }
   return padding;
 }
@@ -72,9 +72,8 @@ Choice choose(const Conv2d& conv, const LoweredOp& op, const PlanBuilder& builde
   std::optional<Choice> fallback;
   for (const auto& [source, result] : candidates) {
     try {
-      auto primitive =
-          describe_primitive(conv, op, builder, desc_of(builder.shape(input), source),
-                             desc_of(builder.shape(op.result), result));
+      auto primitive = describe_primitive(conv, op, builder, desc_of(builder.shape(input), source),
+                                          desc_of(builder.shape(op.result), result));
       if (!is_reference(primitive)) return {source, result, primitive};
       if (!fallback) fallback = Choice{source, result, primitive};
     } catch (const dnnl::error& error) {
@@ -93,20 +92,18 @@ void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder) {
   const ValueId src = builder.in_layout(node.inputs[0], choice.source);
   const ValueId dst = builder.new_result(op.result, choice.result);
   const auto& primitive = choice.primitive;
-  std::vector<Argument> arguments{
-      value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
-      packed_weight(DNNL_ARG_WEIGHTS, builder, node.name + ".weight", kernel_dims(conv),
-                    primitive.weights_desc()),
-      value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
+  std::vector<Argument> arguments{value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
+                                  packed_weight(DNNL_ARG_WEIGHTS, builder, node.name + ".weight",
+                                                kernel_dims(conv), primitive.weights_desc()),
+                                  value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
   if (conv.bias) {
-    arguments.push_back(plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias",
-                                     {conv.out_channels}));
+    arguments.push_back(
+        plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias", {conv.out_channels}));
   }
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(describe(op, builder, implementation_name(primitive)),
-                                      Primitive(primitive), primitive.scratchpad_desc(),
-                                      std::move(arguments)),
-      {src}, {dst});
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments)),
+                   {src}, {dst});
 }
 
 }  // namespace mobileone::onednn

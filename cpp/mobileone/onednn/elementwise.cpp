@@ -32,14 +32,13 @@ void emit_eltwise(dnnl::algorithm algorithm, const LoweredOp& op, PlanBuilder& b
   // alpha is the slope of the identity, but of ReLU's negative side too.
   const float alpha = algorithm == dnnl::algorithm::eltwise_linear ? 1.f : 0.f;
   const Primitive::primitive_desc primitive(cpu_engine(), dnnl::prop_kind::forward_inference,
-                                            algorithm, desc, desc, alpha, 0.f,
-                                            strict_attributes());
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(describe(op, builder, implementation_name(primitive)),
-                                      Primitive(primitive), primitive.scratchpad_desc(),
-                                      std::vector<Argument>{value_argument(DNNL_ARG_SRC, desc, src),
-                                                            value_argument(DNNL_ARG_DST, desc, dst)}),
-      {src}, {dst});
+                                            algorithm, desc, desc, alpha, 0.f, strict_attributes());
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(),
+                       std::vector<Argument>{value_argument(DNNL_ARG_SRC, desc, src),
+                                             value_argument(DNNL_ARG_DST, desc, dst)}),
+                   {src}, {dst});
 }
 
 }  // namespace
@@ -54,8 +53,9 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   const Node& node = builder.node(op.node);
   if (node.inputs.size() == 1) {
     // A sum of one summand: its activation, or the identity x -> 1 * x + 0.
-    emit_eltwise(op.activation ? eltwise_algorithm(*op.activation) : dnnl::algorithm::eltwise_linear,
-                 op, builder);
+    emit_eltwise(
+        op.activation ? eltwise_algorithm(*op.activation) : dnnl::algorithm::eltwise_linear, op,
+        builder);
     return;
   }
   const Layout layout = builder.value(dense_value(builder, node.inputs[0])).layout;
@@ -70,17 +70,16 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
                                   value_argument(DNNL_ARG_DST, desc, dst)};
   for (std::size_t i = 2; i < summands.size(); ++i) {
     further.append_binary(dnnl::algorithm::binary_add, desc);
-    arguments.push_back(value_argument(
-        DNNL_ARG_ATTR_MULTIPLE_POST_OP(static_cast<int>(i) - 2) | DNNL_ARG_SRC_1, desc,
-        summands[i]));
+    arguments.push_back(
+        value_argument(DNNL_ARG_ATTR_MULTIPLE_POST_OP(static_cast<int>(i) - 2) | DNNL_ARG_SRC_1,
+                       desc, summands[i]));
   }
   const Primitive::primitive_desc primitive(cpu_engine(), dnnl::algorithm::binary_add, desc, desc,
                                             desc, attributes_with(op.activation, further));
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(describe(op, builder, implementation_name(primitive)),
-                                      Primitive(primitive), primitive.scratchpad_desc(),
-                                      std::move(arguments)),
-      summands, {dst});
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments)),
+                   summands, {dst});
 }
 
 // A factor [N, C, 1, 1] is applied image by image as [1, C, 1, 1]: oneDNN broadcasts that with
@@ -112,11 +111,10 @@ void emit(const Multiply&, const LoweredOp& op, PlanBuilder& builder) {
                                   value_argument(DNNL_ARG_SRC_1, gate_desc, gate),
                                   value_argument(DNNL_ARG_DST, desc, dst)};
   for (Argument& argument : arguments) argument.image_bytes = argument.desc.get_size();
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(describe(op, builder, implementation_name(primitive)),
-                                      Primitive(primitive), primitive.scratchpad_desc(),
-                                      std::move(arguments), images),
-      {src, gate}, {dst});
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments), images),
+                   {src, gate}, {dst});
 }
 
 }  // namespace mobileone::onednn

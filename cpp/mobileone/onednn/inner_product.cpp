@@ -18,20 +18,18 @@ void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
       cpu_engine(), dnnl::prop_kind::forward_inference, plain_desc({batch, linear.in_features}),
       dnnl::memory::desc(kernel, dnnl::memory::data_type::f32, dnnl::memory::format_tag::any), bias,
       plain_desc({batch, linear.out_features}), attributes_with(op.activation));
-  std::vector<Argument> arguments{
-      value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
-      packed_weight(DNNL_ARG_WEIGHTS, builder, node.name + ".weight", kernel,
-                    primitive.weights_desc()),
-      value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
+  std::vector<Argument> arguments{value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
+                                  packed_weight(DNNL_ARG_WEIGHTS, builder, node.name + ".weight",
+                                                kernel, primitive.weights_desc()),
+                                  value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
   if (linear.bias) {
-    arguments.push_back(plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias",
-                                     {linear.out_features}));
+    arguments.push_back(
+        plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias", {linear.out_features}));
   }
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(describe(op, builder, implementation_name(primitive)),
-                                      Primitive(primitive), primitive.scratchpad_desc(),
-                                      std::move(arguments)),
-      {src}, {dst});
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments)),
+                   {src}, {dst});
 }
 
 }  // namespace mobileone::onednn

@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 bool overlap(const Lifetime& a, const Lifetime& b) {
   return a.first <= b.last && b.first <= a.last;
@@ -33,9 +35,8 @@ std::size_t assign_offsets(std::vector<Value>& values, const std::vector<Lifetim
     for (std::size_t other : placed) {
       if (overlap(lifetimes[id], lifetimes[other])) neighbours.push_back(other);
     }
-    std::sort(neighbours.begin(), neighbours.end(), [&](std::size_t a, std::size_t b) {
-      return values[a].offset < values[b].offset;
-    });
+    std::sort(neighbours.begin(), neighbours.end(),
+              [&](std::size_t a, std::size_t b) { return values[a].offset < values[b].offset; });
     std::size_t offset = 0;
     for (std::size_t other : neighbours) {
       if (offset + values[id].bytes() <= values[other].offset) break;

@@ -73,8 +73,8 @@ ValueId PlanBuilder::new_result(NodeId id, const Layout& layout, bool direct) {
   const auto& outputs = options_.outputs;
   if (direct && std::count(outputs.begin(), outputs.end(), id) == 1) {
     result.storage = Storage::output;
-    result.slot = static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), id) -
-                                           outputs.begin());
+    result.slot =
+        static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), id) - outputs.begin());
   }
   results_[id].push_back(add_value(result));
   return results_[id].back();

@@ -17,8 +17,8 @@ class ThreadScope {
   int previous_;
 };
 
-// Whether work on `threads` threads must leave the calling thread: in a forked child the OpenMP team
-// of the forking thread no longer exists, and libgomp would wait for it for ever.
+// Whether work on `threads` threads must leave the calling thread: in a forked child the OpenMP
+// team of the forking thread no longer exists, and libgomp would wait for it for ever.
 bool needs_fresh_team(int threads);
 // Runs `work` on a thread of its own, which gets a new team. Exceptions pass through.
 void run_on_fresh_team(const std::function<void()>& work);

@@ -42,7 +42,8 @@ void GraphCopy::set_weight(const std::string& name, Tensor value) {
 NodeId GraphCopy::mapped(NodeId old_id) const {
   const NodeId id = mapping_[static_cast<std::size_t>(old_id)];
   if (id < 0) {
-    throw Error(concat("[rewrite] ", source_.graph.node(old_id).name, " is used after it was folded"));
+    throw Error(
+        concat("[rewrite] ", source_.graph.node(old_id).name, " is used after it was folded"));
   }
   return id;
 }

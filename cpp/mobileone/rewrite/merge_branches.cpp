@@ -54,7 +54,8 @@ Conv2d merged_op(const Graph& graph, const std::vector<NodeId>& branches) {
   return merged;
 }
 
-// Adds a branch's kernel into the merged one: at its centre, and at the input channels of its group.
+// Adds a branch's kernel into the merged one: at its centre, and at the input channels of its
+// group.
 void accumulate(const Conv2d& merged, std::vector<double>& sum, const Conv2d& branch,
                 const std::vector<double>& kernel) {
   const std::int64_t wide = merged.in_channels / merged.groups;  // inputs per group
@@ -69,8 +70,8 @@ void accumulate(const Conv2d& merged, std::vector<double>& sum, const Conv2d& br
     for (std::int64_t in = 0; in < narrow; ++in) {
       for (std::int64_t y = 0; y < branch.kernel[0]; ++y) {
         for (std::int64_t x = 0; x < branch.kernel[1]; ++x) {
-          const std::int64_t at = ((out * wide + base + in) * merged.kernel[0] + top + y) *
-                                      merged.kernel[1] + left + x;
+          const std::int64_t at =
+              ((out * wide + base + in) * merged.kernel[0] + top + y) * merged.kernel[1] + left + x;
           sum[static_cast<std::size_t>(at)] += kernel[from++];
         }
       }
