@@ -47,6 +47,11 @@ class WorkerProcess:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     def ask(self, request: str, *arguments: Any, timeout_s: float = 120) -> Any:
         """The answer to a request of `worker`; WorkerError instead of a wrong or missing one."""
         try:
