@@ -1,4 +1,8 @@
-"""Resident memory comes back: every script reports how far it grew, in MB, after a warm-up."""
+"""Resident memory comes back: every script reports how far it grew, in MB, after a warm-up.
+
+Freed blocks that glibc keeps for the next allocation are given back first: they are no leak, and
+how many there are varies from one moment to the next.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import pytest
 from conftest import Run
 
 PRELUDE = """
-import gc, os
+import ctypes, gc, os
 import numpy as np, mobileone
 def resident():
     gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim: trim(0)
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 def grown(step, warm_up, steps):
@@ -68,6 +74,6 @@ def test_published_variants_are_freed(python: Run) -> None:
 def step(index):
     model = mobileone.create_model("mobileone_s4", form="inference")
     model(np.ones((1, 3, 32, 32), np.float32))
-grown(step, 2, 6)
+grown(step, 2, 10)
 """
     assert float(python(PRELUDE + script, timeout=240, OMP_NUM_THREADS="1")) <= 20

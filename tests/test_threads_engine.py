@@ -33,10 +33,11 @@ def test_bad_thread_counts(bad: object) -> None:
         engine_model("mobileone_mu0").compile((1, 3, 64, 64), threads=bad)  # type: ignore[arg-type]
 
 
-# How many threads a run adds to the process, and what compile() says.
+# How many threads a run adds to the process, and what compile() says. The inference form has one
+# pool of threads; the train-time form has OpenMP's beside it, and one of the two rests.
 COUNT_THREADS = """
 import os, numpy as np, mobileone
-model = mobileone.create_model("custom", widths=[64, 128], depths=[2, 2])
+model = mobileone.create_model("custom", widths=[64, 128], depths=[2, 2], form="{form}")
 x = np.zeros((2, 3, 128, 128), np.float32)
 before = len(os.listdir("/proc/self/task"))
 compiled = model.compile(x.shape{arguments})
@@ -47,20 +48,24 @@ print(compiled.threads, len(os.listdir("/proc/self/task")) - before)
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_threads_argument_is_obeyed(python: Run, threads: int) -> None:
-    script = COUNT_THREADS.format(arguments=f", threads={threads}")
+    script = COUNT_THREADS.format(arguments=f", threads={threads}", form="inference")
     assert python(script, OMP_NUM_THREADS="3") == f"{threads} {threads - 1}"
+    script = COUNT_THREADS.format(arguments=f", threads={threads}", form="train-time")
+    asked, added = map(int, python(script, OMP_NUM_THREADS="3").split())
+    assert asked == threads
+    assert threads - 1 <= added <= 2 * (threads - 1)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_omp_num_threads_is_obeyed(python: Run, threads: int) -> None:
-    script = COUNT_THREADS.format(arguments="")
+    script = COUNT_THREADS.format(arguments="", form="inference")
     assert python(script, OMP_NUM_THREADS=str(threads)) == f"{threads} {threads - 1}"
 
 
 def test_the_affinity_mask_is_obeyed(python: Run) -> None:
     script = "import os; os.environ.pop('OMP_NUM_THREADS', None)\n"
     script += "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    assert python(script + COUNT_THREADS.format(arguments="")) == "1 0"
+    assert python(script + COUNT_THREADS.format(arguments="", form="inference")) == "1 0"
 
 
 def test_other_openmp_users_keep_their_team(python: Run) -> None:
