@@ -236,6 +236,18 @@ def test_values_that_are_not_finite_fail(
     assert math.isnan(result.rows[-1].max_abs)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_images_that_are_not_finite_fail(
+    model: mobileone.Model, fused: mobileone.Model, value: float
+) -> None:
+    images = np.zeros((1, 3, 64, 64), np.float32)
+    images[0, 1, 30, 30] = value
+    for candidate in (model, fused):
+        result = mobileone.verify(model, candidate, inputs=images, input_size=SIZE)
+        assert result.first_failure == "stem"
+        assert "not finite" in result.hint
+
+
 def test_what_cannot_be_compared(model: mobileone.Model) -> None:
     verify = mobileone.verify
     with pytest.raises(ValueError, match=r"stem has shape \(2, 64, .*expected \(2, 48"):

@@ -5,6 +5,7 @@ The bounds are derived, not tuned: docs/verification.md has the model and the de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,10 @@ def _hint(
         batch = max(
             range(len(errors)), key=lambda i: (not errors[i][level].ok, errors[i][level].ratio)
         )
-        if not errors[batch][level].ok:
-            reference, candidate = results[batch]
-            return diagnose(reference[level], candidate[level])
+        if errors[batch][level].ok:
+            continue
+        if not math.isfinite(errors[batch][level].bound):
+            return "The exact result is not finite there: look at the images and the weights."
+        reference, candidate = results[batch]
+        return diagnose(reference[level], candidate[level])
     return ""
