@@ -14,6 +14,9 @@ from mobileone.labels import parse_class_names
 from mobileone.model import INFERENCE, Model
 from mobileone.registry import graph_of
 
+# Beginnings of sources that `mobileone.hub` fetches.
+REMOTE = ("hf-hub:", "https://", "http://")
+
 
 def load(
     source: Any,
@@ -22,6 +25,7 @@ def load(
     num_classes: int | None = None,
     strict: bool = True,
     weights: Literal["auto", "ema", "model"] = "auto",
+    sha256: str | None = None,
 ) -> Model:
     """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
 
@@ -29,27 +33,29 @@ def load(
     model, and nothing of a pickle is ever executed.
 
     Args:
-        source: a path (.safetensors, or what torch.save wrote), a mapping of arrays by name, or a
-            torch.nn.Module.
+        source: a path (.safetensors, or what torch.save wrote), a mapping of arrays by name, a
+            torch.nn.Module, ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
+            (`mobileone.hub.fetch`).
         arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
         num_classes: the number of classes that it must have; None takes any.
         strict: False ignores tensors that the network does not have.
         weights: "ema" or "model" where a file holds averaged and plain weights both.
+        sha256: the checksum that the file must have, as 64 hexadecimal digits.
 
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.
-        FileNotFoundError: there is no such file.
+        OSError: there is no such file, or the server cannot be reached.
     """
     if isinstance(source, Model):
         return source
+    source, name, told = _locate(source, sha256)
     loaded = load_state_dict(
         source, arch=arch, num_classes=num_classes, strict=strict, weights=weights
     )
     network = _core.Network(graph_of(loaded.config), loaded.state)
     found = loaded.config.get("arch", "custom")
-    name = os.path.basename(source) if isinstance(source, str | os.PathLike) else found
-    model = Model(network, loaded.config, arch=found, name=name, report=loaded.report)
-    model.data_config = _data_config(source, loaded, found)
+    model = Model(network, loaded.config, arch=found, name=name or found, report=loaded.report)
+    model.data_config = _data_config(told, loaded, found)
     names = _metadata(loaded).get("class_names")
     if names is not None:
         with _blaming(loaded.report.source, "class_names"):
@@ -57,14 +63,34 @@ def load(
     return model
 
 
-def _data_config(source: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
-    """What the file says, or the module (timm's do), or else what its variant and layout mean."""
+def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Any]:
+    """What to read, its name if it is a file, and timm's description if it comes with one."""
+    if isinstance(source, str) and source.startswith(REMOTE):
+        from mobileone.hub import fetch
+
+        fetched = fetch(source, sha256)
+        return fetched.path, fetched.name, fetched.pretrained_cfg
+    file = isinstance(source, str | os.PathLike)
+    if sha256 is not None:
+        from mobileone.hub import check_sha256, parse_sha256
+
+        if not file:
+            raise ValueError(
+                f"sha256 is given, but source is a {type(source).__name__}; only files"
+                " have checksums"
+            )
+        check_sha256(source, parse_sha256(sha256), os.fsdecode(source))
+    name = os.path.basename(os.fsdecode(source)) if file else None
+    return source, name, getattr(source, "pretrained_cfg", None)
+
+
+def _data_config(told: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
+    """What the file says, or timm's description, or else what its variant and layout mean."""
     stored = _metadata(loaded).get("data_config")
     if stored is not None:
         with _blaming(loaded.report.source, "data_config"):
             config = DataConfig.from_json(stored)
             return check_channels(config, int(loaded.config["in_channels"]))
-    told = getattr(source, "pretrained_cfg", None)
     if isinstance(told, Mapping):
         with suppress(ValueError):  # a description of other weights, such as interpolation "random"
             return check_channels(DataConfig.from_timm(told), int(loaded.config["in_channels"]))
