@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,8 +38,9 @@ class Protocol:
         return asdict(self)
 
 
-FULL = Protocol(rounds=30, turn_s=0.4, settle_s=0.04, warm_up_s=1.0)
-QUICK = Protocol(rounds=12, turn_s=0.2, settle_s=0.02, warm_up_s=0.3)
+# Rounds are short, since machines change their speed within seconds.
+FULL = Protocol(rounds=60, turn_s=0.2, settle_s=0.03, warm_up_s=1.0)
+QUICK = Protocol(rounds=24, turn_s=0.1, settle_s=0.02, warm_up_s=0.3)
 
 
 def convert(case: Case, engines: Sequence[str], cpus: Sequence[int], say: Report) -> dict[str, str]:
@@ -65,12 +65,10 @@ def convert(case: Case, engines: Sequence[str], cpus: Sequence[int], say: Report
 
 @dataclass
 class _Runner:
-    """An engine's worker, its entry, and how many runs make a turn."""
+    """An engine's worker and its entry."""
 
     worker: WorkerProcess
     entry: Entry
-    settle: int = 0
-    runs: int = 0
 
 
 def measure(
@@ -126,13 +124,11 @@ def _open(
     try:
         entry.settings = ask("open", engine.module, str(case.folder), threads, timeout_s=_OPEN_S)
         output: npt.NDArray[np.float32] = ask("output", timeout_s=_OPEN_S)
-        seconds = ask("warm_up", protocol.warm_up_s)
+        ask("time", protocol.warm_up_s, 0.0, timeout_s=_OPEN_S)
     except WorkerError as error:
         entry.failure = str(error)
         return None
     runner.worker.pause()
-    runner.settle = max(2, math.ceil(protocol.settle_s / seconds))
-    runner.runs = max(3, round(protocol.turn_s / seconds))
     return output
 
 
@@ -159,33 +155,33 @@ def _run_rounds(
 ) -> None:
     """Time everyone in rotating order, one process awake at a time."""
     try:
-        result.peak_gflops = _peak(runners, result)
         for index in range(protocol.rounds):
             say(f"{result.case.model}: round {index + 1} of {protocol.rounds}")
             shift = index % len(runners)
             for runner in [*runners[shift:], *runners[:shift]]:
                 if runner.entry.failure is None:
-                    _take_turn(runner, index)
-        peaks = [result.peak_gflops, _peak(runners, result)]
-        result.peak_gflops = max((peak for peak in peaks if peak is not None), default=None)
+                    _take_turn(runner, index, protocol)
+            if result.ours.failure is not None:
+                return  # nothing is left to compare with
+            result.peak_gflops = max(result.peak_gflops or 0, _peak(runners, result))
     except KeyboardInterrupt:
         result.interrupted = True
 
 
-def _take_turn(runner: _Runner, index: int) -> None:
+def _take_turn(runner: _Runner, index: int, protocol: Protocol) -> None:
     """One round's runs of one engine."""
     try:
-        runner.entry.rounds[index] = _awake(runner, "time", runner.settle, runner.runs)
+        samples = _awake(runner, "time", protocol.settle_s, protocol.turn_s)
+        runner.entry.rounds[index] = samples
         runner.entry.peak_memory = _awake(runner, "peak_memory")
     except WorkerError as error:
         runner.entry.failure = f"in round {index + 1}: {error}"
 
 
-def _peak(runners: list[_Runner], result: CaseResult) -> float | None:
-    """GFLOP/s of our fused-multiply-add loop on the measured CPUs, if the engine has one."""
+def _peak(runners: list[_Runner], result: CaseResult) -> float:
+    """GFLOP/s of our fused-multiply-add loop on the measured CPUs; a millisecond's work."""
     ours = next(runner for runner in runners if runner.entry is result.ours)
-    peak = _awake(ours, "peak_gflops", result.threads)
-    return None if peak is None else float(peak)
+    return float(_awake(ours, "peak_gflops", result.threads))
 
 
 def _awake(runner: _Runner, request: str, *arguments: Any) -> Any:

@@ -50,13 +50,11 @@ _ISAS = ("avx2", "avx512")
 _HELD_BY_ONEDNN = {isa: _onednn(isa) for isa in _ISAS}
 _HELD_TORCH = {isa: _torch(isa) for isa in _ISAS}
 
+_HELD_OURS = {isa: _onednn(isa) | {"MOBILEONE_MAX_ISA": isa} for isa in _ISAS}
+
 ENGINES = (
-    Engine(
-        OURS,
-        "mobileone_engine",
-        "mobileone",
-        {isa: _onednn(isa) | {"MOBILEONE_MAX_ISA": isa} for isa in _ISAS},
-    ),
+    Engine(OURS, "mobileone_engine", "mobileone", _HELD_OURS),
+    Engine("mobileone-onednn", "mobileone_onednn_engine", "mobileone", _HELD_OURS, default=False),
     Engine("openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN),
     # MLAS, XNNPACK and ncnn pick their kernels by CPUID and have no switch.
     Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}),

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 _PR_SET_PDEATHSIG = 1
+_MIN_RUNS = 3
 
 
 def main(descriptor: int) -> None:
@@ -65,31 +66,20 @@ class _Worker:
         self.session.run()
         return self.session.output()
 
-    def warm_up(self, seconds: float) -> float:
-        """Run for that long, at least three times; returns the median seconds of a run."""
-        samples: list[float] = []
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end or len(samples) < 3:
-            samples.append(_timed(self.session.run) / 1e9)
-        return float(np.median(samples[len(samples) // 2 :]))
-
-    def time(self, settle: int, runs: int) -> list[int]:
-        """Nanoseconds of each of ``runs`` runs, after ``settle`` untimed ones."""
-        run = self.session.run
-        for _ in range(settle):
-            run()
+    def time(self, settle_s: float, turn_s: float) -> list[int]:
+        """Nanoseconds of each run of ``turn_s`` seconds, after ``settle_s`` untimed seconds."""
         gc.disable()
         try:
-            return [_timed(run) for _ in range(runs)]
+            _samples(self.session.run, settle_s)
+            return _samples(self.session.run, turn_s)
         finally:
             gc.enable()
 
-    def peak_gflops(self, threads: int) -> float | None:
-        """Of our own fused-multiply-add loop on these CPUs; None where the build has none."""
+    def peak_gflops(self, threads: int) -> float:
+        """Of our own fused-multiply-add loop on these CPUs."""
         from mobileone import _core
 
-        measure = getattr(_core, "peak_gflops", None)
-        return None if measure is None else float(measure(threads))
+        return float(_core.peak_gflops(threads))
 
     def peak_memory(self) -> int:
         """The largest resident set of this process so far, in bytes."""
@@ -102,10 +92,16 @@ def _engine(module: str) -> Any:
     return importlib.import_module(f"benchmarks.runtimes.engines.{module}")
 
 
-def _timed(run: Callable[[], None]) -> int:
-    start = time.perf_counter_ns()
-    run()
-    return time.perf_counter_ns() - start
+def _samples(run: Callable[[], None], seconds: float) -> list[int]:
+    """Nanoseconds of runs until the time is over, three at least."""
+    samples: list[int] = []
+    clock = time.perf_counter_ns
+    end = clock() + int(seconds * 1e9)
+    while len(samples) < _MIN_RUNS or clock() < end:
+        start = clock()
+        run()
+        samples.append(clock() - start)
+    return samples
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""Our own engine."""
+"""Our own engine: the fused kernels where they apply."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +19,9 @@ def write(folder: Path) -> None:
 
 
 class Session:
-    """A compiled model, its output preallocated."""
+    """A compiled model, its output allocated by the first run."""
+
+    backend = "auto"
 
     def __init__(
         self, folder: Path, x: npt.NDArray[np.float32], threads: int, tune: bool = True
@@ -25,14 +30,15 @@ class Session:
         from mobileone import _core
 
         model = mobileone.load(os.fspath(folder / "model.safetensors"))
-        self._compiled = model.compile(x.shape, threads=threads)
+        self._compiled = model.compile(x.shape, threads=threads, backend=self.backend)
         self._x = x
         self._logits: npt.NDArray[np.float32] | None = None
         self.settings = {
-            "dtype": "float32",
+            "backend": self.backend,
             "threads": str(threads),
+            "isa": _core.isa(),
             "oneDNN": _core.onednn_version().split()[0],
-            "channel block": str(_core.onednn_channel_block()),
+            "steps": _kinds(self._compiled.steps),
         }
 
     def run(self) -> None:
@@ -43,3 +49,9 @@ class Session:
         """The logits [N, classes] of the last run."""
         assert self._logits is not None
         return self._logits
+
+
+def _kinds(steps: Sequence[Mapping[str, Any]]) -> str:
+    """How many steps ran on which implementation, the commonest first."""
+    kinds = Counter(str(step["implementation"]) for step in steps)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

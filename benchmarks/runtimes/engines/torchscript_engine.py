@@ -55,7 +55,7 @@ class Session(TorchSession):
             try:
                 made[name] = make()
                 times[name] = self._trial(made[name])
-            except RuntimeError as error:  # noqa: PERF203 - three forms
+            except RuntimeError as error:
                 self.settings[f"{name} failed"] = str(error).splitlines()[0][:80]
         best = min(times, key=lambda name: times[name])
         jit.enable_onednn_fusion(best == "oneDNN graph")
