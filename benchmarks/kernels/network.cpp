@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "mobileone/kernels/cost_model.hpp"
 #include "mobileone/kernels/reference.hpp"
 
 namespace mobileone::kernels::benchmark {
@@ -79,7 +80,7 @@ BlockWeights make_weights(const DwPwShape& shape, bool se, Random& random) {
 }  // namespace
 
 Network::Network(const KernelTable& table, const Variant& variant, int image_size, ThreadPool& pool)
-    : table_(table), pool_(pool) {
+    : table_(table), pool_(pool), next_floats_(next_step_floats(machine_model(table))) {
   constexpr int kDepths[4] = {2, 8, 10, 1};
   Random random;
   stem_ = plan_stem(table.panel_blocks, image_size, image_size, variant.widths[0]);
@@ -123,7 +124,7 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
   linear_ = {map.channels, 1000, table.linear_columns};
   linear_weight_ = random.weights(std::size_t(map.channels) * 1000, map.channels);
   linear_bias_ = random.bias(1000);
-  linear_packed_ = Buffer(linear_.packed_bytes() + 65536);  // the kernel prefetches beyond the end
+  linear_packed_ = Buffer(linear_.packed_bytes());
   pack_linear(linear_, linear_weight_.data(), linear_bias_.data(), linear_packed_.get());
   vectors_ = Buffer(std::size_t(4 * padded(map.channels)) * sizeof(float));
   sums_ = vectors_.get();
@@ -180,11 +181,11 @@ void Network::run_block(int index) {
     args.dst_sums = sums_;
     std::fill_n(sums_, padded(block.plan.shape.channels_out), 0.0f);
   }
-  // The next step's weights, as far as they fit beside this step's data.
-  constexpr std::ptrdiff_t kNextFloats = std::ptrdiff_t{512} << 8;  // 512 KiB
   const Buffer& next = index + 1 < num_blocks() ? blocks_[index + 1].packed : linear_packed_;
+  const auto floats = [](const Buffer& b) { return std::ptrdiff_t(b.bytes() / sizeof(float)); };
   args.next_data = next.get();
-  args.next_floats = std::min<std::ptrdiff_t>(kNextFloats, next.bytes() / sizeof(float));
+  args.next_floats = std::min(next_floats_, floats(next));
+  if (index > 1) args.fetched_floats = std::min(next_floats_, floats(block.packed));
   parallel(block.plan.units(), [&](int thread, int unit) {
     DwPwArgs mine = args;
     mine.scratch = scratch(thread);

@@ -87,6 +87,7 @@ class Network {
 
   const KernelTable& table_;
   ThreadPool& pool_;
+  const std::ptrdiff_t next_floats_;
   StemPlan stem_;
   std::vector<float> stem_weight_, stem_bias_, linear_weight_, linear_bias_;
   LinearPlan linear_;

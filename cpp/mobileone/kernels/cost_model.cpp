@@ -46,6 +46,7 @@ constexpr double kDepthwiseShare = 0.6;   // of peak, typical
 constexpr double kResidentShare = 0.6;    // of L2 that a tile may count on
 constexpr double kExposedWeights = 0.25;  // of the time to fetch them; the rest hides behind FMAs
 constexpr double kExposedTile = 0.7;      // the same for a T that does not stay in L2
+constexpr double kNextStepShare = 0.35;   // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
 constexpr double kMinStrassenGain = 1.03;
 
@@ -79,6 +80,25 @@ const MachineModel& machine_model(const KernelTable& table) {
   return avx2;
 }
 
+namespace {
+
+// T and Strassen's S1..S4.
+double tile_bytes(const PointwisePlan& p) {
+  const double sums = p.strassen() ? 4.0 * (p.k_blocks / 2) * p.half_pitch() * kBlock : 0.0;
+  return (double(p.tile_floats()) + sums) * sizeof(float);
+}
+
+bool fits_l2(const DwPwPlan& plan, const MachineModel& machine) {
+  const double weights = double(plan.pointwise.packed_floats()) * sizeof(float);
+  return weights + tile_bytes(plan.pointwise) <= kResidentShare * machine.l2_bytes;
+}
+
+}  // namespace
+
+std::ptrdiff_t next_step_floats(const MachineModel& machine) {
+  return static_cast<std::ptrdiff_t>(kNextStepShare * machine.l2_bytes / sizeof(float));
+}
+
 double estimate_seconds(const KernelTable& table, const MachineModel& machine,
                         const DwPwShape& shape, const Tiling& tiling, int threads) {
   const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
@@ -101,13 +121,11 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
 
   const double weight_bytes = double(p.packed_floats()) * sizeof(float);
   const double panel_bytes = weight_bytes / p.num_panels();
-  const double half_tile = strassen ? 4.0 * (p.k_blocks / 2) * p.half_pitch() * kBlock : 0.0;
-  const double tile_bytes = (double(p.tile_floats()) + half_tile) * sizeof(float);
   const double room = kResidentShare * machine.l2_bytes;
+  const double tile = tile_bytes(p);
   const double passes = ceil_div(shape.out_height(), plan.tile_rows);
-  const double weights = weight_bytes * (weight_bytes + tile_bytes <= room ? 1.0 : passes);
-  const double streamed =
-      tile_bytes + panel_bytes <= room ? 0.0 : tile_bytes * p.num_panels() * plan.tiles();
+  const double weights = weight_bytes * (fits_l2(plan, machine) ? 1.0 : passes);
+  const double streamed = tile + panel_bytes <= room ? 0.0 : tile * p.num_panels() * plan.tiles();
   const double far = machine.far_bytes_per_second;
   const double one_thread =
       std::max(arithmetic + kExposedWeights * weights / far + kExposedTile * streamed / far,
@@ -149,7 +167,10 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   const double limit = choice == AlgorithmChoice::kStrassen ? 1e30
                        : choice == AlgorithmChoice::kAuto   ? best[0].seconds / kMinStrassenGain
                                                             : 0.0;
-  return best[best[1].seconds < limit].tiling;
+  Tiling tiling = best[best[1].seconds < limit].tiling;
+  const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
+  tiling.weights_stay = fits_l2(plan, machine);
+  return tiling;
 }
 
 }  // namespace mobileone::kernels

@@ -28,6 +28,10 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
 
 enum class AlgorithmChoice { kAuto, kDirect, kStrassen };
 
+/// Floats of the next step's data that a block with this plan should be asked to fetch: as much of
+/// L2 as its own tile, weights and maps are expected to leave.
+std::ptrdiff_t next_step_floats(const MachineModel& machine);
+
 /// The fastest tiling by that estimate. kStrassen falls back to direct where Strassen's algorithm
 /// cannot run; kAuto takes it only where it promises at least 3 %, because it rounds more often.
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const DwPwShape& shape,

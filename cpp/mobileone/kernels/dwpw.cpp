@@ -48,6 +48,7 @@ DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tilin
           "tile_rows and column_parts must be at least 1");
   DwPwPlan plan;
   plan.shape = shape;
+  plan.weights_stay = tiling.weights_stay;
   plan.tile_rows = std::min(tiling.tile_rows, shape.out_height());
   require(
       tiling.algorithm == Algorithm::kDirect || strassen_applies(shape, plan.tile_rows),

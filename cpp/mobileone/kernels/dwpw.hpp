@@ -33,14 +33,16 @@ struct DwPwShape {
 /// How a block is cut up. Any choice is correct; choose_tiling (cost_model.hpp) makes a fast one.
 struct Tiling {
   Algorithm algorithm = Algorithm::kDirect;
-  int tile_rows = 1;     // output rows per tile; with depthwise_se, per pointwise call
-  int column_parts = 1;  // each tile's output channels are cut into this many units
+  int tile_rows = 1;          // output rows per tile; with depthwise_se, per pointwise call
+  int column_parts = 1;       // each tile's output channels are cut into this many units
+  bool weights_stay = false;  // all panels and a tile fit L2: only the first tile fetches them
 };
 
 struct DwPwPlan {
   DwPwShape shape;
   PointwisePlan pointwise;
-  int tile_rows = 0;  // as in Tiling, clipped to what the shape has
+  bool weights_stay = false;  // as in Tiling
+  int tile_rows = 0;          // as in Tiling, clipped to what the shape has
   int column_parts = 1;
 
   /// Rows of T: a squeeze-and-excite pools the whole map before the pointwise may start.
@@ -68,10 +70,12 @@ struct DwPwArgs {
   float* dst_sums = nullptr;  // [padded(channels_out)] or null: += sums over pixels of the output
                               // before its ReLU (what the next squeeze-and-excite pools)
   void* scratch = nullptr;
-  // What the next step will read (its packed weights, say): brought into L2 while this one
-  // computes.
+  // What the next step will read first (its packed weights, say): brought into L2 while this one
+  // computes, as far as there is time for it.
   const float* next_data = nullptr;
   std::ptrdiff_t next_floats = 0;
+  // How many floats at the start of `packed` the previous step was asked to fetch in that way.
+  std::ptrdiff_t fetched_floats = 0;
 };
 
 /// Whether Strassen's algorithm can run this shape with this tiling.

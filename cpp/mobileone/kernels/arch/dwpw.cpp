@@ -131,6 +131,8 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
     const DepthwiseTile depthwise{plan,      args.src,         taps,   depthwise_floor,
                                   row_begin, row_begin + rows, scratch};
     t.dst = args.dst + dst.offset(0, row_begin, 0);
+    t.fetched = plan.weights_stay && index > 0 ? t.packed + pointwise_plan.packed_floats()
+                                               : args.packed + args.fetched_floats;
     t.panel_begin = plan.first_panel(part);
     t.panel_end = plan.first_panel(part + next - unit);
     if (shape.depthwise_se) {

@@ -26,9 +26,7 @@ namespace {
 constexpr int kColumns = kLinearVectors * kLanes;
 constexpr int kMaxImages = kLanes == 16 ? 3 : 1;
 
-// Weights come from L3 or memory: ask for them this far ahead.
-constexpr std::ptrdiff_t kPrefetchFloats = 2048;
-
+// No prefetch: the weights are one long stream, and the hardware follows it better alone (4 %).
 template <int kImages>
 void linear_panel(const float* const src, std::ptrdiff_t src_stride, int in_features,
                   const float* weight, const float* bias, std::ptrdiff_t dst_stride, int columns,
@@ -45,7 +43,6 @@ void linear_panel(const float* const src, std::ptrdiff_t src_stride, int in_feat
     for (int n = 0; n < kImages; ++n) x[n] = broadcast(src[n * src_stride + i]);
 #pragma GCC unroll 8
     for (int v = 0; v < kLinearVectors; ++v) {
-      if (v * kLanes % 16 == 0) prefetch_l2(weight + kPrefetchFloats + v * kLanes);
       const Vec w = load(weight + v * kLanes);
 #pragma GCC unroll 4
       for (int n = 0; n < kImages; ++n) acc[n][v] = fma(x[n], w, acc[n][v]);

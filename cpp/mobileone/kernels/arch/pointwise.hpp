@@ -31,7 +31,13 @@ struct PointwiseTile {
   float* sums = nullptr;         // [16 n_blocks] or null; see Output::sums
   int panel_begin = 0;
   int panel_end = 0;
+  const float* fetched = nullptr;        // panels below this address are in L2 already
   PrefetchStream* background = nullptr;  // what to fetch once the next panel is on its way, or null
+
+  /// The stream that fetches [begin, end), as far as it is not fetched yet.
+  PrefetchStream stream(const float* begin, const float* end) const {
+    return {begin < fetched ? fetched : begin, end};
+  }
 
   /// Output of the channels from block `block` on, pixels from `offsets` on.
   Output output(int block, const std::int32_t* offsets) const {

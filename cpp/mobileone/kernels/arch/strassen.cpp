@@ -78,7 +78,8 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     const int left = panel.first_block, right = panel.first_block + half_n;
     const std::ptrdiff_t operand = std::ptrdiff_t{half_k} * kBlock * width;
     const float* b = t.packed + plan.panel_offset(left);
-    PrefetchStream next{b + 7 * operand, b + (index + 1 < t.panel_end ? 14 : 7) * operand};
+    PrefetchStream next =
+        t.stream(b + 7 * operand, b + (index + 1 < t.panel_end ? 14 : 7) * operand);
     float* u1 = u0 + max_pixels(vectors) * width;
     second.links[1].partial = u1;
     third.other = u1;
