@@ -1,85 +1,16 @@
 // The compiled engine against the float64 reference, over channel counts and sizes that leave
-// remainders in every packing. Tolerances are the derived deviations of fp32 rounding errors.
-#include "mobileone/engine.hpp"
-
+// remainders in every packing.
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cmath>
 #include <thread>
 
-#include "mobileone/base/error.hpp"
-#include "mobileone/models/initialize.hpp"
-#include "mobileone/models/mobileone.hpp"
-#include "mobileone/reference/deviation.hpp"
-#include "mobileone/rewrite/rewrite.hpp"
+#include "engine_testing.hpp"
 
 namespace mobileone {
 namespace {
 
-// Twelve standard deviations: a normal error exceeds them once in 10^32.
-constexpr double kDeviations = 12.0;
-
-MobileOneConfig small_config(std::int64_t stem, std::int64_t width, std::int64_t branches) {
-  MobileOneConfig config;
-  config.stem_width = stem;
-  config.widths = {width, 2 * width};
-  config.depths = {2, 2};
-  config.num_conv_branches = branches;
-  config.num_classes = 7;
-  add_squeeze_excitation(config, {0, 1});
-  return config;
-}
-
-std::shared_ptr<const Network> seeded(const MobileOneConfig& config) {
-  const Graph graph = mobileone_graph(config);
-  return std::make_shared<const Network>(Network{graph, initialize(graph, 3)});
-}
-
-std::vector<float> image(const Shape& shape) {
-  std::vector<float> pixels(static_cast<std::size_t>(element_count(shape)));
-  std::uint32_t state = 1;
-  for (float& pixel : pixels) {
-    state = state * 1664525u + 1013904223u;
-    pixel = static_cast<float>(state >> 8) / 8388608.f - 1.f;
-  }
-  return pixels;
-}
-
-std::vector<NodeId> stages_and_logits(const Graph& graph) {
-  std::vector<NodeId> outputs = graph.features;
-  outputs.push_back(graph.output);
-  return outputs;
-}
-
-std::vector<std::vector<float>> run(const Plan& plan, const std::vector<float>& input) {
-  std::vector<std::vector<float>> outputs;
-  std::vector<float*> pointers;
-  for (const Shape& shape : plan.output_shapes()) {
-    outputs.emplace_back(static_cast<std::size_t>(element_count(shape)));
-  }
-  for (auto& output : outputs) pointers.push_back(output.data());
-  plan.run(input.data(), pointers.data());
-  return outputs;
-}
-
-void expect_near_reference(const Network& network, const Shape& shape,
-                           const std::vector<std::vector<float>>& found) {
-  const std::vector<float> pixels = image(shape);
-  const ReferenceTensor input{shape, {pixels.begin(), pixels.end()}};
-  const std::vector<NodeId> outputs = stages_and_logits(network.graph);
-  const auto expected = reference_forward(network, input, outputs);
-  const auto deviation = error_deviation(network, input, outputs, 4, 1);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    double worst = 0.0;
-    ASSERT_EQ(found[i].size(), expected[i].values.size());
-    for (std::size_t k = 0; k < found[i].size(); ++k) {
-      worst = std::max(worst, std::abs(static_cast<double>(found[i][k]) - expected[i].values[k]));
-    }
-    EXPECT_LE(worst, kDeviations * deviation.outputs[i].local_max)
-        << network.graph.node(outputs[i]).name << " of " << to_string(shape);
-  }
-}
+using namespace testing_engine;
 
 class Widths : public ::testing::TestWithParam<std::int64_t> {};
 
@@ -91,7 +22,8 @@ TEST_P(Widths, BothFormsMatchTheReference) {
       for (const auto& network : {train_time, fused}) {
         const auto plan = compile(network, std::make_shared<WeightCache>(), shape,
                                   {1, stages_and_logits(network->graph), false});
-        expect_near_reference(*network, shape, run(*plan, image(shape)));
+        expect_near_reference(*network, shape, stages_and_logits(network->graph),
+                              run(*plan, image(shape)));
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include "mobileone/base/error.hpp"
 #include "mobileone/fused/steps.hpp"
+#include "mobileone/fused/strassen_guard.hpp"
 #include "mobileone/fused/support.hpp"
 #include "mobileone/kernels/cost_model.hpp"
 
@@ -153,16 +154,16 @@ class PairStep : public Step {
   PairSpec spec_;
 };
 
-kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::direct:
-      return kernels::AlgorithmChoice::kDirect;
-    case Algorithm::strassen:
-      return kernels::AlgorithmChoice::kStrassen;
-    case Algorithm::automatic:
-      break;
-  }
-  return kernels::AlgorithmChoice::kAuto;
+// `automatic` leaves badly scaled weights to the direct product.
+kernels::AlgorithmChoice algorithm_choice(const kernels::DwPwShape& shape, const float* depthwise,
+                                          const float* depthwise_bias, const float* pointwise,
+                                          Algorithm algorithm) {
+  if (algorithm == Algorithm::direct) return kernels::AlgorithmChoice::kDirect;
+  if (algorithm == Algorithm::strassen) return kernels::AlgorithmChoice::kStrassen;
+  const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
+  const bool tame = even && strassen_growth(shape.channels_in, shape.channels_out, depthwise,
+                                            depthwise_bias, pointwise) <= kMaxStrassenGrowth;
+  return tame ? kernels::AlgorithmChoice::kAuto : kernels::AlgorithmChoice::kDirect;
 }
 
 }  // namespace
@@ -178,24 +179,28 @@ PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder
   shape.depthwise_relu = match.depthwise.relu;
   shape.pointwise_relu = match.pointwise.relu;
   shape.depthwise_se = match.depthwise.squeeze.has_value();
+  const std::string& depthwise = builder.node(match.depthwise.conv->node).name;
+  const std::string& pointwise = builder.node(match.pointwise.conv->node).name;
+  const float* dw_weight = weight_data(builder, depthwise + ".weight");
+  const float* dw_bias = weight_data(builder, depthwise + ".bias");
+  const float* pw_weight = weight_data(builder, pointwise + ".weight");
+  const float* pw_bias = weight_data(builder, pointwise + ".bias");
+
   // Images are spread over the threads first: only then the tiles of one.
   const int images = static_cast<int>(std::max<std::int64_t>(1, in[0]));
   const int threads_per_image = std::max(1, builder.options().threads / images);
-  kernels::Tiling tiling =
-      kernels::choose_tiling(table(), kernels::machine_model(table()), shape,
-                             algorithm_choice(builder.options().algorithm), threads_per_image);
+  kernels::Tiling tiling = kernels::choose_tiling(
+      table(), kernels::machine_model(table()), shape,
+      algorithm_choice(shape, dw_weight, dw_bias, pw_weight, builder.options().algorithm),
+      threads_per_image);
   if (one_part) tiling.column_parts = 1;
   PackedPair packed{kernels::plan_dwpw(table().panel_blocks, shape, tiling), nullptr};
-  const std::string& depthwise = builder.node(match.depthwise.conv->node).name;
-  const std::string& pointwise = builder.node(match.pointwise.conv->node).name;
-  packed.weights = builder.weights().get(
-      concat(pointwise, " fused ", algorithm_name(packed.plan)), packed.plan.packed_bytes(),
-      [&](void* out) {
-        kernels::pack_dwpw(packed.plan, weight_data(builder, depthwise + ".weight"),
-                           weight_data(builder, depthwise + ".bias"),
-                           weight_data(builder, pointwise + ".weight"),
-                           weight_data(builder, pointwise + ".bias"), static_cast<float*>(out));
-      });
+  packed.weights =
+      builder.weights().get(concat(pointwise, " fused ", algorithm_name(packed.plan)),
+                            packed.plan.packed_bytes(), [&](void* out) {
+                              kernels::pack_dwpw(packed.plan, dw_weight, dw_bias, pw_weight,
+                                                 pw_bias, static_cast<float*>(out));
+                            });
   return packed;
 }
 

@@ -1,0 +1,26 @@
+// When one level of Strassen's algorithm may be chosen on its own (algorithm = automatic).
+#pragma once
+
+namespace mobileone::fused {
+
+// Strassen's algorithm adds quarters of both operands, so that a large entry's rounding errors
+// reach small results that it has no part in (Higham 2002, section 23.2.2): its error is bounded by
+// norms, not element by element. This is the largest ratio, over the output channels, of its
+// a-priori bound to that of the direct product for the pair's weights:
+//
+//   max_j  sum_k (a_k + a_k') (|b_kj| + |b_k'j| + |b_kj'| + |b_k'j'|)  /  sum_k a_k |b_kj|
+//
+// with k, k' = k + K/2 and j, j' = j + N/2 the entries that are added to each other, and a_k the
+// magnitude that depthwise channel k can have for inputs in [-1, 1]: its absolute weights and bias.
+// 8 for weights of one size. Channels whose weights are all zero do not count.
+//
+// depthwise [channels_in][3][3], depthwise_bias [channels_in], pointwise
+// [channels_out][channels_in]; both channel counts even.
+double strassen_growth(int channels_in, int channels_out, const float* depthwise,
+                       const float* depthwise_bias, const float* pointwise);
+
+// Above this, `automatic` stays with the direct product: entries that are added differ by more than
+// 8 x, and the smaller ones would lose as much of their accuracy.
+inline constexpr double kMaxStrassenGrowth = 64.0;
+
+}  // namespace mobileone::fused
