@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mobileone.model import Model
     from mobileone.profiling import profile
     from mobileone.registry import create_model, list_models
-    from mobileone.verify import verify
+    from mobileone.verification import verify
 
 __all__ = [
     "CheckpointError",
@@ -54,7 +54,7 @@ _HOMES = {
     "profile": "profiling",
     "reparameterize": "loading",
     "show_config": "environment",
-    "verify": "verify",
+    "verify": "verification",
 }
 
 
