@@ -62,6 +62,21 @@ class Model:
         self.plans: PlanCache[_core.Plan] = PlanCache()
         self._training_lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle and deepcopy take along: everything but compiled plans."""
+        state = self.__dict__.copy()
+        del state["plans"], state["_training_lock"]
+        state["network"] = {n: np.array(w) for n, w in self.network.weights().items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from mobileone.registry import graph_of
+
+        self.__dict__ |= state
+        self.network = _core.Network(graph_of(self.config), state["network"])
+        self.plans = PlanCache()
+        self._training_lock = threading.Lock()
+
     @property
     def graph(self) -> _core.Graph:
         """The operators."""
@@ -136,13 +151,15 @@ class Model:
         self._run(images, (self.graph.output_name,), [logits])
         return logits
 
-    def features(self, x: Any, out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> list[Float32]:
+    def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output (strides 4, 8, 16, 32).
 
         Raises:
             ValueError: an index that is not a level, or images as in `__call__`.
         """
         names = self.graph.feature_names
+        if out_indices is None:
+            out_indices = range(len(names))
         for index in out_indices:
             if not 0 <= index < len(names):
                 raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")

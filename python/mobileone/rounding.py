@@ -45,7 +45,7 @@ class RoundingBounds:
 def rounding_bound(
     model: Model,
     x: Any,
-    out_indices: Sequence[int] = (0, 1, 2, 3, 4),
+    out_indices: Sequence[int] | None = None,
     *,
     samples: int = 4,
     seed: int = 0,
@@ -60,6 +60,8 @@ def rounding_bound(
         ValueError: a level that does not exist, or bad images.
     """
     names = model.graph.feature_names
+    if out_indices is None:
+        out_indices = range(len(names))
     for index in out_indices:
         if not 0 <= index < len(names):
             raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
