@@ -129,11 +129,13 @@ double strassen_bound(const Map& src, const std::vector<float>& weight,
   for (float x : bias) c = std::max(c, std::abs(double(x)));
   // Higham, theorem 23.3 (Winograd's variant) with one level: (18 (k^2 + 6 k)) u |A| |B| in the
   // maximum norm, k = K / 2 the inner dimension of the seven products; only k enters it, so it
-  // holds for rectangular quarters. Then the bias, and the errors that A came with.
+  // holds for rectangular quarters. Then the errors that A came with.
+  // The biases c enter as first values: every later addition (4 k + 4 at most meet in one output)
+  // may round the 4 |c| they amount to.
   const double k = 0.5 * padded(src.channels);
   const double u = std::ldexp(1.0, -24);
   return 18.0 * (k * k + 6.0 * k) * u / (1.0 - 18.0 * k * u) * a * b +
-         gamma(1) * (2.0 * k * a * b + c) + 2.0 * k * b * inherited;
+         gamma(4.0 * k + 4.0) * 4.0 * c + 2.0 * k * b * inherited;
 }
 
 std::string mismatch(const Map& expected, const float* got, double slack) {

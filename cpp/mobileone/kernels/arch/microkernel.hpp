@@ -9,12 +9,11 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// Where a finished sum goes: dst[offsets[pixel] + block * dst_block] = max(floor, sum + bias).
+/// Where a finished sum goes: dst[offsets[pixel] + block * dst_block] = max(floor, sum).
 struct Output {
-  const float* bias = nullptr;  // [lanes * vectors]
   float* dst = nullptr;
   const std::int32_t* offsets = nullptr;
-  float* sums = nullptr;  // if set, += sum over pixels of (sum + bias), before the floor
+  float* sums = nullptr;  // if set, += the sums of all pixels, before the floor: [lanes * vectors]
 };
 
 /// What happens after a link's product; the accumulators live on into the next link.
@@ -38,7 +37,8 @@ struct Chain {
   Link links[3];
   int num_links = 1;
   int k_blocks = 0;              // k / 16 of every link
-  const float* start = nullptr;  // initial accumulators, or null: zero
+  const float* row = nullptr;    // initial accumulators of every pixel (a bias), or else
+  const float* start = nullptr;  // initial accumulators, [pixel][lanes * vectors]
   const float* other = nullptr;  // for After::kOutputAdd
   const float* addend = nullptr;
   const float* prefetch = nullptr;  // prefetch_floats(num_links * k_blocks) are brought into L2
@@ -55,32 +55,35 @@ constexpr int vector_block(int v) { return v * kLanes / kBlock; }
 constexpr int vector_lane(int v) { return v * kLanes % kBlock; }
 
 // Every loop that indexes the accumulators is unrolled by force: one that is not makes GCC keep the
-// whole array on the stack.
-template <int kPixels, int kVectors>
+// whole array on the stack. Vector stores may alias anything, so what they could change is copied
+// out of the structs first.
+template <bool kAdd, int kPixels, int kVectors>
 __attribute__((always_inline)) inline void write_output(const Vec (&acc)[kPixels][kVectors],
-                                                        const Output& output, const float* other,
-                                                        const Chain& chain) {
-  constexpr int kWidth = kVectors * kLanes;
-  // Vector stores may alias anything: what is not copied here would be read again after each.
+                                                        const Output& output, const Chain& chain) {
+  const float* const other = chain.other;
+  const auto value = [&](int p, int v) __attribute__((always_inline)) {
+    return kAdd ? add(acc[p][v], load(other + (p * kVectors + v) * kLanes)) : acc[p][v];
+  };
   const std::int32_t* offsets = output.offsets;
-  const float* bias_row = output.bias;
-  float* const sums = output.sums;
   float* const base = output.dst;
+  float* const sums = output.sums;
   const std::ptrdiff_t dst_block = chain.dst_block;
   const Vec floor = broadcast(chain.floor);
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p) {
+    float* dst = base + offsets[p];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      store(dst + vector_block(v) * dst_block + vector_lane(v), max(floor, value(p, v)));
+    }
+  }
+  if (sums == nullptr) return;
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
-    const Vec bias = load(bias_row + v * kLanes);
-    float* dst = base + vector_block(v) * dst_block + vector_lane(v);
-    Vec sum = zero();
+    Vec sum = load(sums + v * kLanes);
 #pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) {
-      Vec value = add(acc[p][v], bias);
-      if (other != nullptr) value = add(value, load(other + p * kWidth + v * kLanes));
-      sum = add(sum, value);
-      store(dst + offsets[p], max(floor, value));
-    }
-    if (sums != nullptr) store(sums + v * kLanes, add(load(sums + v * kLanes), sum));
+    for (int p = 0; p < kPixels; ++p) sum = add(sum, value(p, v));
+    store(sums + v * kLanes, sum);
   }
 }
 
@@ -88,18 +91,12 @@ template <int kPixels, int kVectors>
 __attribute__((noinline)) void microkernel(const Chain& chain) {
   constexpr int kWidth = kVectors * kLanes;
   Vec acc[kPixels][kVectors];
-  if (chain.start != nullptr) {
+  const float* start = chain.row != nullptr ? chain.row : chain.start;
+  const std::ptrdiff_t start_stride = chain.row != nullptr ? 0 : kWidth;
 #pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) {
+  for (int p = 0; p < kPixels; ++p, start += start_stride) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[p][v] = load(chain.start + p * kWidth + v * kLanes);
-    }
-  } else {
-#pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[p][v] = zero();
-    }
+    for (int v = 0; v < kVectors; ++v) acc[p][v] = load(start + v * kLanes);
   }
   const float* next = chain.prefetch;
   for (int index = 0; index < chain.num_links; ++index) {
@@ -125,17 +122,17 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
         }
       }
     }
-    if (link.after == After::kOutput) {
-      write_output(acc, link.output, nullptr, chain);
-    } else if (link.after == After::kStore) {
+    if (link.after == After::kStore) {
       float* const partial = link.partial;
 #pragma GCC unroll 16
       for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
       }
+    } else if (link.after == After::kOutput) {
+      write_output<false>(acc, link.output, chain);
     } else {
-      write_output(acc, link.output, chain.other, chain);
+      write_output<true>(acc, link.output, chain);
       const float* const addend = chain.addend;
 #pragma GCC unroll 16
       for (int p = 0; p < kPixels; ++p) {

@@ -25,6 +25,7 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
     const std::ptrdiff_t size = std::ptrdiff_t{plan.k_blocks} * kBlock * panel.num_blocks * kBlock;
     link.b = t.packed + plan.panel_offset(panel.first_block);
     link.output = t.output(panel.first_block, offsets);
+    chain.row = t.bias + panel.first_block * kBlock;
     PrefetchStream next =
         t.stream(link.b + size, link.b + (index + 1 < t.panel_end ? 2 : 1) * size);
     const PixelGroups groups(t.pixels, max_pixels(vectors));

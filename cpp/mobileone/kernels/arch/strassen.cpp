@@ -45,10 +45,11 @@ void sum_quarters(const PointwisePlan& plan, const PointwiseTile& t, int block) 
   }
 }
 
-// Three chains per pixel group and panel; U0 and U1 stay in L1 between them:
-//   U0 = A11 B11;        C11 = U0 + A12 B21
-//   U0 += S2 T2;         U1 = U0 + S3 T3;      C21 = U1 - A22 T4
-//   P = S1 T1;           C22 = U1 + P;         C12 = U0 + P + S4 B22
+// Three chains per pixel group and panel, with the biases c1 (left columns) and c2 (right columns)
+// as their first values; U0 and U1 stay in L1 between them:
+//   U0 = c1 + A11 B11;        C11 = U0 + A12 B21
+//   U2 = U0 + S2 T2;          U1 = U2 + S3 T3;        C21 = U1 - A22 T4
+//   P = c2 - c1 + S1 T1;      C22 = P + U1;           C12 = P + U2 + S4 B22
 void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   const int half = t.pixels / 2, half_k = plan.k_blocks / 2, half_n = plan.n_blocks / 2;
   const Quarters q(plan, t);
@@ -71,6 +72,8 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   third.links[0].after = After::kOutputAdd;
   first.links[0].partial = second.links[0].partial = u0;
   second.start = third.addend = u0;
+  float delta[3 * kBlock];
+  third.row = delta;
 
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
@@ -86,6 +89,10 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     first.links[0].b = b;
     first.links[1].b = b + operand;
     for (int i = 0; i < 3; ++i) second.links[i].b = b + (2 + i) * operand;
+    first.row = t.bias + left * kBlock;
+    for (int i = 0; i < width; i += kLanes) {
+      store(delta + i, sub(load(t.bias + right * kBlock + i), load(first.row + i)));
+    }
     third.links[0].b = b + 5 * operand;
     third.links[1].b = b + 6 * operand;
 
