@@ -131,6 +131,9 @@ TEST_P(DwPwTest, Strassen) {
   for (bool hard : {false, true}) {
     check_strassen(table, {32, 32, 4, 6, 1}, 2, 1, hard);
     check_strassen(table, {31, 96, 8, 7, 1}, 2, 1, hard);
+    check_strassen(table, {32, 64, 1, 1, 1}, 1, 1, hard);
+    check_strassen(table, {64, 64, 7, 7, 1}, 7, 2, hard);
+    check_strassen(table, {64, 32, 13, 9, 2}, 3, 1, hard);
     check_strassen(table, {64, 128, 13, 14, 1}, 5, 3, hard);
     check_strassen(table, {96, 192, 28, 28, 2}, 7, 2, hard);
     check_strassen(table, {128, 224, 14, 14, 1}, 14, 2, hard);
@@ -189,7 +192,10 @@ TEST(DwPwPlan, RejectsBadArguments) {
   EXPECT_THROW(plan_dwpw(2, good, {Algorithm::kDirect, 1, 0}), std::invalid_argument);
   EXPECT_THROW(plan_dwpw(2, {48, 32, 4, 4, 1}, {Algorithm::kStrassen, 2}), std::invalid_argument);
   EXPECT_THROW(plan_dwpw(2, {32, 63, 4, 4, 1}, {Algorithm::kStrassen, 2}), std::invalid_argument);
-  EXPECT_THROW(plan_dwpw(2, {32, 32, 3, 3, 1}, {Algorithm::kStrassen, 3}), std::invalid_argument);
+  DwPwShape odd{32, 32, 3, 3, 1};
+  EXPECT_NO_THROW(plan_dwpw(2, odd, {Algorithm::kStrassen, 3}));
+  odd.output_sums = true;
+  EXPECT_THROW(plan_dwpw(2, odd, {Algorithm::kStrassen, 3}), std::invalid_argument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, DwPwTest, ::testing::ValuesIn(supported_isas()),

@@ -91,7 +91,7 @@ TEST_P(HeadTest, BlockWithSqueezeExcite) {
   for (auto [in, out, size] : {std::tuple{32, 64, 14}, {17, 33, 7}, {48, 16, 5}}) {
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
       DwPwShape shape{in, out, size, size, 1};
-      shape.depthwise_se = true;
+      shape.depthwise_se = shape.output_sums = true;
       if (algorithm == Algorithm::kStrassen && !strassen_applies(shape, 4)) continue;
       SCOPED_TRACE(::testing::Message() << in << " " << out << " " << size);
       const int rows = algorithm == Algorithm::kStrassen ? 4 : 2;

@@ -22,6 +22,8 @@ struct DwPwShape {
   bool pointwise_relu = true;
   bool depthwise_se = false;  // squeeze-and-excite between the depthwise bias and its ReLU
 
+  bool output_sums = false;  // DwPwArgs::dst_sums will be given
+
   int out_height() const { return (height - 1) / stride + 1; }
   int out_width() const { return (width - 1) / stride + 1; }
   MapShape src() const { return {channels_in, height, width}; }
@@ -67,8 +69,8 @@ struct DwPwArgs {
   const float* packed = nullptr;     // pack_dwpw
   const float* src_scale = nullptr;  // [padded(channels_in)] or null: multiplies the source
   const SqueezeExcite* depthwise_se = nullptr;  // required when shape.depthwise_se
-  float* dst_sums = nullptr;  // [padded(channels_out)] or null: += sums over pixels of the output
-                              // before its ReLU (what the next squeeze-and-excite pools)
+  float* dst_sums = nullptr;  // with shape.output_sums, [padded(channels_out)]: += sums over pixels
+                              // of the output before its ReLU (what a squeeze-and-excite pools)
   void* scratch = nullptr;
   // What the next step will read first (its packed weights, say): brought into L2 while this one
   // computes, as far as there is time for it.

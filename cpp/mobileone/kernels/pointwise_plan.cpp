@@ -27,7 +27,7 @@ int tile_pitch(int pixels) {
 }
 
 int PointwisePlan::pitch() const { return tile_pitch(tile_pixels); }
-int PointwisePlan::half_pitch() const { return tile_pitch(max_pixels / 2); }
+int PointwisePlan::half_pitch() const { return tile_pitch((max_pixels + 1) / 2); }
 
 std::ptrdiff_t PointwisePlan::tile_floats() const {
   return std::ptrdiff_t{k_blocks} * pitch() * kBlock;

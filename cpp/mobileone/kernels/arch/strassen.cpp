@@ -4,8 +4,10 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
 /// Strides and pointers of the operands of A: the quarters of T and the sums S1..S4, each
-/// [k_blocks / 2][pitch][16].
+/// [k_blocks / 2][pitch][16]. Of an odd number of pixels the middle one is in both halves, and is
+/// computed and written twice.
 struct Quarters {
+  int pixels;                       // of half a tile
   std::ptrdiff_t t_block, s_block;  // floats between channel blocks
   std::ptrdiff_t to_a12, to_a21;    // floats from A11 to the other quarters
   std::ptrdiff_t s_size;
@@ -16,7 +18,8 @@ struct Quarters {
     t_block = std::ptrdiff_t{plan.pitch()} * kBlock;
     s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
     to_a12 = plan.k_blocks / 2 * t_block;
-    to_a21 = std::ptrdiff_t{t.pixels / 2} * kBlock;
+    pixels = (t.pixels + 1) / 2;
+    to_a21 = std::ptrdiff_t{t.pixels - pixels} * kBlock;
     s_size = plan.k_blocks / 2 * s_block;
     a11 = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
     u = t.scratch + plan.tile_floats() + padded(plan.tile_pixels);
@@ -31,7 +34,7 @@ void sum_quarters(const PointwisePlan& plan, const PointwiseTile& t, int block) 
   const Quarters q(plan, t);
   const float* a11 = q.a11 + block * q.t_block;
   float* s1 = q.s1 + block * q.s_block;
-  for (int i = 0; i < t.pixels / 2 * kBlock; i += kLanes) {
+  for (int i = 0; i < q.pixels * kBlock; i += kLanes) {
     const Vec v11 = load(a11 + i);
     const Vec v12 = load(a11 + q.to_a12 + i);
     const Vec v21 = load(a11 + q.to_a21 + i);
@@ -51,7 +54,7 @@ void sum_quarters(const PointwisePlan& plan, const PointwiseTile& t, int block) 
 //   U2 = U0 + S2 T2;          U1 = U2 + S3 T3;        C21 = U1 - A22 T4
 //   P = c2 - c1 + S1 T1;      C22 = P + U1;           C12 = P + U2 + S4 B22
 void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
-  const int half = t.pixels / 2, half_k = plan.k_blocks / 2, half_n = plan.n_blocks / 2;
+  const int half_k = plan.k_blocks / 2, half_n = plan.n_blocks / 2;
   const Quarters q(plan, t);
   const std::int32_t* offsets = offset_table(plan, t.scratch) + t.pixel_begin;
   float* u0 = q.u;
@@ -96,13 +99,13 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     third.links[0].b = b + 5 * operand;
     third.links[1].b = b + 6 * operand;
 
-    const PixelGroups groups(half, max_pixels(vectors));
+    const PixelGroups groups(q.pixels, max_pixels(vectors));
     int pixel = 0;
     for (int group = 0; group < groups.count; ++group) {
       const Microkernel kernel = find_microkernel(groups.size(group), vectors);
       const float* a = q.a11 + pixel * kBlock;
       const float* s = q.s1 + pixel * kBlock;
-      const std::int32_t *top = offsets + pixel, *bottom = offsets + half + pixel;
+      const std::int32_t *top = offsets + pixel, *bottom = top + (t.pixels - q.pixels);
       first.links[0].a = a;
       first.links[1].a = a + q.to_a12;
       first.links[1].output = t.output(left, top);
