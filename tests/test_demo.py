@@ -99,19 +99,6 @@ def test_missing_image_is_a_file_not_found_error(tmp_path: Path) -> None:
         _photo.load_photo(tmp_path / "nowhere.jpg", 32)
 
 
-def test_preprocessing_agrees_with_the_definition() -> None:
-    pixels = np.zeros((1, 2, 2, 3), np.uint8)
-    pixels[0, 0, 1] = (255, 128, 0)
-    x = _photo.normalise(pixels)
-    assert (x.shape, x.dtype, x.flags.c_contiguous) == ((1, 3, 2, 2), np.float32, True)
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    expected = (np.array([255, 128, 0]) / 255 - mean) / std
-    # Three roundings to float32 (scale, subtract, divide); the subtraction magnifies the first by
-    # at most |pixel| / |pixel - mean|, here below 12.
-    np.testing.assert_allclose(x[0, :, 0, 1], expected, rtol=15 * 2.0**-24)
-    np.testing.assert_allclose(x[0, :, 1, 1], -mean / std, rtol=3 * 2.0**-24)
-
-
 def test_centre_crop_and_random_crops_are_windows_of_the_photo() -> None:
     pixels = np.arange(9 * 12 * 3, dtype=np.int64).reshape(9, 12, 3)
     np.testing.assert_array_equal(_photo.centre_crop(pixels, (5, 4)), pixels[2:7, 4:8])  # type: ignore[arg-type]

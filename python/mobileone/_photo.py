@@ -1,27 +1,23 @@
-"""Photos as network input: reading, the preprocessing of the ImageNet models, random crops."""
+"""The demo's photo: the portrait that ships with the package, or a file; crops of it."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from mobileone.preprocessing import open_image, pillow
+
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-__all__ = ["Photo", "centre_crop", "load_photo", "normalise", "random_crops"]
+__all__ = ["Photo", "centre_crop", "load_photo", "random_crops"]
 
 Pixels = npt.NDArray[np.uint8]
-
-# Mean and standard deviation of ImageNet's red, green and blue, for pixels scaled to [0, 1].
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
-
 
 # 256 pixels wide, from the photograph of the US Navy (public domain) that matplotlib ships.
 _PORTRAIT = Path(__file__).with_name("assets") / "grace_hopper.npz"
@@ -42,39 +38,13 @@ def load_photo(path: str | os.PathLike[str] | None, short_side: int) -> Photo:
     an image, ImportError that names the extra if Pillow is needed: for any file, and to resize.
     """
     if path is not None:
-        return Photo(_read(Path(path), short_side), str(path))
+        return Photo(_resize(open_image(path), short_side), os.fsdecode(path))
     origin = "Grace Hopper (public domain)"
     with np.load(_PORTRAIT) as archive:
         portrait: Pixels = archive["pixels"]
     if min(portrait.shape[:2]) == short_side:
         return Photo(portrait, origin)
-    return Photo(_resize(_pillow(_PORTRAIT).fromarray(portrait), short_side), origin)
-
-
-def _pillow(path: Path) -> ModuleType:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            f"{path}: reading or resizing an image needs Pillow: pip install 'mobileone[image]'"
-        ) from error
-    return Image
-
-
-def _read(path: Path, short_side: int) -> Pixels:
-    image_module = _pillow(path)
-    from PIL import ImageOps
-
-    with path.open("rb") as file:
-        try:
-            # Decoders report damage by many types of exception: to the caller all mean one thing.
-            with image_module.open(file) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-        except Exception as error:
-            raise ValueError(
-                f"{path}: expected an image that Pillow can read; {type(error).__name__}: {error}"
-            ) from error
-    return _resize(upright, short_side)
+    return Photo(_resize(pillow(str(_PORTRAIT)).fromarray(portrait), short_side), origin)
 
 
 def _resize(image: PillowImage.Image, short_side: int) -> Pixels:
@@ -100,9 +70,3 @@ def random_crops(
     crops: Pixels = windows[rows, columns].transpose(0, 2, 3, 1)
     mirrored = rng.random(count) < 0.5
     return np.where(mirrored[:, None, None, None], crops[:, :, ::-1], crops)
-
-
-def normalise(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """[N, H, W, 3] pixels -> [N, 3, H, W] float32, contiguous, with ImageNet's mean and spread."""
-    scaled = (pixels.astype(np.float32) / 255 - _MEAN) / _STD
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import mobileone
 from mobileone import _photo
 from mobileone._photo import Photo
+from mobileone._pixels import channels_first, normalise
 from mobileone._summary import forms_table
 from mobileone._tables import Column, Table
 
@@ -67,7 +68,7 @@ def run_demo(
     show("\n" + forms_table(models).to_text())
 
     crop = _photo.centre_crop(photo.pixels, before.input_size)
-    x = _photo.normalise(crop[None])
+    x = normalise(channels_first(crop[None], 3), before.data_config)
     show("\n" + top_table({label: model(x) for label, model in models.items()}).to_text())
     equivalence = mobileone.verify(before, models["after"], inputs=x)
     show(f"\n{equivalence!r}")
@@ -99,7 +100,7 @@ def _settle_statistics(model: Model, photo: Photo, seed: int) -> None:
     model.train()
     for _ in range(_SETTLING_STEPS):
         crops = _photo.random_crops(photo.pixels, _SETTLING_BATCH, model.input_size, rng)
-        model(_photo.normalise(crops))
+        model(crops)
     model.eval()
 
 

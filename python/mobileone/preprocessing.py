@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from mobileone.data import DataConfig
 
-__all__ = ["check_topk", "is_batch", "most_probable", "open_image", "preprocess"]
-__all__ += ["resize_and_crop", "softmax"]
+__all__ = ["check_topk", "is_batch", "most_probable", "open_image", "pillow"]
+__all__ += ["preprocess", "resize_and_crop", "softmax"]
 
 # A float image that goes up to here and has no negative values was hardly ever normalised.
 _LOOKS_LIKE_PIXELS = 20.0
@@ -109,11 +109,11 @@ def open_image(path: str | os.PathLike[str]) -> PillowImage.Image:
         ImportError: Pillow is not installed.
     """
     where = os.fsdecode(path)
-    pillow = _pillow(where)
+    image_module = pillow(where)
     with open(where, "rb") as file:
         # Decoders report damage by many types of exception: to the caller all mean one thing.
         try:
-            with pillow.open(file) as image:
+            with image_module.open(file) as image:
                 image.load()
         except Exception as error:
             raise ValueError(
@@ -159,13 +159,13 @@ def _from_pixels(array: npt.NDArray[Any], config: DataConfig, stacklevel: int) -
             UserWarning,
             stacklevel=stacklevel,
         )
-    pillow = _pillow("image")
+    image_module = pillow("image")
     if 0 in view.shape[2:]:
         raise ValueError(f"image has shape {array.shape}; expected at least one pixel")
     height, width = config.input_size
     resized = np.empty((len(view), height, width, 3), np.uint8)
     for one, pixels in zip(resized, view.transpose(0, 2, 3, 1), strict=True):
-        one[:] = _resized(pillow.fromarray(np.ascontiguousarray(pixels)), config)
+        one[:] = _resized(image_module.fromarray(np.ascontiguousarray(pixels)), config)
     return normalise(channels_first(resized, 3), config)
 
 
@@ -233,11 +233,12 @@ def _upright(image: PillowImage.Image, where: str) -> PillowImage.Image:
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _pillow(where: str) -> Any:
+def pillow(where: str) -> Any:
+    """The module PIL.Image; ImportError that names `where` and the extra."""
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            f"{where}: reading an image needs Pillow: pip install 'mobileone[image]'"
+            f"{where}: reading or resizing an image needs Pillow: pip install 'mobileone[image]'"
         ) from error
     return Image
