@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["check_class_names", "class_name", "imagenet_classes", "parse_class_names"]
 
-_IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
+_IMAGENET = Path(__file__).with_name("assets") / "imagenet_classes.txt"
 
 
 @cache
