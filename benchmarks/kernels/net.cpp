@@ -74,7 +74,7 @@ std::vector<Tiling> candidates(const DwPwShape& shape) {
     const int pixels = rows * shape.out_width();
     if (shape.out_height() % rows != 0 || (pixels < 48 && rows < shape.out_height())) continue;
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
-      if (algorithm == Algorithm::kStrassen && !strassen_applies(shape, rows)) continue;
+      if (algorithm == Algorithm::kStrassen && !strassen_applies(shape)) continue;
       all.push_back({algorithm, rows});
     }
   }

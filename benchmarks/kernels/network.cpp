@@ -98,7 +98,7 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
       block.plan.shape = {map.channels, variant.widths[stage + 1], map.height, map.width,
                           i == 0 ? 2 : 1};
       block.se = i >= kDepths[stage] - variant.se_blocks[stage];
-      block.plan.shape.depthwise_se = block.plan.shape.output_sums = block.se;
+      block.plan.shape.depthwise_se = block.se;
       map = block.plan.shape.dst();
       if (i < 2) {
         maps_.emplace_back(sizeof(float) * static_cast<std::size_t>(map.num_floats()));

@@ -156,7 +156,7 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   for (int which = 0; which < 2; ++which) {
     const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
     for (int rows = shape.out_height(); rows >= 1; --rows) {
-      if (which == 1 && !strassen_applies(shape, rows)) continue;
+      if (which == 1 && !strassen_applies(shape)) continue;
       for (int parts = 1; parts <= threads; ++parts) {
         Candidate candidate{{algorithm, rows, parts}, 0.0, rows * shape.out_width()};
         candidate.seconds = estimate_seconds(table, machine, shape, candidate.tiling, threads);

@@ -29,15 +29,10 @@ std::size_t DwPwPlan::scratch_bytes() const {
                                                   (shape.depthwise_se ? 3 * channels : 0));
 }
 
-bool strassen_applies(const DwPwShape& shape, int tile_rows) {
+bool strassen_applies(const DwPwShape& shape) {
   // Sums of sums leave rounding residue in padding columns, which must stay zero: no padding then.
-  if (shape.channels_out % kBlock != 0) return false;
-  if (!strassen_divides(blocks(shape.channels_in), blocks(shape.channels_out))) return false;
-  if (!shape.output_sums) return true;
-  // The middle pixel of an odd tile is computed twice: it must not enter sums.
-  const int rows = std::min(tile_rows, shape.out_height());
-  const int last = shape.out_height() % rows;
-  return rows * shape.out_width() % 2 == 0 && last * shape.out_width() % 2 == 0;
+  return shape.channels_out % kBlock == 0 &&
+         strassen_divides(blocks(shape.channels_in), blocks(shape.channels_out));
 }
 
 DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tiling) {
@@ -52,9 +47,9 @@ DwPwPlan plan_dwpw(int panel_blocks, const DwPwShape& shape, const Tiling& tilin
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
   plan.tile_rows = std::min(tiling.tile_rows, shape.out_height());
-  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape, plan.tile_rows),
-          "strassen needs whole 16-channel blocks of output, an even number of blocks on both "
-          "sides and, with output_sums, an even number of pixels in every tile");
+  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
+          "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
+          "sides");
   plan.pointwise = {.k_blocks = blocks(shape.channels_in),
                     .n_blocks = blocks(shape.channels_out),
                     .tile_pixels = plan.depthwise_rows() * shape.out_width(),

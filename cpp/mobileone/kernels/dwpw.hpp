@@ -22,8 +22,6 @@ struct DwPwShape {
   bool pointwise_relu = true;
   bool depthwise_se = false;  // squeeze-and-excite between the depthwise bias and its ReLU
 
-  bool output_sums = false;  // DwPwArgs::dst_sums will be given
-
   int out_height() const { return (height - 1) / stride + 1; }
   int out_width() const { return (width - 1) / stride + 1; }
   MapShape src() const { return {channels_in, height, width}; }
@@ -69,8 +67,8 @@ struct DwPwArgs {
   const float* packed = nullptr;     // pack_dwpw
   const float* src_scale = nullptr;  // [padded(channels_in)] or null: multiplies the source
   const SqueezeExcite* depthwise_se = nullptr;  // required when shape.depthwise_se
-  float* dst_sums = nullptr;  // with shape.output_sums, [padded(channels_out)]: += sums over pixels
-                              // of the output before its ReLU (what a squeeze-and-excite pools)
+  float* dst_sums = nullptr;  // [padded(channels_out)] or null: += sums over pixels of the output
+                              // before its ReLU (what the next squeeze-and-excite pools)
   void* scratch = nullptr;
   // What the next step will read first (its packed weights, say): brought into L2 while this one
   // computes, as far as there is time for it.
@@ -80,8 +78,8 @@ struct DwPwArgs {
   std::ptrdiff_t fetched_floats = 0;
 };
 
-/// Whether Strassen's algorithm can run this shape with this tiling.
-bool strassen_applies(const DwPwShape& shape, int tile_rows);
+/// Whether Strassen's algorithm can run this shape.
+bool strassen_applies(const DwPwShape& shape);
 
 /// Throws std::invalid_argument for sizes < 1, a stride other than 1 or 2, a tiling with a value <
 /// 1, and for kStrassen where it does not apply. tile_rows is clipped to the output height.

@@ -14,6 +14,7 @@ struct Output {
   float* dst = nullptr;
   const std::int32_t* offsets = nullptr;
   float* sums = nullptr;  // if set, += the sums of all pixels, before the floor: [lanes * vectors]
+  bool skip_first = false;  // the first pixel does not enter the sums
 };
 
 /// What happens after a link's product; the accumulators live on into the next link.
@@ -81,8 +82,9 @@ __attribute__((always_inline)) inline void write_output(const Vec (&acc)[kPixels
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     Vec sum = load(sums + v * kLanes);
+    if (!output.skip_first) sum = add(sum, value(0, v));
 #pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) sum = add(sum, value(p, v));
+    for (int p = 1; p < kPixels; ++p) sum = add(sum, value(p, v));
     store(sums + v * kLanes, sum);
   }
 }

@@ -41,7 +41,8 @@ struct PointwiseTile {
 
   /// Output of the channels from block `block` on, pixels from `offsets` on.
   Output output(int block, const std::int32_t* offsets) const {
-    return {dst + block * dst_block, offsets, sums == nullptr ? nullptr : sums + block * kBlock};
+    return {dst + block * dst_block, offsets, sums == nullptr ? nullptr : sums + block * kBlock,
+            false};
   }
 };
 

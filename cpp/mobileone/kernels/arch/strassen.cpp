@@ -4,8 +4,8 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
 /// Strides and pointers of the operands of A: the quarters of T and the sums S1..S4, each
-/// [k_blocks / 2][pitch][16]. Of an odd number of pixels the middle one is in both halves, and is
-/// computed and written twice.
+/// [k_blocks / 2][pitch][16]. Of an odd number of pixels the middle one is in both halves: it
+/// is computed and written twice, and counted once.
 struct Quarters {
   int pixels;                       // of half a tile
   std::ptrdiff_t t_block, s_block;  // floats between channel blocks
@@ -113,8 +113,10 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
       second.links[1].a = s + 2 * q.s_size;
       second.links[2].a = a + q.to_a12 + q.to_a21;
       second.links[2].output = t.output(left, bottom);
+      second.links[2].output.skip_first = group == 0 && t.pixels % 2 == 1;
       third.links[0].a = s;
       third.links[0].output = t.output(right, bottom);
+      third.links[0].output.skip_first = group == 0 && t.pixels % 2 == 1;
       third.links[1].a = s + 3 * q.s_size;
       third.links[1].output = t.output(right, top);
       for (Chain& chain : chains) {
