@@ -58,9 +58,12 @@ def onnx_model(model: Model, *, opset: int = 17, dynamic_batch: bool = True) -> 
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise ValueError(f"opset is {opset}; expected {MIN_OPSET} to {MAX_OPSET}")
     try:
-        from onnx import TensorProto, helper, numpy_helper
+        from onnx import TensorProto, defs, helper, numpy_helper
     except ImportError as error:
         raise ImportError("export_onnx needs onnx: pip install 'mobileone[onnx]'") from error
+    if opset > defs.onnx_opset_version():
+        known = defs.onnx_opset_version()
+        raise ValueError(f"opset is {opset}; the installed onnx knows {MIN_OPSET} to {known}")
     weights = model.network.weights()
     nodes, used = _nodes(model, weights, helper.make_node)
     size = sum(weights[name].nbytes for name in used)
