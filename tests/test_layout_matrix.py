@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torch_mobileone
 from checkpoint.networks import TINY, fused, renamed, tensor_shapes, tensors
 from mobileone.checkpoint import LAYOUTS
 from mobileone.checkpoint.wrappers import _EMA, _PLAIN, _PREFIXES
@@ -171,3 +172,13 @@ def test_container_dtype(container: str, dtype: str, tmp_path: Path) -> None:
     model = check(source, "timm", "train-time", mobileone.load(expected)(IMAGES))
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, expected[name], strict=True)
+
+
+def test_from_torch_takes_modules_only() -> None:
+    module = torch_mobileone.create("mobileone_mu0")
+    images = IMAGES[:, :3]
+    np.testing.assert_array_equal(
+        mobileone.from_torch(module)(images), mobileone.load(module)(images)
+    )
+    with pytest.raises(TypeError, match=r"module is a dict; expected a torch\.nn\.Module"):
+        mobileone.from_torch({})

@@ -14,16 +14,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mobileone._version import __version__
-
 if TYPE_CHECKING:
     from mobileone import _core as _core
+    from mobileone._version import __version__
     from mobileone.benchmarking import benchmark
     from mobileone.checkpoint import CheckpointError
     from mobileone.compiled import CompiledModel
     from mobileone.environment import show_config
-    from mobileone.loading import load, reparameterize
+    from mobileone.loading import from_torch, load, reparameterize
     from mobileone.model import Model
+    from mobileone.packed_plan import load_plan
     from mobileone.profiling import profile
     from mobileone.registry import create_model, list_models
     from mobileone.verification import verify
@@ -35,8 +35,10 @@ __all__ = [
     "__version__",
     "benchmark",
     "create_model",
+    "from_torch",
     "list_models",
     "load",
+    "load_plan",
     "profile",
     "reparameterize",
     "show_config",
@@ -44,13 +46,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "__version__": "_version",
     "CheckpointError": "checkpoint",
     "CompiledModel": "compiled",
     "Model": "model",
     "benchmark": "benchmarking",
     "create_model": "registry",
+    "from_torch": "loading",
     "list_models": "registry",
     "load": "loading",
+    "load_plan": "packed_plan",
     "profile": "profiling",
     "reparameterize": "loading",
     "show_config": "environment",
@@ -60,7 +65,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "_core":
-        return importlib.import_module("mobileone._engine").load()
+        return importlib.import_module("mobileone._core")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mobileone' has no attribute {name!r}")

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from mobileone import _core
+from mobileone._graph import INFERENCE, graph_of
 from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
 from mobileone.data import DataConfig, check_channels, default_data_config
 from mobileone.labels import parse_class_names
-from mobileone.model import INFERENCE, Model
-from mobileone.registry import graph_of
+from mobileone.model import Model
 
 # Beginnings of sources that `mobileone.hub` fetches.
 REMOTE = ("hf-hub:", "https://", "http://")
@@ -108,6 +108,25 @@ def _blaming(where: str, field: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise CheckpointError(f"{where}: damaged {field} in its metadata: {error}") from error
+
+
+def from_torch(module: Any, **options: Any) -> Model:
+    """The Model of a torch.nn.Module: the authors', timm's or mmpretrain's, in either form.
+
+    torch is not imported here, and the module is neither changed nor kept. `load(module)` does the
+    same; this one says what it takes.
+
+    Args:
+        module: a torch.nn.Module on the CPU.
+        options: those of `load`.
+
+    Raises:
+        TypeError: something else than a module.
+        CheckpointError: a module of another network.
+    """
+    if not (hasattr(module, "state_dict") and hasattr(module, "named_modules")):
+        raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
+    return load(module, **options)
 
 
 def reparameterize(source: Any) -> Model:
