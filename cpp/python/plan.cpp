@@ -41,6 +41,8 @@ class PyPlan {
     const py::gil_scoped_release release;
     plan_ = compile(network_, network.packed, shape, options);
   }
+  explicit PyPlan(std::shared_ptr<const Plan> plan)
+      : network_(plan->network()), plan_(std::move(plan)) {}
   ~PyPlan() {
     const py::gil_scoped_release release;
     plan_.reset();
@@ -149,7 +151,61 @@ py::dict memory_of(const PyPlan& self) {
 
 }  // namespace
 
+// key -> (offset, bytes) in the file.
+using Entries = std::map<std::string, std::pair<std::size_t, std::size_t>>;
+// pointwise convolution -> (algorithm, rows per tile, parts of its columns, weights stay in L2).
+using PyTilings = std::map<std::string, std::tuple<std::string, int, int, bool>>;
+
+PyTilings tilings_of(const PyPlan& self) {
+  PyTilings result;
+  for (const auto& [name, tiling] : self.plan().tilings()) {
+    const bool strassen = tiling.algorithm == kernels::Algorithm::kStrassen;
+    result[name] = {strassen ? "strassen" : "direct", tiling.tile_rows, tiling.column_parts,
+                    tiling.weights_stay};
+  }
+  return result;
+}
+
+Tilings to_tilings(const PyTilings& tilings) {
+  Tilings result;
+  for (const auto& [name, fields] : tilings) {
+    const auto& [algorithm, rows, parts, stay] = fields;
+    const bool strassen = to_algorithm(algorithm) == mobileone::Algorithm::strassen;
+    result[name] = {strassen ? kernels::Algorithm::kStrassen : kernels::Algorithm::kDirect, rows,
+                    parts, stay};
+  }
+  return result;
+}
+
+py::dict packed_weights_of(const PyPlan& self) {
+  py::dict result;
+  for (const auto& [key, weight] : self.plan().packed_weights()) {
+    const Tensor bytes({static_cast<std::int64_t>(weight.bytes / sizeof(float))}, DType::float32,
+                       weight.data);
+    result[py::str(key)] = to_array(bytes);
+  }
+  return result;
+}
+
+std::unique_ptr<PyPlan> restore_plan(const Graph& graph, const std::string& path,
+                                     const Entries& entries, const py::sequence& input_shape,
+                                     int threads, const PyTilings& tilings) {
+  const Shape shape = to_shape(input_shape);
+  CompileOptions options;
+  options.threads = threads;
+  options.outputs = {graph.output};
+  options.tilings = to_tilings(tilings);
+  const py::gil_scoped_release release;
+  std::map<std::string, MappedWeights::Entry> places;
+  for (const auto& [key, place] : entries) places[key] = {place.first, place.second};
+  return std::make_unique<PyPlan>(
+      restore(graph, MappedWeights(path, std::move(places)), shape, options));
+}
+
 void bind_plan(py::module_& module) {
+  module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("path"), py::arg("entries"),
+             py::arg("input_shape"), py::arg("threads"), py::arg("tilings"),
+             "The plan of a graph on weights packed before: key -> (offset, bytes) in the file.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&>(),
@@ -167,6 +223,13 @@ void bind_plan(py::module_& module) {
                              })
       .def_property_readonly("threads", [](const PyPlan& self) { return self.plan().threads(); })
       .def_property_readonly("steps", &steps_of, "What runs, in order: one dict per step.")
+      .def_property_readonly("tilings", &tilings_of,
+                             "How each fused pair of convolutions is cut up, by name.")
+      .def_property_readonly("packed_weights", &packed_weights_of,
+                             "Read-only views of the weights that the steps read, by key.")
+      .def_property_readonly(
+          "not_storable", [](const PyPlan& self) { return self.plan().not_storable(); },
+          "The first operator whose step cannot be stored, or an empty string.")
       .def("memory", &memory_of, "Bytes: packed_weights, arena, scratch; number of contexts.")
       .def("run", &PyPlan::run, py::arg("input"), py::arg("outputs"),
            "Writes every output; arrays are C-contiguous float32 of exactly the plan's shapes.")

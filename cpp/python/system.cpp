@@ -6,7 +6,8 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mobileone/fused/peak.hpp"
-#include "mobileone/onednn/memory.hpp"
+#include "mobileone/onednn/library.hpp"
+#include "onednn_loader.hpp"
 
 #define MOBILEONE_TEXT_(x) #x
 #define MOBILEONE_TEXT(x) MOBILEONE_TEXT_(x)
@@ -15,11 +16,21 @@ namespace mobileone::python {
 
 void bind_system(py::module_& module) {
   module.attr("__version__") = MOBILEONE_TEXT(MOBILEONE_VERSION);
-  module.def("onednn_version", &onednn::version, "Version and commit of the oneDNN in use.");
-  module.def("onednn_channel_block", &onednn::channel_block,
-             "Channels per block: 16 when oneDNN may use AVX-512, else 8.");
+  module.def("onednn_version", &onednn_version, "Version and commit of oneDNN; does not load it.");
+  module.def(
+      "onednn_channel_block", [] { return onednn::library().channel_block(); },
+      "Channels per block: 16 when oneDNN may use AVX-512, else 8.");
   module.def("isa", &fused::isa_in_use,
              "Instruction set of the fused kernels: avx512, avx2, or none (all on oneDNN).");
+  module.def(
+      "kernel_parameters",
+      [] {
+        py::dict result;
+        result["isa"] = fused::isa_in_use();
+        for (const auto& [name, value] : fused::packing_parameters()) result[py::str(name)] = value;
+        return result;
+      },
+      "What the layout of packed weights depends on.");
   module.def("available_isas", &fused::available_isas,
              "What this CPU could run, fastest first; MOBILEONE_MAX_ISA takes these names.");
   module.def("peak_gflops", &fused::peak_gflops, py::arg("threads") = 1,

@@ -5,25 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mobileone._pixels import channels_first, normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
     from mobileone.data import DataConfig
 
-Float32 = npt.NDArray[np.float32]
+# What NDArray[np.float32] stands for: importing numpy.typing takes milliseconds.
+Float32 = np.ndarray[Any, np.dtype[np.float32]]
 
 # Total stride of the published nets: smaller images leave the last stage without a pixel.
 MIN_SIZE = 32
 
 
-def as_images(x: Any, channels: int, data: DataConfig | None = None) -> Float32:
+def as_images(
+    x: Any, channels: int, data: DataConfig | Callable[[], DataConfig] | None = None
+) -> Float32:
     """`x` as a C-contiguous float32 array [N, channels, H, W]; zero-copy when it already is one.
 
     Takes anything with ``__dlpack__`` or ``__array__`` (NumPy, torch on the CPU, ...), any strides,
-    float16, float32 or float64; with `data` also uint8 RGB images, NCHW or NHWC, which the engine
-    normalises in one pass.
+    float16, float32 or float64; with `data`, or what returns it, also uint8 RGB images, NCHW or
+    NHWC, which the engine normalises in one pass.
 
     Raises:
         ValueError: wrong rank, number of channels or size.
@@ -33,7 +39,7 @@ def as_images(x: Any, channels: int, data: DataConfig | None = None) -> Float32:
     if data is not None and array.dtype == np.uint8:
         view = channels_first(array, channels)
         check_shape(view.shape, channels)
-        return normalise(view, data)
+        return normalise(view, data() if callable(data) else data)
     if array.dtype.kind != "f":
         also = "" if data is None else ", or uint8 pixels"
         raise TypeError(

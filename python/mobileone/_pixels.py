@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mobileone import _core
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from mobileone.data import DataConfig
 
 __all__ = ["channels_first", "normalise"]
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def channels_first(images: npt.NDArray[Any], channels: int) -> npt.NDArray[Any]:

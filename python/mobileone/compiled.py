@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mobileone import _core
 from mobileone._arrays import Float32, as_images, check_shape, output_array
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
     from mobileone.data import DataConfig
 
 
@@ -37,11 +40,7 @@ class CompiledModel:
         check_shape(input_shape, channels)
         if input_shape[0] < 1:
             raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
-        self.input_shape = input_shape
-        self.threads = threads
-        self._channels = channels
-        self._data_config = data_config
-        self._plan = _core.Plan(
+        plan = _core.Plan(
             network,
             input_shape,
             [graph.output_name],
@@ -49,7 +48,17 @@ class CompiledModel:
             backend=backend,
             algorithm=algorithm,
         )
-        self._output_shape = tuple(self._plan.output_shapes[0])
+        self._adopt(plan, data_config)
+
+    def _adopt(
+        self, plan: _core.Plan, data_config: DataConfig | Callable[[], DataConfig] | None
+    ) -> None:
+        self.input_shape = plan.input_shape
+        self.threads = plan.threads
+        self._channels = plan.input_shape[1]
+        self._data_config = data_config
+        self._plan = plan
+        self._output_shape = plan.output_shapes[0]
 
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
         """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""

@@ -7,20 +7,21 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mobileone import _core
 from mobileone._arrays import Float32, as_images, output_array
+from mobileone._graph import INFERENCE, TRAIN_TIME
 from mobileone._plans import PlanCache
 from mobileone.compiled import CompiledModel
 from mobileone.data import DataConfig, default_data_config
 from mobileone.labels import check_class_names
 from mobileone.threads import thread_count
 
-INFERENCE, TRAIN_TIME = "inference", "train-time"
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Model:
@@ -70,7 +71,7 @@ class Model:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from mobileone.registry import graph_of
+        from mobileone._graph import graph_of
 
         self.__dict__ |= state
         self.network = _core.Network(graph_of(self.config), state["network"])
@@ -277,6 +278,23 @@ class Model:
             backend=backend,
             algorithm=algorithm,
         )
+
+    def save_plan(
+        self,
+        path: str | os.PathLike[str],
+        input_shape: Sequence[int] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Write a compiled plan that starts in milliseconds; see `packed_plan.save_plan`.
+
+        Args:
+            path: the file; `mobileone.load_plan` opens it on a CPU of this kind.
+            input_shape: (N, C, H, W); default: one image of `input_size`.
+            threads: as in `compile`.
+        """
+        from mobileone.packed_plan import save_plan
+
+        save_plan(self, path, input_shape or (1, self._channels, *self.input_size), threads)
 
     def memory_report(self) -> dict[str, int]:
         """Bytes that the model holds at present.

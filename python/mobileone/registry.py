@@ -6,17 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mobileone import _core
-from mobileone.model import INFERENCE, TRAIN_TIME, Model
-
-_FIELDS = (
-    "stem_width",
-    "widths",
-    "depths",
-    "num_conv_branches",
-    "se_widths",
-    "num_classes",
-    "in_channels",
-)
+from mobileone._graph import FIELDS, INFERENCE, TRAIN_TIME, graph_of
+from mobileone.model import Model
 
 
 def list_models(filter: str = "*") -> list[str]:
@@ -48,20 +39,14 @@ def create_model(
     return Model(network, full, arch=arch, name=name)
 
 
-def graph_of(config: dict[str, Any]) -> _core.Graph:
-    """The graph of a complete configuration."""
-    fields = {key: config[key] for key in _FIELDS}
-    return _core.mobileone_graph(**fields, inference=config["form"] == INFERENCE)
-
-
 def _full_config(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     variants = _core.mobileone_variants()
     if name != "custom" and name not in variants:
         known = ", ".join(variants)
         raise ValueError(f"name is {name!r}; expected one of {known}, or 'custom'")
     for key in changes:
-        if key not in (*_FIELDS, "se_depths", "form"):
-            raise ValueError(f"create_model has no field {key!r}; expected one of {_FIELDS}")
+        if key not in (*FIELDS, "se_depths", "form"):
+            raise ValueError(f"create_model has no field {key!r}; expected one of {FIELDS}")
     config: dict[str, Any] = {"num_conv_branches": 1, "se_widths": {}, "in_channels": 3}
     config |= variants.get(name, {}) | {"form": TRAIN_TIME} | changes
     if config["form"] not in (TRAIN_TIME, INFERENCE):

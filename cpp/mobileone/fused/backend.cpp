@@ -41,6 +41,8 @@ class FusedBackend : public Backend {
     return reorder_step(from, to, builder);
   }
 
+  bool storable() const override { return true; }
+
  private:
   static std::size_t emit_stem_on(const ConvMatch& stem, const std::vector<LoweredOp>& ops,
                                   std::size_t at, PlanBuilder& builder) {

@@ -97,12 +97,11 @@ void emit_linear(const Linear& linear, const LoweredOp& op, PlanBuilder& builder
   LinearSpec spec;
   spec.plan = {static_cast<int>(linear.in_features), static_cast<int>(linear.out_features),
                table().linear_columns};
-  spec.weights =
-      builder.weights().get(node.name + " fused", spec.plan.packed_bytes(), [&](void* out) {
-        kernels::pack_linear(spec.plan, weight_data(builder, node.name + ".weight"),
-                             weight_data(builder, node.name + ".bias", linear.bias),
-                             static_cast<float*>(out));
-      });
+  spec.weights = builder.packed(node.name + " fused", spec.plan.packed_bytes(), [&](void* out) {
+    kernels::pack_linear(spec.plan, weight_data(builder, node.name + ".weight"),
+                         weight_data(builder, node.name + ".bias", linear.bias),
+                         static_cast<float*>(out));
+  });
   spec.batch = static_cast<int>(builder.shape(op.result)[0]);
   spec.threads = builder.options().threads;
   spec.src = builder.in_layout(node.inputs[0], Layout::blocked(kernels::kBlock));

@@ -32,8 +32,8 @@ PackedSqueeze pack(const std::optional<SqueezeMatch>& match, PlanBuilder& builde
                                  weight_data(builder, match->expand + ".bias"),
                                  static_cast<float*>(out));
   };
-  result.weights = builder.weights().get(match->reduce + " fused",
-                                         result.shape.packed_floats() * sizeof(float), pack_into);
+  result.weights = builder.packed(match->reduce + " fused",
+                                  result.shape.packed_floats() * sizeof(float), pack_into);
   result.shape.packed = static_cast<const float*>(result.weights.get());
   return result;
 }
@@ -154,16 +154,48 @@ class PairStep : public Step {
   PairSpec spec_;
 };
 
+// The pair's weights as the network holds them.
+struct PairWeights {
+  const float *depthwise, *depthwise_bias, *pointwise, *pointwise_bias;
+
+  PairWeights(const PairMatch& match, const PlanBuilder& builder) {
+    const std::string& dw = builder.node(match.depthwise.conv->node).name;
+    const std::string& pw = builder.node(match.pointwise.conv->node).name;
+    depthwise = weight_data(builder, dw + ".weight");
+    depthwise_bias = weight_data(builder, dw + ".bias");
+    pointwise = weight_data(builder, pw + ".weight");
+    pointwise_bias = weight_data(builder, pw + ".bias");
+  }
+};
+
 // `automatic` leaves badly scaled weights to the direct product.
-kernels::AlgorithmChoice algorithm_choice(const kernels::DwPwShape& shape, const float* depthwise,
-                                          const float* depthwise_bias, const float* pointwise,
-                                          Algorithm algorithm) {
+kernels::AlgorithmChoice algorithm_choice(const kernels::DwPwShape& shape,
+                                          const PairWeights& weights, Algorithm algorithm) {
   if (algorithm == Algorithm::direct) return kernels::AlgorithmChoice::kDirect;
   if (algorithm == Algorithm::strassen) return kernels::AlgorithmChoice::kStrassen;
   const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
-  const bool tame = even && strassen_growth(shape.channels_in, shape.channels_out, depthwise,
-                                            depthwise_bias, pointwise) <= kMaxStrassenGrowth;
+  const bool tame =
+      even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise,
+                              weights.depthwise_bias, weights.pointwise) <= kMaxStrassenGrowth;
   return tame ? kernels::AlgorithmChoice::kAuto : kernels::AlgorithmChoice::kDirect;
+}
+
+// The stored plan's, or the fastest by the cost model.
+kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& match,
+                          const PlanBuilder& builder) {
+  const CompileOptions& options = builder.options();
+  if (!options.tilings.empty()) {
+    const std::string& name = builder.node(match.pointwise.conv->node).name;
+    const auto found = options.tilings.find(name);
+    if (found == options.tilings.end()) throw Error(concat("[plan] no tiling of ", name));
+    return found->second;
+  }
+  // Images are spread over the threads first: only then the tiles of one.
+  const int images = static_cast<int>(std::max<std::int64_t>(1, builder.shape(match.input)[0]));
+  return kernels::choose_tiling(
+      table(), kernels::machine_model(table()), shape,
+      algorithm_choice(shape, PairWeights(match, builder), options.algorithm),
+      std::max(1, options.threads / images));
 }
 
 }  // namespace
@@ -179,28 +211,18 @@ PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder
   shape.depthwise_relu = match.depthwise.relu;
   shape.pointwise_relu = match.pointwise.relu;
   shape.depthwise_se = match.depthwise.squeeze.has_value();
-  const std::string& depthwise = builder.node(match.depthwise.conv->node).name;
-  const std::string& pointwise = builder.node(match.pointwise.conv->node).name;
-  const float* dw_weight = weight_data(builder, depthwise + ".weight");
-  const float* dw_bias = weight_data(builder, depthwise + ".bias");
-  const float* pw_weight = weight_data(builder, pointwise + ".weight");
-  const float* pw_bias = weight_data(builder, pointwise + ".bias");
-
-  // Images are spread over the threads first: only then the tiles of one.
-  const int images = static_cast<int>(std::max<std::int64_t>(1, in[0]));
-  const int threads_per_image = std::max(1, builder.options().threads / images);
-  kernels::Tiling tiling = kernels::choose_tiling(
-      table(), kernels::machine_model(table()), shape,
-      algorithm_choice(shape, dw_weight, dw_bias, pw_weight, builder.options().algorithm),
-      threads_per_image);
+  kernels::Tiling tiling = tiling_of(shape, match, builder);
   if (one_part) tiling.column_parts = 1;
+  const std::string& name = builder.node(match.pointwise.conv->node).name;
+  builder.tilings[name] = tiling;
   PackedPair packed{kernels::plan_dwpw(table().panel_blocks, shape, tiling), nullptr};
-  packed.weights =
-      builder.weights().get(concat(pointwise, " fused ", algorithm_name(packed.plan)),
-                            packed.plan.packed_bytes(), [&](void* out) {
-                              kernels::pack_dwpw(packed.plan, dw_weight, dw_bias, pw_weight,
-                                                 pw_bias, static_cast<float*>(out));
-                            });
+  packed.weights = builder.packed(
+      concat(name, " fused ", algorithm_name(packed.plan)), packed.plan.packed_bytes(),
+      [&](void* out) {
+        const PairWeights weights(match, builder);
+        kernels::pack_dwpw(packed.plan, weights.depthwise, weights.depthwise_bias,
+                           weights.pointwise, weights.pointwise_bias, static_cast<float*>(out));
+      });
   return packed;
 }
 

@@ -42,6 +42,13 @@ std::string isa_in_use() {
   return std::string(kernels::isa_name(table().isa));
 }
 
+std::vector<std::pair<std::string, int>> packing_parameters() {
+  if (kernels::supported_isas().empty()) return {};
+  return {{"channel_block", kernels::kBlock},
+          {"panel_blocks", table().panel_blocks},
+          {"linear_columns", table().linear_columns}};
+}
+
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
   for (kernels::Isa isa : kernels::supported_isas()) names.emplace_back(kernels::isa_name(isa));

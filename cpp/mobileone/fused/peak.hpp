@@ -16,4 +16,7 @@ double peak_gflops(int threads);
 std::string isa_in_use();
 std::vector<std::string> available_isas();
 
+// What the layout of packed weights depends on, by name; nothing where there are no kernels.
+std::vector<std::pair<std::string, int>> packing_parameters();
+
 }  // namespace mobileone::fused

@@ -90,7 +90,7 @@ StemSpec make_stem(const ConvMatch& match, PlanBuilder& builder) {
       kernels::plan_stem(table().panel_blocks, static_cast<int>(in[2]), static_cast<int>(in[3]),
                          static_cast<int>(builder.shape(match.result)[1]), match.relu);
   spec.stem_weights =
-      builder.weights().get(node.name + " fused", spec.stem.packed_bytes(), [&](void* out) {
+      builder.packed(node.name + " fused", spec.stem.packed_bytes(), [&](void* out) {
         kernels::pack_stem(spec.stem, weight_data(builder, node.name + ".weight"),
                            weight_data(builder, node.name + ".bias"), static_cast<float*>(out));
       });

@@ -2,6 +2,7 @@
 
 #include "mobileone/base/error.hpp"
 #include "mobileone/onednn/steps.hpp"
+#include "mobileone/onednn/team.hpp"
 
 namespace mobileone::onednn {
 
@@ -11,6 +12,7 @@ class OnednnBackend : public Backend {
  public:
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
+    const TeamScope scope(builder.options().threads);
     const LoweredOp& op = ops[at];
     const Node& node = builder.node(op.node);
     try {
@@ -30,6 +32,7 @@ class OnednnBackend : public Backend {
 
   std::unique_ptr<Step> reorder(ValueId from, ValueId to,
                                 const PlanBuilder& builder) const override {
+    const TeamScope scope(builder.options().threads);
     return reorder_step(from, to, builder);
   }
 };

@@ -1,6 +1,7 @@
 #include "mobileone/onednn/primitive_step.hpp"
 
 #include "mobileone/onednn/memory.hpp"
+#include "mobileone/onednn/team.hpp"
 
 namespace mobileone::onednn {
 
@@ -27,6 +28,7 @@ class BoundPrimitive : public BoundStep {
   }
 
   void run() override {
+    const TeamScope scope(buffers_.threads());
     for (std::int64_t image = 0; image < images_; ++image) {
       for (const Moving& argument : moving_) {
         auto* base = argument.external ? static_cast<std::byte*>(buffers_.address(argument.value))
@@ -91,7 +93,7 @@ Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
     thread_stream().wait();
   };
   const std::string key = name + " onednn " + key_of(packed);
-  return {index, packed, -1, builder.weights().get(key, packed.get_size(), pack)};
+  return {index, packed, -1, builder.packed(key, packed.get_size(), pack)};
 }
 
 Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value) {

@@ -100,6 +100,13 @@ void PlanBuilder::add_step(std::unique_ptr<Step> step, const std::vector<ValueId
   steps.push_back(std::move(step));
 }
 
+std::shared_ptr<const void> PlanBuilder::packed(const std::string& key, std::size_t bytes,
+                                                const std::function<void(void*)>& pack) {
+  PackedWeight& weight = packed_weights[key];
+  weight = {bytes, weights_.get(key, bytes, pack)};
+  return weight.data;
+}
+
 void PlanBuilder::convert(ValueId from, ValueId to) {
   for (const Backend* backend : backends_) {
     if (auto step = backend->reorder(from, to, *this)) {

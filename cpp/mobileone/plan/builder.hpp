@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "mobileone/kernels/dwpw.hpp"
 #include "mobileone/plan/arena.hpp"
 #include "mobileone/plan/lower.hpp"
 #include "mobileone/plan/step.hpp"
@@ -16,6 +17,9 @@ namespace mobileone {
 // wherever it applies, `automatic` where the cost model says that it pays.
 enum class Algorithm { automatic, direct, strassen };
 
+// How each fused pair of convolutions is cut up, by the name of its pointwise one.
+using Tilings = std::map<std::string, kernels::Tiling>;
+
 struct CompileOptions {
   int threads = 1;
   // Nodes whose values are wanted, NCHW float32 (or [N, features]).
@@ -25,6 +29,8 @@ struct CompileOptions {
   bool training = false;
   bool fused = true;  // false: every step on oneDNN
   Algorithm algorithm = Algorithm::automatic;
+  // Those of a stored plan; none: they are chosen.
+  Tilings tilings = {};
 };
 
 class PlanBuilder;
@@ -39,6 +45,8 @@ class Backend {
   // A step that copies a value into another layout, or null.
   virtual std::unique_ptr<Step> reorder(ValueId from, ValueId to,
                                         const PlanBuilder& builder) const = 0;
+  // Whether its steps can be made again from packed weights and tilings alone.
+  virtual bool storable() const { return false; }
 };
 
 class PlanBuilder {
@@ -50,7 +58,6 @@ class PlanBuilder {
   const Node& node(NodeId id) const { return network_.graph.node(id); }
   const Shape& shape(NodeId id) const { return shapes_[static_cast<std::size_t>(id)]; }
   const CompileOptions& options() const { return options_; }
-  WeightCache& weights() { return weights_; }
   const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
 
   // The value that holds a node's result, in the layout in which it was first made.
@@ -67,6 +74,10 @@ class PlanBuilder {
   ValueId factor_of(NodeId id) const;
   void set_factor(NodeId id, ValueId factor) { factors_[id] = factor; }
 
+  // WeightCache::get, remembering that the plan reads them.
+  std::shared_ptr<const void> packed(const std::string& key, std::size_t bytes,
+                                     const std::function<void(void*)>& pack);
+
   // A new value for a node's result. `direct` lets it be the caller's own memory when the node is
   // a wanted output and the layout is plain.
   ValueId new_result(NodeId id, const Layout& layout, bool direct = false);
@@ -81,6 +92,8 @@ class PlanBuilder {
   void finish_outputs();
 
   std::vector<std::unique_ptr<Step>> steps;
+  std::map<std::string, PackedWeight> packed_weights;
+  Tilings tilings;  // that the steps use
   std::vector<Lifetime> lifetimes;
   std::vector<Value>& values() { return values_; }
   std::size_t extra_outputs() const { return extra_outputs_; }

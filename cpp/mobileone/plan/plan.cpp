@@ -14,7 +14,7 @@ struct Plan::Context {
   explicit Context(const Plan& plan)
       : memory(allocate_aligned(plan.arena_bytes_ + plan.scratch_bytes_)),
         buffers(plan.values_, static_cast<std::byte*>(memory.get()),
-                static_cast<std::byte*>(memory.get()) + plan.arena_bytes_) {
+                static_cast<std::byte*>(memory.get()) + plan.arena_bytes_, plan.threads_) {
     // No step may depend on what is here; but a read of it must not be of indeterminate values.
     std::memset(memory.get(), 0, plan.arena_bytes_);
     for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
@@ -42,13 +42,16 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
       weights_(std::move(weights)),
       input_shape_(input_shape),
       threads_(options.threads) {
-  const ThreadScope scope(threads_);
   PlanBuilder builder(*network_, input_shape, options, *weights_, backends);
   const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs);
   for (std::size_t at = 0; at < ops.size();) {
     std::size_t taken = 0;
     for (const Backend* backend : backends) {
-      if ((taken = backend->emit(ops, at, builder)) > 0) break;
+      taken = backend->emit(ops, at, builder);
+      if (taken > 0 && !backend->storable() && not_storable_.empty()) {
+        not_storable_ = builder.node(ops[at].node).name;
+      }
+      if (taken > 0) break;
     }
     if (taken == 0) {
       const Node& node = builder.node(ops[at].node);
@@ -65,6 +68,8 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   values_ = std::move(builder.values());
   arena_bytes_ = assign_offsets(values_, builder.lifetimes);
   steps_ = std::move(builder.steps);
+  packed_weights_ = std::move(builder.packed_weights);
+  tilings_ = std::move(builder.tilings);
   for (const auto& step : steps_) {
     infos_.push_back(step->info());
     scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
@@ -98,7 +103,6 @@ void Plan::release(std::unique_ptr<Context> context) const {
 template <typename Work>
 void Plan::with_context(const float* input, float* const* outputs, const Work& work) const {
   const auto body = [&] {
-    const ThreadScope scope(threads_);
     const kernels::ScopedFlushDenormals flush;
     std::unique_ptr<Context> context = acquire();
     context->buffers.input = input;

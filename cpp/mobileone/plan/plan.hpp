@@ -34,12 +34,19 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
+  const std::shared_ptr<const Network>& network() const { return network_; }
   const Shape& input_shape() const { return input_shape_; }
   // Shapes of what run() writes: the wanted outputs, then batch statistics (training).
   const std::vector<Shape>& output_shapes() const { return output_shapes_; }
   const std::vector<StepInfo>& steps() const { return infos_; }
   int threads() const { return threads_; }
   PlanMemory memory() const;
+
+  // What a stored plan consists of: the weights that the steps read, by key, and their tilings.
+  const std::map<std::string, PackedWeight>& packed_weights() const { return packed_weights_; }
+  const Tilings& tilings() const { return tilings_; }
+  // The first operator whose step cannot be stored; empty when all can.
+  const std::string& not_storable() const { return not_storable_; }
 
   // `input` holds input_shape() floats; outputs[i] has room for output_shapes()[i]. Allocates
   // nothing unless more calls run at once than ever before.
@@ -60,6 +67,9 @@ class Plan {
   Shape input_shape_;
   std::vector<Shape> output_shapes_;
   int threads_ = 1;
+  std::map<std::string, PackedWeight> packed_weights_;
+  Tilings tilings_;
+  std::string not_storable_;
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<StepInfo> infos_;

@@ -16,8 +16,8 @@ namespace mobileone {
 // and outputs are set anew before each run.
 class Buffers {
  public:
-  Buffers(const std::vector<Value>& values, std::byte* arena, std::byte* scratch)
-      : values_(values), arena_(arena), scratch_(scratch) {}
+  Buffers(const std::vector<Value>& values, std::byte* arena, std::byte* scratch, int threads)
+      : values_(values), arena_(arena), scratch_(scratch), threads_(threads) {}
 
   void* address(ValueId id) const {
     const Value& value = values_[static_cast<std::size_t>(id)];
@@ -36,6 +36,8 @@ class Buffers {
   }
   // Shared by all steps, which run one after the other.
   std::byte* scratch() const { return scratch_; }
+  // How many threads a step may use.
+  int threads() const { return threads_; }
 
   const float* input = nullptr;
   float* const* outputs = nullptr;
@@ -44,6 +46,7 @@ class Buffers {
   const std::vector<Value>& values_;
   std::byte* arena_;
   std::byte* scratch_;
+  int threads_;
 };
 
 // A step with its memory objects in one context. Used by one thread at a time.

@@ -1,6 +1,5 @@
 #include "mobileone/plan/threading.hpp"
 
-#include <omp.h>
 #include <pthread.h>
 
 #include <exception>
@@ -19,12 +18,6 @@ void mark_forked() { forked = true; }
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, mark_forked);
 
 }  // namespace
-
-ThreadScope::ThreadScope(int threads) : previous_(omp_get_max_threads()) {
-  omp_set_num_threads(threads);
-}
-
-ThreadScope::~ThreadScope() { omp_set_num_threads(previous_); }
 
 bool needs_fresh_team(int threads) { return forked && threads > 1; }
 

@@ -1,21 +1,9 @@
-// How many OpenMP threads a run uses, and what happens after fork().
+// What happens to runs after fork().
 #pragma once
 
 #include <functional>
 
 namespace mobileone {
-
-// Sets the calling thread's OpenMP team size, and restores it.
-class ThreadScope {
- public:
-  explicit ThreadScope(int threads);
-  ~ThreadScope();
-  ThreadScope(const ThreadScope&) = delete;
-  ThreadScope& operator=(const ThreadScope&) = delete;
-
- private:
-  int previous_;
-};
 
 // Whether work on `threads` threads must leave the calling thread: in a forked child the OpenMP
 // team of the forking thread no longer exists, and libgomp would wait for it for ever.

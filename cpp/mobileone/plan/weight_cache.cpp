@@ -6,6 +6,7 @@ namespace mobileone {
 
 std::shared_ptr<const void> WeightCache::get(const std::string& key, std::size_t bytes,
                                              const std::function<void(void*)>& pack) {
+  if (mapped_) return mapped_->get(key, bytes);
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[key];
   if (auto data = entry.data.lock()) return data;
@@ -16,6 +17,7 @@ std::shared_ptr<const void> WeightCache::get(const std::string& key, std::size_t
 }
 
 std::size_t WeightCache::bytes() const {
+  if (mapped_) return mapped_->bytes();
   const std::lock_guard lock(mutex_);
   std::size_t total = 0;
   for (const auto& [key, entry] : entries_) {

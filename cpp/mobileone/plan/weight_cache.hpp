@@ -7,10 +7,17 @@
 #include <mutex>
 #include <string>
 
+#include "mobileone/plan/mapped_weights.hpp"
+
 namespace mobileone {
 
 class WeightCache {
  public:
+  WeightCache() = default;
+  // Weights that were packed before: nothing is packed again.
+  explicit WeightCache(MappedWeights mapped)
+      : mapped_(std::make_unique<MappedWeights>(std::move(mapped))) {}
+
   // The packed form filed under `key` (weight name and packed layout), made by `pack` if no plan
   // holds it at present. Safe to call from several threads.
   std::shared_ptr<const void> get(const std::string& key, std::size_t bytes,
@@ -25,6 +32,13 @@ class WeightCache {
   };
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
+  std::unique_ptr<const MappedWeights> mapped_;
+};
+
+// Packed weights that one plan reads.
+struct PackedWeight {
+  std::size_t bytes = 0;
+  std::shared_ptr<const void> data;
 };
 
 }  // namespace mobileone

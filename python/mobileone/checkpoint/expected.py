@@ -16,7 +16,7 @@ ParameterShapes = Callable[[Mapping[str, Any]], Mapping[str, Shape]]
 
 def graph_parameter_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:
     """Canonical name -> shape of every weight of a configuration, in the graph's order."""
-    from mobileone.registry import graph_of
+    from mobileone._graph import graph_of
 
     return {name: tuple(shape) for name, shape, *_ in graph_of(dict(config)).parameters()}
 
@@ -26,7 +26,7 @@ def initial_weights(
 ) -> dict[str, npt.NDArray[np.float32]]:
     """These weights as `create_model` starts them with seed 0: for a new classifier."""
     from mobileone import _core
-    from mobileone.registry import graph_of
+    from mobileone._graph import graph_of
 
     weights = _core.initialize(graph_of(dict(config)), 0).weights()
     return {name: weights[name] for name in names}

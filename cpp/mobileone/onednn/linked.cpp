@@ -1,0 +1,7 @@
+#include "mobileone/onednn/library.hpp"
+
+namespace mobileone::onednn {
+
+const Library& library() { return implementation(); }
+
+}  // namespace mobileone::onednn

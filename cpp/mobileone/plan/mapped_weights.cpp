@@ -1,0 +1,80 @@
+#include "mobileone/plan/mapped_weights.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "mobileone/base/error.hpp"
+
+namespace mobileone {
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+struct File {
+  explicit File(const std::string& path) : descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~File() {
+    if (descriptor >= 0) close(descriptor);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  int descriptor;
+};
+
+[[noreturn]] void fail(const std::string& path) {
+  throw Error(concat("[plan] ", path, " cannot be mapped: ", std::strerror(errno)));
+}
+
+std::shared_ptr<const std::byte> map(const std::string& path, std::size_t& size) {
+  const File file(path);
+  struct stat status = {};
+  if (file.descriptor < 0 || fstat(file.descriptor, &status) != 0) fail(path);
+  size = static_cast<std::size_t>(status.st_size);
+  if (size == 0) throw Error(concat("[plan] ", path, " is empty"));
+  // Populated at once: every page is read by the first run.
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file.descriptor, 0);
+  if (data == MAP_FAILED) fail(path);
+  return {static_cast<const std::byte*>(data),
+          [size](const std::byte* p) { munmap(const_cast<std::byte*>(p), size); }};
+}
+
+}  // namespace
+
+MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entry> entries)
+    : path_(path), entries_(std::move(entries)) {
+  std::size_t size = 0;
+  data_ = map(path, size);
+  for (const auto& [key, entry] : entries_) {
+    if (entry.offset % kAlignment != 0 || entry.offset > size ||
+        entry.bytes > size - entry.offset) {
+      throw Error(concat("[plan] ", path, ": ", key, " takes ", entry.bytes, " bytes at ",
+                         entry.offset, "; expected a multiple of ", kAlignment,
+                         " inside the file of ", size, " bytes"));
+    }
+  }
+}
+
+std::shared_ptr<const void> MappedWeights::get(const std::string& key, std::size_t bytes) const {
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) {
+    throw Error(concat("[plan] ", path_, ": no weights ", key, "; expected ", bytes, " bytes"));
+  }
+  if (found->second.bytes != bytes) {
+    throw Error(concat("[plan] ", path_, ": ", key, " takes ", found->second.bytes,
+                       " bytes; expected ", bytes));
+  }
+  return {data_, data_.get() + found->second.offset};
+}
+
+std::size_t MappedWeights::bytes() const {
+  std::size_t total = 0;
+  for (const auto& [key, entry] : entries_) total += entry.bytes;
+  return total;
+}
+
+}  // namespace mobileone

@@ -1,0 +1,35 @@
+// Packed weights in a file, mapped and used in place: what a stored plan runs on.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace mobileone {
+
+class MappedWeights {
+ public:
+  // Bytes of the file.
+  struct Entry {
+    std::size_t offset = 0;
+    std::size_t bytes = 0;
+  };
+
+  // Maps the file read-only. Throws Error unless every entry lies inside it, at a multiple of 64.
+  // The file may be replaced afterwards, but not be truncated.
+  MappedWeights(const std::string& path, std::map<std::string, Entry> entries);
+
+  // The weights filed under `key`, alive as long as the result. Throws Error when there are none
+  // or when their size is another one.
+  std::shared_ptr<const void> get(const std::string& key, std::size_t bytes) const;
+  // Bytes of all entries.
+  std::size_t bytes() const;
+
+ private:
+  std::string path_;
+  std::map<std::string, Entry> entries_;
+  std::shared_ptr<const std::byte> data_;
+};
+
+}  // namespace mobileone
