@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mobileone
 import numpy as np
@@ -20,7 +21,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pins processes to CPUs")
 pytest.importorskip("onnxruntime", reason="the rival in these tests")
 
-from benchmarks.runtimes import cli, cold_start, harness  # noqa: E402
+from benchmarks.runtimes import cli, cold_start, compare, harness  # noqa: E402
 from benchmarks.runtimes.case import Case, write_case  # noqa: E402
 from benchmarks.runtimes.cpus import choose_cpus  # noqa: E402
 from benchmarks.runtimes.measurement import CaseResult, Entry  # noqa: E402
@@ -341,8 +342,8 @@ def test_cold_starts_of_ours_a_rival_and_a_broken_one(case: Case) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "QUICK", SHORT)
-    monkeypatch.setattr(cli, "_COLD_STARTS", {True: 2})
+    monkeypatch.setattr(compare, "QUICK", SHORT)
+    monkeypatch.setattr(compare, "_COLD_STARTS", {True: 2})
 
 
 @pytest.mark.usefixtures("quick")
@@ -421,6 +422,36 @@ def test_bad_arguments(
     captured = capsys.readouterr()
     assert message in captured.err
     assert not captured.out
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_that_our_engine_cannot_run_does_not_lose_the_others(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = harness.measure
+
+    def spoil(case: Case, *arguments: Any) -> CaseResult:
+        if case.batch == 1:
+            (case.folder / "model.safetensors").write_bytes(b"no checkpoint")
+        return measure(case, *arguments)
+
+    monkeypatch.setattr(compare, "measure", spoil)
+    command = ["--models", os.fspath(checkpoint), "--size", "64", "--engines", OURS, "--quick"]
+    assert cli.main([*command, "--batches", "1", "2"]) == 1
+    text = capsys.readouterr().out
+    assert "2x3x64x64, float32, 1 thread" in text
+    assert "failed: small.safetensors, batch 1, 1 threads: mobileone cannot run" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_report_shows_itself_in_a_notebook(checkpoint: Path) -> None:
+    report = compare.compare([os.fspath(checkpoint)], size=64, engines=[ORT], quick=True)
+    assert repr(report) == report.to_text()
+    assert "<table>" in report._repr_html_()
+    (bar,) = report.plot().patches
+    ratio = report.cases[0].ratio(report.cases[0].entries[1])
+    assert ratio is not None
+    assert bar.get_width() == ratio.median
 
 
 def test_throughput_is_images_of_a_batch_over_its_median(case: Case) -> None:

@@ -4,45 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from mobileone import CheckpointError, list_models
 from mobileone._tables import Table
-from mobileone.environment import fingerprint
 
-from benchmarks.runtimes.case import write_case
-from benchmarks.runtimes.cold_start import cold_starts
-from benchmarks.runtimes.cpus import choose_cpus
-from benchmarks.runtimes.harness import FULL, QUICK, convert, measure
-from benchmarks.runtimes.registry import DEFAULT, ENGINES, OURS, find_engine
+from benchmarks.runtimes.compare import compare
+from benchmarks.runtimes.registry import DEFAULT, ENGINES
 from benchmarks.runtimes.report import Report, to_markdown
-from benchmarks.runtimes.worker_process import WorkerError
 
 __all__ = ["main"]
-
-_COLD_STARTS = {True: 7, False: 20}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns 0, 1 for a failure, 2 for bad arguments, 130 for Ctrl-C."""
-    arguments = _parser().parse_args(argv)
-    report = Report(vars(arguments), {}, fingerprint())
-    code = 0
+    arguments = vars(_parser().parse_args(argv))
+    outputs = {name: arguments.pop(name) for name in ("json", "plot", "markdown")}
     try:
-        _run(arguments, report)
-    except KeyboardInterrupt:
-        report.interrupted, code = True, 130
-    except (CheckpointError, OSError, WorkerError) as error:
-        print(f"benchmarks.runtimes: error: {error}", file=sys.stderr)
-        code = 1
+        report = compare(**arguments, say=_say)
+    except (CheckpointError, OSError) as error:
+        return _fail(error, 1)
     except ValueError as error:
-        print(f"benchmarks.runtimes: error: {error}", file=sys.stderr)
-        return 2
-    if report.cases or report.cold:
-        _publish(arguments, report)
-    return code
+        return _fail(error, 2)
+    _publish(report, **outputs)
+    if report.interrupted:
+        return 130
+    return 1 if report.failures else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="engines: " + ", ".join(engine.name for engine in ENGINES),
     )
     add = parser.add_argument
-    add("--models", nargs="+", default=["mobileone_s0"], metavar="MODEL", help=_models_help())
+    models_help = f"checkpoints or names, of {', '.join(list_models())}; default: mobileone_s0"
+    add("--models", nargs="+", default=["mobileone_s0"], metavar="MODEL", help=models_help)
     add("--threads", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
     add("--batches", "--batch", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
     add("--size", type=int, help="height and width of the images; default: the model's own")
@@ -60,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--engines", nargs="+", default=list(DEFAULT), metavar="ENGINE", help=engines_help)
     add("--isa", choices=["avx2", "avx512"], help="hold the engines to it that can be held")
     add("--cpus", nargs="+", type=int, metavar="CPU", help="choose among these CPUs")
-    add("--quick", action="store_true", help="fewer and shorter rounds: under 4 minutes a model")
+    add("--quick", action="store_true", help="fewer and shorter rounds")
     add("--cold-start", action="store_true", help="process start to first result, and its memory")
     add("--seed", type=int, default=0, help="of weights and input")
     add("--json", metavar="FILE", help="write every sample and setting")
@@ -69,58 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _models_help() -> str:
-    return f"checkpoints or names, of {', '.join(list_models())}; default: mobileone_s0"
-
-
-def _run(arguments: argparse.Namespace, report: Report) -> None:
-    """Fill the report case by case, so that an interruption loses one case at most."""
-    engines = _engines(arguments.engines)
-    cpus = {threads: choose_cpus(threads, arguments.cpus) for threads in arguments.threads}
-    protocol = QUICK if arguments.quick else FULL
-    report.protocol = protocol.to_dict()
-    widest = cpus[max(cpus)]
-    with tempfile.TemporaryDirectory(prefix="mobileone-runtimes-") as folder:
-        for position, source in enumerate(arguments.models):
-            for batch in arguments.batches:
-                place = Path(folder) / f"{position}-{batch}"
-                place.mkdir()
-                _say(f"{source}: writing batch {batch}")
-                case = write_case(source, batch, arguments.size, arguments.seed, place)
-                unavailable = convert(case, engines, widest, _say)
-                for threads, chosen in cpus.items():
-                    isa = arguments.isa
-                    report.cases.append(
-                        measure(case, engines, threads, chosen, isa, protocol, unavailable, _say)
-                    )
-                    if report.cases[-1].interrupted:
-                        raise KeyboardInterrupt
-                if arguments.cold_start and batch == arguments.batches[0]:
-                    threads = arguments.threads[0]
-                    able = [name for name in engines if name not in unavailable]
-                    count = _COLD_STARTS[arguments.quick]
-                    report.cold[case.model] = cold_starts(
-                        case, able, threads, cpus[threads], arguments.isa, count, _say
-                    )
-
-
-def _engines(names: Sequence[str]) -> list[str]:
-    """Known names without repetition, ours first."""
-    for name in names:
-        find_engine(name)
-    return list(dict.fromkeys([OURS, *names]))
-
-
-def _publish(arguments: argparse.Namespace, report: Report) -> None:
+def _publish(report: Report, json: str | None, plot: str | None, markdown: bool) -> None:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    print(report.to_text(to_markdown if arguments.markdown else Table.to_text))
-    if arguments.json:
-        report.to_json(arguments.json)
-    if arguments.plot:
-        from benchmarks.runtimes.plot import save_plot
+    print(report.to_text(to_markdown if markdown else Table.to_text))
+    if json is not None:
+        report.to_json(json)
+    if plot is not None and report.cases:
+        figure: Any = report.plot().figure
+        figure.savefig(plot, dpi=150)
 
-        save_plot(report, arguments.plot)
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"benchmarks.runtimes: error: {error}", file=sys.stderr)
+    return code
 
 
 def _say(text: str) -> None:

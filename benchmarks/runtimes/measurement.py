@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,7 +49,8 @@ class Entry:
 class CaseResult:
     """A case at one number of threads; ``again`` is the second process of our own engine.
 
-    ``isa`` is the instruction set that the engines were held to where they can be.
+    ``isa`` is the instruction set that the engines were held to where they can be, ``load_average``
+    the system's over the minute before.
     """
 
     case: Case
@@ -57,6 +59,7 @@ class CaseResult:
     entries: list[Entry]
     again: Entry
     isa: str | None = None
+    load_average: float = field(default_factory=lambda: os.getloadavg()[0])
     peak_gflops: float | None = None
     interrupted: bool = False
 

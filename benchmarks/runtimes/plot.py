@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
 from mobileone._tables import threads_text
 from mobileone.plots import PALETTE, new_axes
 
-from benchmarks.runtimes.report import Report
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-__all__ = ["save_plot"]
+    from benchmarks.runtimes.report import Report
+
+__all__ = ["plot_ratios"]
 
 
-def save_plot(report: Report, path: str | os.PathLike[str]) -> None:
+def plot_ratios(report: Report, ax: Axes | None = None) -> Axes:
     """Bars of the ratio of medians with their intervals, dots for the ratios of minima."""
     groups = [
         (result, [e for e in result.entries if result.ratio(e) is not None])
         for result in report.cases
     ]
     total = sum(len(entries) + 1 for _, entries in groups)
-    ax = new_axes(8.0, 1.2 + 0.38 * total)
+    if ax is None:
+        ax = new_axes(8.0, 1.2 + 0.38 * total)
     ticks: list[tuple[float, str]] = []
     y = 0.0
     for index, (result, entries) in enumerate(groups):
@@ -43,5 +47,4 @@ def save_plot(report: Report, path: str | os.PathLike[str]) -> None:
     ax.invert_yaxis()
     ax.set_xlabel("time relative to mobileone (above 1: mobileone is faster); dots: of minima")
     ax.set_title(str(report.fingerprint["cpu"]["model"]), fontsize="small")
-    figure = ax.figure
-    figure.savefig(path, dpi=150)  # type: ignore[union-attr]
+    return ax

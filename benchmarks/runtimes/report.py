@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobileone._tables import Table
 
@@ -18,20 +18,27 @@ from benchmarks.runtimes.measurement import CaseResult, Entry
 from benchmarks.runtimes.ratios import verdict
 from benchmarks.runtimes.tables import case_table, cold_table, throughput_table
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["SCHEMA", "Report", "to_markdown"]
 
 SCHEMA = "mobileone.runtimes/1"
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
-    """Everything that one command measured; ``cold`` maps a model to its cold starts."""
+    """Everything that one command measured; prints as tables.
+
+    ``cold`` maps a model to its cold starts, ``failures`` has what our own engine could not run.
+    """
 
     arguments: dict[str, Any]
     protocol: dict[str, Any]
     fingerprint: dict[str, Any]
     cases: list[CaseResult] = field(default_factory=list)
     cold: dict[str, list[ColdStart]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
     interrupted: bool = False
 
     def tables(self) -> list[Table]:
@@ -46,7 +53,8 @@ class Report:
         return {
             "schema": SCHEMA,
             "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "interrupted": self.interrupted or any(case.interrupted for case in self.cases),
+            "interrupted": self.interrupted,
+            "failures": self.failures,
             "arguments": self.arguments,
             "protocol": self.protocol,
             "fingerprint": self.fingerprint,
@@ -72,9 +80,22 @@ class Report:
             f"on {cpu['model']} ({isas}), {cpu['physical_cores']} cores; {system}",
             ", ".join(software),
         ]
-        if self.interrupted or any(case.interrupted for case in self.cases):
+        lines += [f"failed: {failure}" for failure in self.failures]
+        if self.interrupted:
             lines.append("interrupted: the tables cover what was measured until then")
         return "\n\n".join([*(render(table) for table in self.tables()), "\n".join(lines)])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw every engine's time relative to ours; needs matplotlib. Returns the axes."""
+        from benchmarks.runtimes.plot import plot_ratios
+
+        return plot_ratios(self, ax)
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return "".join(table.to_html() for table in self.tables())
 
 
 def to_markdown(table: Table) -> str:
@@ -100,6 +121,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "threads": result.threads,
         "cpus": result.cpus,
         "interrupted": result.interrupted,
+        "load_average": result.load_average,
         "peak_gflops": result.peak_gflops,
         "null": None
         if null is None

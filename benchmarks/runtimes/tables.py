@@ -56,7 +56,8 @@ def _label(entry: Entry) -> str:
 
 def _notes(result: CaseResult) -> list[str]:
     notes = [
-        f"CPUs {', '.join(map(str, result.cpus))}; time / ours: above 1 ours is faster",
+        "time / ours: above 1 ours is faster",
+        f"on CPU {', '.join(map(str, result.cpus))}, load average {result.load_average:.1f} before",
         _null_note(result),
     ]
     if result.peak_gflops is not None:

@@ -1,0 +1,131 @@
+"""The whole comparison, for the command line and for notebooks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mobileone._workload import at_least
+from mobileone.environment import fingerprint
+
+from benchmarks.runtimes.case import Case, write_case
+from benchmarks.runtimes.cold_start import cold_starts
+from benchmarks.runtimes.cpus import choose_cpus
+from benchmarks.runtimes.harness import FULL, QUICK, convert, measure
+from benchmarks.runtimes.registry import DEFAULT, OURS, find_engine
+from benchmarks.runtimes.report import Report
+from benchmarks.runtimes.worker_process import WorkerError
+
+__all__ = ["compare"]
+
+_COLD_STARTS = {True: 7, False: 20}
+
+
+def compare(
+    models: Sequence[str],
+    *,
+    threads: Sequence[int] = (1,),
+    batches: Sequence[int] = (1,),
+    size: int | None = None,
+    engines: Sequence[str] = DEFAULT,
+    isa: str | None = None,
+    cpus: Sequence[int] | None = None,
+    quick: bool = False,
+    cold_start: bool = False,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Measure every model at every batch size and number of threads; shows itself as tables.
+
+    Args:
+        models: names of variants (seeded weights) or checkpoints; the fused form is measured.
+        threads: numbers of threads, each on as many physical cores.
+        batches: images per run.
+        size: height and width; None takes each model's own.
+        engines: names of `registry.ENGINES`; ours always takes part.
+        isa: "avx2" or "avx512": what the engines are held to that can be held.
+        cpus: the CPUs to choose from; None means this process's affinity mask.
+        quick: fewer and shorter rounds.
+        cold_start: also time cold starts, at the first batch size and number of threads.
+        seed: of weights and input.
+        say: is told what is going on.
+
+    Ctrl-C returns what was measured until then, marked ``interrupted``.
+
+    Raises:
+        ValueError, CheckpointError, FileNotFoundError: a bad argument or model, before anything is
+            measured.
+    """
+    names = list(dict.fromkeys([OURS, *engines]))
+    for name in names:
+        find_engine(name)
+    chosen = {count: choose_cpus(at_least("threads", count, 1), cpus) for count in threads}
+    arguments = {
+        "models": list(models),
+        "threads": list(threads),
+        "batches": list(batches),
+        "size": size,
+        "engines": names,
+        "isa": isa,
+        "quick": quick,
+        "seed": seed,
+    }
+    protocol = QUICK if quick else FULL
+    report = Report(arguments, protocol.to_dict(), fingerprint())
+    with tempfile.TemporaryDirectory(prefix="mobileone-runtimes-") as folder:
+        try:
+            cases = _write_cases(Path(folder), models, batches, size, seed, say)
+            for case in cases:
+                unavailable = convert(case, names, chosen[max(chosen)], say)
+                for count, where in chosen.items():
+                    _measure(report, case, names, count, where, unavailable, say)
+                if cold_start and case.batch == batches[0] and not report.interrupted:
+                    able = [name for name in names if name not in unavailable]
+                    count = threads[0]
+                    report.cold[case.model] = cold_starts(
+                        case, able, count, chosen[count], isa, _COLD_STARTS[quick], say
+                    )
+        except KeyboardInterrupt:
+            report.interrupted = True
+    return report
+
+
+def _write_cases(
+    folder: Path,
+    models: Sequence[str],
+    batches: Sequence[int],
+    size: int | None,
+    seed: int,
+    say: Callable[[str], None],
+) -> list[Case]:
+    cases: list[Case] = []
+    for source in models:
+        for batch in batches:
+            say(f"{source}: writing batch {batch}")
+            place = folder / str(len(cases))
+            place.mkdir()
+            cases.append(write_case(source, batch, size, seed, place))
+    return cases
+
+
+def _measure(
+    report: Report,
+    case: Case,
+    engines: Sequence[str],
+    threads: int,
+    cpus: Sequence[int],
+    unavailable: dict[str, str],
+    say: Callable[[str], None],
+) -> None:
+    """Add a case to the report, or the reason why our own engine cannot run it."""
+    protocol = QUICK if report.arguments["quick"] else FULL
+    isa = report.arguments["isa"]
+    try:
+        result = measure(case, engines, threads, cpus, isa, protocol, unavailable, say)
+    except WorkerError as error:
+        report.failures.append(f"{case.model}, batch {case.batch}, {threads} threads: {error}")
+        return
+    report.cases.append(result)
+    if result.interrupted:
+        raise KeyboardInterrupt
