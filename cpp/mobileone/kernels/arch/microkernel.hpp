@@ -58,40 +58,123 @@ constexpr int vector_lane(int v) { return v * kLanes % kBlock; }
 // Every loop that indexes the accumulators is unrolled by force: one that is not makes GCC keep the
 // whole array on the stack. Vector stores may alias anything, so what they could change is copied
 // out of the structs first.
-template <bool kAdd, int kPixels, int kVectors>
-__attribute__((always_inline)) inline void write_output(const Vec (&acc)[kPixels][kVectors],
-                                                        const Output& output, const Chain& chain) {
-  const float* const other = chain.other;
-  const auto value = [&](int p, int v) __attribute__((always_inline)) {
-    return kAdd ? add(acc[p][v], load(other + (p * kVectors + v) * kLanes)) : acc[p][v];
-  };
-  const std::int32_t* offsets = output.offsets;
-  float* const base = output.dst;
-  float* const sums = output.sums;
-  const std::ptrdiff_t dst_block = chain.dst_block;
-  const Vec floor = broadcast(chain.floor);
+
+/// One k for all pixels; emit(p) is called as soon as pixel p is done. With the last k, the stores
+/// are issued between multiplications: in one burst they fill the store queue, and the core stands
+/// still (5 % of a product with k = 27).
+template <int kPixels, int kVectors, typename Emit>
+__attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][kVectors],
+                                                           const float* pixels, const float* b,
+                                                           const Emit& emit) {
+  Vec column[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
-    float* dst = base + offsets[p];
+    const Vec x = broadcast(pixels[p * kBlock]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      store(dst + vector_block(v) * dst_block + vector_lane(v), max(floor, value(p, v)));
-    }
-  }
-  if (sums == nullptr) return;
-#pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) {
-    Vec sum = load(sums + v * kLanes);
-    if (!output.skip_first) sum = add(sum, value(0, v));
-#pragma GCC unroll 16
-    for (int p = 1; p < kPixels; ++p) sum = add(sum, value(p, v));
-    store(sums + v * kLanes, sum);
+    for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], x, column[v]);
+    emit(p);
   }
 }
 
+/// Stores of a chain's output, one vector of one pixel at a time.
+class OutputWriter {
+ public:
+  OutputWriter(const Output& output, const Chain& chain)
+      : offsets_(output.offsets),
+        dst_(output.dst),
+        dst_block_(chain.dst_block),
+        floor_(broadcast(chain.floor)) {}
+  __attribute__((always_inline)) void operator()(int p, int v, Vec value) const {
+    store(dst_ + offsets_[p] + vector_block(v) * dst_block_ + vector_lane(v), max(floor_, value));
+  }
+
+ private:
+  const std::int32_t* offsets_;
+  float* dst_;
+  std::ptrdiff_t dst_block_;
+  Vec floor_;
+};
+
+/// The last k of a link and what comes after it.
 template <int kPixels, int kVectors>
+__attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVectors],
+                                                       const Chain& chain, const Link& link,
+                                                       const float* pixels, const float* b) {
+  constexpr int kWidth = kVectors * kLanes;
+  const OutputWriter write(link.output, chain);
+  if (link.after == After::kStore) {
+    float* const partial = link.partial;
+    multiply_column(
+        acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
+        });
+  } else if (link.after == After::kOutput) {
+    multiply_column(
+        acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
+        });
+  } else {
+    const float* const other = chain.other;
+    const float* const addend = chain.addend;
+    multiply_column(
+        acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v) {
+            write(p, v, add(acc[p][v], load(other + p * kWidth + v * kLanes)));
+            acc[p][v] = add(acc[p][v], load(addend + p * kWidth + v * kLanes));
+          }
+        });
+  }
+}
+
+/// The same where outputs have sums. The accumulators go through memory, for the code to stay
+/// small.
+template <int kPixels, int kVectors>
+__attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPixels][kVectors],
+                                                                 const Chain& chain,
+                                                                 const Link& link,
+                                                                 const float* pixels,
+                                                                 const float* b) {
+  constexpr int kWidth = kVectors * kLanes;
+  float buffer[kPixels * kWidth];
+  float* const partial = link.after == After::kStore ? link.partial : buffer;
+  multiply_column(
+      acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
+      });
+  if (link.after == After::kStore) return;
+  const OutputWriter write(link.output, chain);
+  const bool more = link.after == After::kOutputAdd;
+  for (int v = 0; v < kVectors; ++v) {
+    float* const sums = link.output.sums + v * kLanes;
+    Vec sum = load(sums);
+    for (int p = 0; p < kPixels; ++p) {
+      const int at = p * kWidth + v * kLanes;
+      const Vec value = load(buffer + at);
+      const Vec result = more ? add(value, load(chain.other + at)) : value;
+      if (p > 0 || !link.output.skip_first) sum = add(sum, result);
+      write(p, v, result);
+      if (more) store(buffer + at, add(value, load(chain.addend + at)));
+    }
+    store(sums, sum);
+  }
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[p][v] = load(buffer + p * kWidth + v * kLanes);
+  }
+}
+
+template <int kPixels, int kVectors, bool kSums>
 __attribute__((noinline)) void microkernel(const Chain& chain) {
   constexpr int kWidth = kVectors * kLanes;
+  constexpr int kUnroll = 4;
+  const auto nothing = [](int) {};
   Vec acc[kPixels][kVectors];
   const float* start = chain.row != nullptr ? chain.row : chain.start;
   const std::ptrdiff_t start_stride = chain.row != nullptr ? 0 : kWidth;
@@ -105,44 +188,32 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
     const Link& link = chain.links[index];
     const float* a = link.a;
     const float* b = link.b;
+    const float* pixels = a;
     for (int block = chain.k_blocks; block > 0; --block, a += link.a_block) {
-      const float* pixel = a;
-      for (int quarter = 0; quarter < 4; ++quarter, pixel += 4, b += 4 * kWidth, next += 32) {
+      pixels = a;
+      // The last block's last unrolled step is left for finish_link.
+      for (int step = block == 1 ? 1 : 0; step < kBlock / kUnroll; ++step) {
         prefetch_l2(next);
         prefetch_l2(next + 16);
 #pragma GCC unroll 4
-        for (int k = 0; k < 4; ++k) {
-          Vec column[kVectors];
-#pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) column[v] = load(b + k * kWidth + v * kLanes);
-#pragma GCC unroll 16
-          for (int p = 0; p < kPixels; ++p) {
-            const Vec x = broadcast(pixel[p * kBlock + k]);
-#pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], x, column[v]);
-          }
+        for (int k = 0; k < kUnroll; ++k) {
+          multiply_column(acc, pixels + k, b + k * kWidth, nothing);
         }
+        pixels += kUnroll;
+        b += kUnroll * kWidth;
+        next += 32;
       }
     }
-    if (link.after == After::kStore) {
-      float* const partial = link.partial;
-#pragma GCC unroll 16
-      for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
-      }
-    } else if (link.after == After::kOutput) {
-      write_output<false>(acc, link.output, chain);
+    for (int k = 0; k < kUnroll - 1; ++k) {
+      multiply_column(acc, pixels + k, b + k * kWidth, nothing);
+    }
+    pixels += kUnroll - 1;
+    b += (kUnroll - 1) * kWidth;
+    if constexpr (kSums) {
+      finish_link_with_sums(acc, chain, link, pixels, b);
     } else {
-      write_output<true>(acc, link.output, chain);
-      const float* const addend = chain.addend;
-#pragma GCC unroll 16
-      for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) {
-          acc[p][v] = add(acc[p][v], load(addend + p * kWidth + v * kLanes));
-        }
-      }
+      finish_link(acc, chain, link, pixels, b);
     }
   }
 }
@@ -152,12 +223,13 @@ using Microkernel = void (*)(const Chain&);
 /// Widest pixel group for a panel of `vectors` vectors: accumulators + B vectors + 1 fit the
 /// registers.
 constexpr int max_pixels(int vectors) {
-  if constexpr (kLanes == 16) return vectors == 3 ? 9 : 14;
+  if constexpr (kLanes == 16) return vectors == 3 ? 8 : 14;
   return 6;
 }
 
-/// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)).
-Microkernel find_microkernel(int pixels, int vectors);
+/// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)); `sums`: for chains
+/// whose outputs have sums.
+Microkernel find_microkernel(int pixels, int vectors, bool sums);
 
 /// A partition of `total` pixels into as few groups of at most `widest` as possible, sizes
 /// within 1.

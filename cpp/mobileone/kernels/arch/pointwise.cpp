@@ -33,7 +33,7 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
     for (int group = 0; group < groups.count; ++group) {
       const int pixels = groups.size(group);
       chain.prefetch = next_prefetch(next, t.background, plan.k_blocks, link.b);
-      find_microkernel(pixels, vectors)(chain);
+      find_microkernel(pixels, vectors, t.sums != nullptr)(chain);
       link.a += pixels * kBlock;
       link.output.offsets += pixels;
     }

@@ -22,29 +22,36 @@ __attribute__((noinline)) void stem_group(const float* const* rows, int column, 
 #pragma GCC unroll 16
     for (int p = 0; p < kPixels; ++p) acc[p][v] = start;
   }
-  for (int row = 0; row < 9; ++row, b += 3 * kWidth) {
-#pragma GCC unroll 3
-    for (int kx = 0; kx < 3; ++kx) {
-      const float* x = opaque(rows[row] + column + kx);
-      Vec w[kVectors];
+  const auto tap = [&](int row, int kx, const auto& emit) __attribute__((always_inline)) {
+    const float* x = opaque(rows[row] + column + kx);
+    Vec w[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) w[v] = load(b + kx * kWidth + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) w[v] = load(b + kx * kWidth + v * kLanes);
 #pragma GCC unroll 16
-      for (int p = 0; p < kPixels; ++p) {
-        const Vec value = broadcast(x[2 * p]);
+    for (int p = 0; p < kPixels; ++p) {
+      const Vec value = broadcast(x[2 * p]);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], value, w[v]);
-      }
+      for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], value, w[v]);
+      emit(p);
     }
+  };
+  const auto nothing = [](int) {};
+  for (int row = 0; row < 8; ++row, b += 3 * kWidth) {
+    tap(row, 0, nothing);
+    tap(row, 1, nothing);
+    tap(row, 2, nothing);
   }
+  tap(8, 0, nothing);
+  tap(8, 1, nothing);
   const Vec low = broadcast(floor);
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) {
+  tap(
+      8, 2, [&](int p) __attribute__((always_inline)) {  // as in multiply_column
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      store(dst + vector_block(v) * dst_block + vector_lane(v) + p * kBlock, max(low, acc[p][v]));
-    }
-  }
+        for (int v = 0; v < kVectors; ++v) {
+          store(dst + vector_block(v) * dst_block + vector_lane(v) + p * kBlock,
+                max(low, acc[p][v]));
+        }
+      });
 }
 
 using StemKernel = void (*)(const float* const*, int, const float*, const float*, float, float*,
@@ -61,21 +68,20 @@ constexpr StemKernel kInstances[] = {
 #ifdef __AVX512F__
     stem_group<7, kVectors>,
     stem_group<8, kVectors>,
-    stem_group<9, kVectors>,
 #endif
 };
 #ifdef __AVX512F__
 template <int kVectors>
 constexpr StemKernel kTallInstances[] = {
-    stem_group<10, kVectors>, stem_group<11, kVectors>, stem_group<12, kVectors>,
-    stem_group<13, kVectors>, stem_group<14, kVectors>,
+    stem_group<9, kVectors>,  stem_group<10, kVectors>, stem_group<11, kVectors>,
+    stem_group<12, kVectors>, stem_group<13, kVectors>, stem_group<14, kVectors>,
 };
 #endif
 
 StemKernel find_stem_kernel(int pixels, int vectors) {
 #ifdef __AVX512F__
-  if (pixels >= 10)
-    return vectors == 1 ? kTallInstances<1>[pixels - 10] : kTallInstances<2>[pixels - 10];
+  if (pixels >= 9)
+    return vectors == 1 ? kTallInstances<1>[pixels - 9] : kTallInstances<2>[pixels - 9];
   if (vectors == 1) return kInstances<1>[pixels];
   if (vectors == 3) return kInstances<3>[pixels];
 #endif

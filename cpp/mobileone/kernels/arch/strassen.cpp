@@ -102,7 +102,7 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     const PixelGroups groups(q.pixels, max_pixels(vectors));
     int pixel = 0;
     for (int group = 0; group < groups.count; ++group) {
-      const Microkernel kernel = find_microkernel(groups.size(group), vectors);
+      const Microkernel kernel = find_microkernel(groups.size(group), vectors, t.sums != nullptr);
       const float* a = q.a11 + pixel * kBlock;
       const float* s = q.s1 + pixel * kBlock;
       const std::int32_t *top = offsets + pixel, *bottom = top + (t.pixels - q.pixels);
