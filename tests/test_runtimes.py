@@ -65,7 +65,7 @@ def case(checkpoint: Path, tmp_path: Path) -> Case:
 
 
 def run(case: Case, engines: list[str], isa: str | None = None) -> CaseResult:
-    unavailable = harness.convert(case, engines, CPUS, silent)
+    unavailable = harness.convert(case, engines, [1], CPUS, isa, silent)
     return harness.measure(case, engines, 1, CPUS, isa, SHORT, unavailable, silent)
 
 
@@ -234,7 +234,7 @@ def test_a_rival_of_lower_precision_is_not_timed(case: Case, mantissa_bits: int)
     import onnx
     from onnx import numpy_helper
 
-    unavailable = harness.convert(case, [OURS, ORT], CPUS, silent)
+    unavailable = harness.convert(case, [OURS, ORT], [1], CPUS, None, silent)
     path = case.folder / "model.onnx"
     proto = onnx.load(path)
     mask = np.uint32((0xFFFFFFFF << (23 - mantissa_bits)) & 0xFFFFFFFF)
@@ -254,7 +254,7 @@ def test_a_missing_or_broken_rival_is_reported(case: Case, monkeypatch: pytest.M
     broken = Engine("broken", "no_such_module", "numpy", {})
     known = {engine.name: engine for engine in (*ENGINES, absent, broken)}
     monkeypatch.setattr(harness, "find_engine", known.__getitem__)
-    unavailable = harness.convert(case, [OURS, ORT, "absent", "broken"], CPUS, silent)
+    unavailable = harness.convert(case, [OURS, ORT, "absent", "broken"], [1], CPUS, None, silent)
     assert unavailable["absent"] == "no-such-distribution is not installed"
     assert "ModuleNotFoundError" in unavailable["broken"]
     (case.folder / "model.onnx").unlink()
@@ -286,7 +286,7 @@ def test_rounds_rotate_and_an_interruption_keeps_them(
 
     monkeypatch.setattr(harness, "_take_turn", record)
     protocol = harness.Protocol(rounds=5, turn_s=1e-3, settle_s=1e-3, warm_up_s=1e-3)
-    unavailable = harness.convert(case, [OURS, ORT], CPUS, silent)
+    unavailable = harness.convert(case, [OURS, ORT], [1], CPUS, None, silent)
     result = harness.measure(case, [OURS, ORT], 1, CPUS, None, protocol, unavailable, silent)
     a, b, c = (id(entry) for entry in (result.ours, result.again, by_name(result, ORT)))
     assert order == [(0, a), (0, b), (0, c), (1, b), (1, c), (1, a), (2, c)]
@@ -315,14 +315,17 @@ def test_an_engine_that_dies_in_a_round_keeps_its_samples(
 
 
 def test_isa_is_forced_on_those_that_can_be_held(case: Case) -> None:
-    result = run(case, [OURS, ORT], isa="avx2")
-    assert result.held(result.ours)
+    stored = "mobileone-plan"
+    result = run(case, [OURS, stored, ORT], isa="avx2")
     assert not result.held(by_name(result, ORT))
-    assert result.ours.settings["isa"] == "avx2"
+    for entry in (result.ours, by_name(result, stored)):
+        assert result.held(entry)
+        assert entry.failure is None
+        assert entry.settings["isa"] == "avx2"
 
 
 def test_cold_starts_of_ours_a_rival_and_a_broken_one(case: Case) -> None:
-    harness.convert(case, [ORT], CPUS, silent)
+    harness.convert(case, [ORT], [1], CPUS, None, silent)
     starts = cold_start.cold_starts(case, [OURS, ORT, "litert"], 1, CPUS, None, 2, silent)
     bare, ours, rival, unconverted = starts
     assert bare.engine == cold_start.BARE

@@ -77,7 +77,7 @@ def compare(
         try:
             cases = _write_cases(Path(folder), models, batches, size, seed, say)
             for case in cases:
-                unavailable = convert(case, names, chosen[max(chosen)], say)
+                unavailable = convert(case, names, threads, chosen[max(chosen)], isa, say)
                 for count, where in chosen.items():
                     _measure(report, case, names, count, where, unavailable, say)
                 if cold_start and case.batch == batches[0] and not report.interrupted:

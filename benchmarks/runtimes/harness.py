@@ -43,7 +43,14 @@ FULL = Protocol(rounds=60, turn_s=0.2, settle_s=0.03, warm_up_s=1.0)
 QUICK = Protocol(rounds=24, turn_s=0.1, settle_s=0.02, warm_up_s=0.3)
 
 
-def convert(case: Case, engines: Sequence[str], cpus: Sequence[int], say: Report) -> dict[str, str]:
+def convert(
+    case: Case,
+    engines: Sequence[str],
+    threads: Sequence[int],
+    cpus: Sequence[int],
+    isa: str | None,
+    say: Report,
+) -> dict[str, str]:
     """Write the case in every engine's format, each in a process of its own.
 
     Returns the engines that cannot take part, with the reason.
@@ -56,8 +63,10 @@ def convert(case: Case, engines: Sequence[str], cpus: Sequence[int], say: Report
             continue
         say(f"{case.model}: writing for {name}")
         try:
-            with WorkerProcess(cpus, {"OMP_NUM_THREADS": str(len(cpus))}) as worker:
-                worker.ask("write", engine.module, str(case.folder), timeout_s=_OPEN_S)
+            environment = {"OMP_NUM_THREADS": str(len(cpus)), **engine.isa_environment(isa)}
+            with WorkerProcess(cpus, environment) as worker:
+                arguments = (engine.module, str(case.folder), list(threads))
+                worker.ask("write", *arguments, timeout_s=_OPEN_S)
         except WorkerError as error:
             reasons[name] = f"cannot convert: {error}"
     return reasons

@@ -55,6 +55,7 @@ _HELD_OURS = {isa: _onednn(isa) | {"MOBILEONE_MAX_ISA": isa} for isa in _ISAS}
 ENGINES = (
     Engine(OURS, "mobileone_engine", "mobileone", _HELD_OURS),
     Engine("mobileone-onednn", "mobileone_onednn_engine", "mobileone", _HELD_OURS, default=False),
+    Engine("mobileone-plan", "mobileone_plan_engine", "mobileone", _HELD_OURS, default=False),
     Engine("openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN),
     # MLAS, XNNPACK and ncnn pick their kernels by CPUID and have no switch.
     Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}),

@@ -49,9 +49,9 @@ class _Worker:
     def __init__(self) -> None:
         self.session: Any = None
 
-    def write(self, module: str, folder: str) -> None:
+    def write(self, module: str, folder: str, threads: list[int]) -> None:
         """Convert the network in ``folder`` to the engine's format."""
-        _engine(module).write(Path(folder))
+        _engine(module).write(Path(folder), threads)
 
     def open(self, module: str, folder: str, threads: int) -> dict[str, str]:
         """Open the engine's file on the input in ``folder``; returns the settings in force."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,8 +33,11 @@ class EngineModule(Protocol):
 
     DISTRIBUTION: str
 
-    def write(self, folder: Path) -> None:
-        """Write the network in ``folder`` in the runtime's format, beside it."""
+    def write(self, folder: Path, threads: Sequence[int]) -> None:
+        """Write the network in ``folder`` in the runtime's format, beside it.
+
+        ``threads``: the numbers that it will be opened with.
+        """
 
     def Session(  # noqa: N802 - a class in the modules
         self, folder: Path, x: npt.NDArray[np.float32], threads: int, tune: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ DISTRIBUTION = "ai-edge-litert"
 _FILE = "model.tflite"
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Write the .tflite file."""
     from benchmarks.runtimes.formats.network import read_network
     from benchmarks.runtimes.formats.tflite_file import write_tflite

@@ -6,15 +6,18 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from mobileone import CompiledModel
+
 DISTRIBUTION = "mobileone"
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Nothing to do: the network is in our own format already."""
 
 
@@ -26,20 +29,24 @@ class Session:
     def __init__(
         self, folder: Path, x: npt.NDArray[np.float32], threads: int, tune: bool = True
     ) -> None:
-        import mobileone
         from mobileone import _core
 
-        model = mobileone.load(os.fspath(folder / "model.safetensors"))
-        self._compiled = model.compile(x.shape, threads=threads, backend=self.backend)
+        self._compiled = self.compile(folder, x.shape, threads)
         self._x = x
         self._logits: npt.NDArray[np.float32] | None = None
         self.settings = {
             "backend": self.backend,
             "threads": str(threads),
             "isa": _core.isa(),
-            "oneDNN": _core.onednn_version().split()[0],
             "steps": _kinds(self._compiled.steps),
         }
+
+    def compile(self, folder: Path, shape: tuple[int, ...], threads: int) -> CompiledModel:
+        """The model in ``folder``, compiled."""
+        import mobileone
+
+        model = mobileone.load(os.fspath(folder / "model.safetensors"))
+        return model.compile(shape, threads=threads, backend=self.backend)
 
     def run(self) -> None:
         """One inference."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ _REDUCED = (
 )
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Write the .param and .bin files."""
     from benchmarks.runtimes.formats.ncnn_file import write_ncnn
     from benchmarks.runtimes.formats.network import read_network

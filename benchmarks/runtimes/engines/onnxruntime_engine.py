@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ DISTRIBUTION = "onnxruntime"
 _FILE = "model.onnx"
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Write the ONNX file."""
     from benchmarks.runtimes.formats.onnx_file import write_onnx
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _READ_BACK = (
 )
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Write OpenVINO's own format, by way of ONNX, weights in float32."""
     import openvino
 

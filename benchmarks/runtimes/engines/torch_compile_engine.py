@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from benchmarks.runtimes.engines.torch_common import TorchSession, load_module
 DISTRIBUTION = "torch"
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Nothing to do: the module is built from the network in the folder."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ _WARM_UP = 5
 _TRIALS = 5
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, threads: Sequence[int]) -> None:
     """Trace, freeze and save."""
     import torch
 
