@@ -14,6 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mobileone import _core
@@ -47,20 +48,19 @@ class StoredPlan(CompiledModel):
     """
 
     def __init__(self, plan: _core.Plan, header: Mapping[str, Any]) -> None:
-        self._adopt(plan, lambda: self.data_config)
+        # Not a method of self: the plan would be part of a cycle, and outlive its last user.
+        self._load_data_config = partial(_data_config, header["data_config"])
+        self._adopt(plan, self._load_data_config)
         self.name: str = header["name"]
         self.arch: str = header["arch"]
         self.config: dict[str, Any] = header["config"]
         names = header["class_names"]
         self.class_names: tuple[str, ...] | None = None if names is None else tuple(names)
-        self._data_json: str = header["data_config"]
 
     @property
     def data_config(self) -> DataConfig:
         """What the network expects of its input."""
-        from mobileone.data import DataConfig
-
-        return DataConfig.from_json(self._data_json)
+        return self._load_data_config()
 
     def __repr__(self) -> str:
         return f"<mobileone.StoredPlan {self.name}: input {self.input_shape}>"
@@ -151,6 +151,12 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
         return StoredPlan(plan, header)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{where}: its header describes no plan: {error}") from error
+
+
+def _data_config(text: str) -> DataConfig:
+    from mobileone.data import DataConfig
+
+    return DataConfig.from_json(text)
 
 
 def _places(sizes: Mapping[str, int]) -> tuple[dict[str, tuple[int, int]], int]:

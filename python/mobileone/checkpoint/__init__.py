@@ -5,11 +5,15 @@ Imports neither torch nor anything else beyond NumPy, and runs no code of a file
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .errors import CheckpointError
 from .layouts import LAYOUTS, find_layout, from_canonical, recognise, to_canonical
 from .load import LoadedCheckpoint, StateDict, load_state_dict, read
 from .report import LoadReport
-from .save import save_safetensors
+
+if TYPE_CHECKING:
+    from .save import save_safetensors
 
 __all__ = [
     "LAYOUTS",
@@ -25,3 +29,11 @@ __all__ = [
     "save_safetensors",
     "to_canonical",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "save_safetensors":  # reading needs nothing of what it imports
+        raise AttributeError(f"module 'mobileone.checkpoint' has no attribute {name!r}")
+    from .save import save_safetensors
+
+    return save_safetensors

@@ -6,13 +6,12 @@ import mmap
 import os
 import stat
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import IO
 
 from .errors import CheckpointError
 from .safetensors_file import looks_like_safetensors, read_safetensors
-from .torch_legacy import read_torch_legacy, starts_legacy_stream
-from .torch_zip import MAGIC, read_torch_zip
+
+ZIP_MAGIC = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
     where = os.fsdecode(path)
     mode = os.stat(where).st_mode
     if stat.S_ISDIR(mode):
+        from pathlib import Path
+
         held = sorted(p.name for p in Path(where).iterdir() if p.suffix in _SUFFIXES)
         advice = f"; it holds {', '.join(held[:3])}" if held else ""
         raise CheckpointError(f"{where}: is a directory; expected a checkpoint file{advice}")
@@ -70,18 +71,28 @@ def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
 
 def _read(file: IO[bytes], data: memoryview, where: str) -> RawCheckpoint:
     head = bytes(data[:16])
-    if head.startswith(MAGIC):
+    # The readers of torch's files are imported for those only: they take milliseconds.
+    if head.startswith(ZIP_MAGIC):
+        from .torch_zip import read_torch_zip
+
         tree = read_torch_zip(file, data, where)
         return RawCheckpoint(tree, where, "torch zip", len(data))
     if looks_like_safetensors(head):
         tensors, metadata = read_safetensors(data, where)
         return RawCheckpoint(tensors, where, "safetensors", len(data), metadata)
-    if starts_legacy_stream(head):
+    if starts_pickle(head):
+        from .torch_legacy import read_torch_legacy
+
         return RawCheckpoint(read_torch_legacy(data, where), where, "torch legacy", len(data))
     raise CheckpointError(
         f"{where}: starts with {head!r}; expected .safetensors, or a file of torch.save "
         f"(zip or legacy stream){_known_magic(data)}"
     )
+
+
+def starts_pickle(head: bytes) -> bool:
+    """Whether a file's first bytes are a pickle of protocol 2 to 5."""
+    return len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5
 
 
 def _known_magic(data: memoryview) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from .errors import Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Canonical name -> shape of every weight of the network with this configuration.
 ParameterShapes = Callable[[Mapping[str, Any]], Mapping[str, Shape]]

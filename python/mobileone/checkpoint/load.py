@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .containers import RawCheckpoint
 from .errors import CheckpointError, Shape, shown
@@ -23,7 +22,7 @@ from .wrappers import Selection, Weights, select_weights
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
 _COPY_LIMIT = 8
 
-Array = npt.NDArray[np.float32] | npt.NDArray[np.int64]
+Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .containers import RawCheckpoint, read_file
 from .errors import CheckpointError, Shape, shown
-from .pickle_numpy import NumpyArray
 from .tensors import RawTensor, dtype_name
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # Every MobileOne implementation uses it; checkpoints do not record it.
 BATCH_NORM_EPS = 1e-5
@@ -63,10 +64,12 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
     Raises:
         CheckpointError: not dense numbers.
     """
-    if isinstance(leaf, NumpyArray):
-        leaf = leaf.tensor
     if isinstance(leaf, RawTensor):
         return leaf.dtype, leaf.array(where)
+    from .pickle_numpy import NumpyArray
+
+    if isinstance(leaf, NumpyArray) and leaf.tensor is not None:
+        return leaf.tensor.dtype, leaf.tensor.array(where)
     if hasattr(leaf, "detach"):
         return _from_torch(where, leaf)
     try:

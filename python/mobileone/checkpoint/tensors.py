@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from .errors import CheckpointError, Shape, shown, shown_value
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # Name -> (NumPy type string without byte order, bytes per element). bfloat16 travels as uint16.
 DTYPES: dict[str, tuple[str, int]] = {

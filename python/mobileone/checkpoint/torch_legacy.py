@@ -100,8 +100,3 @@ def read_torch_legacy(data: memoryview, where: str) -> object:
         raise CheckpointError(f"{where}: written on a big-endian machine, which is not supported")
     storages.locate(data, reader.position, keys)
     return tree
-
-
-def starts_legacy_stream(head: bytes) -> bool:
-    """Whether a file's first bytes are a pickle of protocol 2 to 5."""
-    return len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5

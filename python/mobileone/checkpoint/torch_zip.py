@@ -8,12 +8,12 @@ import zipfile
 import zlib
 from typing import IO
 
+from .containers import ZIP_MAGIC
 from .errors import CheckpointError, shown
 from .pickle_globals import TypedStorage, finder, storage_size
 from .tensors import Storage
 from .unpickler import Unpickler
 
-MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _ENCRYPTED = 0x1
 # torch stores entries uncompressed. Other tools compress; trained weights shrink by a tenth.
@@ -70,7 +70,7 @@ class _Archive:
         where = f"{self.where}: entry {shown(info.filename)}"
         start = info.header_offset
         header = bytes(self._data[start : start + _LOCAL_HEADER.size])
-        if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP_MAGIC):
             raise CheckpointError(f"{where} has no header at byte {start}")
         *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         start += _LOCAL_HEADER.size

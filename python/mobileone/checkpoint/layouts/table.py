@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from ..errors import CheckpointError, listed, shown
@@ -107,15 +108,26 @@ class Layout:
     templates: Mapping[str, str]
     lowest: Mapping[str, int] = field(default_factory=dict)
     optional_prefix: str = ""
-    _to_canonical: _Index = field(default_factory=dict, init=False, repr=False, compare=False)
-    _to_own: _Index = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        for canonical, own in self.templates.items():
-            for row in _expand(canonical, own):
-                ours, theirs = _compile(row[0]), _compile(row[1])
-                self._to_canonical.setdefault(theirs.texts, []).append((theirs, ours))
-                self._to_own.setdefault(ours.texts, []).append((ours, theirs))
+    @cached_property
+    def _rows(self) -> list[tuple[_Template, _Template]]:
+        """(canonical, own), compiled when first asked for: most files need one layout only."""
+        rows = (row for pair in self.templates.items() for row in _expand(*pair))
+        return [(_compile(canonical), _compile(own)) for canonical, own in rows]
+
+    @cached_property
+    def _to_canonical(self) -> _Index:
+        index: _Index = {}
+        for ours, theirs in self._rows:
+            index.setdefault(theirs.texts, []).append((theirs, ours))
+        return index
+
+    @cached_property
+    def _to_own(self) -> _Index:
+        index: _Index = {}
+        for ours, theirs in self._rows:
+            index.setdefault(ours.texts, []).append((ours, theirs))
+        return index
 
     def canonical(self, key: str) -> str | None:
         """The canonical name of a key of this layout; None for a key it does not have."""
