@@ -6,6 +6,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mobileone/fused/peak.hpp"
+#include "mobileone/kernels/cost_model.hpp"
 #include "mobileone/onednn/library.hpp"
 #include "onednn_loader.hpp"
 
@@ -36,6 +37,22 @@ void bind_system(py::module_& module) {
   module.def("peak_gflops", &fused::peak_gflops, py::arg("threads") = 1,
              py::call_guard<py::gil_scoped_release>(),
              "Measured GFLOP/s of independent FMAs in registers on that many threads.");
+  module.def(
+      "machine_model",
+      [] {
+        py::dict result;
+        if (kernels::supported_isas().empty()) return result;
+        const kernels::MachineModel& machine =
+            kernels::machine_model(kernels::kernels(kernels::detect_isa()));
+        result["l1_bytes"] = machine.l1_bytes;
+        result["l2_bytes"] = machine.l2_bytes;
+        result["peak_gflops"] = machine.peak_flops * 1e-9;
+        result["l2_gbytes_per_second"] = machine.l2_bytes_per_second * 1e-9;
+        result["far_gbytes_per_second"] = machine.far_bytes_per_second * 1e-9;
+        return result;
+      },
+      "What fused plans are chosen by: cache sizes, and one core's measured peak and reads from L2 "
+      "and from beyond it. Empty where there are no kernels.");
   module.def(
       "build_info",
       [] {
