@@ -129,7 +129,7 @@ def inner_loops(function: Function) -> list[Loop]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel template with two integers and the multiply-adds that its inner loop unrolls."""
+    """A kernel template: its first two integers, and the multiply-adds its inner loop unrolls."""
 
     name: str
     fmas: int  # times the first integer ...
@@ -137,7 +137,7 @@ class Kernel:
 
     def expected(self, function: str, isa: str) -> int | None:
         """Multiply-adds that the loop of `function` must hold, if it is this kernel's."""
-        pattern = rf"::{isa}::(?:\(anonymous namespace\)::)?{self.name}<(\d+), (\d+)>\("
+        pattern = rf"::{isa}::(?:\(anonymous namespace\)::)?{self.name}<(\d+), (\d+)(?:, \w+)*>\("
         match = re.search(pattern, function)
         if match is None:
             return None
