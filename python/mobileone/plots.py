@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mobileone.benchmark_result import BenchmarkResult
     from mobileone.profile_result import Profile
 
-__all__ = ["PALETTE", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
-__all__ += ["require_matplotlib", "save_demo_figure"]
+__all__ = ["PALETTE", "ink_color", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
+__all__ += ["plot_roofline", "require_matplotlib", "save_demo_figure"]
 
 # The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -46,7 +46,7 @@ def plot_latencies(result: BenchmarkResult, ax: Axes | None = None) -> Axes:
     rows = result.rows
     if ax is None:
         ax = new_axes(8.0, 1.4 + 0.55 * len(rows))
-    ink = _ink()
+    ink = ink_color()
     for y, row in enumerate(rows):
         color = PALETTE[y % len(PALETTE)]
         ax.plot([row.min_ms, row.p99_ms], [y, y], color=color, linewidth=1.2, zorder=1)
@@ -77,19 +77,71 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     bars: list[tuple[str, float, str]] = [(row.name, row.time_us, row.kind) for row in shown]
     if rest:
         bars.append((f"{len(rest)} other steps", sum(row.time_us for row in rest), OTHER))
+    styles = _kind_styles([kind for _, _, kind in bars])
+    # Empty rows below the bars, for the legend.
+    rows_of_legend = 1 + 0.8 * len(styles)
     if ax is None:
-        ax = new_axes(8.0, 1.2 + 0.28 * len(bars))
-    for kind, style in _kind_styles([kind for _, _, kind in bars]).items():
+        ax = new_axes(8.0, 1.2 + 0.28 * (len(bars) + rows_of_legend))
+    for kind, style in styles.items():
         chosen = [(y, time) for y, (_, time, k) in enumerate(bars) if k == kind]
         ax.barh([y for y, _ in chosen], [time for _, time in chosen], label=kind, **style)
-    ax.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize="small")
-    ax.invert_yaxis()
+    # What every fused convolution is called says nothing.
+    names = [name.replace(".reparam_conv", "") for name, _, _ in bars]
+    ax.set_yticks(range(len(bars)), names, fontsize="small")
+    ax.set_ylim(len(bars) - 0.4 + rows_of_legend, -0.6)
     ax.set_xlabel("time (µs)")
     ax.set_title(
         f"{profile.label}: {profile.wall_us:.0f} µs per run, {threads_text(profile.threads)}"
     )
-    ax.margins(y=0.01)
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", loc="lower right")
+    return ax
+
+
+def plot_roofline(
+    profile: Profile, bandwidths: Mapping[str, float], ax: Axes | None = None
+) -> Axes:
+    """Every step's speed over its arithmetic intensity, below the limits of the machine.
+
+    Williams, Waterman, Patterson, "Roofline", CACM 2009. ``bandwidths`` maps the names of slanted
+    limits ("memory", "L2") to GB/s; the flat limit is the profile's measured peak. A marker's area
+    grows with the step's time. ValueError if no step multiplies, or without a bandwidth.
+    """
+    require_matplotlib()
+    from matplotlib.collections import PathCollection
+
+    rows = [row for row in profile.rows if row.gflops is not None and row.bytes > 0]
+    if not rows or not bandwidths:
+        found = f"{len(rows)} steps that multiply and {len(bandwidths)} bandwidths"
+        raise ValueError(f"profile and bandwidths have {found}; expected some of both")
+    if ax is None:
+        ax = new_axes(8.0, 4.8)
+    intensity = {row.name: 2 * row.macs / row.bytes for row in rows}
+    left, right = min(intensity.values()) / 2, max(intensity.values()) * 2
+    styles = _kind_styles([row.kind for row in rows])
+    for (kind, style), marker in zip(styles.items(), "osD^vPX*" * len(styles), strict=False):
+        chosen = [row for row in rows if row.kind == kind]
+        ax.scatter(
+            [intensity[row.name] for row in chosen],
+            [row.gflops or 0.0 for row in chosen],
+            [12 + 25 * row.percent for row in chosen],
+            color=style["color"], marker=marker, alpha=0.7, linewidth=0, label=kind, zorder=3,
+        )  # fmt: skip
+    x = np.geomspace(left, right, 200)
+    for (name, speed), dashes in zip(bandwidths.items(), ("--", ":", "-.") * 9, strict=False):
+        roof = np.minimum(x * speed, profile.peak_gflops or np.inf)
+        label = f"{name}: {speed:.3g} GB/s"
+        ax.plot(x, roof, dashes, color=ink_color(), linewidth=1.3, label=label)
+    if profile.peak_gflops:
+        ax.axhline(profile.peak_gflops, color=ink_color(), linewidth=1.3)
+        peak = f"peak of multiply-adds: {profile.peak_gflops:.0f} GFLOP/s"
+        ax.annotate(peak, (left, profile.peak_gflops), (4, 4), textcoords="offset points")
+    ax.set(xscale="log", yscale="log", xlim=(left, right))
+    ax.set_xlabel("arithmetic intensity (FLOP per byte read or written)")
+    ax.set_ylabel("speed (GFLOP/s)")
+    ax.set_title(f"{profile.label}, {threads_text(profile.threads)}; area: share of the time")
+    for handle in ax.legend(fontsize="small", loc="lower right").legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([40])
     return ax
 
 
@@ -142,7 +194,7 @@ def _kind_styles(kinds: list[str]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _ink() -> Any:
+def ink_color() -> Any:
     """The colour of text in the current style: dark on light, light on dark."""
     import matplotlib as mpl
 
