@@ -98,7 +98,7 @@ print(*libraries(), getenv(b"GOMP_SPINCOUNT").decode())
 HEAVY = {
     "plan": ("dataclasses", "importlib.metadata", "numpy.typing", "pathlib", "threading",
              "mobileone.checkpoint", "mobileone.data", "mobileone.model", "mobileone.threads"),
-    "safetensors": ("importlib.metadata", "numpy.typing", "secrets", "zipfile",
+    "safetensors": ("importlib.metadata", "numpy.typing", "pathlib", "secrets", "zipfile",
                     "mobileone.checkpoint.save", "mobileone.checkpoint.torch_zip",
                     "mobileone.checkpoint.unpickler", "mobileone.packed_plan"),
 }  # fmt: skip

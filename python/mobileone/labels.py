@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 __all__ = ["check_class_names", "class_name", "imagenet_classes", "parse_class_names"]
-
-_IMAGENET = Path(__file__).with_name("assets") / "imagenet_classes.txt"
 
 
 @cache
@@ -20,7 +17,10 @@ def imagenet_classes() -> tuple[str, ...]:
     cardigan) one that tells them apart. That is the order in which every public checkpoint has
     its logits.
     """
-    return tuple(_IMAGENET.read_text(encoding="utf-8").splitlines())
+    from pathlib import Path
+
+    path = Path(__file__).with_name("assets") / "imagenet_classes.txt"
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def class_name(index: int, num_classes: int, names: Sequence[str] | None) -> str:

@@ -10,11 +10,13 @@ import functools
 import math
 import operator
 import os
+import posixpath
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+
+Folder = str | os.PathLike[str]
 
 __all__ = ["MAX_THREADS", "ThreadChoice", "thread_count"]
 
@@ -42,7 +44,7 @@ class ThreadChoice:
 def thread_count(
     requested: int | None = None,
     *,
-    root: Path = Path("/"),
+    root: Folder = "/",
     affinity: Collection[int] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> ThreadChoice:
@@ -55,7 +57,7 @@ def thread_count(
     """
     environ = os.environ if environ is None else environ
     cpus = _affinity_mask() if affinity is None else frozenset(affinity)
-    quota, cores = _limits(root, cpus)
+    quota, cores = _limits(os.fspath(root), cpus)
     omp = environ.get("OMP_NUM_THREADS")
 
     def choice(count: int, reason: str) -> ThreadChoice:
@@ -79,7 +81,7 @@ def thread_count(
 
 
 @functools.lru_cache(maxsize=64)
-def _limits(root: Path, cpus: frozenset[int]) -> tuple[float | None, int]:
+def _limits(root: str, cpus: frozenset[int]) -> tuple[float | None, int]:
     """Quota and cores, read once per mask: every call of a model asks for its threads."""
     return cgroup_quota(root), physical_cores(cpus, root)
 
@@ -119,18 +121,17 @@ def _affinity_mask() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def physical_cores(cpus: Collection[int], root: Path = Path("/")) -> int:
+def physical_cores(cpus: Collection[int], root: Folder = "/") -> int:
     """The number of distinct cores behind ``cpus``: two hyper-threads of one core count once."""
-    topology = root / "sys/devices/system/cpu"
     cores: set[str] = set()
     for cpu in cpus:
-        folder = topology / f"cpu{cpu}" / "topology"
-        siblings = _read(folder / "core_cpus_list") or _read(folder / "thread_siblings_list")
+        folder = os.path.join(root, f"sys/devices/system/cpu/cpu{cpu}/topology")
+        siblings = _read(folder, "core_cpus_list") or _read(folder, "thread_siblings_list")
         cores.add(siblings or f"cpu{cpu}")
     return max(1, len(cores))
 
 
-def cgroup_quota(root: Path = Path("/")) -> float | None:
+def cgroup_quota(root: Folder = "/") -> float | None:
     """The tightest CPU quota over this process's cgroup and all its ancestors, in CPUs.
 
     Understands cgroup v2 (``cpu.max``), v1 (``cpu.cfs_quota_us``) and both at once. None where
@@ -138,25 +139,31 @@ def cgroup_quota(root: Path = Path("/")) -> float | None:
     """
     quotas = []
     for group, mount, version in _cgroup_folders(root):
-        for folder in (group, *group.parents):
+        for folder in _up_to(mount, group):
             quota = _quota_v2(folder) if version == 2 else _quota_v1(folder)
             if quota is not None:
                 quotas.append(quota)
-            if folder == mount:
-                break
     return min(quotas, default=None)
 
 
-def _quota_v2(folder: Path) -> float | None:
-    fields = (_read(folder / "cpu.max") or "max").split()
+def _up_to(mount: str, group: str) -> Iterator[str]:
+    """The group's folder and all above it, the mount point last."""
+    yield group
+    while group != mount:
+        group = posixpath.dirname(group)
+        yield group
+
+
+def _quota_v2(folder: str) -> float | None:
+    fields = (_read(folder, "cpu.max") or "max").split()
     if not fields or fields[0] == "max":
         return None
     return _ratio(fields[0], fields[1] if len(fields) > 1 else "100000")
 
 
-def _quota_v1(folder: Path) -> float | None:
-    quota = _read(folder / "cpu.cfs_quota_us")
-    period = _read(folder / "cpu.cfs_period_us")
+def _quota_v1(folder: str) -> float | None:
+    quota = _read(folder, "cpu.cfs_quota_us")
+    period = _read(folder, "cpu.cfs_period_us")
     return None if quota is None or period is None else _ratio(quota, period)
 
 
@@ -168,10 +175,10 @@ def _ratio(quota: str, period: str) -> float | None:
     return numerator / denominator if numerator > 0 and denominator > 0 else None
 
 
-def _cgroup_folders(root: Path) -> Iterator[tuple[Path, Path, int]]:
+def _cgroup_folders(root: Folder) -> Iterator[tuple[str, str, int]]:
     """(folder of this process's group, mount point, version) per hierarchy that limits CPUs."""
     mounts = _cgroup_mounts(root)
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+    for line in (_read(root, "proc/self/cgroup") or "").splitlines():
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if hierarchy == "0" and not controllers:
@@ -182,28 +189,27 @@ def _cgroup_folders(root: Path) -> Iterator[tuple[Path, Path, int]]:
             continue
         if version in mounts:
             mount, mounted = mounts[version]
-            yield mount / _relative(path, mounted), mount, version
+            inside = posixpath.join(mount, _relative(path, mounted).lstrip("/"))
+            yield posixpath.normpath(inside), mount, version
 
 
-def _relative(path: str, mounted: str) -> PurePosixPath:
+def _relative(path: str, mounted: str) -> str:
     """``path`` below the hierarchy's subtree ``mounted``; its top when the path lies outside."""
-    group, top = PurePosixPath(path), PurePosixPath(mounted)
-    if ".." in group.parts:
-        return PurePosixPath()
-    if group.is_relative_to(top):
-        return group.relative_to(top)
-    return group.relative_to("/") if group.is_absolute() else group
+    if ".." in path.split("/"):
+        return ""
+    group, top = f"{path}/", f"{mounted.rstrip('/')}/"
+    return group[len(top) :] if group.startswith(top) else path
 
 
-def _cgroup_mounts(root: Path) -> dict[int, tuple[Path, str]]:
+def _cgroup_mounts(root: Folder) -> dict[int, tuple[str, str]]:
     """cgroup version -> (mount point, the subtree mounted there), from ``mountinfo`` (proc(5))."""
-    mounts: dict[int, tuple[Path, str]] = {}
-    for line in (_read(root / "proc/self/mountinfo") or "").splitlines():
+    mounts: dict[int, tuple[str, str]] = {}
+    for line in (_read(root, "proc/self/mountinfo") or "").splitlines():
         before, _, after = line.partition(" - ")
         left, right = before.split(), after.split()
         if len(left) < 5 or len(right) < 3:
             continue
-        mount = root / _unescape(left[4]).lstrip("/")
+        mount = posixpath.normpath(f"{os.fspath(root)}/{_unescape(left[4])}")
         if right[0] == "cgroup2":
             mounts.setdefault(2, (mount, _unescape(left[3])))
         elif right[0] == "cgroup" and "cpu" in right[2].split(","):
@@ -216,8 +222,9 @@ def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), field)
 
 
-def _read(path: Path) -> str | None:
+def _read(folder: Folder, name: str) -> str | None:
     try:
-        return path.read_text().strip()
+        with open(os.path.join(folder, name)) as file:
+            return file.read().strip()
     except (OSError, UnicodeDecodeError):
         return None

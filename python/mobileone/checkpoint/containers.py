@@ -5,8 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from dataclasses import dataclass, field, replace
-from typing import IO
+from typing import IO, NamedTuple
 
 from .errors import CheckpointError
 from .safetensors_file import looks_like_safetensors, read_safetensors
@@ -14,8 +13,7 @@ from .safetensors_file import looks_like_safetensors, read_safetensors
 ZIP_MAGIC = b"PK\x03\x04"
 
 
-@dataclass(frozen=True)
-class RawCheckpoint:
+class RawCheckpoint(NamedTuple):
     """What a container holds, nothing interpreted.
 
     Attributes:
@@ -31,7 +29,7 @@ class RawCheckpoint:
     source: str
     format: str
     nbytes: int
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str]
     mapping: mmap.mmap | None = None
 
     def release(self) -> None:
@@ -66,7 +64,7 @@ def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
             raise CheckpointError(f"{where}: is empty")
         mapping = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         raw = _read(file, memoryview(mapping), where)
-    return replace(raw, mapping=mapping)
+    return raw._replace(mapping=mapping)
 
 
 def _read(file: IO[bytes], data: memoryview, where: str) -> RawCheckpoint:
@@ -76,14 +74,14 @@ def _read(file: IO[bytes], data: memoryview, where: str) -> RawCheckpoint:
         from .torch_zip import read_torch_zip
 
         tree = read_torch_zip(file, data, where)
-        return RawCheckpoint(tree, where, "torch zip", len(data))
+        return RawCheckpoint(tree, where, "torch zip", len(data), {})
     if looks_like_safetensors(head):
         tensors, metadata = read_safetensors(data, where)
         return RawCheckpoint(tensors, where, "safetensors", len(data), metadata)
     if starts_pickle(head):
         from .torch_legacy import read_torch_legacy
 
-        return RawCheckpoint(read_torch_legacy(data, where), where, "torch legacy", len(data))
+        return RawCheckpoint(read_torch_legacy(data, where), where, "torch legacy", len(data), {})
     raise CheckpointError(
         f"{where}: starts with {head!r}; expected .safetensors, or a file of torch.save "
         f"(zip or legacy stream){_known_magic(data)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Shape = tuple[int, ...]
 
@@ -18,8 +18,7 @@ class CheckpointError(ValueError):
     """
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(NamedTuple):
     """One tensor name whose shape differs between what was found and what was expected.
 
     ``None`` stands for "no such tensor": a missing one in ``found``, an extra one in ``expected``.

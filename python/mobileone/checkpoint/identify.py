@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import (
     CheckpointError,
@@ -27,8 +26,7 @@ _RECOVER: dict[str, Callable[[Mapping[str, Shape], str], dict[str, Any]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """What a state dict is.
 
     Attributes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ _COPY_LIMIT = 8
 Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.int64]]
 
 
-@dataclass(frozen=True)
-class StateDict:
+class StateDict(NamedTuple):
     """Tensors under the names the source gives them, and where they were found.
 
     Attributes:
@@ -40,8 +39,7 @@ class StateDict:
     selection: Selection
 
 
-@dataclass(frozen=True)
-class LoadedCheckpoint:
+class LoadedCheckpoint(NamedTuple):
     """Weights ready for the engine.
 
     Attributes:
@@ -148,7 +146,7 @@ def _without_other_classifier(identity: Identity, num_classes: int) -> Identity:
     if identity.shapes.get("linear.weight", ())[:1] == (num_classes,):
         return identity
     kept = {name: shape for name, shape in identity.shapes.items() if not is_classifier(name)}
-    return replace(identity, shapes=kept)
+    return identity._replace(shapes=kept)
 
 
 def _convert(

@@ -30,7 +30,7 @@ def read_source(source: object) -> RawCheckpoint:
     if isinstance(source, (str, os.PathLike)):
         return read_file(source)
     if isinstance(source, Mapping):
-        return RawCheckpoint(source, f"the given {type(source).__name__}", "mapping", 0)
+        return RawCheckpoint(source, f"the given {type(source).__name__}", "mapping", 0, {})
     if hasattr(source, "state_dict") and hasattr(source, "named_modules"):
         return _read_module(source)
     raise TypeError(
@@ -48,7 +48,7 @@ def _read_module(module: Any) -> RawCheckpoint:
                 f"{where}: batch norm {name or type(child).__name__} has eps {eps}; "
                 f"expected {BATCH_NORM_EPS}"
             )
-    return RawCheckpoint(module.state_dict(), where, "module", 0)
+    return RawCheckpoint(module.state_dict(), where, "module", 0, {})
 
 
 def shape_of(leaf: Any) -> Shape:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from .errors import CheckpointError, listed, shown
 
@@ -20,8 +19,7 @@ _COUNTERS = ("n_averaged", "steps")
 _MAX_NESTING = 4
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """The dict that holds the weights.
 
     Attributes:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..errors import CheckpointError, listed, shown
 
@@ -41,8 +41,7 @@ def cross(blocks: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]
     }
 
 
-@dataclass(frozen=True)
-class _Template:
+class _Template(NamedTuple):
     """A key with its numbers taken out: the texts around them, and what goes where."""
 
     texts: tuple[str, ...]
@@ -154,8 +153,7 @@ class Layout:
         return None
 
 
-@dataclass(frozen=True)
-class Recognition:
+class Recognition(NamedTuple):
     """Which layout a set of keys is written in.
 
     Attributes:
