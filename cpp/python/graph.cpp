@@ -40,6 +40,16 @@ struct Attributes {
     result["kind"] = to_string(op.kind);
     return result;
   }
+  py::dict operator()(const DynamicMax& op) const {
+    py::dict result;
+    result["channels"] = op.channels;
+    result["pieces"] = op.pieces;
+    result["terms"] = op.terms;
+    result["groups"] = op.groups;
+    result["offsets"] = op.offsets;
+    result["shared"] = op.shared;
+    return result;
+  }
   py::dict operator()(const Linear& op) const {
     py::dict result;
     result["in_features"] = op.in_features;

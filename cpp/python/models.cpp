@@ -5,6 +5,7 @@
 #include "bindings.hpp"
 #include "mobileone/models/initialize.hpp"
 #include "mobileone/models/mobileone.hpp"
+#include "mobileone/models/plain_cnn.hpp"
 
 namespace mobileone::python {
 
@@ -18,6 +19,24 @@ Graph make_mobileone(std::int64_t stem_width, Widths widths, Widths depths,
                      std::int64_t num_classes, std::int64_t in_channels, bool inference) {
   return mobileone_graph({in_channels, num_classes, stem_width, std::move(widths),
                           std::move(depths), num_conv_branches, std::move(se_widths), inference});
+}
+
+Graph make_plain_cnn(std::string activation, bool squeeze_excite, bool skip,
+                     std::int64_t num_classes, std::int64_t in_channels, std::int64_t stem_width,
+                     std::optional<Widths> widths, std::optional<Widths> strides,
+                     std::int64_t reduction, std::int64_t groups) {
+  PlainCnnConfig config;
+  config.in_channels = in_channels;
+  config.num_classes = num_classes;
+  config.stem_width = stem_width;
+  if (widths) config.widths = std::move(*widths);
+  if (strides) config.strides = std::move(*strides);
+  config.activation = std::move(activation);
+  config.squeeze_excite = squeeze_excite;
+  config.skip = skip;
+  config.reduction = reduction;
+  config.groups = groups;
+  return plain_cnn_graph(config);
 }
 
 py::dict variants() {
@@ -60,6 +79,17 @@ void bind_models(py::module_& module) {
              py::arg("se_widths") = BlockWidths{}, py::arg("num_classes") = 1000,
              py::arg("in_channels") = 3, py::arg("inference") = false,
              "The graph of a MobileOne net; ValueError names a bad field.");
+  const PlainCnnConfig plain;
+  module.def("plain_cnn_graph", &make_plain_cnn, py::kw_only(),
+             py::arg("activation") = plain.activation,
+             py::arg("squeeze_excite") = plain.squeeze_excite, py::arg("skip") = plain.skip,
+             py::arg("num_classes") = plain.num_classes, py::arg("in_channels") = plain.in_channels,
+             py::arg("stem_width") = plain.stem_width, py::arg("widths") = py::none(),
+             py::arg("strides") = py::none(), py::arg("reduction") = plain.reduction,
+             py::arg("groups") = plain.groups,
+             "The 30-layer network of the paper's Tables 2 and 3; ValueError names a bad field.");
+  module.def("plain_cnn_activations", &plain_cnn_activations,
+             "What `activation` of plain_cnn_graph may be.");
   module.def("mobileone_variants", &variants,
              "The published variants: name -> keyword arguments of mobileone_graph.");
   module.def("squeeze_excitation_widths", &squeeze_excitation_widths, py::arg("stem_width"),

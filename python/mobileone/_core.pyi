@@ -83,6 +83,20 @@ def mobileone_graph(
     in_channels: int = 3,
     inference: bool = False,
 ) -> Graph: ...
+def plain_cnn_graph(
+    *,
+    activation: str = "relu",
+    squeeze_excite: bool = False,
+    skip: bool = False,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    stem_width: int = 32,
+    widths: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+    reduction: int = 16,
+    groups: int = 2,
+) -> Graph: ...
+def plain_cnn_activations() -> list[str]: ...
 def mobileone_variants() -> dict[str, dict[str, Any]]: ...
 def squeeze_excitation_widths(
     stem_width: int, widths: Sequence[int], depths: Sequence[int], se_depths: Sequence[int]

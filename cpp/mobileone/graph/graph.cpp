@@ -11,7 +11,9 @@ namespace {
 void check_arity(const std::string& name, const Op& op, std::size_t found) {
   std::size_t least = 1, most = 1;
   if (std::holds_alternative<Input>(op)) least = most = 0;
-  if (std::holds_alternative<Multiply>(op)) least = most = 2;
+  if (std::holds_alternative<Multiply>(op) || std::holds_alternative<DynamicMax>(op)) {
+    least = most = 2;
+  }
   if (std::holds_alternative<Add>(op)) most = 1024;
   if (found < least || found > most) {
     throw Error(concat("[graph] ", name, ": ", kind_name(op), " has ", found, " inputs; expected ",

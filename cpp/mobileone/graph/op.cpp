@@ -13,6 +13,7 @@ struct KindName {
   const char* operator()(const Multiply&) const { return "Multiply"; }
   const char* operator()(const GlobalAvgPool&) const { return "GlobalAvgPool"; }
   const char* operator()(const Linear&) const { return "Linear"; }
+  const char* operator()(const DynamicMax&) const { return "DynamicMax"; }
 };
 
 struct ParametersOf {
@@ -56,6 +57,12 @@ const char* to_string(ActivationKind kind) {
       return "relu";
     case ActivationKind::sigmoid:
       return "sigmoid";
+    case ActivationKind::gelu:
+      return "gelu";
+    case ActivationKind::silu:
+      return "silu";
+    case ActivationKind::hard_sigmoid:
+      return "hard_sigmoid";
   }
   return "?";
 }

@@ -42,7 +42,9 @@ struct BatchNorm {
   double momentum = 0.1;
 };
 
-enum class ActivationKind { relu, sigmoid };
+// gelu is x Phi(x) with the error function (Hendrycks & Gimpel 2016), silu x sigmoid(x), and
+// hard_sigmoid min(max(x / 6 + 1/2, 0), 1).
+enum class ActivationKind { relu, sigmoid, gelu, silu, hard_sigmoid };
 
 struct Activation {
   ActivationKind kind = ActivationKind::relu;
@@ -64,7 +66,32 @@ struct Linear {
   bool bias = true;
 };
 
-using Op = std::variant<Input, Conv2d, BatchNorm, Activation, Add, Multiply, GlobalAvgPool, Linear>;
+// Maximum of `pieces` functions that are linear in the input, with coefficients of the image:
+//   y[c] = max over k of sum over j of a[k][j][c] x[(c + j C / groups) mod C] + b[k][c].
+// Dynamic ReLU (Chen et al. 2020, eq. 3) has one term and offsets b; its variant A shares the
+// coefficients among channels. Dynamic Shift-Max (Li et al. 2021, eq. 6) sums over channels
+// C / groups apart, without offsets. Inputs: x [N, C, H, W] and s [N, coefficients(), 1, 1] in
+// [0, 1], the a[k][j] piece by piece, then the b[k]. A coefficient is its initial value, 1 for
+// a[0][0] and 0 for the others, plus scale (2 s - 1); the scale is 1 for a, and 1/2 for b.
+struct DynamicMax {
+  std::int64_t channels = 0;
+  std::int64_t pieces = 2;
+  std::int64_t terms = 1;
+  std::int64_t groups = 1;
+  bool offsets = true;
+  bool shared = false;
+
+  std::int64_t vectors() const { return pieces * (terms + (offsets ? 1 : 0)); }
+  std::int64_t coefficients() const { return vectors() * (shared ? 1 : channels); }
+  // Coefficient vector v is factor * s + constant.
+  double factor(std::int64_t v) const { return v < pieces * terms ? 2.0 : 1.0; }
+  double constant(std::int64_t v) const {
+    return v == 0 ? 0.0 : (v < pieces * terms ? -1.0 : -0.5);
+  }
+};
+
+using Op = std::variant<Input, Conv2d, BatchNorm, Activation, Add, Multiply, GlobalAvgPool, Linear,
+                        DynamicMax>;
 
 struct Parameter {
   std::string name;

@@ -69,6 +69,20 @@ struct InferShape {
     return inputs[0];
   }
 
+  Shape operator()(const DynamicMax& op) const {
+    const Shape& in = image(op.channels);
+    if (op.pieces < 1 || op.terms < 1 || op.groups < 1 || op.channels % op.groups != 0) {
+      fail(concat("has ", op.pieces, " pieces, ", op.terms, " terms and ", op.groups,
+                  " groups; expected positive numbers, and groups that divide ", op.channels));
+    }
+    const Shape expected{in[0], op.coefficients(), 1, 1};
+    if (inputs[1] != expected) {
+      fail(concat("coefficients have shape ", to_string(inputs[1]), "; expected ",
+                  to_string(expected)));
+    }
+    return in;
+  }
+
   Shape operator()(const GlobalAvgPool&) const {
     const Shape& in = image(-1);
     return {in[0], in[1], 1, 1};

@@ -4,35 +4,43 @@
 
 namespace mobileone::onednn {
 
-dnnl::algorithm eltwise_algorithm(ActivationKind kind) {
+Eltwise eltwise_of(ActivationKind kind) {
   switch (kind) {
     case ActivationKind::relu:
-      return dnnl::algorithm::eltwise_relu;
+      return {dnnl::algorithm::eltwise_relu};
     case ActivationKind::sigmoid:
-      return dnnl::algorithm::eltwise_logistic;
+      return {dnnl::algorithm::eltwise_logistic};
+    case ActivationKind::gelu:
+      return {dnnl::algorithm::eltwise_gelu_erf};
+    case ActivationKind::silu:
+      return {dnnl::algorithm::eltwise_swish, 1.f};
+    case ActivationKind::hard_sigmoid:
+      return {dnnl::algorithm::eltwise_hardsigmoid, 1.f / 6.f, 0.5f};
   }
-  return dnnl::algorithm::undef;
+  return {dnnl::algorithm::undef};
 }
 
 dnnl::primitive_attr attributes_with(const std::optional<ActivationKind>& activation,
                                      dnnl::post_ops before) {
   dnnl::primitive_attr attributes = strict_attributes();
-  if (activation) before.append_eltwise(eltwise_algorithm(*activation), 0.f, 0.f);
+  if (activation) {
+    const Eltwise eltwise = eltwise_of(*activation);
+    before.append_eltwise(eltwise.algorithm, eltwise.alpha, eltwise.beta);
+  }
   attributes.set_post_ops(before);
   return attributes;
 }
 
 namespace {
 
-void emit_eltwise(dnnl::algorithm algorithm, const LoweredOp& op, PlanBuilder& builder) {
+void emit_eltwise(const Eltwise& eltwise, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::eltwise_forward;
   const ValueId src = dense_value(builder, builder.node(op.node).inputs[0]);
   const ValueId dst = builder.new_result(op.result, builder.value(src).layout);
   const dnnl::memory::desc desc = desc_of(builder.value(src));
-  // alpha is the slope of the identity, but of ReLU's negative side too.
-  const float alpha = algorithm == dnnl::algorithm::eltwise_linear ? 1.f : 0.f;
   const Primitive::primitive_desc primitive(cpu_engine(), dnnl::prop_kind::forward_inference,
-                                            algorithm, desc, desc, alpha, 0.f, strict_attributes());
+                                            eltwise.algorithm, desc, desc, eltwise.alpha,
+                                            eltwise.beta, strict_attributes());
   builder.add_step(std::make_unique<PrimitiveStep>(
                        describe(op, builder, implementation_name(primitive)), Primitive(primitive),
                        primitive.scratchpad_desc(),
@@ -44,7 +52,7 @@ void emit_eltwise(dnnl::algorithm algorithm, const LoweredOp& op, PlanBuilder& b
 }  // namespace
 
 void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builder) {
-  emit_eltwise(eltwise_algorithm(activation.kind), op, builder);
+  emit_eltwise(eltwise_of(activation.kind), op, builder);
 }
 
 // One pass over memory: the first two summands are the operands, the rest are post-ops.
@@ -54,8 +62,8 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   if (node.inputs.size() == 1) {
     // A sum of one summand: its activation, or the identity x -> 1 * x + 0.
     emit_eltwise(
-        op.activation ? eltwise_algorithm(*op.activation) : dnnl::algorithm::eltwise_linear, op,
-        builder);
+        op.activation ? eltwise_of(*op.activation) : Eltwise{dnnl::algorithm::eltwise_linear, 1.f},
+        op, builder);
     return;
   }
   const Layout layout = builder.value(dense_value(builder, node.inputs[0])).layout;

@@ -13,6 +13,7 @@ void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builde
 void emit(const Add& add, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Multiply& multiply, const LoweredOp& op, PlanBuilder& builder);
 void emit(const GlobalAvgPool& pool, const LoweredOp& op, PlanBuilder& builder);
+void emit(const DynamicMax& maximum, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder);
 
 std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder);
@@ -20,6 +21,12 @@ std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& 
 // strict_attributes() with the activation, if any, as the last post-op.
 dnnl::primitive_attr attributes_with(const std::optional<ActivationKind>& activation,
                                      dnnl::post_ops before = {});
-dnnl::algorithm eltwise_algorithm(ActivationKind kind);
+
+// oneDNN's name of an activation, and its parameters.
+struct Eltwise {
+  dnnl::algorithm algorithm;
+  float alpha = 0.f, beta = 0.f;
+};
+Eltwise eltwise_of(ActivationKind kind);
 
 }  // namespace mobileone::onednn

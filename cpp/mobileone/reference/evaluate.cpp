@@ -76,6 +76,11 @@ struct Apply {
   ReferenceTensor operator()(const Multiply&) const {
     return multiply(*inputs[0], *inputs[1], evaluator.threads);
   }
+  ReferenceTensor operator()(const DynamicMax& op) const {
+    Values coefficients = dynamic_coefficients(op, *inputs[1]);
+    rounding.weight(node().name + ".coefficients", coefficients);
+    return dynamic_max(*inputs[0], op, coefficients, false, evaluator.threads);
+  }
   ReferenceTensor operator()(const GlobalAvgPool&) const {
     return global_average(*inputs[0], evaluator.threads);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "mobileone/reference/parallel.hpp"
 
@@ -33,6 +34,22 @@ double sigmoid(double x) {
   // exp of a negative number only, so that nothing overflows.
   const double e = std::exp(-std::abs(x));
   return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
+}
+
+double activated(double x, ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::relu:
+      return x < 0.0 ? 0.0 : x;  // written so that NaN stays NaN
+    case ActivationKind::sigmoid:
+      return sigmoid(x);
+    case ActivationKind::gelu:
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+    case ActivationKind::silu:
+      return x * sigmoid(x);
+    case ActivationKind::hard_sigmoid:
+      return std::clamp(x / 6.0 + 0.5, 0.0, 1.0);
+  }
+  return x;
 }
 
 }  // namespace
@@ -90,12 +107,7 @@ ReferenceTensor apply_affine(const ReferenceTensor& x, const Affine& affine, int
 }
 
 ReferenceTensor activate(const ReferenceTensor& x, ActivationKind kind, int threads) {
-  if (kind == ActivationKind::sigmoid) {
-    return elementwise(x.shape, threads, [&](std::size_t i) { return sigmoid(x.values[i]); });
-  }
-  // Written so that NaN stays NaN.
-  return elementwise(x.shape, threads,
-                     [&](std::size_t i) { return x.values[i] < 0.0 ? 0.0 : x.values[i]; });
+  return elementwise(x.shape, threads, [&](std::size_t i) { return activated(x.values[i], kind); });
 }
 
 ReferenceTensor add(const std::vector<const ReferenceTensor*>& inputs, int threads) {
@@ -110,6 +122,48 @@ ReferenceTensor multiply(const ReferenceTensor& x, const ReferenceTensor& factor
   const std::size_t plane = factor.shape == x.shape ? 1 : plane_size(x.shape);
   return elementwise(x.shape, threads,
                      [&](std::size_t i) { return x.values[i] * factor.values[i / plane]; });
+}
+
+Values dynamic_coefficients(const DynamicMax& op, const ReferenceTensor& s) {
+  Values values = s.values;
+  const auto count = static_cast<std::size_t>(op.coefficients());
+  const auto width = count / static_cast<std::size_t>(op.vectors());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto vector = static_cast<std::int64_t>(i % count / width);
+    values[i] = op.factor(vector) * values[i] + op.constant(vector);
+  }
+  return values;
+}
+
+ReferenceTensor dynamic_max(const ReferenceTensor& x, const DynamicMax& op,
+                            const Values& coefficients, bool squares, int threads) {
+  const auto channels = static_cast<std::size_t>(op.channels), plane = plane_size(x.shape);
+  const std::size_t width = op.shared ? 1 : channels;
+  const auto pieces = static_cast<std::size_t>(op.pieces);
+  const auto terms = static_cast<std::size_t>(op.terms);
+  const std::size_t step = channels / static_cast<std::size_t>(op.groups);
+  return elementwise(x.shape, threads, [&](std::size_t i) {
+    const std::size_t image = i / plane / channels, c = i / plane % channels, pixel = i % plane;
+    const double* own = coefficients.data() + image * static_cast<std::size_t>(op.coefficients()) +
+                        (op.shared ? 0 : c);
+    double largest = 0.0, result = 0.0;
+    for (std::size_t k = 0; k < pieces; ++k) {
+      double sum = op.offsets ? own[(pieces * terms + k) * width] : 0.0;
+      double square = sum * sum;
+      for (std::size_t j = 0; j < terms; ++j) {
+        const std::size_t from = (image * channels + (c + j * step) % channels) * plane + pixel;
+        const double term = own[(k * terms + j) * width] * x.values[from];
+        sum += term;
+        square += term * term;
+      }
+      // NaN wins: nothing is larger than it.
+      if (k == 0 || !(sum <= largest)) {
+        largest = sum;
+        result = squares ? square : sum;
+      }
+    }
+    return result;
+  });
 }
 
 ReferenceTensor global_average(const ReferenceTensor& x, int threads) {

@@ -38,6 +38,12 @@ ReferenceTensor activate(const ReferenceTensor& x, ActivationKind kind, int thre
 ReferenceTensor add(const std::vector<const ReferenceTensor*>& inputs, int threads);
 // The second factor has the first one's shape or [N, C, 1, 1].
 ReferenceTensor multiply(const ReferenceTensor& x, const ReferenceTensor& factor, int threads);
+// What the values s of DynamicMax's second input stand for, in the same order.
+Values dynamic_coefficients(const DynamicMax& op, const ReferenceTensor& s);
+// Coefficients as above. `squares`: the sum of the squared terms of the largest piece instead of
+// the sum of its terms.
+ReferenceTensor dynamic_max(const ReferenceTensor& x, const DynamicMax& op,
+                            const Values& coefficients, bool squares, int threads);
 ReferenceTensor global_average(const ReferenceTensor& x, int threads);
 
 // Every value squared.

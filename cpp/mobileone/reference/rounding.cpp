@@ -12,6 +12,9 @@ namespace {
 
 // Relative error of an fp32 exponential in units of u: vector maths libraries stay within 4 ulp.
 constexpr double kExpError = 8.0;
+// Absolute error of an fp32 error function in units of u: 1.5e-7 = 2.5 u for Abramowitz & Stegun's
+// 7.1.26, whose exponential factor adds at most 0.17 kExpError.
+constexpr double kErfError = 4.0;
 
 // Standard deviation of the computed sum of n terms with exact sum `sum` and sum of squares
 // `squares`, the terms added one after the other in random order (docs/verification.md, eq. 3).
@@ -62,12 +65,40 @@ struct LocalDeviation {
 
   Values operator()(const Activation& op) const {
     if (op.kind == ActivationKind::relu) return {};
-    // 1 / (1 + e), e = exp(-x): e's error enters with dy/de = -y^2, i.e. relatively (1 - y); then
-    // one addition and one division.
     return each([&](std::size_t i) {
-      const double v = y.values[i];
-      return kUnitRoundoff * v * std::sqrt(std::pow(kExpError * (1.0 - v), 2) + 2.0);
+      return kUnitRoundoff * activation_error(op.kind, inputs[0]->values[i], y.values[i]);
     });
+  }
+
+  // In units of u, of y = f(x).
+  static double activation_error(ActivationKind kind, double x, double v) {
+    switch (kind) {
+      case ActivationKind::relu:
+        return 0.0;
+      case ActivationKind::sigmoid:
+        // 1 / (1 + e), e = exp(-x): e's error enters with dy/de = -y^2, i.e. relatively (1 - y);
+        // then one addition and one division.
+        return v * std::sqrt(std::pow(kExpError * (1.0 - v), 2) + 2.0);
+      case ActivationKind::silu: {
+        // The sigmoid's error and one product; the sigmoid of 0 is 1/2.
+        const double gate = x == 0.0 ? 0.5 : v / x;
+        return std::abs(v) * std::sqrt(std::pow(kExpError * (1.0 - gate), 2) + 3.0);
+      }
+      case ActivationKind::gelu:
+        // x / 2 times (1 + erf): the error function, one addition, two products.
+        return std::hypot(kErfError * x / 2.0, std::sqrt(3.0) * v);
+      case ActivationKind::hard_sigmoid:
+        // The constant 1/6, the product and the sum; nothing where it is clamped.
+        return v <= 0.0 || v >= 1.0 ? 0.0 : std::hypot(std::sqrt(2.0) * x / 6.0, v);
+    }
+    return 0.0;
+  }
+
+  // The coefficients' own roundings, one each, are shared by a channel's pixels.
+  Values operator()(const DynamicMax& op) const {
+    const ReferenceTensor squares =
+        dynamic_max(*inputs[0], op, dynamic_coefficients(op, *inputs[1]), true, evaluator.threads);
+    return of_products(static_cast<double>(op.terms + (op.offsets ? 1 : 0)), squares);
   }
 
   Values operator()(const Add&) const {
