@@ -1,0 +1,33 @@
+"""The latency studies of the MobileOne paper (Vasu et al., CVPR 2023), repeated on this CPU.
+
+>>> from mobileone import studies
+>>> studies.activations()  # Table 2: activation functions in a network of 30 layers
+>>> studies.blocks()  # Table 3: squeeze-and-excitation and skip connections in the same network
+>>> studies.correlation()  # Table 1: does latency follow FLOPs or parameters?
+>>> studies.variants()  # the package's models beside the latencies of Table 9
+
+Every function returns a result that prints as a table, with the paper's numbers beside the
+measured ones, and has `to_dict`, `to_dataframe` and `plot`.
+"""
+
+from __future__ import annotations
+
+from mobileone.studies.correlation_result import CorrelationResult
+from mobileone.studies.measure import activations, blocks, correlation, variants
+from mobileone.studies.networks import PlainCnn, plain_cnn
+from mobileone.studies.result import StudyResult, StudyRow
+from mobileone.studies.spearman import RankCorrelation, rank_correlation
+
+__all__ = [
+    "CorrelationResult",
+    "PlainCnn",
+    "RankCorrelation",
+    "StudyResult",
+    "StudyRow",
+    "activations",
+    "blocks",
+    "correlation",
+    "plain_cnn",
+    "rank_correlation",
+    "variants",
+]

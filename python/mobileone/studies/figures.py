@@ -1,0 +1,71 @@
+"""Figures of the studies. matplotlib is imported by `mobileone.plots`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mobileone.plots import PALETTE, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mobileone.studies.correlation_result import CorrelationResult
+    from mobileone.studies.result import StudyResult
+
+__all__ = ["plot_correlation", "plot_ratios"]
+
+
+def plot_ratios(result: StudyResult, ax: Axes | None = None) -> Axes:
+    """Two bars per network: time relative to the first one, here and in the paper."""
+    rows = result.rows
+    if ax is None:
+        ax = new_axes(8.0, 1.4 + 0.6 * len(rows))
+    places = np.arange(len(rows))
+    series = [("this CPU", [row.ratio for row in rows]), ("paper", [r.paper_ratio for r in rows])]
+    for i, (name, ratios) in enumerate(series):
+        known = [(y + 0.4 * i - 0.2, ratio) for y, ratio in zip(places, ratios, strict=True)]
+        known = [(y, ratio) for y, ratio in known if ratio is not None]
+        if not known:
+            continue
+        heights, values = zip(*known, strict=True)
+        bars = ax.barh(heights, values, 0.36, color=PALETTE[i], label=name)
+        ax.bar_label(bars, [f"{value:.3g}" for value in values], padding=4, fontsize="small")
+    ax.set_xscale("log")
+    ax.set_xlim(right=2.0 * ax.get_xlim()[1])
+    ax.axvline(1.0, color="gray", linewidth=1)
+    ax.set_yticks(places, [row.label for row in rows])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"time relative to {rows[0].label} (logarithmic)")
+    ax.set_title(result.title, fontsize="medium")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def plot_correlation(result: CorrelationResult, ax: Axes | None = None) -> Axes:
+    """Minimum latency over MACs, both logarithmic; the area of a dot grows with parameters."""
+    rows = result.benchmark.rows
+    if ax is None:
+        ax = new_axes(7.0, 4.5)
+    largest = max(row.params for row in rows)
+    ax.scatter(
+        [row.macs / 1e6 for row in rows],
+        [row.min_ms for row in rows],
+        [30 + 250 * row.params / largest for row in rows],
+        color=PALETTE[0],
+        alpha=0.8,
+    )
+    for row in rows:
+        ax.annotate(
+            row.label, (row.macs / 1e6, row.min_ms), (8, -12), textcoords="offset points",
+            fontsize="small",
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.margins(0.15)
+    ax.set_xlabel("million MACs (area of a dot: parameters)")
+    ax.set_ylabel("minimum latency (ms)")
+    ranks = [f"{name} {pair.coefficient:.2f}" for name, pair in result.coefficients.items()]
+    ax.set_title(f"Spearman rank correlation of latency with {', '.join(ranks)}", fontsize="medium")
+    return ax

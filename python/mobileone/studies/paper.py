@@ -1,0 +1,78 @@
+"""Numbers of the MobileOne paper: Vasu et al., arXiv:2206.04040, CVPR 2023.
+
+What the paper reports for the network with skip connections (Table 3) and for the variants mu0 to
+mu2 is not here: we have not checked those numbers against the source, so they show as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+__all__ = ["ACTIVATIONS_MS", "BLOCKS_MS", "CORRELATIONS", "CPU_MS", "MOBILE_MS", "TOP1"]
+
+
+class Correlation(NamedTuple):
+    """Spearman's rank correlation coefficient and its p-value."""
+
+    coefficient: float
+    p_value: float
+
+
+# Table 2: latency (ms) on an iPhone 12 in a convolutional network of 30 layers.
+ACTIVATIONS_MS: Mapping[str, float] = MappingProxyType(
+    {
+        "ReLU": 1.53,
+        "GELU": 1.63,
+        "SE-ReLU": 2.10,
+        "SiLU": 2.54,
+        "Dynamic Shift-Max": 57.04,
+        "DynamicReLU-A": 273.49,
+        "DynamicReLU-B": 242.14,
+    }
+)
+
+# The two networks of Table 3 that Table 2 has too.
+BLOCKS_MS: Mapping[str, float] = MappingProxyType(
+    {"baseline": ACTIVATIONS_MS["ReLU"], "squeeze-excite": ACTIVATIONS_MS["SE-ReLU"]}
+)
+
+# Table 1: of latency with FLOPs and with the number of parameters, over published architectures.
+CORRELATIONS: Mapping[tuple[str, str], Correlation] = MappingProxyType(
+    {
+        ("mobile", "FLOPs"): Correlation(0.47, 0.03),
+        ("mobile", "parameters"): Correlation(0.30, 0.18),
+        ("CPU", "FLOPs"): Correlation(0.06, 0.80),
+        ("CPU", "parameters"): Correlation(0.07, 0.77),
+    }
+)
+
+# Table 9: ImageNet top-1 accuracy (%), latency (ms) on a CPU (Xeon Gold 5118) and an iPhone 12.
+TOP1: Mapping[str, float] = MappingProxyType(
+    {
+        "mobileone_s0": 71.4,
+        "mobileone_s1": 75.9,
+        "mobileone_s2": 77.4,
+        "mobileone_s3": 78.1,
+        "mobileone_s4": 79.4,
+    }
+)
+CPU_MS: Mapping[str, float] = MappingProxyType(
+    {
+        "mobileone_s0": 10.55,
+        "mobileone_s1": 13.04,
+        "mobileone_s2": 14.87,
+        "mobileone_s3": 16.47,
+        "mobileone_s4": 26.60,
+    }
+)
+MOBILE_MS: Mapping[str, float] = MappingProxyType(
+    {
+        "mobileone_s0": 0.79,
+        "mobileone_s1": 0.89,
+        "mobileone_s2": 1.18,
+        "mobileone_s3": 1.53,
+        "mobileone_s4": 1.86,
+    }
+)
