@@ -185,6 +185,8 @@ def test_variants_stand_beside_table_9() -> None:
     assert s0.paper == {"paper mobile ms": 0.79, "paper CPU ms": 10.55, "paper top-1 %": 71.4}
     assert set(mu0.paper.values()) == {None}
     assert mu0.params < s0.params
+    assert s0.paper_ratio == 1.0
+    assert mu0.paper_ratio is None
 
 
 @pytest.mark.parametrize(
@@ -224,8 +226,13 @@ def test_figures() -> None:
     result = studies.activations(["ReLU", "GELU"], **QUICK)
     ax = result.plot()
     ax.figure.canvas.draw()
+    assert ax.get_xscale() == "linear"
     widths = [bar.get_width() for bar in ax.patches]
     assert widths == [*(row.ratio for row in result.rows), 1.0, pytest.approx(1.63 / 1.53)]
+    far = studies.activations(["ReLU", "DynamicReLU-A"], **QUICK).plot()
+    assert far.get_xscale() == "log"
+    assert [bar.get_x() for bar in far.patches] == [1.0] * 4
+    assert far.patches[-1].get_width() == pytest.approx(273.49 / 1.53 - 1.0)
     models = {str(w): studies.plain_cnn(**{**SMALL, "widths": [w, w]}) for w in (8, 64, 512)}
     dots = studies.correlation(models, **QUICK).plot().collections[0].get_offsets()
     assert len(dots) == 3

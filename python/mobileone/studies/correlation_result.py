@@ -104,4 +104,5 @@ class CorrelationResult:
 
 
 def _cells(pair: RankCorrelation | paper.Correlation) -> list[str]:
-    return [number_text(pair.coefficient, 2), number_text(pair.p_value, 2)]
+    small = pair.p_value < 0.005
+    return [number_text(pair.coefficient, 2), "< 0.01" if small else number_text(pair.p_value, 2)]

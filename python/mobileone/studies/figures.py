@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_correlation", "plot_ratios"]
 
+# Up to this range of ratios bars on a linear axis can be told apart.
+_LINEAR = 5.0
+
 
 def plot_ratios(result: StudyResult, ax: Axes | None = None) -> Axes:
-    """Two bars per network: time relative to the first one, here and in the paper."""
+    """Two bars per network: time relative to the first one, here and in the paper.
+
+    Ratios that are far apart take a logarithmic axis, on which bars begin at 1.
+    """
     rows = result.rows
+    everything = [r for row in rows for r in (row.ratio, row.paper_ratio) if r is not None]
+    logarithmic = max(everything) > _LINEAR * min(everything)
+    origin = 1.0 if logarithmic else 0.0
     if ax is None:
         ax = new_axes(8.0, 1.4 + 0.6 * len(rows))
     places = np.arange(len(rows))
@@ -30,14 +39,19 @@ def plot_ratios(result: StudyResult, ax: Axes | None = None) -> Axes:
         if not known:
             continue
         heights, values = zip(*known, strict=True)
-        bars = ax.barh(heights, values, 0.36, color=PALETTE[i], label=name)
+        lengths = [value - origin for value in values]
+        bars = ax.barh(heights, lengths, 0.36, origin, color=PALETTE[i], label=name)
         ax.bar_label(bars, [f"{value:.3g}" for value in values], padding=4, fontsize="small")
-    ax.set_xscale("log")
-    ax.set_xlim(right=2.0 * ax.get_xlim()[1])
+    if logarithmic:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_xlim(min(everything) / 1.3, 2.0 * max(everything))
+    else:
+        ax.set_xlim(0.0, 1.2 * max(everything))
     ax.axvline(1.0, color="gray", linewidth=1)
     ax.set_yticks(places, [row.label for row in rows])
     ax.invert_yaxis()
-    ax.set_xlabel(f"time relative to {rows[0].label} (logarithmic)")
+    ax.set_xlabel(f"time relative to {rows[0].label} {' (logarithmic)' if logarithmic else ''}")
     ax.set_title(result.title, fontsize="medium")
     ax.legend(fontsize="small")
     return ax
@@ -63,7 +77,9 @@ def plot_correlation(result: CorrelationResult, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.margins(0.15)
+    ax.margins(0.25, 0.15)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("million MACs (area of a dot: parameters)")
     ax.set_ylabel("minimum latency (ms)")
     ranks = [f"{name} {pair.coefficient:.2f}" for name, pair in result.coefficients.items()]
