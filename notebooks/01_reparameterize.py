@@ -234,7 +234,8 @@ try:
 except ImportError as error:
     print(f"skipped: {error}")
 else:
-    module = timm.utils.model.reparameterize_model(timm.create_model(fused.arch).eval())
+    module = timm.create_model(fused.arch, num_classes=fused.num_classes).eval()
+    module = timm.utils.model.reparameterize_model(module)
     module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     with torch.inference_mode():
         report(f"timm {timm.__version__}", module(torch.from_numpy(images)).numpy())

@@ -33,7 +33,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mobileone
 import numpy as np
-from mobileone._photo import load_photo
+from mobileone._photo import load_photo, random_crops
 from mobileone.plots import plot_errors
 from mobileone.rounding import rounding_bound
 from tqdm.auto import tqdm
@@ -48,13 +48,15 @@ out = Path(folder.name)
 # variant and classes by their shapes. What was found is in `model.report`.
 
 # %%
+photo = load_photo(IMAGE, 256)
 LAYOUTS = ("apple", "timm", "mmpretrain", "cvnets", "jahongir7174")
 
 if CHECKPOINT is None:
     seeded = mobileone.create_model(MODEL, seed=0).train()
-    noise = np.random.default_rng(0)
-    for _ in tqdm(range(30), leave=False):  # settles the running statistics of random weights
-        seeded(noise.standard_normal((4, 3, 96, 96), dtype=np.float32))
+    rng = np.random.default_rng(0)
+    # Settles the running statistics of random weights: forwards in training mode, on crops.
+    for _ in tqdm(range(30), leave=False):
+        seeded(random_crops(photo.pixels, 4, (160, 160), rng))
     seeded.eval()
     for layout in LAYOUTS:
         seeded.save(out / f"{layout}.safetensors", layout=layout)
@@ -102,7 +104,6 @@ plt.show()
 # forms make the same one.
 
 # %%
-photo = load_photo(IMAGE, 256)
 guesses = {m.form: m.predict(photo.pixels, topk=5) for m in (model, fused)}
 assert [name for name, _ in guesses["train-time"]] == [name for name, _ in guesses["inference"]]
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 2), layout="constrained")
@@ -176,7 +177,8 @@ try:
 except ImportError as error:
     print(f"skipped: {error}")
 else:
-    module = timm.utils.model.reparameterize_model(timm.create_model(fused.arch).eval())
+    module = timm.create_model(fused.arch, num_classes=fused.num_classes).eval()
+    module = timm.utils.model.reparameterize_model(module)
     arrays = fused.state_dict("timm")
     print(module.load_state_dict({name: torch.tensor(a) for name, a in arrays.items()}))
 
