@@ -172,7 +172,7 @@ else:
 
 # %%
 try:
-    import timm
+    import timm.utils.model
     import torch
 except ImportError as error:
     print(f"skipped: {error}")
