@@ -45,13 +45,13 @@ def plot_ratios(result: StudyResult, ax: Axes | None = None) -> Axes:
     if logarithmic:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:g}")
-        ax.set_xlim(min(everything) / 1.3, 2.0 * max(everything))
+        ax.set_xlim(min(everything) / 2.0, 2.0 * max(everything))
     else:
         ax.set_xlim(0.0, 1.2 * max(everything))
     ax.axvline(1.0, color="gray", linewidth=1)
     ax.set_yticks(places, [row.label for row in rows])
     ax.invert_yaxis()
-    ax.set_xlabel(f"time relative to {rows[0].label} {' (logarithmic)' if logarithmic else ''}")
+    ax.set_xlabel(f"time relative to {rows[0].label}{' (logarithmic)' if logarithmic else ''}")
     ax.set_title(result.title, fontsize="medium")
     ax.legend(fontsize="small")
     return ax
