@@ -68,6 +68,15 @@ MOBILEONE_INLINE void dispatch(const Run& run, bool two_terms) {
   dispatch(run, two_terms);
 }
 
+void maximum_baseline(const Run& run, bool two_terms) { dispatch(run, two_terms); }
+
+// Blocks of 16 are oneDNN's layout for AVX-512, those of 8 for all CPUs below.
+using Loop = void (*)(const Run&, bool);
+Loop best_loop() {
+  if (channel_block() == 16) return maximum_avx512;
+  return __builtin_cpu_supports("avx2") ? maximum_avx2 : maximum_baseline;
+}
+
 // [N, C, H, W] as `blocks` of `width` channels: nChw16c, or one block for nhwc.
 struct Geometry {
   std::int64_t images, channels, pixels, width;
@@ -149,13 +158,14 @@ class BoundDynamicMax : public BoundStep {
     run.pixels = end - begin;
     run.lanes = last - first;
     run.stride = geometry_.width;
-    (channel_block() == 16 ? maximum_avx512 : maximum_avx2)(run, op_.terms > 1);
+    loop_(run, op_.terms > 1);
   }
 
   const DynamicMax& op_;
   Geometry geometry_;
   ValueId x_, s_, y_;
   int threads_;
+  Loop loop_ = best_loop();
   const Buffers& buffers_;
 };
 
