@@ -6,10 +6,9 @@ import copy
 import multiprocessing
 import pickle
 
+import mobileone
 import numpy as np
 import pytest
-
-import mobileone
 
 SHAPE = (2, 3, 48, 48)
 

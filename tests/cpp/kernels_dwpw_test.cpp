@@ -112,7 +112,7 @@ TEST_P(DwPwTest, WithoutActivations) {
 }
 
 void check_strassen(const KernelTable& table, const DwPwShape& shape, int rows, int parts,
-                    bool hard, int k_chunk = 16) {
+                    bool hard) {
   SCOPED_TRACE(::testing::Message() << isa_name(table.isa) << " C " << shape.channels_in << " N "
                                     << shape.channels_out << " " << shape.height << "x"
                                     << shape.width << " rows " << rows << " hard " << hard);
@@ -195,7 +195,7 @@ TEST(DwPwPlan, RejectsBadArguments) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, DwPwTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

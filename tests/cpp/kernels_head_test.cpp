@@ -168,7 +168,7 @@ TEST_P(HeadTest, Linear) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, HeadTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
 
 class IsaTest : public ::testing::Test {
  protected:

@@ -127,7 +127,7 @@ TEST(StemPlan, RejectsBadArguments) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, StemTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
 
 }  // namespace
 }  // namespace mobileone::kernels::testing
