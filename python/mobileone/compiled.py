@@ -22,7 +22,7 @@ class CompiledModel:
 
     Attributes:
         input_shape: (N, C, H, W) that calls must have.
-        threads: OpenMP threads that a call uses.
+        threads: that a call uses, at most.
     """
 
     def __init__(
