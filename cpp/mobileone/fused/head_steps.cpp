@@ -102,6 +102,7 @@ void emit_linear(const Linear& linear, const LoweredOp& op, PlanBuilder& builder
                          weight_data(builder, node.name + ".bias", linear.bias),
                          static_cast<float*>(out));
   });
+  announce(static_cast<const float*>(spec.weights.get()), spec.plan.packed_bytes(), builder);
   spec.batch = static_cast<int>(builder.shape(op.result)[0]);
   spec.threads = builder.options().threads;
   spec.src = builder.in_layout(node.inputs[0], Layout::blocked(kernels::kBlock));

@@ -46,6 +46,11 @@ struct PairSpec {
   ValueId dst_factor = -1;  // written when the pointwise has an SE
   std::int64_t images = 1;
   int threads = 1;
+  // What the step behind reads first, to be brought into L2 in time; and how much of this step's
+  // own weights the step before brings.
+  const float* next_data = nullptr;
+  std::ptrdiff_t next_floats = 0;
+  std::ptrdiff_t fetched_floats = 0;
 
   // Scratch: the SE's hidden layer and the output's sums of every unit, then each thread's own.
   std::ptrdiff_t hidden_floats() const {
@@ -110,6 +115,9 @@ class BoundPair : public BoundStep {
     if (spec_.depthwise_squeeze) args.depthwise_se = &spec_.depthwise_squeeze.shape;
     args.dst_sums = sums;
     args.scratch = thread_scratch(worker);
+    args.next_data = spec_.next_data;
+    args.next_floats = spec_.next_floats;
+    args.fetched_floats = spec_.fetched_floats;
     table().run_dwpw(plan, args, begin, end);
   }
 
@@ -140,9 +148,14 @@ class BoundPair : public BoundStep {
   float* dst_;
 };
 
-class PairStep : public Step {
+class PairStep : public PrefetchingStep {
  public:
-  PairStep(StepInfo info, PairSpec spec) : Step(std::move(info)), spec_(std::move(spec)) {}
+  PairStep(StepInfo info, PairSpec spec)
+      : PrefetchingStep(std::move(info)), spec_(std::move(spec)) {}
+  void set_next(const float* data, std::ptrdiff_t floats) override {
+    spec_.next_data = data;
+    spec_.next_floats = floats;
+  }
   std::size_t scratch_bytes() const override {
     return spec_.shared_bytes() + static_cast<std::size_t>(spec_.threads) * spec_.thread_bytes();
   }
@@ -168,16 +181,23 @@ struct PairWeights {
   }
 };
 
-// `automatic` leaves badly scaled weights to the direct product.
-kernels::AlgorithmChoice algorithm_choice(const kernels::DwPwShape& shape,
-                                          const PairWeights& weights, Algorithm algorithm) {
-  if (algorithm == Algorithm::direct) return kernels::AlgorithmChoice::kDirect;
-  if (algorithm == Algorithm::strassen) return kernels::AlgorithmChoice::kStrassen;
+kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::direct:
+      return kernels::AlgorithmChoice::kDirect;
+    case Algorithm::strassen:
+      return kernels::AlgorithmChoice::kStrassen;
+    case Algorithm::automatic:
+      break;
+  }
+  return kernels::AlgorithmChoice::kAuto;
+}
+
+// Whether `automatic` may use Strassen's algorithm; reads all of the weights.
+bool well_scaled(const kernels::DwPwShape& shape, const PairWeights& weights) {
   const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
-  const bool tame =
-      even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise,
-                              weights.depthwise_bias, weights.pointwise) <= kMaxStrassenGrowth;
-  return tame ? kernels::AlgorithmChoice::kAuto : kernels::AlgorithmChoice::kDirect;
+  return even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise,
+                                 weights.depthwise_bias, weights.pointwise) <= kMaxStrassenGrowth;
 }
 
 // The stored plan's, or the fastest by the cost model.
@@ -192,10 +212,15 @@ kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& matc
   }
   // Images are spread over the threads first: only then the tiles of one.
   const int images = static_cast<int>(std::max<std::int64_t>(1, builder.shape(match.input)[0]));
-  return kernels::choose_tiling(
-      table(), kernels::machine_model(table()), shape,
-      algorithm_choice(shape, PairWeights(match, builder), options.algorithm),
-      std::max(1, options.threads / images));
+  const int threads = std::max(1, options.threads / images);
+  const auto choose = [&](kernels::AlgorithmChoice choice) {
+    return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice, threads);
+  };
+  const kernels::Tiling tiling = choose(algorithm_choice(options.algorithm));
+  const bool unsafe = options.algorithm == Algorithm::automatic &&
+                      tiling.algorithm == kernels::Algorithm::kStrassen &&
+                      !well_scaled(shape, PairWeights(match, builder));
+  return unsafe ? choose(kernels::AlgorithmChoice::kDirect) : tiling;
 }
 
 }  // namespace
@@ -237,6 +262,7 @@ void emit_pair(const PairMatch& match, PlanBuilder& builder) {
   spec.pointwise_squeeze = pack(match.pointwise.squeeze, builder);
   spec.images = builder.shape(match.result)[0];
   spec.threads = builder.options().threads;
+  spec.fetched_floats = announce(spec.packed.data(), spec.packed.plan.packed_bytes(), builder);
   spec.src = builder.in_layout(match.input, map_layout());
   spec.src_factor = builder.factor_of(match.input);
   spec.dst = builder.new_result(match.result, map_layout());

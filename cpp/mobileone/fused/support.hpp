@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "mobileone/kernels/kernels.hpp"
@@ -29,16 +30,20 @@ void zero_borders(const kernels::MapShape& map, std::int64_t images, float* data
 kernels::ThreadPool& pool(int threads);
 
 // Calls work(begin, end, worker) for parts that cover [0, units); `worker` in [0, threads) names
-// the scratch to use. On one thread, or when the pool is busy with another run, there is one part.
+// the scratch to use. A few parts per thread: a thread that falls behind leaves some to the others,
+// and what a part costs once stays small. On one thread, or when the pool is busy with another run,
+// there is one part.
 template <typename Work>
 void spread(int threads, int units, const Work& work) {
-  const int stride = kernels::ceil_div(units, kernels::ThreadPool::kMaxUnits);
+  constexpr int kPartsPerThread = 4;
+  const int parts = std::min(units, kPartsPerThread * threads);
   const auto one = [&](int worker, int part) {
-    work(part * stride, std::min(units, (part + 1) * stride), worker);
+    const auto bound = [&](int index) {
+      return static_cast<int>(std::int64_t{units} * index / parts);
+    };
+    work(bound(part), bound(part + 1), worker);
   };
-  if (threads == 1 || !pool(threads).run(kernels::ceil_div(units, std::max(1, stride)), one)) {
-    work(0, units, 0);
-  }
+  if (threads == 1 || !pool(threads).run(parts, one)) work(0, units, 0);
 }
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) {
