@@ -60,8 +60,8 @@ namespace {
 std::shared_ptr<void> map_pages(std::size_t bytes) {
   const std::size_t length = (bytes + kHugePage - 1) / kHugePage * kHugePage;
   // One huge page more than needed, so that a start aligned to one lies inside.
-  void* region = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* region =
+      mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (region == MAP_FAILED) throw std::bad_alloc();
   const auto address = reinterpret_cast<std::uintptr_t>(region);
   void* start = reinterpret_cast<void*>((address + kHugePage - 1) / kHugePage * kHugePage);

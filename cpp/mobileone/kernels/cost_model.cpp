@@ -44,9 +44,12 @@ constexpr double kStoreFlops = 6.0;       // per output: bias, floor, store, in 
 constexpr double kPartialFlops = 6.0;     // per output: Strassen's U0 and U1
 constexpr double kDepthwiseShare = 0.6;   // of peak, typical
 constexpr double kResidentShare = 0.6;    // of L2 that a tile may count on
-constexpr double kExposedWeights = 0.25;  // of the time to fetch them; the rest hides behind FMAs
-constexpr double kExposedTile = 0.7;      // the same for a T that does not stay in L2
-constexpr double kNextStepShare = 0.35;   // of L2, for data of the next step
+constexpr double kExposedWeights = 0.45;  // of the time to fetch them; the rest hides behind FMAs
+constexpr double kExposedWeightsFew =
+    1.2;  // the same when a tile has few pixels to multiply each by
+constexpr int kFewPixels = 64;
+constexpr double kExposedTile = 0.7;     // the same for a T that does not stay in L2
+constexpr double kNextStepShare = 0.35;  // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
 constexpr double kMinStrassenGain = 1.03;
 
@@ -128,8 +131,9 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double weights = weight_bytes * (fits_l2(plan, machine) ? 1.0 : passes);
   const double streamed = tile + panel_bytes <= room ? 0.0 : tile * p.num_panels() * plan.tiles();
   const double far = machine.far_bytes_per_second;
+  const double exposed = p.tile_pixels < kFewPixels ? kExposedWeightsFew : kExposedWeights;
   const double one_thread =
-      std::max(arithmetic + kExposedWeights * weights / far + kExposedTile * streamed / far,
+      std::max(arithmetic + exposed * weights / far + kExposedTile * streamed / far,
                (weights + streamed) / far);
   return one_thread * ceil_div(plan.units(), threads) / plan.units();
 }

@@ -30,9 +30,15 @@ class WeightCache {
     std::weak_ptr<const void> data;
     std::size_t bytes = 0;
   };
+  std::shared_ptr<void> allocate(std::size_t bytes);
+
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
   std::unique_ptr<const MappedWeights> mapped_;
+  // Weights are streamed through at every run: side by side on huge pages they cost few address
+  // translations. The block lives as long as anything in it.
+  std::shared_ptr<void> block_;
+  std::size_t used_ = 0;
 };
 
 // Packed weights that one plan reads.

@@ -106,28 +106,25 @@ __attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVect
   const OutputWriter write(link.output, chain);
   if (link.after == After::kStore) {
     float* const partial = link.partial;
-    multiply_column(
-        acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
-        });
+      for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
+    });
   } else if (link.after == After::kOutput) {
-    multiply_column(
-        acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
-        });
+      for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
+    });
   } else {
     const float* const other = chain.other;
     const float* const addend = chain.addend;
-    multiply_column(
-        acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) {
-            write(p, v, add(acc[p][v], load(other + p * kWidth + v * kLanes)));
-            acc[p][v] = add(acc[p][v], load(addend + p * kWidth + v * kLanes));
-          }
-        });
+      for (int v = 0; v < kVectors; ++v) {
+        write(p, v, add(acc[p][v], load(other + p * kWidth + v * kLanes)));
+        acc[p][v] = add(acc[p][v], load(addend + p * kWidth + v * kLanes));
+      }
+    });
   }
 }
 
@@ -142,11 +139,10 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
   constexpr int kWidth = kVectors * kLanes;
   float buffer[kPixels * kWidth];
   float* const partial = link.after == After::kStore ? link.partial : buffer;
-  multiply_column(
-      acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+  multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
-      });
+    for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
+  });
   if (link.after == After::kStore) return;
   const OutputWriter write(link.output, chain);
   const bool more = link.after == After::kOutputAdd;

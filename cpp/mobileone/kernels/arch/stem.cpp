@@ -44,14 +44,12 @@ __attribute__((noinline)) void stem_group(const float* const* rows, int column, 
   tap(8, 0, nothing);
   tap(8, 1, nothing);
   const Vec low = broadcast(floor);
-  tap(
-      8, 2, [&](int p) __attribute__((always_inline)) {  // as in multiply_column
+  tap(8, 2, [&](int p) __attribute__((always_inline)) {  // as in multiply_column
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) {
-          store(dst + vector_block(v) * dst_block + vector_lane(v) + p * kBlock,
-                max(low, acc[p][v]));
-        }
-      });
+    for (int v = 0; v < kVectors; ++v) {
+      store(dst + vector_block(v) * dst_block + vector_lane(v) + p * kBlock, max(low, acc[p][v]));
+    }
+  });
 }
 
 using StemKernel = void (*)(const float* const*, int, const float*, const float*, float, float*,
