@@ -276,3 +276,15 @@ def test_the_result_as_text_html_and_json(model: mobileone.Model, fused: mobileo
     assert data["first_failure"] is None
     assert data["rows"][5]["name"] == "logits"
     assert data["rows"][5]["bound"] == good.rows[5].bound
+
+
+def test_plot_shows_every_stage_beside_its_bound(
+    model: mobileone.Model, fused: mobileone.Model
+) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    found = mobileone.verify(model, fused, input_size=SIZE)
+    axes = found.plot()
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r.name for r in found.rows]
+    assert list(axes.lines[0].get_xdata()) == [r.bound for r in found.rows]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobileone._tables import Column, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Equivalence", "StageError"]
 
@@ -106,6 +109,14 @@ class Equivalence:
             **asdict(self),
             "rows": [asdict(row) for row in self.rows],
         }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw each stage's error beside its bound; needs matplotlib. Returns the axes."""
+        from mobileone import plots
+
+        names = [row.name for row in self.rows]
+        errors, bounds = [row.max_abs for row in self.rows], [row.bound for row in self.rows]
+        return plots.plot_errors(names, errors, bounds, ax)
 
     def __repr__(self) -> str:
         return self.table.to_text()
