@@ -34,7 +34,6 @@ import matplotlib.pyplot as plt
 import mobileone
 import numpy as np
 from mobileone._photo import load_photo, random_crops
-from mobileone.plots import plot_errors
 from mobileone.rounding import rounding_bound
 from tqdm.auto import tqdm
 
@@ -92,8 +91,7 @@ assert evidence
 evidence
 
 # %%
-rows = evidence.rows
-plot_errors([r.name for r in rows], [r.max_abs for r in rows], [r.bound for r in rows])
+evidence.plot()
 plt.show()
 
 # %% [markdown]
