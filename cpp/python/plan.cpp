@@ -194,6 +194,8 @@ std::unique_ptr<PyPlan> restore_plan(const Graph& graph, const std::string& path
   CompileOptions options;
   options.threads = threads;
   options.outputs = {graph.output};
+  // Without any, they would be chosen anew, and need not be those that the weights are packed for.
+  if (tilings.empty()) throw Error("[plan] has no tilings; expected one for every pair");
   options.tilings = to_tilings(tilings);
   const py::gil_scoped_release release;
   std::map<std::string, MappedWeights::Entry> places;
