@@ -83,7 +83,7 @@ ax.set_xlim(
 ax.set_xlabel("latency / its minimum")
 ax.set_ylabel("runs at most as slow (%)")
 ax.grid(alpha=0.3)
-ax.legend(loc="lower right")
+ax.legend(loc="upper center")
 plt.show()
 
 # %% [markdown]
@@ -217,5 +217,5 @@ ax.set_xlabel("latency (ms, minimum; logarithmic)")
 ax.set_ylabel("published top-1 (%)")
 ax.margins(x=0.1, y=0.15)
 ax.grid(alpha=0.3)
-ax.legend(loc="lower right")
+ax.legend(loc="upper center")
 plt.show()
