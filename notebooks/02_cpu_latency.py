@@ -83,7 +83,7 @@ ax.set_xlim(
 ax.set_xlabel("latency / its minimum")
 ax.set_ylabel("runs at most as slow (%)")
 ax.grid(alpha=0.3)
-ax.legend(loc="upper center")
+ax.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
