@@ -40,7 +40,8 @@ struct LinearSpec {
   kernels::LinearPlan plan;
   std::shared_ptr<const void> weights;
   ValueId src, dst;
-  int batch, threads;
+  int batch;
+  kernels::ThreadPool* pool;
 };
 
 class BoundLinear : public BoundStep {
@@ -54,7 +55,7 @@ class BoundLinear : public BoundStep {
     args.dst = static_cast<float*>(buffers_.address(spec_.dst));
     args.batch = spec_.batch;
     args.packed = static_cast<const float*>(spec_.weights.get());
-    spread(spec_.threads, spec_.plan.num_panels(),
+    spread(spec_.pool, spec_.plan.num_panels(),
            [&](int begin, int end, int) { table().linear(spec_.plan, args, begin, end); });
   }
 
@@ -104,7 +105,7 @@ void emit_linear(const Linear& linear, const LoweredOp& op, PlanBuilder& builder
   });
   announce(static_cast<const float*>(spec.weights.get()), spec.plan.packed_bytes(), builder);
   spec.batch = static_cast<int>(builder.shape(op.result)[0]);
-  spec.threads = builder.options().threads;
+  spec.pool = pool(builder.options().threads);
   spec.src = builder.in_layout(node.inputs[0], Layout::blocked(kernels::kBlock));
   spec.dst = builder.new_result(op.result, Layout::nchw(), true);
   const std::vector<ValueId> reads{spec.src}, writes{spec.dst};

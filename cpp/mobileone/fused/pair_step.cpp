@@ -46,6 +46,7 @@ struct PairSpec {
   ValueId dst_factor = -1;  // written when the pointwise has an SE
   std::int64_t images = 1;
   int threads = 1;
+  kernels::ThreadPool* pool = nullptr;
   // What the step behind reads first, to be brought into L2 in time; and how much of this step's
   // own weights the step before brings.
   const float* next_data = nullptr;
@@ -84,15 +85,14 @@ class BoundPair : public BoundStep {
       return;
     }
     const int units = plan.units();
-    spread(spec_.threads, static_cast<int>(spec_.images) * units,
-           [&](int begin, int end, int worker) {
-             while (begin < end) {
-               const int image = begin / units;
-               const int last = std::min(end, (image + 1) * units);
-               run_units(image, begin - image * units, last - image * units, worker, nullptr);
-               begin = last;
-             }
-           });
+    spread(spec_.pool, static_cast<int>(spec_.images) * units, [&](int begin, int end, int worker) {
+      while (begin < end) {
+        const int image = begin / units;
+        const int last = std::min(end, (image + 1) * units);
+        run_units(image, begin - image * units, last - image * units, worker, nullptr);
+        begin = last;
+      }
+    });
   }
 
  private:
@@ -128,7 +128,7 @@ class BoundPair : public BoundStep {
     auto* hidden = reinterpret_cast<float*>(buffers_.scratch());
     float* sums = hidden + spec_.hidden_floats();
     std::fill_n(sums, spec_.sums_floats(), 0.f);
-    spread(spec_.threads, plan.units(), [&](int begin, int end, int worker) {
+    spread(spec_.pool, plan.units(), [&](int begin, int end, int worker) {
       for (int unit = begin; unit < end; ++unit) {
         run_units(image, unit, unit + 1, worker, sums + std::ptrdiff_t{unit} * channels);
       }
@@ -262,6 +262,7 @@ void emit_pair(const PairMatch& match, PlanBuilder& builder) {
   spec.pointwise_squeeze = pack(match.pointwise.squeeze, builder);
   spec.images = builder.shape(match.result)[0];
   spec.threads = builder.options().threads;
+  spec.pool = pool(spec.threads);
   spec.fetched_floats = announce(spec.packed.data(), spec.packed.plan.packed_bytes(), builder);
   spec.src = builder.in_layout(match.input, map_layout());
   spec.src_factor = builder.factor_of(match.input);

@@ -28,7 +28,7 @@ double peak_gflops(int threads) {
   for (int run = 0; run < kRuns; ++run) {
     std::atomic<double> flops{0.0};
     const double start = seconds_now();
-    spread(threads, threads, [&](int begin, int end, int) {
+    spread(pool(threads), threads, [&](int begin, int end, int) {
       float sink[16];
       for (int unit = begin; unit < end; ++unit) flops += table().peak(kIterations, sink);
     });

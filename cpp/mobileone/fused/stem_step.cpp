@@ -15,6 +15,7 @@ struct StemSpec {
   ValueId src, dst;
   std::int64_t images = 1;
   int threads = 1;
+  kernels::ThreadPool* pool = nullptr;
 
   kernels::MapShape dst_map() const { return pair ? pair->plan.shape.dst() : stem.dst(); }
   // Independent pieces of one image: tiles of the pair, or output rows of the stem.
@@ -36,15 +37,14 @@ class BoundStem : public BoundStep {
     auto* maps = static_cast<float*>(buffers_.address(spec_.dst));
     zero_borders(spec_.dst_map(), spec_.images, maps);
     const int units = spec_.units();
-    spread(spec_.threads, static_cast<int>(spec_.images) * units,
-           [&](int begin, int end, int worker) {
-             while (begin < end) {
-               const int image = begin / units;
-               const int last = std::min(end, (image + 1) * units);
-               run_units(images, maps, image, begin - image * units, last - image * units, worker);
-               begin = last;
-             }
-           });
+    spread(spec_.pool, static_cast<int>(spec_.images) * units, [&](int begin, int end, int worker) {
+      while (begin < end) {
+        const int image = begin / units;
+        const int last = std::min(end, (image + 1) * units);
+        run_units(images, maps, image, begin - image * units, last - image * units, worker);
+        begin = last;
+      }
+    });
   }
 
  private:
@@ -96,6 +96,7 @@ StemSpec make_stem(const ConvMatch& match, PlanBuilder& builder) {
       });
   spec.images = in[0];
   spec.threads = builder.options().threads;
+  spec.pool = pool(spec.threads);
   spec.src = builder.value_of(node.inputs[0]);
   return spec;
 }

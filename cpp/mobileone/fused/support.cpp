@@ -11,14 +11,15 @@ const kernels::KernelTable& table() {
   return chosen;
 }
 
-kernels::ThreadPool& pool(int threads) {
+kernels::ThreadPool* pool(int threads) {
+  if (threads == 1) return nullptr;
   static std::mutex mutex;
   // Never destroyed: at exit a worker may still be needed by a thread that outlives main.
   static auto& pools = *new std::map<int, std::unique_ptr<kernels::ThreadPool>>;
   const std::lock_guard lock(mutex);
   std::unique_ptr<kernels::ThreadPool>& slot = pools[threads];
   if (!slot) slot = std::make_unique<kernels::ThreadPool>(threads);
-  return *slot;
+  return slot.get();
 }
 
 kernels::MapShape map_shape(const Shape& shape) {

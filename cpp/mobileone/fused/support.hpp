@@ -26,24 +26,25 @@ const float* weight_data(const PlanBuilder& builder, const std::string& name, bo
 // Zeroes the borders of every image of a map that is about to be written.
 void zero_borders(const kernels::MapShape& map, std::int64_t images, float* data);
 
-// The process's pool of that many threads, made on first use and kept.
-kernels::ThreadPool& pool(int threads);
+// The process's pool of that many threads, made on first use and kept; null for one. Takes a lock:
+// steps ask for theirs when they are made.
+kernels::ThreadPool* pool(int threads);
 
-// Calls work(begin, end, worker) for parts that cover [0, units); `worker` in [0, threads) names
-// the scratch to use. A few parts per thread: a thread that falls behind leaves some to the others,
-// and what a part costs once stays small. On one thread, or when the pool is busy with another run,
-// there is one part.
+// Calls work(begin, end, worker) for parts that cover [0, units); `worker`, below its number of
+// threads, names the scratch to use. A few parts per thread: a thread that falls behind leaves some
+// to the others, and what a part costs once stays small. Without a pool, or when it is busy with
+// another run, there is one part.
 template <typename Work>
-void spread(int threads, int units, const Work& work) {
+void spread(kernels::ThreadPool* pool, int units, const Work& work) {
   constexpr int kPartsPerThread = 4;
-  const int parts = std::min(units, kPartsPerThread * threads);
+  const int parts = pool ? std::min(units, kPartsPerThread * pool->threads()) : 1;
   const auto one = [&](int worker, int part) {
     const auto bound = [&](int index) {
       return static_cast<int>(std::int64_t{units} * index / parts);
     };
     work(bound(part), bound(part + 1), worker);
   };
-  if (threads == 1 || !pool(threads).run(parts, one)) work(0, units, 0);
+  if (!pool || !pool->run(parts, one)) work(0, units, 0);
 }
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) {
