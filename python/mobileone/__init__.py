@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from mobileone.packed_plan import load_plan
     from mobileone.profiling import profile
     from mobileone.registry import create_model, list_models
+    from mobileone.sampling import MultiScaleSampler
     from mobileone.verification import verify
 
 __all__ = [
     "CheckpointError",
     "CompiledModel",
     "Model",
+    "MultiScaleSampler",
     "__version__",
     "benchmark",
     "create_model",
@@ -50,6 +52,7 @@ _HOMES = {
     "CheckpointError": "checkpoint",
     "CompiledModel": "compiled",
     "Model": "model",
+    "MultiScaleSampler": "sampling",
     "benchmark": "benchmarking",
     "create_model": "registry",
     "from_torch": "loading",
