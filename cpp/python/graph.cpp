@@ -57,6 +57,34 @@ struct Attributes {
     result["bias"] = op.bias;
     return result;
   }
+  py::dict operator()(const LayerNorm& op) const {
+    py::dict result;
+    result["channels"] = op.channels;
+    result["eps"] = op.eps;
+    return result;
+  }
+  py::dict operator()(const Attention& op) const {
+    py::dict result;
+    result["heads"] = op.heads;
+    return result;
+  }
+  py::dict operator()(const Unfold& op) const { return patch_of(op.patch); }
+  py::dict operator()(const Fold& op) const { return patch_of(op.patch); }
+  py::dict operator()(const Resize& op) const {
+    py::dict result;
+    result["multiple"] = op.multiple;
+    return result;
+  }
+  py::dict operator()(const Dropout& op) const {
+    py::dict result;
+    result["p"] = op.p;
+    return result;
+  }
+  static py::dict patch_of(const Extent& patch) {
+    py::dict result;
+    result["patch"] = patch;
+    return result;
+  }
   template <typename WithoutAttributes>
   py::dict operator()(const WithoutAttributes&) const {
     return {};
@@ -133,6 +161,13 @@ void bind_graph(py::module_& module) {
             return count_macs(self, to_shape(shape));
           },
           py::arg("input_shape"), "Multiply-accumulates of convolutions and linear layers.")
+      .def(
+          "attention_macs",
+          [](const Graph& self, const py::sequence& shape) {
+            return count_attention_macs(self, to_shape(shape));
+          },
+          py::arg("input_shape"),
+          "Multiply-accumulates of attention's two matrix products, which `macs` leaves out.")
       .def(
           "shapes",
           [](const Graph& self, const py::sequence& shape) {

@@ -31,10 +31,15 @@ class PyPlan {
  public:
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
-         const std::string& backend, const std::string& algorithm)
+         const std::string& backend, const std::string& algorithm, std::uint64_t dropout_seed)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
-    CompileOptions options{threads, {}, training, is_fused(backend), to_algorithm(algorithm)};
+    CompileOptions options;
+    options.threads = threads;
+    options.training = training;
+    options.dropout_seed = dropout_seed;
+    options.fused = is_fused(backend);
+    options.algorithm = to_algorithm(algorithm);
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
     }
@@ -210,9 +215,10 @@ void bind_plan(py::module_& module) {
              "The plan of a graph on weights packed before: key -> (offset, bytes) in the file.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
-                    bool, const std::string&, const std::string&>(),
+                    bool, const std::string&, const std::string&, std::uint64_t>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
-           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto")
+           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
+           py::arg("dropout_seed") = 0)
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",

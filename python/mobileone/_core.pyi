@@ -19,6 +19,7 @@ class Graph:
     @property
     def num_params(self) -> int: ...
     def macs(self, input_shape: Sequence[int]) -> int: ...
+    def attention_macs(self, input_shape: Sequence[int]) -> int: ...
     def shapes(self, input_shape: Sequence[int]) -> dict[str, tuple[int, ...]]: ...
 
 class Network:
@@ -37,6 +38,7 @@ class Plan:
         training: bool = False,
         backend: str = "auto",
         algorithm: str = "auto",
+        dropout_seed: int = 0,
     ) -> None: ...
     @property
     def input_shape(self) -> tuple[int, ...]: ...
@@ -98,6 +100,26 @@ def plain_cnn_graph(
 ) -> Graph: ...
 def plain_cnn_activations() -> list[str]: ...
 def mobileone_variants() -> dict[str, dict[str, Any]]: ...
+def mobilevit_graph(
+    *,
+    stem_width: int,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    transformer_widths: Sequence[int],
+    ffn_widths: Sequence[int],
+    transformer_depths: Sequence[int],
+    expansion: float,
+    head_width: int,
+    heads: int = 4,
+    patch: Sequence[int] = ...,
+    dropout: float = 0.0,
+    ffn_dropout: float = 0.0,
+    classifier_dropout: float = 0.0,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    inference: bool = False,
+) -> Graph: ...
+def mobilevit_variants() -> dict[str, dict[str, Any]]: ...
 def squeeze_excitation_widths(
     stem_width: int, widths: Sequence[int], depths: Sequence[int], se_depths: Sequence[int]
 ) -> dict[str, int]: ...

@@ -11,14 +11,27 @@ namespace {
 void check_arity(const std::string& name, const Op& op, std::size_t found) {
   std::size_t least = 1, most = 1;
   if (std::holds_alternative<Input>(op)) least = most = 0;
-  if (std::holds_alternative<Multiply>(op) || std::holds_alternative<DynamicMax>(op)) {
+  if (std::holds_alternative<Multiply>(op) || std::holds_alternative<DynamicMax>(op) ||
+      std::holds_alternative<Fold>(op)) {
     least = most = 2;
   }
-  if (std::holds_alternative<Add>(op)) most = 1024;
+  if (std::holds_alternative<Resize>(op)) most = 2;
+  if (std::holds_alternative<Add>(op) || std::holds_alternative<Concat>(op)) most = 1024;
   if (found < least || found > most) {
     throw Error(concat("[graph] ", name, ": ", kind_name(op), " has ", found, " inputs; expected ",
                        least, least == most ? "" : " or more"));
   }
+}
+
+template <typename Counts>
+std::int64_t sum_macs(const Graph& graph, const Shape& input_shape, const Counts& counts) {
+  const std::vector<Shape> shapes = infer_shapes(graph, input_shape);
+  std::int64_t macs = 0;
+  for (std::size_t id = 0; id < shapes.size(); ++id) {
+    const Op& op = graph.nodes()[id].op;
+    if (counts(op)) macs += count_macs(op, shapes[id]);
+  }
+  return macs;
 }
 
 }  // namespace
@@ -84,16 +97,20 @@ std::int64_t count_macs(const Op& op, const Shape& output_shape) {
   if (const auto* linear = std::get_if<Linear>(&op)) {
     return element_count(output_shape) * linear->in_features;
   }
+  // Q K^T and the weighted sum of V: N products each per element of [B, N, d].
+  if (std::holds_alternative<Attention>(op))
+    return 2 * element_count(output_shape) * output_shape[1];
   return 0;
 }
 
 std::int64_t count_macs(const Graph& graph, const Shape& input_shape) {
-  const std::vector<Shape> shapes = infer_shapes(graph, input_shape);
-  std::int64_t macs = 0;
-  for (std::size_t id = 0; id < shapes.size(); ++id) {
-    macs += count_macs(graph.nodes()[id].op, shapes[id]);
-  }
-  return macs;
+  return sum_macs(graph, input_shape,
+                  [](const Op& op) { return !std::holds_alternative<Attention>(op); });
+}
+
+std::int64_t count_attention_macs(const Graph& graph, const Shape& input_shape) {
+  return sum_macs(graph, input_shape,
+                  [](const Op& op) { return std::holds_alternative<Attention>(op); });
 }
 
 void check_weights(const Network& network) {

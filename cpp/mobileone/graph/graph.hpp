@@ -62,6 +62,10 @@ std::int64_t count_parameters(const Graph& graph);
 // Multiply-accumulates of convolutions and linear layers for one pass over `input_shape`; batch
 // norm, activations, pooling and biases are not counted (the paper's convention, Table 8).
 std::int64_t count_macs(const Graph& graph, const Shape& input_shape);
+// Those of the two matrix products inside every Attention, which count_macs leaves out: most
+// published tables do, because they have no weights.
+std::int64_t count_attention_macs(const Graph& graph, const Shape& input_shape);
+// Of one operator, Attention's products included.
 std::int64_t count_macs(const Op& op, const Shape& output_shape);
 
 // Throws Error naming the first weight that is missing, extra, or of another shape or dtype.

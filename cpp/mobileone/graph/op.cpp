@@ -14,6 +14,13 @@ struct KindName {
   const char* operator()(const GlobalAvgPool&) const { return "GlobalAvgPool"; }
   const char* operator()(const Linear&) const { return "Linear"; }
   const char* operator()(const DynamicMax&) const { return "DynamicMax"; }
+  const char* operator()(const LayerNorm&) const { return "LayerNorm"; }
+  const char* operator()(const Attention&) const { return "Attention"; }
+  const char* operator()(const Unfold&) const { return "Unfold"; }
+  const char* operator()(const Fold&) const { return "Fold"; }
+  const char* operator()(const Resize&) const { return "Resize"; }
+  const char* operator()(const Concat&) const { return "Concat"; }
+  const char* operator()(const Dropout&) const { return "Dropout"; }
 };
 
 struct ParametersOf {
@@ -39,6 +46,10 @@ struct ParametersOf {
     std::vector<Parameter> result{{node + ".weight", {op.out_features, op.in_features}}};
     if (op.bias) result.push_back({node + ".bias", {op.out_features}});
     return result;
+  }
+
+  std::vector<Parameter> operator()(const LayerNorm& op) const {
+    return {{node + ".weight", {op.channels}}, {node + ".bias", {op.channels}}};
   }
 
   template <typename WithoutWeights>

@@ -59,7 +59,7 @@ struct Multiply {};
 // [N, C, H, W] -> [N, C, 1, 1], mean over H and W.
 struct GlobalAvgPool {};
 
-// [N, in] or [N, in, 1, 1] -> [N, out]; weight [out, in], bias [out] if `bias`.
+// [..., in] -> [..., out], and [N, in, 1, 1] -> [N, out]; weight [out, in], bias [out] if `bias`.
 struct Linear {
   std::int64_t in_features = 0;
   std::int64_t out_features = 0;
@@ -90,8 +90,50 @@ struct DynamicMax {
   }
 };
 
+// Over the last dimension of [..., channels], with the biased variance (Ba et al. 2016):
+// y = (x - mean) / sqrt(var + eps) * weight + bias; weight and bias [channels].
+struct LayerNorm {
+  std::int64_t channels = 0;
+  double eps = 1e-5;
+};
+
+// Multi-head scaled dot-product self-attention (Vaswani et al. 2017, eq. 1) on packed projections
+// [B, N, 3 d] -> [B, N, d]: features are all heads' queries, then all keys, then all values, each
+// heads x (d / heads). Per head softmax(Q K^T / sqrt(d / heads)) V, the softmax over keys.
+struct Attention {
+  std::int64_t heads = 1;
+};
+
+// [B, C, H, W] -> [B h w, N, C], H and W multiples of the patch (h, w): one sequence per image and
+// position inside the patch, b h w + h-position w + w-position, of the N = (H / h)(W / w) patches
+// in row-major order (MobileViT, Mehta & Rastegari 2022, section 3.1).
+struct Unfold {
+  Extent patch{1, 1};
+};
+
+// The inverse of Unfold: [B h w, N, C] and a map [B, any, H, W] -> [B, C, H, W].
+struct Fold {
+  Extent patch{1, 1};
+};
+
+// Bilinear, pixel centres aligned (PyTorch's align_corners=False, no antialiasing): of one input,
+// to the next multiples of `multiple` in H and W; of two, the first to H and W of the second.
+// The identity where the size is the same.
+struct Resize {
+  Extent multiple{1, 1};
+};
+
+// Maps that differ in their number of channels, one after the other.
+struct Concat {};
+
+// In training, zero with probability p and x / (1 - p) otherwise (graph/dropout.hpp says which);
+// else the identity.
+struct Dropout {
+  double p = 0.0;
+};
+
 using Op = std::variant<Input, Conv2d, BatchNorm, Activation, Add, Multiply, GlobalAvgPool, Linear,
-                        DynamicMax>;
+                        DynamicMax, LayerNorm, Attention, Unfold, Fold, Resize, Concat, Dropout>;
 
 struct Parameter {
   std::string name;

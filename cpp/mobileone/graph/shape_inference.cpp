@@ -24,6 +24,29 @@ struct InferShape {
     return shape;
   }
 
+  // [..., channels], with at least one dimension before the channels.
+  const Shape& last_dimension(std::int64_t channels) const {
+    const Shape& shape = inputs[0];
+    if (shape.size() < 2 || shape.back() != channels) {
+      fail(concat("input has shape ", to_string(shape), "; expected (..., ", channels, ")"));
+    }
+    return shape;
+  }
+
+  const Shape& tokens(const Shape& shape) const {
+    if (shape.size() != 3) fail(concat("input has shape ", to_string(shape), "; expected 3-d"));
+    return shape;
+  }
+
+  // The number of positions in a patch that divides the map.
+  std::int64_t check_patch(const Extent& patch, const Shape& map) const {
+    if (patch[0] < 1 || patch[1] < 1 || map[2] % patch[0] != 0 || map[3] % patch[1] != 0) {
+      fail(concat("map has shape ", to_string(map), "; expected multiples of the patch (", patch[0],
+                  ", ", patch[1], ")"));
+    }
+    return patch[0] * patch[1];
+  }
+
   Shape operator()(const Input& op) const {
     if (network_input.size() != 4 || network_input[1] != op.channels) {
       fail(concat("has shape ", to_string(network_input), "; expected (batch, ", op.channels,
@@ -90,11 +113,72 @@ struct InferShape {
 
   Shape operator()(const Linear& op) const {
     const Shape& in = inputs[0];
-    const bool pooled = in.size() == 4 && in[2] == 1 && in[3] == 1;
-    if (!(in.size() == 2 || pooled) || in[1] != op.in_features) {
-      fail(concat("input has shape ", to_string(in), "; expected (batch, ", op.in_features, ")"));
+    const bool pooled = in.size() == 4 && in[1] == op.in_features && in[2] == 1 && in[3] == 1;
+    if (pooled) return {in[0], op.out_features};
+    Shape out = last_dimension(op.in_features);
+    out.back() = op.out_features;
+    return out;
+  }
+
+  Shape operator()(const LayerNorm& op) const { return last_dimension(op.channels); }
+
+  Shape operator()(const Attention& op) const {
+    const Shape& in = tokens(inputs[0]);
+    if (op.heads < 1 || in[2] % (3 * op.heads) != 0) {
+      fail(concat("input has shape ", to_string(in), " for ", op.heads,
+                  " heads; expected 3 x heads x head size features"));
     }
-    return {in[0], op.out_features};
+    return {in[0], in[1], in[2] / 3};
+  }
+
+  Shape operator()(const Unfold& op) const {
+    const Shape& in = image(-1);
+    const std::int64_t positions = check_patch(op.patch, in);
+    return {in[0] * positions, in[2] * in[3] / positions, in[1]};
+  }
+
+  Shape operator()(const Fold& op) const {
+    const Shape& in = tokens(inputs[0]);
+    const Shape& map = inputs[1];
+    if (map.size() != 4) fail(concat("map has shape ", to_string(map), "; expected 4-d"));
+    const std::int64_t positions = check_patch(op.patch, map);
+    const Shape expected{map[0] * positions, map[2] * map[3] / positions, in[2]};
+    if (in != expected) {
+      fail(concat("input has shape ", to_string(in), "; expected ", to_string(expected)));
+    }
+    return {map[0], in[2], map[2], map[3]};
+  }
+
+  Shape operator()(const Resize& op) const {
+    Shape out = image(-1);
+    if (inputs.size() == 2 && inputs[1].size() != 4) {
+      fail(concat("second input has shape ", to_string(inputs[1]), "; expected 4-d"));
+    }
+    for (std::size_t axis = 0; axis < 2; ++axis) {
+      const std::int64_t multiple = op.multiple[axis];
+      if (multiple < 1) fail(concat("multiple is ", multiple, "; expected at least 1"));
+      std::int64_t& extent = out[axis + 2];
+      extent =
+          inputs.size() == 2 ? inputs[1][axis + 2] : (extent + multiple - 1) / multiple * multiple;
+    }
+    return out;
+  }
+
+  Shape operator()(const Concat&) const {
+    Shape out = image(-1);
+    out[1] = 0;
+    for (const Shape& shape : inputs) {
+      if (shape.size() != 4 || shape[0] != out[0] || shape[2] != out[2] || shape[3] != out[3]) {
+        fail(concat("joins ", to_string(inputs[0]), " and ", to_string(shape)));
+      }
+      out[1] += shape[1];
+    }
+    return out;
+  }
+
+  Shape operator()(const Dropout& op) const {
+    if (!(op.p >= 0.0 && op.p < 1.0)) fail(concat("p is ", op.p, "; expected 0 <= p < 1"));
+    return inputs[0];
   }
 };
 

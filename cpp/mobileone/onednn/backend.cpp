@@ -18,8 +18,12 @@ class OnednnBackend : public Backend {
     try {
       std::visit(
           [&](const auto& attributes) {
-            if constexpr (!std::is_same_v<std::decay_t<decltype(attributes)>, Input>) {
+            using Attributes = std::decay_t<decltype(attributes)>;
+            if constexpr (requires { onednn::emit(attributes, op, builder); }) {
               onednn::emit(attributes, op, builder);
+            } else if constexpr (!std::is_same_v<Attributes, Input>) {
+              throw NotSupported(concat("[", kind_name(node.op), "] ", node.name,
+                                        ": this operator does not run on oneDNN"));
             }
           },
           node.op);

@@ -27,7 +27,8 @@ struct CompileOptions {
   // Batch norm uses batch statistics, and every executed BatchNorm adds two outputs after the
   // wanted ones, in node order: its batch mean and its biased batch variance, [channels] each.
   bool training = false;
-  bool fused = true;  // false: every step on oneDNN
+  std::uint64_t dropout_seed = 0;  // of training: which elements a Dropout keeps
+  bool fused = true;               // false: every step on oneDNN
   Algorithm algorithm = Algorithm::automatic;
   // Those of a stored plan; none: they are chosen.
   Tilings tilings = {};

@@ -84,6 +84,10 @@ struct Apply {
   ReferenceTensor operator()(const GlobalAvgPool&) const {
     return global_average(*inputs[0], evaluator.threads);
   }
+  template <typename Unsupported>
+  ReferenceTensor operator()(const Unsupported&) const {
+    throw NotSupported(concat("[reference] ", node().name, " has no float64 reference"));
+  }
 };
 
 }  // namespace

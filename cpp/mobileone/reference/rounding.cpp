@@ -124,6 +124,11 @@ struct LocalDeviation {
     });
   }
 
+  template <typename Unsupported>
+  Values operator()(const Unsupported&) const {
+    throw NotSupported("[reference] this operator's rounding is not modelled");
+  }
+
  private:
   template <typename Value>
   Values each(const Value& value) const {

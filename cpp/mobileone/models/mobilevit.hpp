@@ -1,0 +1,46 @@
+// MobileViT (Mehta & Rastegari, ICLR 2022, Table 4): config -> Graph, in either form.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mobileone/graph/graph.hpp"
+
+namespace mobileone {
+
+// A 3x3 stem of stride 2, then layers of MobileNetV2 blocks, the first of stride 1 and the others
+// of stride 2, some of which end with a MobileViT block; a 1x1 expansion and the classifier. All
+// lists have one entry per layer.
+struct MobileViTConfig {
+  std::int64_t in_channels = 3;
+  std::int64_t num_classes = 1000;
+  std::int64_t stem_width = 16;
+  std::vector<std::int64_t> widths;              // output channels
+  std::vector<std::int64_t> depths;              // MobileNetV2 blocks
+  std::vector<std::int64_t> transformer_widths;  // d of the MobileViT block; 0: the layer has none
+  std::vector<std::int64_t> ffn_widths;          // hidden features of its feed-forward networks
+  std::vector<std::int64_t> transformer_depths;  // L, its transformers
+  double expansion = 4.0;                        // of every MobileNetV2 block
+  std::int64_t head_width = 640;                 // channels of the 1x1 convolution before the pool
+  std::int64_t heads = 4;
+  Extent patch{2, 2};
+  // In the train-time form: after attention's projection and after the feed-forward network, after
+  // the latter's activation, and before the classifier.
+  double dropout = 0.0, ffn_dropout = 0.0, classifier_dropout = 0.0;
+  bool inference = false;  // convolutions with biases instead of batch norms, no dropout
+};
+
+// in * expansion rounded to the nearest multiple of 8, and no less than 90 % of it (Sandler et al.
+// 2018, the authors' code): hidden channels of a MobileNetV2 block.
+std::int64_t expanded_width(std::int64_t in_channels, double expansion);
+
+// The published variants, train-time form: mobilevit_xxs, mobilevit_xs and mobilevit_s.
+const std::vector<std::pair<std::string, MobileViTConfig>>& mobilevit_variants();
+
+// Weights are named as in the authors' code (CVNets): conv_1.block.conv,
+// layer_3.1.global_rep.0.pre_norm_mha.1.qkv_proj, classifier.fc. Throws Error naming a bad field.
+Graph mobilevit_graph(const MobileViTConfig& config);
+
+}  // namespace mobileone
