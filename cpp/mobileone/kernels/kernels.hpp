@@ -5,6 +5,7 @@
 #pragma once
 
 #include "mobileone/kernels/dwpw.hpp"
+#include "mobileone/kernels/elementwise.hpp"
 #include "mobileone/kernels/head.hpp"
 #include "mobileone/kernels/isa.hpp"
 #include "mobileone/kernels/stem.hpp"
@@ -29,6 +30,8 @@ struct KernelTable {
   void (*global_pool)(const MapShape&, const float* map, const float* scale, float* mean);
   /// Panels [panel_begin, panel_end) of the classifier.
   void (*linear)(const LinearPlan&, const LinearArgs&, int panel_begin, int panel_end);
+  /// dst[i] = function(src[i]) for `count` floats, a multiple of 16; may be in place.
+  void (*elementwise)(Elementwise, const float* src, float* dst, std::ptrdiff_t count);
   /// Independent FMAs in registers; returns the floating-point operations done. See cost_model.hpp.
   double (*peak)(long iterations, float* sink);
   /// Sum of `count` floats (a multiple of 128), for measuring read bandwidth.

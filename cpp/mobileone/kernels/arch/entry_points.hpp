@@ -16,6 +16,7 @@ void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, floa
                     float* scale);
 void global_pool(const MapShape& shape, const float* map, const float* scale, float* mean);
 void linear(const LinearPlan& plan, const LinearArgs& args, int panel_begin, int panel_end);
+void elementwise(Elementwise function, const float* src, float* dst, std::ptrdiff_t count);
 double peak(long iterations, float* sink);
 float read_sum(const float* data, std::ptrdiff_t count);
 

@@ -1,30 +1,8 @@
 #include "mobileone/kernels/arch/entry_points.hpp"
+#include "mobileone/kernels/arch/math.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
-
-// e^x to about 1 ulp of float: x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor series of e^r to
-// r^7, whose remainder there is below 6e-9.
-Vec exponential(Vec x) {
-  x = max(broadcast(-87.0f), min(broadcast(87.0f), x));
-  const Vec n = round_even(mul(x, broadcast(1.44269504f)));
-  Vec r = fma(n, broadcast(-0.693359375f), x);  // ln 2 in two parts: n * high is exact
-  r = fma(n, broadcast(2.12194440e-4f), r);
-  Vec series = broadcast(1.0f / 5040.0f);
-  series = fma(series, r, broadcast(1.0f / 720.0f));
-  series = fma(series, r, broadcast(1.0f / 120.0f));
-  series = fma(series, r, broadcast(1.0f / 24.0f));
-  series = fma(series, r, broadcast(1.0f / 6.0f));
-  series = fma(series, r, broadcast(0.5f));
-  series = fma(series, r, broadcast(1.0f));
-  series = fma(series, r, broadcast(1.0f));
-  return mul(series, exp2_int(n));
-}
-
-Vec sigmoid(Vec x) {
-  const Vec one = broadcast(1.0f);
-  return div(one, add(one, exponential(sub(zero(), x))));
-}
 
 // One vector of outputs: sum_i in[i] * weight[i][...] on four chains.
 Vec dot_columns(const float* in, int count, const float* weight, int width) {

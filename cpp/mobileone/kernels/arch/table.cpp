@@ -13,6 +13,7 @@ const KernelTable kTable = {
     .squeeze_excite = squeeze_excite,
     .global_pool = global_pool,
     .linear = linear,
+    .elementwise = elementwise,
     .peak = peak,
     .read_sum = read_sum,
 };

@@ -1,0 +1,121 @@
+// Elementary functions over all of float's range, against float64, on every instruction set.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+
+#include "kernels_testing.hpp"
+#include "mobileone/kernels/kernels.hpp"
+
+namespace mobileone::kernels::testing {
+namespace {
+
+constexpr double kUnit = 0x1p-24;  // half a unit in the last place of 1
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class ElementwiseTest : public ::testing::TestWithParam<Isa> {
+ protected:
+  std::vector<float> apply(Elementwise function, const std::vector<float>& x) const {
+    Buffer in((x.size() + 15) / 16 * 16), out(in.size);
+    std::copy(x.begin(), x.end(), in.get());
+    kernels(GetParam()).elementwise(function, in.get(), out.get(), in.size);
+    return {out.get(), out.get() + x.size()};
+  }
+
+  // Every `stride`-th float of both signs that `wanted` admits, and every one near the limits that
+  // the functions clamp at. |got - f(x)| <= units * kUnit * |f(x)| + slack.
+  template <typename F, typename Wanted>
+  void check(Elementwise function, const F& exact, double units, double slack,
+             const Wanted& wanted) const {
+    constexpr std::uint32_t kStride = 1009;
+    std::vector<float> x;
+    const auto add = [&](std::uint32_t bits) {
+      const float value = std::bit_cast<float>(bits);
+      if (std::isfinite(value) && wanted(value)) x.push_back(value);
+    };
+    for (std::uint64_t bits = 0; bits < (1ull << 32); bits += kStride) {
+      add(static_cast<std::uint32_t>(bits));
+    }
+    for (float limit : {87.0f, 88.0f, 88.72284f, 89.0f, 103.97208f, 104.0f}) {
+      for (std::uint32_t i = 0; i < 200; ++i) {
+        const std::uint32_t bits = std::bit_cast<std::uint32_t>(limit) - 100 + i;
+        add(bits);
+        add(bits | 0x80000000u);
+      }
+    }
+    const std::vector<float> got = apply(function, x);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double expected = exact(double(x[i]));
+      if (expected > std::numeric_limits<float>::max()) {  // e^x alone
+        ASSERT_EQ(got[i], kInfinity) << x[i];
+        continue;
+      }
+      ASSERT_LE(std::abs(got[i] - expected), units * kUnit * std::abs(expected) + slack)
+          << "x " << x[i] << " got " << got[i] << " expected " << expected;
+    }
+  }
+};
+
+// u for the entry of the table (AVX-512) or for the last addition of the series (AVX2), u for the
+// last addition or the product with 2^n; the other roundings are of terms below half of the sum:
+// (0.35 + 0.06) (3 u) with |f| <= 1/2, and the fit and the argument add 0.1 u.
+constexpr double kExpUnits = 3.5;
+
+TEST_P(ElementwiseTest, Exp) {
+  // Half the smallest denormal, and once more where AVX2 rounds a product and then its half.
+  check(
+      Elementwise::kExp, [](double x) { return std::exp(x); }, kExpUnits, 0x1p-149,
+      [](float) { return true; });
+}
+
+TEST_P(ElementwiseTest, ExpNonpositive) {
+  check(
+      Elementwise::kExpNonpositive, [](double x) { return std::exp(x); }, kExpUnits, 0x1p-125,
+      [](float x) { return x <= 0.0f; });
+}
+
+// An error of the exponential reaches 1 / (1 + e) by a factor below 1; the addition, the estimate's
+// refined quotient (two roundings) and, for SiLU, the product add u each.
+TEST_P(ElementwiseTest, Sigmoid) {
+  check(
+      Elementwise::kSigmoid, [](double x) { return 1.0 / (1.0 + std::exp(-x)); }, kExpUnits + 3.0,
+      0x1p-125, [](float) { return true; });
+}
+
+TEST_P(ElementwiseTest, Silu) {
+  check(
+      Elementwise::kSilu, [](double x) { return x / (1.0 + std::exp(-x)); }, kExpUnits + 4.0, 2e-36,
+      [](float) { return true; });
+}
+
+TEST_P(ElementwiseTest, NanAndInfinity) {
+  const std::vector<float> x{kNan, kInfinity, -kInfinity, 0.0f, -0.0f};
+  const std::vector<float> e = apply(Elementwise::kExp, x);
+  EXPECT_TRUE(std::isnan(e[0]));
+  EXPECT_EQ(std::vector(e.begin() + 1, e.end()), (std::vector{kInfinity, 0.0f, 1.0f, 1.0f}));
+  EXPECT_TRUE(std::isnan(apply(Elementwise::kExpNonpositive, x)[0]));
+  const std::vector<float> s = apply(Elementwise::kSigmoid, x);
+  EXPECT_TRUE(std::isnan(s[0]));
+  EXPECT_EQ(s[1], 1.0f);
+  EXPECT_LE(s[2], 0x1p-125f);
+  EXPECT_EQ(s[3], 0.5f);
+  const std::vector<float> y = apply(Elementwise::kSilu, x);
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_EQ(std::vector(y.begin() + 1, y.end()), (std::vector{kInfinity, 0.0f, 0.0f, 0.0f}));
+}
+
+TEST_P(ElementwiseTest, InPlace) {
+  Buffer data(32);
+  const std::vector<float> x = random_floats(32, 1, 4.0f);
+  std::copy(x.begin(), x.end(), data.get());
+  kernels(GetParam()).elementwise(Elementwise::kSilu, data.get(), data.get(), 32);
+  EXPECT_EQ(std::vector(data.get(), data.get() + 32), apply(Elementwise::kSilu, x));
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, ElementwiseTest, ::testing::ValuesIn(supported_isas()),
+                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
+
+}  // namespace
+}  // namespace mobileone::kernels::testing
