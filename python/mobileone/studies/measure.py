@@ -95,7 +95,7 @@ def correlation(
     Raises:
         ValueError: fewer than 3 models, also those left by Ctrl-C; a bad argument of `benchmark`.
     """
-    chosen = list_models() if models is None else models
+    chosen = list_models("mobileone*") if models is None else models
     found = len(label_sources(chosen))
     if found < 3:
         raise ValueError(f"models has {found} entries; a rank correlation needs at least 3")
@@ -115,7 +115,7 @@ def variants(
     Raises:
         ValueError: an unknown name, or a bad argument of `benchmark`.
     """
-    chosen = list_models() if models is None else list(models)
+    chosen = list_models("mobileone*") if models is None else list(models)
     return StudyResult(
         "MobileOne variants, inference form",
         benchmark(chosen, budget_s=budget_s, **options),
