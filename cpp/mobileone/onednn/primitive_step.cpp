@@ -100,6 +100,12 @@ Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value
   return {index, desc, value, nullptr};
 }
 
+ValueId value_with_runs(PlanBuilder& builder, NodeId node) {
+  const ValueId made = dense_value(builder, node);
+  if (builder.value(made).layout.kind != Layout::Kind::nchw) return made;
+  return builder.in_layout(node, preferred_layout(builder.shape(node)));
+}
+
 ValueId dense_value(PlanBuilder& builder, NodeId node) {
   const ValueId made = builder.value_of(node);
   if (builder.value(made).layout.border == 0) return made;

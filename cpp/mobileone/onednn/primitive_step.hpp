@@ -44,6 +44,8 @@ Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
                        const dnnl::memory::dims& dims, const dnnl::memory::desc& packed);
 Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value);
 
+// A node's feature map in nhwc or in blocks without a border: a pixel's channels in runs.
+ValueId value_with_runs(PlanBuilder& builder, NodeId node);
 // A node's value in a layout without a border: one that oneDNN's vector code reads and writes.
 ValueId dense_value(PlanBuilder& builder, NodeId node);
 

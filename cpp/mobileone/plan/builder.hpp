@@ -82,6 +82,8 @@ class PlanBuilder {
   // A new value for a node's result. `direct` lets it be the caller's own memory when the node is
   // a wanted output and the layout is plain.
   ValueId new_result(NodeId id, const Layout& layout, bool direct = false);
+  // A node's result is another's: the operator has nothing to do.
+  void alias(NodeId id, NodeId original) { results_[id] = results_.at(original); }
   // A value that is no node's result.
   ValueId new_temporary(const Shape& shape) { return add_value({shape, Layout::nchw()}); }
   // A further output of the plan, after the wanted ones.

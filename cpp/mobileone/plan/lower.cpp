@@ -18,7 +18,7 @@ std::vector<bool> needed_nodes(const Graph& graph, const std::vector<NodeId>& ou
 
 bool takes_activation(const Op& op) {
   return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Add>(op) ||
-         std::holds_alternative<Multiply>(op);
+         std::holds_alternative<Multiply>(op) || std::holds_alternative<Linear>(op);
 }
 
 }  // namespace
