@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from cases import FORMS, engine_model, images
-from mobileone import _core, onnx_export
+from mobileone import _core, _onnx_operators, onnx_export
 from mobileone.onnx_export import MAX_OPSET, MIN_OPSET, export_onnx, onnx_model
 from mobileone.rounding import rounding_bound
 
@@ -124,7 +124,7 @@ def test_operator_sets_out_of_range(opset: int, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(onnx_export._TRANSLATIONS, "GlobalAvgPool")
+    monkeypatch.delitem(_onnx_operators.TRANSLATIONS, "GlobalAvgPool")
     with pytest.raises(NotImplementedError, match=r"GlobalAvgPool cannot be exported.*Conv2d"):
         onnx_model(small())
     monkeypatch.undo()

@@ -207,12 +207,17 @@ class Model:
         return named if is_batch(image) else named[0]
 
     def export_onnx(
-        self, path: str | os.PathLike[str], *, opset: int = 17, dynamic_batch: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        opset: int = 17,
+        dynamic_batch: bool = True,
+        input_size: int | tuple[int, int] | None = None,
     ) -> None:
         """Write an .onnx file in this form; see `onnx_export.export_onnx`. Needs onnx."""
         from mobileone.onnx_export import export_onnx
 
-        export_onnx(self, path, opset=opset, dynamic_batch=dynamic_batch)
+        export_onnx(self, path, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
 
     def _run(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
         if self.training and self.form == TRAIN_TIME:
