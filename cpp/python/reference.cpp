@@ -31,14 +31,16 @@ std::vector<NodeId> find_all(const Graph& graph, const std::vector<std::string>&
 Mode mode_of(bool training) { return training ? Mode::train : Mode::eval; }
 
 py::tuple forward(const PyNetwork& self, const Float64Array& x,
-                  const std::vector<std::string>& nodes, bool training, int threads) {
+                  const std::vector<std::string>& nodes, bool training, int threads,
+                  std::uint64_t dropout_seed) {
   const ReferenceTensor input = to_reference(x);
   const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
   std::vector<ReferenceTensor> results;
   RunningStatistics updated;
   {
     const py::gil_scoped_release release;
-    results = reference_forward(*self.network, input, ids, mode_of(training), &updated, threads);
+    results = reference_forward(*self.network, input, ids, mode_of(training), &updated, threads,
+                                dropout_seed);
   }
   py::list arrays;
   for (const ReferenceTensor& result : results) arrays.append(to_numpy(result));
@@ -52,13 +54,14 @@ py::tuple forward(const PyNetwork& self, const Float64Array& x,
 
 py::tuple deviation(const PyNetwork& self, const Float64Array& x,
                     const std::vector<std::string>& nodes, int samples, std::uint64_t seed,
-                    bool training, int threads) {
+                    bool training, int threads, std::uint64_t dropout_seed) {
   const ReferenceTensor input = to_reference(x);
   const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
   DeviationResult result;
   {
     const py::gil_scoped_release release;
-    result = error_deviation(*self.network, input, ids, samples, seed, mode_of(training), threads);
+    result = error_deviation(*self.network, input, ids, samples, seed, mode_of(training), threads,
+                             dropout_seed);
   }
   const auto to_tuple = [](const Deviation& d) { return py::make_tuple(d.rms, d.local_max); };
   py::list outputs;
@@ -72,12 +75,12 @@ py::tuple deviation(const PyNetwork& self, const Float64Array& x,
 
 void bind_reference(py::module_& module) {
   module.def("reference_forward", &forward, py::arg("network"), py::arg("x"), py::arg("nodes"),
-             py::arg("training") = false, py::arg("threads") = 0,
+             py::arg("training") = false, py::arg("threads") = 0, py::arg("dropout_seed") = 0,
              "Float64 results of the named nodes for x [N, C, H, W], and the running statistics\n"
              "that a training step would leave (empty in eval mode). threads=0: one per CPU.");
   module.def("rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
              py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
-             py::arg("threads") = 0,
+             py::arg("threads") = 0, py::arg("dropout_seed") = 0,
              "Standard deviations of fp32 rounding errors: (rms, largest local rms) per node,\n"
              "and by name for the updated running statistics (empty in eval mode).");
 }

@@ -134,6 +134,7 @@ def reference_forward(
     nodes: Sequence[str],
     training: bool = False,
     threads: int = 0,
+    dropout_seed: int = 0,
 ) -> tuple[list[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float64]]]: ...
 def rounding_deviation(
     network: Network,
@@ -143,6 +144,7 @@ def rounding_deviation(
     seed: int = 0,
     training: bool = False,
     threads: int = 0,
+    dropout_seed: int = 0,
 ) -> tuple[list[tuple[float, float]], dict[str, tuple[float, float]]]: ...
 def normalize_images(
     images: npt.NDArray[np.uint8],

@@ -50,7 +50,16 @@ Tensor constant(const Parameter& parameter, double value) {
       std::vector<double>(static_cast<std::size_t>(element_count(parameter.shape)), value));
 }
 
-Tensor initial_value(const Node& node, const Parameter& parameter, std::uint64_t seed) {
+// Of linear layers: as the authors of MobileOne and of MobileViT draw them.
+double linear_deviation(const Graph& graph) {
+  for (const Node& node : graph.nodes()) {
+    if (std::holds_alternative<Attention>(node.op)) return 0.02;
+  }
+  return 0.01;
+}
+
+Tensor initial_value(const Node& node, const Parameter& parameter, double linear,
+                     std::uint64_t seed) {
   if (parameter.dtype == DType::int64) return Tensor::from_int64(0);
   const std::string suffix = parameter.name.substr(node.name.size() + 1);
   if (suffix != "weight") return constant(parameter, suffix == "running_var" ? 1.0 : 0.0);
@@ -59,7 +68,7 @@ Tensor initial_value(const Node& node, const Parameter& parameter, std::uint64_t
         static_cast<double>(conv->out_channels / conv->groups * conv->kernel[0] * conv->kernel[1]);
     return normal(parameter, std::sqrt(2.0 / fan_out), seed);
   }
-  if (std::holds_alternative<Linear>(node.op)) return normal(parameter, 0.01, seed);
+  if (std::holds_alternative<Linear>(node.op)) return normal(parameter, linear, seed);
   return constant(parameter, 1.0);
 }
 
@@ -67,9 +76,10 @@ Tensor initial_value(const Node& node, const Parameter& parameter, std::uint64_t
 
 Weights initialize(const Graph& graph, std::uint64_t seed) {
   Weights weights;
+  const double linear = linear_deviation(graph);
   for (const Node& node : graph.nodes()) {
     for (const Parameter& parameter : parameters(node.name, node.op)) {
-      weights.emplace(parameter.name, initial_value(node, parameter, seed));
+      weights.emplace(parameter.name, initial_value(node, parameter, linear, seed));
     }
   }
   return weights;

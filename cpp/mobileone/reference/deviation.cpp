@@ -61,10 +61,10 @@ class Errors {
 class MonteCarlo {
  public:
   MonteCarlo(const Network& network, const ReferenceTensor& input, int samples, std::uint64_t seed,
-             Mode mode, int threads)
+             Mode mode, int threads, std::uint64_t dropout_seed)
       : network_(network),
         input_(input),
-        evaluator_(network, input.shape, mode, threads),
+        evaluator_(network, input.shape, mode, threads, dropout_seed),
         values_(static_cast<std::size_t>(samples) + 1,
                 std::vector<ReferenceTensor>(network.graph.nodes().size())),
         statistics_(static_cast<std::size_t>(samples) + 1) {
@@ -136,10 +136,10 @@ class MonteCarlo {
 
 DeviationResult error_deviation(const Network& network, const ReferenceTensor& input,
                                 const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
-                                Mode mode, int threads) {
+                                Mode mode, int threads, std::uint64_t dropout_seed) {
   if (samples < 1) throw Error(concat("[reference] samples is ", samples, "; expected at least 1"));
   const Schedule schedule(network.graph, outputs);
-  MonteCarlo monte_carlo(network, input, samples, seed, mode, threads);
+  MonteCarlo monte_carlo(network, input, samples, seed, mode, threads, dropout_seed);
   monte_carlo.run(schedule);
   return monte_carlo.measure(outputs);
 }

@@ -30,6 +30,7 @@ struct DeviationResult {
 // does, and when samples < 1.
 DeviationResult error_deviation(const Network& network, const ReferenceTensor& input,
                                 const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
-                                Mode mode = Mode::eval, int threads = 0);
+                                Mode mode = Mode::eval, int threads = 0,
+                                std::uint64_t dropout_seed = 0);
 
 }  // namespace mobileone

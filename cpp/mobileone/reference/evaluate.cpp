@@ -84,19 +84,57 @@ struct Apply {
   ReferenceTensor operator()(const GlobalAvgPool&) const {
     return global_average(*inputs[0], evaluator.threads);
   }
-  template <typename Unsupported>
-  ReferenceTensor operator()(const Unsupported&) const {
-    throw NotSupported(concat("[reference] ", node().name, " has no float64 reference"));
+
+  ReferenceTensor operator()(const LayerNorm& op) const {
+    const ReferenceTensor& x = *inputs[0];
+    RowStatistics statistics = row_statistics(x, op.eps, evaluator.threads);
+    rounding.rows(node().name, x, op.eps, statistics);
+    return normalize_rows(x, statistics, weight("weight"), weight("bias"), evaluator.threads);
+  }
+
+  ReferenceTensor operator()(const Attention& op) const {
+    const ReferenceTensor& x = *inputs[0];
+    ReferenceTensor scores = attention_products(x, op.heads, false, evaluator.threads);
+    const double scale = attention_scale(x.shape, op.heads);
+    for (double& score : scores.values) score *= scale;
+    Values gains(static_cast<std::size_t>(x.shape[0] * op.heads * x.shape[1]), 1.0);
+    rounding.attention(node().name, x, scores, gains);
+    softmax(scores, gains, evaluator.threads);
+    return attend(x, scores, false, evaluator.threads);
+  }
+
+  ReferenceTensor operator()(const Unfold& op) const {
+    return unfold(*inputs[0], op.patch, shape());
+  }
+  ReferenceTensor operator()(const Fold& op) const { return fold(*inputs[0], op.patch, shape()); }
+  ReferenceTensor operator()(const Concat&) const { return join(inputs, shape()); }
+
+  ReferenceTensor operator()(const Resize&) const {
+    const ReferenceTensor& x = *inputs[0];
+    if (x.shape == shape()) return x;
+    Interpolation rows(x.shape[2], shape()[2]), columns(x.shape[3], shape()[3]);
+    rounding.interpolation(node().name, "rows", rows);
+    rounding.interpolation(node().name, "columns", columns);
+    return interpolate(x, rows, columns, evaluator.threads);
+  }
+
+  ReferenceTensor operator()(const Dropout& op) const {
+    if (evaluator.mode == Mode::eval || op.p == 0.0) return *inputs[0];
+    Values scale{1.0 / (1.0 - op.p)};
+    rounding.weight(node().name + ".scale", scale);
+    return drop(*inputs[0], evaluator.dropout_seed, node().name, op.p, scale[0]);
   }
 };
 
 }  // namespace
 
-Evaluator::Evaluator(const Network& net, const Shape& input_shape, Mode m, int thread_count)
+Evaluator::Evaluator(const Network& net, const Shape& input_shape, Mode m, int thread_count,
+                     std::uint64_t seed)
     : network(net),
       shapes(infer_shapes(net.graph, input_shape)),
       mode(m),
-      threads(resolve_threads(thread_count)) {}
+      threads(resolve_threads(thread_count)),
+      dropout_seed(seed) {}
 
 ReferenceTensor Evaluator::evaluate(NodeId id, const std::vector<const ReferenceTensor*>& inputs,
                                     const Rounding& rounding, RunningStatistics* updated) const {

@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "mobileone/reference/maps.hpp"
 #include "mobileone/reference/operators.hpp"
 #include "mobileone/reference/reference.hpp"
+#include "mobileone/reference/tokens.hpp"
 
 namespace mobileone::reference {
 
@@ -20,6 +22,15 @@ class Rounding {
                           ChannelStatistics& /*statistics*/) const {}
   virtual void affine(const std::string& /*node*/, const ChannelStatistics& /*statistics*/,
                       Affine& /*affine*/) const {}
+  // Of every row of a layer norm's input `x`; eps is the operator's.
+  virtual void rows(const std::string& /*node*/, const ReferenceTensor& /*x*/, double /*eps*/,
+                    RowStatistics& /*statistics*/) const {}
+  // Attention on `x`: its scaled scores [B, heads, N, N], and the factor of every row of weights.
+  virtual void attention(const std::string& /*node*/, const ReferenceTensor& /*x*/,
+                         ReferenceTensor& /*scores*/, Values& /*gains*/) const {}
+  // The places of one axis ("rows" or "columns") of a resize.
+  virtual void interpolation(const std::string& /*node*/, const std::string& /*axis*/,
+                             Interpolation& /*places*/) const {}
   // values = kept + added: a running statistic's old and new share.
   virtual void running(const std::string& /*name*/, const Values& /*kept*/, const Values& /*added*/,
                        Values& /*values*/) const {}
@@ -30,8 +41,10 @@ struct Evaluator {
   std::vector<Shape> shapes;  // of every node
   Mode mode = Mode::eval;
   int threads = 1;
+  std::uint64_t dropout_seed = 0;
 
-  Evaluator(const Network& network, const Shape& input_shape, Mode mode, int threads);
+  Evaluator(const Network& network, const Shape& input_shape, Mode mode, int threads,
+            std::uint64_t dropout_seed = 0);
 
   // `inputs` are the results of the node's inputs; the network's input is passed to Input nodes.
   ReferenceTensor evaluate(NodeId id, const std::vector<const ReferenceTensor*>& inputs,

@@ -7,8 +7,9 @@ namespace mobileone {
 
 std::vector<ReferenceTensor> reference_forward(const Network& network, const ReferenceTensor& input,
                                                const std::vector<NodeId>& outputs, Mode mode,
-                                               RunningStatistics* updated, int threads) {
-  const reference::Evaluator evaluator(network, input.shape, mode, threads);
+                                               RunningStatistics* updated, int threads,
+                                               std::uint64_t dropout_seed) {
+  const reference::Evaluator evaluator(network, input.shape, mode, threads, dropout_seed);
   const reference::Schedule schedule(network.graph, outputs);
   const reference::Rounding exact;
   const std::vector<Node>& nodes = network.graph.nodes();

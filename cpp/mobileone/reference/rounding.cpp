@@ -10,147 +10,6 @@ namespace mobileone::reference {
 
 namespace {
 
-// Relative error of an fp32 exponential in units of u: vector maths libraries stay within 4 ulp.
-constexpr double kExpError = 8.0;
-// Absolute error of an fp32 error function in units of u: 1.5e-7 = 2.5 u for Abramowitz & Stegun's
-// 7.1.26, whose exponential factor adds at most 0.17 kExpError.
-constexpr double kErfError = 4.0;
-
-// Standard deviation of the computed sum of n terms with exact sum `sum` and sum of squares
-// `squares`, the terms added one after the other in random order (docs/verification.md, eq. 3).
-// `products`: each term is itself the rounded product of two factors.
-double sum_deviation(double terms, double sum, double squares, bool products) {
-  const double additions = (terms + 1.0) * (sum * sum / 3.0 + squares / 6.0);
-  return kUnitRoundoff * std::sqrt(additions + (products ? squares : 0.0));
-}
-
-struct LocalDeviation {
-  const Evaluator& evaluator;
-  NodeId id;
-  const std::vector<const ReferenceTensor*>& inputs;
-  const ReferenceTensor& y;
-
-  Values operator()(const Input&) const { return {}; }
-
-  Values operator()(const Conv2d& op) const {
-    const auto terms = static_cast<double>(
-        op.in_channels / op.groups * op.kernel[0] * op.kernel[1] + (op.bias ? 1 : 0));
-    return of_products(terms,
-                       convolve(squared(*inputs[0], evaluator.threads), op, squares("weight"),
-                                op.bias ? squares("bias") : Values{}, y.shape, evaluator.threads));
-  }
-
-  Values operator()(const Linear& op) const {
-    const auto terms = static_cast<double>(op.in_features + (op.bias ? 1 : 0));
-    return of_products(
-        terms, multiply_matrix(squared(*inputs[0], evaluator.threads), op, squares("weight"),
-                               op.bias ? squares("bias") : Values{}, y.shape, evaluator.threads));
-  }
-
-  // The three terms x * scale, -mean * scale and beta, in whatever way they are grouped.
-  Values operator()(const BatchNorm&) const {
-    const ReferenceTensor& x = *inputs[0];
-    const ChannelStatistics statistics = evaluator.statistics(id, x);
-    const Affine affine = evaluator.affine(id, statistics);
-    const Values beta = evaluator.weight(id, "bias");
-    const std::size_t plane = static_cast<std::size_t>(x.shape[2] * x.shape[3]);
-    return each([&](std::size_t i) {
-      const std::size_t c = i / plane % beta.size();
-      const double scaled = x.values[i] * affine.scale[c];
-      const double offset = statistics.mean[c] * affine.scale[c];
-      return sum_deviation(3.0, y.values[i], scaled * scaled + offset * offset + beta[c] * beta[c],
-                           true);
-    });
-  }
-
-  Values operator()(const Activation& op) const {
-    if (op.kind == ActivationKind::relu) return {};
-    return each([&](std::size_t i) {
-      return kUnitRoundoff * activation_error(op.kind, inputs[0]->values[i], y.values[i]);
-    });
-  }
-
-  // In units of u, of y = f(x).
-  static double activation_error(ActivationKind kind, double x, double v) {
-    switch (kind) {
-      case ActivationKind::relu:
-        return 0.0;
-      case ActivationKind::sigmoid:
-        // 1 / (1 + e), e = exp(-x): e's error enters with dy/de = -y^2, i.e. relatively (1 - y);
-        // then one addition and one division.
-        return v * std::sqrt(std::pow(kExpError * (1.0 - v), 2) + 2.0);
-      case ActivationKind::silu: {
-        // The sigmoid's error and one product; the sigmoid of 0 is 1/2.
-        const double gate = x == 0.0 ? 0.5 : v / x;
-        return std::abs(v) * std::sqrt(std::pow(kExpError * (1.0 - gate), 2) + 3.0);
-      }
-      case ActivationKind::gelu:
-        // x / 2 times (1 + erf): the error function, one addition, two products.
-        return std::hypot(kErfError * x / 2.0, std::sqrt(3.0) * v);
-      case ActivationKind::hard_sigmoid:
-        // The constant 1/6, the product and the sum; nothing where it is clamped.
-        return v <= 0.0 || v >= 1.0 ? 0.0 : std::hypot(std::sqrt(2.0) * x / 6.0, v);
-    }
-    return 0.0;
-  }
-
-  // The coefficients' own roundings, one each, are shared by a channel's pixels.
-  Values operator()(const DynamicMax& op) const {
-    const ReferenceTensor squares =
-        dynamic_max(*inputs[0], op, dynamic_coefficients(op, *inputs[1]), true, evaluator.threads);
-    return of_products(static_cast<double>(op.terms + (op.offsets ? 1 : 0)), squares);
-  }
-
-  Values operator()(const Add&) const {
-    return each([&](std::size_t i) {
-      double squares = 0.0;
-      for (const ReferenceTensor* x : inputs) squares += x->values[i] * x->values[i];
-      return sum_deviation(static_cast<double>(inputs.size()), y.values[i], squares, false);
-    });
-  }
-
-  Values operator()(const Multiply&) const {
-    return each([&](std::size_t i) { return kUnitRoundoff * std::abs(y.values[i]); });
-  }
-
-  Values operator()(const GlobalAvgPool&) const {
-    const ReferenceTensor& x = *inputs[0];
-    const auto terms = static_cast<double>(x.shape[2] * x.shape[3]);
-    const ReferenceTensor squares = global_average(squared(x, evaluator.threads), 1);
-    return each([&](std::size_t i) {
-      const double sum =
-          sum_deviation(terms, y.values[i] * terms, squares.values[i] * terms, false);
-      return std::hypot(sum / terms, kUnitRoundoff * y.values[i]);
-    });
-  }
-
-  template <typename Unsupported>
-  Values operator()(const Unsupported&) const {
-    throw NotSupported("[reference] this operator's rounding is not modelled");
-  }
-
- private:
-  template <typename Value>
-  Values each(const Value& value) const {
-    Values result(y.values.size());
-    parallel_for(static_cast<std::int64_t>(result.size()), 1 << 16, evaluator.threads,
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end);
-                        ++i) {
-                     result[i] = value(i);
-                   }
-                 });
-    return result;
-  }
-
-  Values squares(const std::string& suffix) const { return squared(evaluator.weight(id, suffix)); }
-
-  Values of_products(double terms, const ReferenceTensor& squares) const {
-    return each(
-        [&](std::size_t i) { return sum_deviation(terms, y.values[i], squares.values[i], true); });
-  }
-};
-
 // SplitMix64's output function (Steele et al. 2014): a hash whose bits are uniform.
 std::uint64_t mix(std::uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -180,12 +39,6 @@ void for_each_sign(std::uint64_t stream, std::size_t count, int threads, const B
 }
 
 }  // namespace
-
-Values local_deviation(const Evaluator& evaluator, NodeId id,
-                       const std::vector<const ReferenceTensor*>& inputs,
-                       const ReferenceTensor& y) {
-  return std::visit(LocalDeviation{evaluator, id, inputs, y}, evaluator.network.graph.node(id).op);
-}
 
 RandomRounding::RandomRounding(std::uint64_t seed, int sample)
     : seed_(mix(mix(seed) + static_cast<std::uint64_t>(sample))) {}
@@ -237,6 +90,74 @@ void RandomRounding::affine(const std::string& node, const ChannelStatistics& st
     affine.scale[c] += error;
     affine.shift[c] -= statistics.mean[c] * error;
     affine.shift[c] += sign_at(shift_errors, c) * kUnitRoundoff * std::hypot(offset, shift);
+  }
+}
+
+void RandomRounding::rows(const std::string& node, const ReferenceTensor& x, double eps,
+                          RowStatistics& statistics) const {
+  const std::uint64_t mean_errors = stream(node + ".row_mean");
+  const std::uint64_t scale_errors = stream(node + ".row_scale");
+  const auto channels = static_cast<std::size_t>(x.shape.back());
+  const auto count = static_cast<double>(channels);
+  for (std::size_t row = 0; row < statistics.mean.size(); ++row) {
+    const double* from = x.values.data() + row * channels;
+    const double mean = statistics.mean[row], scale = statistics.scale[row];
+    double squares = 0.0, fourths = 0.0;
+    for (std::size_t c = 0; c < channels; ++c) {
+      squares += from[c] * from[c];
+      fourths += std::pow(from[c] - mean, 4);
+    }
+    const double var = 1.0 / (scale * scale) - eps;
+    const double mean_error = sum_deviation(count, mean * count, squares, false) / count;
+    const double var_error = sum_deviation(count, var * count, 4.0 * fourths, true) / count;
+    // As a batch norm's: var + eps is rounded once more, its error is halved by the root; then root
+    // and division.
+    const double relative = std::hypot(var_error, kUnitRoundoff * var) * scale * scale / 2.0;
+    statistics.mean[row] +=
+        sign_at(mean_errors, row) * std::hypot(mean_error, kUnitRoundoff * mean);
+    statistics.scale[row] *=
+        1.0 + sign_at(scale_errors, row) * std::hypot(relative, kUnitRoundoff * std::sqrt(2.25));
+  }
+}
+
+// An exponential's relative error is an error of its score. A score's own: (3) of its products, the
+// scale's and the product's rounding, that of the difference to the largest one.
+void RandomRounding::attention(const std::string& node, const ReferenceTensor& x,
+                               ReferenceTensor& scores, Values& gains) const {
+  const std::uint64_t score_errors = stream(node + ".scores");
+  const std::uint64_t gain_errors = stream(node + ".gains");
+  const std::int64_t heads = scores.shape[1];
+  const ReferenceTensor squares = attention_products(x, heads, true, 1);
+  const auto keys = static_cast<std::size_t>(scores.shape[3]);
+  const auto terms = static_cast<double>(x.shape[2] / 3 / heads);
+  const double scale = attention_scale(x.shape, heads);
+  for (std::size_t row = 0; row < gains.size(); ++row) {
+    double* score = scores.values.data() + row * keys;
+    const double largest = *std::max_element(score, score + keys);
+    double sum = 0.0, sum_squares = 0.0;
+    for (std::size_t j = 0; j < keys; ++j) {
+      const double weight = std::exp(score[j] - largest);
+      sum += weight;
+      sum_squares += weight * weight;
+      const double product =
+          scale * sum_deviation(terms, score[j] / scale, squares.values[row * keys + j], true);
+      const double own = std::hypot(std::sqrt(2.0) * score[j], score[j] - largest, kExpError);
+      score[j] += sign_at(score_errors, row * keys + j) * std::hypot(product, kUnitRoundoff * own);
+    }
+    const double total = sum_deviation(static_cast<double>(keys), sum, sum_squares, false) / sum;
+    gains[row] += sign_at(gain_errors, row) * std::hypot(total, kUnitRoundoff);
+  }
+}
+
+// from / to, its product with the place and the subtraction of 1/2 are rounded once each.
+void RandomRounding::interpolation(const std::string& node, const std::string& axis,
+                                   Interpolation& places) const {
+  const std::uint64_t random = stream(node + "." + axis);
+  for (std::size_t i = 0; i < places.low.size(); ++i) {
+    const double place = (static_cast<double>(i) + 0.5) * places.ratio;
+    const double error = sign_at(random, i) * std::sqrt(3.0) * kUnitRoundoff * place;
+    places.low_weight[i] -= error;
+    places.high_weight[i] += error;
   }
 }
 

@@ -78,7 +78,9 @@ Network fold_batch_norm(const Network& network) {
   for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {
     const Node& node = network.graph.node(id);
     if (is_folded_convolution(copy, consumers, id)) continue;  // made with its batch norm
-    if (!std::holds_alternative<BatchNorm>(node.op)) {
+    if (std::holds_alternative<Dropout>(node.op)) {
+      copy.map(id, copy.mapped(node.inputs[0]));
+    } else if (!std::holds_alternative<BatchNorm>(node.op)) {
       copy.keep(id);
     } else if (is_folded_convolution(copy, consumers, node.inputs[0])) {
       fold_into_conv(copy, id, node.inputs[0]);
@@ -91,7 +93,9 @@ Network fold_batch_norm(const Network& network) {
 
 bool is_inference_form(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
-    if (std::holds_alternative<BatchNorm>(node.op)) return false;
+    if (std::holds_alternative<BatchNorm>(node.op) || std::holds_alternative<Dropout>(node.op)) {
+      return false;
+    }
   }
   return true;
 }

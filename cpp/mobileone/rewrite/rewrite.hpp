@@ -11,7 +11,8 @@ namespace mobileone {
 
 // Conv2d -> BatchNorm (the convolution read by nothing else) becomes one Conv2d with a bias, under
 // the convolution's name; a lone BatchNorm becomes a depthwise 1x1 Conv2d with a bias, under its
-// own name:  W' = W * g,  b' = beta + (b - mean) * g,  g = gamma / sqrt(var + eps).
+// own name:  W' = W * g,  b' = beta + (b - mean) * g,  g = gamma / sqrt(var + eps). Dropout, the
+// identity in inference, goes.
 Network fold_batch_norm(const Network& network);
 
 // Among the inputs of an Add, Conv2d's that read the same tensor with the same stride and aligned
@@ -27,7 +28,7 @@ Network round_weights(Network network);
 // comes back with the same weights.
 Network reparameterize(const Network& network);
 
-// Whether the network has no batch norm left, i.e. is in inference form.
+// Whether the network has no batch norm and no dropout left, i.e. is in inference form.
 bool is_inference_form(const Graph& graph);
 
 }  // namespace mobileone

@@ -1,0 +1,36 @@
+// The operators of transformers on float64 arrays: normalisation, attention, and the way between
+// maps and sequences. As operators.hpp, they know neither graphs nor weights' names.
+#pragma once
+
+#include "mobileone/reference/operators.hpp"
+
+namespace mobileone::reference {
+
+// Of every row of a tensor [..., channels]: the mean, and 1 / sqrt(biased variance + eps).
+struct RowStatistics {
+  Values mean, scale;
+};
+
+RowStatistics row_statistics(const ReferenceTensor& x, double eps, int threads);
+// y = (x - mean) * scale * gamma + beta.
+ReferenceTensor normalize_rows(const ReferenceTensor& x, const RowStatistics& statistics,
+                               const Values& gamma, const Values& beta, int threads);
+
+// x [B, N, 3 d] as in op.hpp. Result [B, heads, N, N]: q_i . k_j, unscaled; with `squares` the sum
+// of the squared products instead.
+ReferenceTensor attention_products(const ReferenceTensor& x, std::int64_t heads, bool squares,
+                                   int threads);
+// (d / heads)^-1/2 of x [B, N, 3 d].
+double attention_scale(const Shape& x, std::int64_t heads);
+// Softmax over the last dimension, in place; each row is multiplied with its gain.
+void softmax(ReferenceTensor& scores, const Values& gains, int threads);
+// weights [B, heads, N, N] times the values of x: [B, N, d]; with `squares` the sum of the squared
+// products.
+ReferenceTensor attend(const ReferenceTensor& x, const ReferenceTensor& weights, bool squares,
+                       int threads);
+
+// `shape` is the result's.
+ReferenceTensor unfold(const ReferenceTensor& x, const Extent& patch, const Shape& shape);
+ReferenceTensor fold(const ReferenceTensor& x, const Extent& patch, const Shape& shape);
+
+}  // namespace mobileone::reference
