@@ -4,9 +4,11 @@
 // Each is safe to call from several threads with scratch (and outputs) of their own.
 #pragma once
 
+#include "mobileone/kernels/conv.hpp"
 #include "mobileone/kernels/dwpw.hpp"
 #include "mobileone/kernels/elementwise.hpp"
 #include "mobileone/kernels/head.hpp"
+#include "mobileone/kernels/inverted_residual.hpp"
 #include "mobileone/kernels/isa.hpp"
 #include "mobileone/kernels/stem.hpp"
 
@@ -23,6 +25,11 @@ struct KernelTable {
   void (*run_stem)(const StemPlan&, const StemArgs&, int row_begin, int row_end);
   /// Tiles [tile_begin, tile_end) of stem + block; the block's column_parts must be 1.
   void (*run_stem_block)(const StemBlockPlan&, const StemBlockArgs&, int tile_begin, int tile_end);
+  /// Units [unit_begin, unit_end) of one image's convolution.
+  void (*run_conv)(const ConvPlan&, const ConvArgs&, int unit_begin, int unit_end);
+  /// Tiles [tile_begin, tile_end) of one image's block.
+  void (*run_inverted_residual)(const InvertedResidualPlan&, const InvertedResidualArgs&,
+                                int tile_begin, int tile_end);
   /// scale[padded(channels)] from sums over `pixels` pixels; `hidden` is [padded(reduced)] scratch.
   void (*squeeze_excite)(const SqueezeExcite&, const float* sums, int pixels, float* hidden,
                          float* scale);

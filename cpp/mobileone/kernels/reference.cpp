@@ -70,6 +70,35 @@ void relu(Map& map) {  // |max(0, a) - max(0, b)| <= |a - b|: the bound stays
   for (double& x : map.value) x = std::max(x, 0.0);
 }
 
+void silu(Map& map) {
+  constexpr double kSteepest = 1.1;  // max |silu'| = 1.0998, at x = 2.3994
+  const double u = std::ldexp(1.0, -24);
+  for (std::size_t i = 0; i < map.value.size(); ++i) {
+    const double x = map.value[i];
+    map.value[i] = x / (1.0 + std::exp(-x));
+    const double inherited = kSteepest * map.bound[i];
+    map.bound[i] = inherited + (8.0 + std::abs(x) / 3.0) * u * (std::abs(map.value[i]) + inherited);
+  }
+}
+
+void add(Map& map, const Map& other) {
+  for (std::size_t i = 0; i < map.value.size(); ++i) {
+    map.value[i] += other.value[i];
+    const double inherited = map.bound[i] + other.bound[i];
+    map.bound[i] = inherited + gamma(1) * (std::abs(map.value[i]) + inherited);
+  }
+}
+
+Map concat(const Map& first, const Map& second) {
+  Map out(first.channels + second.channels, first.height, first.width);
+  for (auto member : {&Map::value, &Map::bound}) {
+    std::copy((first.*member).begin(), (first.*member).end(), (out.*member).begin());
+    std::copy((second.*member).begin(), (second.*member).end(),
+              (out.*member).begin() + static_cast<std::ptrdiff_t>(first.value.size()));
+  }
+  return out;
+}
+
 Map mean(const Map& map) {
   Map out(map.channels, 1, 1);
   for (int c = 0; c < map.channels; ++c) {

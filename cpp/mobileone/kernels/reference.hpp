@@ -39,6 +39,12 @@ Map conv3x3(const Map& src, int channels_out, bool depthwise, int stride,
 Map conv1x1(const Map& src, int channels_out, const std::vector<float>& weight,
             const std::vector<float>& bias);
 void relu(Map& map);
+/// x / (1 + e^-x), evaluated with a relative error of (8 + |x| / 3) u.
+void silu(Map& map);
+/// map += other.
+void add(Map& map, const Map& other);
+/// The channels of `first`, then those of `second`; equal sizes.
+Map concat(const Map& first, const Map& second);
 /// Channel means as a [channels][1][1] map.
 Map mean(const Map& map);
 /// sigmoid(W2 relu(W1 mean + b1) + b2), [channels][1][1].

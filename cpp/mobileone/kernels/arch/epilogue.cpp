@@ -1,0 +1,82 @@
+#include "mobileone/kernels/arch/epilogue.hpp"
+
+#include "mobileone/kernels/layout.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+#ifdef __AVX512F__
+alignas(64) constexpr float kExp2ThirtySeconds[32] = {
+    1.0f,       1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f,
+    1.1892071f, 1.2152474f, 1.2418578f, 1.269051f,  1.2968396f, 1.3252367f, 1.3542556f, 1.38391f,
+    1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f,
+    1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f};
+
+// 1 + e^-x for |x| <= 87; beyond, that of +-87. As exp in math.hpp with shorter steps and one term
+// less, and with log2(e) in one part: where its error shows, in e^-x of a large negative x, the
+// result is close to 0.
+inline Vec one_plus_exp_negative(Vec x) {
+  const Vec bounded = _mm512_range_ps(x, broadcast(87.0f), 0x2);  // the smaller magnitude, x's sign
+  const Vec magic = broadcast(393216.0f);  // 1.5 * 2^18: the last place is 1/32
+  const Vec shifted = fma(bounded, broadcast(-kLog2E), magic);
+  const Vec n = sub(shifted, magic);
+  const Vec f = _mm512_fmsub_ps(bounded, broadcast(-kLog2E), n);
+  const Vec power =
+      _mm512_permutex2var_ps(_mm512_load_ps(kExp2ThirtySeconds), _mm512_castps_si512(shifted),
+                             _mm512_load_ps(kExp2ThirtySeconds + 16));
+  const Vec series = fma(broadcast(0.240229f), f, broadcast(0.6931574f));
+  return add(broadcast(1.0f), _mm512_scalef_ps(fma(mul(power, f), series, power), n));
+}
+
+// Two vectors at a time, one by division and one by a reciprocal and a step of Newton's method:
+// the divider works beside the multipliers, and either alone would be the limit.
+inline void silu_block(float* first, float* second, Vec x, Vec y) {
+  store(first, div(x, one_plus_exp_negative(x)));
+  const Vec d = one_plus_exp_negative(y);
+  const Vec r = _mm512_rcp14_ps(d);
+  const Vec quotient = mul(y, r);
+  store(second, fma(_mm512_fnmadd_ps(d, r, broadcast(1.0f)), quotient, quotient));
+}
+#else
+inline void silu_block(float* first, float* second, Vec x, Vec y) {
+  store(first, silu(x));
+  store(second, silu(y));
+}
+#endif
+
+/// data[i] = silu(argument(i)), vector by vector.
+template <typename Argument>
+__attribute__((always_inline)) inline void silu_of(float* data, std::ptrdiff_t count,
+                                                   const Argument& argument) {
+  std::ptrdiff_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    silu_block(data + i, data + i + kLanes, argument(i), argument(i + kLanes));
+  }
+  if (i < count) {
+    float unused[kLanes];
+    silu_block(data + i, unused, argument(i), zero());
+  }
+}
+
+}  // namespace
+
+void silu_in_place(float* data, std::ptrdiff_t count) {
+  silu_of(data, count,
+          [&](std::ptrdiff_t i) __attribute__((always_inline)) { return load(data + i); });
+}
+
+void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count) {
+  if (other == nullptr) {
+    // A ReLU alone is the microkernel's floor.
+    if (activation == Activation::kSilu) silu_in_place(data, count);
+    return;
+  }
+  const auto sum = [&](std::ptrdiff_t i) __attribute__((always_inline)) {
+    return add(load(data + i), load(other + i));
+  };
+  if (activation == Activation::kSilu) return silu_of(data, count, sum);
+  const Vec floor = broadcast(activation_floor(activation));
+  for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(data + i, max(floor, sum(i)));
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

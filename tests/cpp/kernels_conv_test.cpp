@@ -1,0 +1,242 @@
+// Dense convolutions on blocked maps against their float64 reference, on every instruction set.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "kernels_testing.hpp"
+#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/reference.hpp"
+#include "mobileone/kernels/thread_pool.hpp"
+
+namespace mobileone::kernels::testing {
+namespace {
+
+using namespace mobileone::kernels::reference;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct ConvData {
+  ConvShape shape;
+  std::vector<float> src, src2, weight, bias, residual;
+
+  explicit ConvData(const ConvShape& s, bool hard = false) : shape(s) {
+    const auto make = [&](std::size_t n, unsigned seed, float scale) {
+      return hard ? hard_floats(n, seed) : random_floats(n, seed, scale);
+    };
+    const std::size_t pixels = std::size_t(s.height) * s.width;
+    src = make(s.channels_in * pixels, 1, 1.0f);
+    src2 = make(s.channels_in2 * pixels, 2, 1.0f);
+    weight =
+        make(std::size_t(s.channels_out) * (s.channels_in + s.channels_in2) * s.taps(), 3, 0.2f);
+    bias = make(s.channels_out, 4, 0.5f);
+    residual = make(s.channels_out * pixels, 5, 1.0f);
+  }
+
+  Map source() const {
+    const Map first = exact_map(shape.channels_in, shape.height, shape.width, src);
+    if (shape.channels_in2 == 0) return first;
+    return concat(first, exact_map(shape.channels_in2, shape.height, shape.width, src2));
+  }
+
+  Map finish(Map map) const {
+    if (shape.residual) {
+      add(map, exact_map(shape.channels_out, shape.height, shape.width, residual));
+    }
+    if (shape.activation == Activation::kRelu) relu(map);
+    if (shape.activation == Activation::kSilu) silu(map);
+    return map;
+  }
+
+  Map expected() const {
+    const Map map = source();
+    return finish(shape.kernel == 1 ? conv1x1(map, shape.channels_out, weight, bias)
+                                    : conv3x3(map, shape.channels_out, false, 1, weight, bias));
+  }
+};
+
+// The sources in blocked maps, and the plan's weights and output.
+struct ConvRun {
+  const ConvPlan& plan;
+  Buffer packed, src, src2, residual, dst;
+
+  ConvRun(const ConvPlan& p, const ConvData& data)
+      : plan(p),
+        packed(p.packed_bytes() / 4),
+        src(p.shape.src().num_floats()),
+        src2(p.shape.src2().num_floats()),
+        residual(p.shape.dst().num_floats()),
+        dst(p.shape.dst().num_floats()) {
+    pack_conv(plan, data.weight.data(), data.bias.data(), packed.get());
+    to_blocked(p.shape.src(), data.src.data(), src.get());
+    to_blocked(p.shape.src2(), data.src2.data(), src2.get());
+    to_blocked(p.shape.dst(), data.residual.data(), residual.get());
+    std::fill_n(dst.get(), dst.size, 777.0f);
+    zero_border(p.shape.dst(), dst.get());
+  }
+
+  void units(const KernelTable& table, int begin, int end, float* scratch) const {
+    const ConvArgs args{.src = src.get(),
+                        .src2 = src2.get(),
+                        .residual = residual.get(),
+                        .dst = dst.get(),
+                        .packed = packed.get(),
+                        .scratch = scratch};
+    table.run_conv(plan, args, begin, end);
+  }
+
+  std::vector<float> result() const {
+    const MapShape map = plan.shape.dst();
+    std::vector<float> out(std::size_t(map.channels) * map.height * map.width);
+    from_blocked(map, dst.get(), out.data());
+    Buffer again(dst.size);
+    to_blocked(map, out.data(), again.get());
+    const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+    EXPECT_TRUE(std::equal(dst.get(), dst.get() + dst.size, again.get(), same))
+        << "the border or the padding channels are not zero";
+    return out;
+  }
+};
+
+// One call per range of `step` units, scratch full of NaN.
+std::vector<float> run_conv(const KernelTable& table, const ConvPlan& plan, const ConvData& data,
+                            int step) {
+  const ConvRun run(plan, data);
+  Buffer scratch(plan.scratch_bytes() / 4);
+  std::fill_n(scratch.get(), scratch.size, kNan);
+  for (int unit = 0; unit < plan.units(); unit += step) {
+    run.units(table, unit, std::min(unit + step, plan.units()), scratch.get());
+  }
+  return run.result();
+}
+
+class ConvTest : public ::testing::TestWithParam<Isa> {
+ protected:
+  const KernelTable& table = kernels(GetParam());
+
+  void check(const ConvShape& shape, const Tiling& tiling, int step) {
+    SCOPED_TRACE(::testing::Message()
+                 << isa_name(GetParam()) << " C " << shape.channels_in << "+" << shape.channels_in2
+                 << " N " << shape.channels_out << " " << shape.height << "x" << shape.width
+                 << " kernel " << shape.kernel << " rows " << tiling.tile_rows << " parts "
+                 << tiling.column_parts << " step " << step);
+    const ConvData data(shape);
+    const auto plan = plan_conv(table.panel_blocks, shape, tiling);
+    EXPECT_EQ(mismatch(data.expected(), run_conv(table, plan, data, step).data()), "");
+  }
+};
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kSilu};
+
+TEST_P(ConvTest, AwkwardChannels) {
+  const int channels[] = {1, 15, 16, 17, 24, 48, 80};
+  for (int in : channels) {
+    for (int out : channels) {
+      for (int kernel : {1, 3}) {
+        check({in, 0, out, 6, 7, kernel, kActivations[(in + out) % 3], in % 2 == 0},
+              {Algorithm::kDirect, 2, 1 + out % 3}, 1 + in % 4);
+      }
+    }
+  }
+}
+
+TEST_P(ConvTest, AwkwardSizes) {
+  for (int height : {1, 2, 7, 16}) {
+    for (int width : {1, 2, 5, 13, 33}) {
+      for (int kernel : {1, 3}) {
+        check({20, 0, 33, height, width, kernel, Activation::kSilu, height == 7},
+              {Algorithm::kDirect, 3, 2}, 3);
+      }
+    }
+  }
+}
+
+TEST_P(ConvTest, TwoSourcesAreTheirConcatenation) {
+  for (int kernel : {1, 3}) {
+    check({16, 16, 16, 5, 9, kernel, Activation::kSilu}, {Algorithm::kDirect, 2}, 1);
+    check({24, 24, 24, 6, 6, kernel, Activation::kSilu}, {Algorithm::kDirect, 4}, 2);
+    check({3, 40, 17, 7, 8, kernel, Activation::kRelu, true}, {Algorithm::kDirect, 7, 2}, 1);
+    check({80, 80, 80, 8, 8, kernel, Activation::kSilu}, {Algorithm::kDirect, 2, 3}, 4);
+  }
+}
+
+TEST_P(ConvTest, NetworkShapes) {
+  check({96, 96, 96, 32, 32, 3, Activation::kSilu}, {Algorithm::kDirect, 4}, 2);
+  check({160, 0, 640, 8, 8, 1, Activation::kSilu}, {Algorithm::kDirect, 8, 4}, 1);
+}
+
+void check_strassen(const KernelTable& table, const ConvShape& shape, int rows, int parts,
+                    bool hard) {
+  SCOPED_TRACE(::testing::Message()
+               << isa_name(table.isa) << " C " << shape.channels_in << "+" << shape.channels_in2
+               << " N " << shape.channels_out << " " << shape.height << "x" << shape.width
+               << " rows " << rows << " hard " << hard);
+  const ConvData data(shape, hard);
+  // Of the product alone: what follows it has a derivative of 1.1 at most.
+  Map exact = data.source();
+  exact.channels *= shape.taps();
+  const double bound = 1.1 * strassen_bound(exact, data.weight, data.bias);
+  const auto plan = plan_conv(table.panel_blocks, shape, {Algorithm::kStrassen, rows, parts});
+  EXPECT_EQ(mismatch(data.expected(), run_conv(table, plan, data, 1 + parts).data(), bound), "");
+}
+
+TEST_P(ConvTest, Strassen) {
+  for (bool hard : {false, true}) {
+    check_strassen(table, {32, 0, 32, 4, 6, 1, Activation::kSilu}, 2, 1, hard);
+    check_strassen(table, {64, 0, 96, 7, 7, 1, Activation::kNone, true}, 7, 2, hard);
+    check_strassen(table, {32, 0, 64, 9, 7, 3, Activation::kRelu}, 3, 1, hard);
+    check_strassen(table, {64, 64, 64, 13, 5, 3, Activation::kSilu, true}, 5, 2, hard);
+    check_strassen(table, {16, 16, 32, 1, 1, 3, Activation::kSilu}, 1, 1, hard);
+    check_strassen(table, {96, 96, 96, 8, 8, 3, Activation::kSilu}, 8, 3, hard);
+  }
+}
+
+TEST_P(ConvTest, ThreadsAndPartitionsGiveTheSameBits) {
+  const ConvShape shape{32, 32, 112, 12, 11, 3, Activation::kSilu, true};
+  const ConvData data(shape);
+  const auto whole = plan_conv(table.panel_blocks, shape, {Algorithm::kDirect, 12});
+  const std::vector<float> expected = run_conv(table, whole, data, 1);
+  for (int threads : {1, 2, 3, 4}) {
+    ThreadPool pool(threads);
+    for (int rows : {1, 5}) {
+      const auto plan = plan_conv(table.panel_blocks, shape, {Algorithm::kDirect, rows, 2});
+      const ConvRun run(plan, data);
+      std::vector<Buffer> scratch;
+      for (int i = 0; i < threads; ++i) scratch.emplace_back(plan.scratch_bytes() / 4);
+      ASSERT_TRUE(pool.run(plan.units(), [&](int thread, int unit) {
+        run.units(table, unit, unit + 1, scratch[std::size_t(thread)].get());
+      }));
+      EXPECT_EQ(run.result(), expected) << threads << " threads, rows " << rows;
+    }
+  }
+}
+
+TEST_P(ConvTest, NanStaysInItsWindow) {
+  const ConvShape shape{16, 0, 32, 6, 6, 3, Activation::kSilu};
+  ConvData data(shape);
+  data.src[0] = kNan;
+  const auto plan = plan_conv(table.panel_blocks, shape, {Algorithm::kDirect, 6});
+  const std::vector<float> got = run_conv(table, plan, data, 1);
+  for (int pixel = 0; pixel < 36; ++pixel) {
+    EXPECT_EQ(std::isnan(got[std::size_t(pixel)]), pixel / 6 < 2 && pixel % 6 < 2) << pixel;
+  }
+}
+
+TEST(ConvPlan, RejectsBadArguments) {
+  const ConvShape good{32, 0, 32, 4, 4, 3};
+  EXPECT_NO_THROW(plan_conv(2, good, {Algorithm::kDirect, 1}));
+  EXPECT_THROW(plan_conv(2, {0, 0, 32, 4, 4, 3}, {Algorithm::kDirect, 1}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(2, {32, -1, 32, 4, 4, 3}, {Algorithm::kDirect, 1}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(2, {32, 0, 32, 4, 4, 5}, {Algorithm::kDirect, 1}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(2, good, {Algorithm::kDirect, 0}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(2, good, {Algorithm::kDirect, 1, 0}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(2, {48, 0, 32, 4, 4, 3}, {Algorithm::kStrassen, 2}),
+               std::invalid_argument);
+  EXPECT_THROW(plan_conv(2, {32, 0, 60, 4, 4, 3}, {Algorithm::kStrassen, 2}),
+               std::invalid_argument);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, ConvTest, ::testing::ValuesIn(supported_isas()),
+                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
+
+}  // namespace
+}  // namespace mobileone::kernels::testing
