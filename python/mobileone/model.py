@@ -13,15 +13,17 @@ import numpy as np
 
 from mobileone import _core
 from mobileone._arrays import Float32, as_images, output_array
-from mobileone._graph import INFERENCE, TRAIN_TIME
+from mobileone._graph import INFERENCE, TRAIN_TIME, architecture_of
 from mobileone._plans import PlanCache
 from mobileone.compiled import CompiledModel
-from mobileone.data import DataConfig, default_data_config
+from mobileone.data import CHANNEL_ORDERS, DataConfig, default_data_config
 from mobileone.labels import check_class_names
 from mobileone.threads import thread_count
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from mobileone.checkpoint import Layout
 
 
 class Model:
@@ -37,6 +39,8 @@ class Model:
         config: what `mobileone.create_model(arch, **config)` needs to make this architecture.
         data_config: what it expects of its input: sizes, statistics, channel order. Assign
             another one where the weights were trained otherwise.
+        dropout_seed: of the next training step, which increases it by one; says which elements
+            dropout drops. The same on every machine and with any number of threads.
         plans: the cache of compiled plans, least recently used first.
     """
 
@@ -57,9 +61,12 @@ class Model:
         self.name = name or arch
         self.report = report
         channels = int(config["in_channels"])
-        self.data_config = data_config or default_data_config(arch, channels=channels)
+        self.data_config = data_config or default_data_config(
+            arch, channels=channels, architecture=architecture_of(config)
+        )
         self.class_names = class_names
         self.training = False
+        self.dropout_seed = 0
         self.plans: PlanCache[_core.Plan] = PlanCache()
         self._training_lock = threading.Lock()
 
@@ -118,7 +125,9 @@ class Model:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image of `input_size`, counted as in the paper (Table 8)."""
+        """Multiply-accumulates for one image of `input_size`, counted as in the paper (Table 8):
+        of convolutions and linear layers. `graph.attention_macs` counts attention's own.
+        """
         return self.graph.macs((1, self._channels, *self.input_size))
 
     @property
@@ -126,7 +135,9 @@ class Model:
         return int(self.config["in_channels"])
 
     def train(self, mode: bool = True) -> Model:
-        """Batch norms use batch statistics and update the running ones. Returns the model."""
+        """Batch norms use batch statistics and update the running ones; dropout drops, where the
+        configuration has any. Returns the model.
+        """
         self.training = bool(mode)
         return self
 
@@ -153,7 +164,9 @@ class Model:
         return logits
 
     def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
-        """Feature maps: 0 = stem (stride 2), then each stage's output (strides 4, 8, 16, 32).
+        """Feature maps: 0 = stem (stride 2), then each stage's output.
+
+        Strides are 4, 8, 16, 32 for MobileOne and 2, 4, 8, 16, 32 for MobileViT.
 
         Raises:
             ValueError: an index that is not a level, or images as in `__call__`.
@@ -247,10 +260,18 @@ class Model:
             )
         with self._training_lock:
             # Weights change with every call, so that the plan is not kept.
-            plan = _core.Plan(self.network, images.shape, names, thread_count().count, True)
+            plan = _core.Plan(
+                self.network,
+                images.shape,
+                names,
+                thread_count().count,
+                training=True,
+                dropout_seed=self.dropout_seed,
+            )
             statistics = [np.empty(s, np.float32) for s in plan.output_shapes[len(names) :]]
             plan.run(images, [*outputs, *statistics])
             self.network = plan.update_running_statistics(statistics)
+            self.dropout_seed += 1
             self.plans.clear()
 
     def compile(
@@ -318,21 +339,71 @@ class Model:
             report["plans"] += 1
         return report
 
-    def state_dict(self, layout: str = "apple") -> dict[str, npt.NDArray[Any]]:
+    def state_dict(
+        self, layout: str | None = None, *, channel_order: str | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
         """The weights under a public layout's names, as read-only arrays.
 
+        Args:
+            layout: see docs/checkpoints.md; None for the names of the network's authors, which are
+                those of its graph ("apple" for MobileOne, "cvnets" for MobileViT).
+            channel_order: "RGB" or "BGR", what the network is to be fed: where `data_config` has
+                the other one, the input channels of the stem are reversed. None changes nothing.
+
         Raises:
-            ValueError: an unknown layout.
+            ValueError: an unknown layout or channel order, or other than three channels to order.
+            CheckpointError: a network for which the layout has no names.
         """
-        from mobileone.checkpoint import find_layout, from_canonical
+        from mobileone.checkpoint import from_canonical, with_input_reversed
 
-        return from_canonical(find_layout(layout), self.network.weights())
+        weights = self.network.weights()
+        if channel_order is not None and self._is_reversed(channel_order):
+            weights = with_input_reversed(weights, architecture_of(self.config))
+        return from_canonical(self._layout(layout), weights)
 
-    def save(self, path: str | os.PathLike[str], *, layout: str = "apple") -> None:
-        """Write a .safetensors file with `metadata` in its header; `load` reads it back."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        layout: str | None = None,
+        channel_order: str | None = None,
+    ) -> None:
+        """Write a .safetensors file with `metadata` in its header; `load` reads it back bit by bit.
+
+        Args:
+            path: an existing file is replaced.
+            layout: as for `state_dict`.
+            channel_order: as for `state_dict`, but None with a layout of MobileViT means what the
+                programs of that layout feed: RGB for timm, BGR for the others. `load` undoes it.
+        """
         from mobileone.checkpoint import save_safetensors
 
-        save_safetensors(path, self.state_dict(layout), self.metadata())
+        if channel_order is None and layout is not None and self._channels == 3:
+            channel_order = self._layout(layout).channel_order or None
+        metadata = self.metadata()
+        if channel_order is not None and self._is_reversed(channel_order):
+            metadata["channel_order"] = channel_order
+        save_safetensors(path, self.state_dict(layout, channel_order=channel_order), metadata)
+
+    def _layout(self, name: str | None) -> Layout:
+        from mobileone.checkpoint import LAYOUTS, find_layout
+
+        architecture = architecture_of(self.config)
+        if name is None:  # the first of an architecture is the canonical one
+            return next(layout for layout in LAYOUTS if layout.architecture == architecture)
+        return find_layout(name, architecture)
+
+    def _is_reversed(self, channel_order: str) -> bool:
+        """Whether `data_config` has the other order."""
+        if channel_order not in CHANNEL_ORDERS:
+            raise ValueError(
+                f"channel_order is {channel_order!r}; expected one of {CHANNEL_ORDERS}"
+            )
+        if self._channels != 3:
+            raise ValueError(
+                f"channel_order is {channel_order!r}; expected None for {self._channels} channels"
+            )
+        return channel_order != self.data_config.channel_order
 
     def metadata(self) -> dict[str, str]:
         """What travels with saved weights: architecture, form, data config, names of classes."""

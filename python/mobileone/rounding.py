@@ -69,7 +69,7 @@ def rounding_bound(
     wanted = [*(names[index] for index in out_indices), model.graph.output_name]
     threads = thread_count().count
     outputs, statistics = _core.rounding_deviation(
-        model.network, images, wanted, samples, seed, model.training, threads
+        model.network, images, wanted, samples, seed, model.training, threads, model.dropout_seed
     )
     shapes = model.graph.shapes(images.shape)
     bounds = [
