@@ -110,18 +110,29 @@ class DataConfig:
         return cls(**given)
 
 
-def default_data_config(arch: str, layout: str = "apple", channels: int = 3) -> DataConfig:
+def default_data_config(
+    arch: str, layout: str = "", channels: int = 3, architecture: str = ""
+) -> DataConfig:
     """What the published weights of a variant expect; files hardly ever say it themselves.
+
+    Args:
+        arch: the variant, or "custom".
+        layout: of the file; "" for none.
+        channels: of the input.
+        architecture: "mobileone" or "mobilevit"; "" for the variant's.
 
     MobileOne: RGB with ImageNet's statistics, in every layout; crops as in timm, which takes
     0.875 for S0 and 0.9 for S1 to S4; mmpretrain crops 224 of 256. MobileViT: pixels in 0..1
     without statistics, BGR except in timm's layout. Networks of other than three channels: pixels
     in 0..1 as they are.
     """
+    mobilevit = architecture == "mobilevit" or arch.startswith("mobilevit")
+    plain = DataConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
+    if mobilevit:
+        plain = replace(plain, input_size=(256, 256))
     if channels != 3:
-        return DataConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
-    if arch.startswith("mobilevit"):
-        plain = DataConfig(mean=(0.0,) * 3, std=(1.0,) * 3, input_size=(256, 256))
+        return plain
+    if mobilevit:
         if layout == "timm":
             return replace(plain, crop_pct=0.9, interpolation="bicubic")
         return replace(plain, channel_order="BGR", crop_pct=256 / 288)

@@ -8,9 +8,15 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from mobileone import _core
-from mobileone._graph import INFERENCE, graph_of
-from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
-from mobileone.data import DataConfig, check_channels, default_data_config
+from mobileone._graph import INFERENCE, architecture_of, graph_of
+from mobileone.checkpoint import (
+    CheckpointError,
+    LoadedCheckpoint,
+    load_state_dict,
+    with_input_reversed,
+)
+from mobileone.checkpoint.errors import shown
+from mobileone.data import CHANNEL_ORDERS, DataConfig, check_channels, default_data_config
 from mobileone.labels import parse_class_names
 from mobileone.model import Model
 
@@ -26,6 +32,7 @@ def load(
     strict: bool = True,
     weights: Literal["auto", "ema", "model"] = "auto",
     sha256: str | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> Model:
     """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
 
@@ -41,6 +48,9 @@ def load(
         strict: False ignores tensors that the network does not have.
         weights: "ema" or "model" where a file holds averaged and plain weights both.
         sha256: the checksum that the file must have, as 64 hexadecimal digits.
+        config: what the weights of a MobileViT do not show, where it is not as published: heads
+            (4), patch (2, 2), dropout, ffn_dropout, classifier_dropout (0). A module or a file of
+            this package says it by itself.
 
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.
@@ -50,12 +60,19 @@ def load(
         return source
     source, name, told = _locate(source, sha256)
     loaded = load_state_dict(
-        source, arch=arch, num_classes=num_classes, strict=strict, weights=weights
+        source, arch=arch, num_classes=num_classes, strict=strict, weights=weights, config=config
     )
-    network = _core.Network(graph_of(loaded.config), loaded.state)
     found = loaded.config.get("arch", "custom")
-    model = Model(network, loaded.config, arch=found, name=name or found, report=loaded.report)
-    model.data_config = _data_config(told, loaded, found)
+    data_config = _data_config(told, loaded, found)
+    network = _core.Network(graph_of(loaded.config), _in_own_order(loaded, data_config))
+    model = Model(
+        network,
+        loaded.config,
+        arch=found,
+        name=name or found,
+        report=loaded.report,
+        data_config=data_config,
+    )
     names = _metadata(loaded).get("class_names")
     if names is not None:
         with _blaming(loaded.report.source, "class_names"):
@@ -94,7 +111,22 @@ def _data_config(told: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
     if isinstance(told, Mapping):
         with suppress(ValueError):  # a description of other weights, such as interpolation "random"
             return check_channels(DataConfig.from_timm(told), int(loaded.config["in_channels"]))
-    return default_data_config(arch, loaded.layout, int(loaded.config["in_channels"]))
+    return default_data_config(
+        arch, loaded.layout, int(loaded.config["in_channels"]), architecture_of(loaded.config)
+    )
+
+
+def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str, Any]:
+    """The weights with the stem's input channels as the data config has them; see `Model.save`."""
+    stored = _metadata(loaded).get("channel_order")
+    if stored is not None and stored not in CHANNEL_ORDERS:
+        raise CheckpointError(
+            f"{loaded.report.source}: channel_order {shown(stored)} in its metadata; "
+            f"expected one of {CHANNEL_ORDERS}"
+        )
+    if stored is None or stored == data_config.channel_order:
+        return dict(loaded.state)
+    return with_input_reversed(loaded.state, architecture_of(loaded.config))
 
 
 def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:

@@ -120,7 +120,9 @@ def test_a_fused_repvgg_of_timm_does_not_pass() -> None:
 
 def test_unknown_keys() -> None:
     state = {f"features.{i}.weight": np.zeros(3, np.float32) for i in range(9)}
-    with pytest.raises(CheckpointError, match=r"no MobileOne in any known layout \(apple, timm,"):
+    with pytest.raises(
+        CheckpointError, match=r"no MobileOne or MobileViT in any .* \(apple, timm,"
+    ):
         load_state_dict(state)
     with pytest.raises(ValueError, match=r"'keras' is not known.*expected one of apple, timm"):
         find_layout("keras")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .channels import with_input_reversed
 from .errors import CheckpointError
-from .layouts import LAYOUTS, find_layout, from_canonical, recognise, to_canonical
+from .layouts import LAYOUTS, Layout, find_layout, from_canonical, recognise, to_canonical
 from .load import LoadedCheckpoint, StateDict, load_state_dict, read
 from .report import LoadReport
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUTS",
     "CheckpointError",
+    "Layout",
     "LoadReport",
     "LoadedCheckpoint",
     "StateDict",
@@ -28,6 +30,7 @@ __all__ = [
     "recognise",
     "save_safetensors",
     "to_canonical",
+    "with_input_reversed",
 ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from typing import IO, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import IO, Any, NamedTuple
 
 from .errors import CheckpointError
 from .safetensors_file import looks_like_safetensors, read_safetensors
@@ -23,6 +25,7 @@ class RawCheckpoint(NamedTuple):
         nbytes: size of the file, or of the arrays.
         metadata: the strings that .safetensors carries.
         mapping: the mapped file.
+        told: what a module says of its configuration that weights do not show.
     """
 
     tree: object
@@ -31,6 +34,7 @@ class RawCheckpoint(NamedTuple):
     nbytes: int
     metadata: dict[str, str]
     mapping: mmap.mmap | None = None
+    told: Mapping[str, Any] = MappingProxyType({})
 
     def release(self) -> None:
         """Gives back the memory of file pages that were read; they are read again when needed."""

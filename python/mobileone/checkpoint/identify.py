@@ -16,13 +16,24 @@ from .errors import (
     shown_value,
     unrecognised_error,
 )
-from .layouts import LAYOUTS, Layout, Recognition, foreign_network, recognise
-from .recover import describe, half_fused, recover_config
-from .variants import variant_of
+from .layouts import LAYOUTS, Layout, Recognition, foreign_network, recognise, sliced_shapes
+from .recover import half_fused, recover_config
+from .recover_mobilevit import half_fused_mobilevit, recover_mobilevit
+from .untold import UNTOLD, check_untold
+from .variants import TITLES, describe, variant_of
 
-# How the configuration of each architecture is read off its canonical shapes.
-_RECOVER: dict[str, Callable[[Mapping[str, Shape], str], dict[str, Any]]] = {
-    "mobileone": recover_config
+
+class _Architecture(NamedTuple):
+    """How an architecture's canonical names and shapes are read."""
+
+    recover: Callable[[Mapping[str, Shape], str], dict[str, Any]]
+    half_fused: Callable[[Mapping[str, Shape]], str]
+    classifier: str
+
+
+_ARCHITECTURES = {
+    "mobileone": _Architecture(recover_config, half_fused, "linear."),
+    "mobilevit": _Architecture(recover_mobilevit, half_fused_mobilevit, "classifier.fc."),
 }
 
 
@@ -32,10 +43,11 @@ class Identity(NamedTuple):
     Attributes:
         source: its name, for messages.
         layout: the dialect of its keys.
-        keys: canonical name -> its own key.
-        shapes: canonical name -> shape.
+        keys: canonical name, or that of a slice (`Layout.slices`) -> its own key.
+        shapes: canonical name, or that of a slice -> shape.
         unknown: keys that the layout does not have -> shape.
-        config: see `recover_config`; where metadata tell what shapes do not, from there.
+        config: see `recover_config` and `recover_mobilevit`; where metadata tell what shapes do
+            not, from there.
         problem: why these tensors are no one network, e.g. half fused; "" where they may be.
     """
 
@@ -53,10 +65,13 @@ class Identity(NamedTuple):
         `num_batches_tracked` may be missing: files of old versions lack it, and nothing computes
         with it. Without ``strict``, extra tensors and a missing classifier are accepted too.
         """
+        expected = sliced_shapes(self.layout, expected)
         mismatches = []
         for name, shape in expected.items():
             found = self.shapes.get(name)
-            optional = name.endswith(".num_batches_tracked") or (not strict and is_classifier(name))
+            optional = name.endswith(".num_batches_tracked") or (
+                not strict and self.is_classifier(name)
+            )
             if found != shape and not (found is None and optional):
                 key = self.keys.get(name) or self.layout.own(name) or name
                 mismatches.append(Mismatch(key, found, shape))
@@ -67,10 +82,16 @@ class Identity(NamedTuple):
             nearest = describe(self.layout.name, self.config)
             raise mismatch_error(self.source, nearest, mismatches, self.problem)
 
+    def is_classifier(self, name: str) -> bool:
+        """Whether a canonical name is the last layer's, which fine-tuning replaces."""
+        return name.startswith(_ARCHITECTURES[self.layout.architecture].classifier)
 
-def is_classifier(name: str) -> bool:
-    """Whether a canonical name is the last layer's, which fine-tuning replaces."""
-    return name.startswith("linear.")
+    def without_other_classifier(self, num_classes: int) -> Identity:
+        """The network less its classifier where that has another number of classes."""
+        own = {name: shape for name, shape in self.shapes.items() if self.is_classifier(name)}
+        if any(len(shape) == 2 and shape[0] == num_classes for shape in own.values()):
+            return self
+        return self._replace(shapes={n: s for n, s in self.shapes.items() if n not in own})
 
 
 def identify(shapes: Mapping[str, Shape], source: str, metadata: Mapping[str, str]) -> Identity:
@@ -93,11 +114,12 @@ def identify(shapes: Mapping[str, Shape], source: str, metadata: Mapping[str, st
             raise CheckpointError(f"{source}: {shown(keys[name])} and {shown(key)} are one tensor")
         keys[name] = key
     canonical = {name: shapes[key] for name, key in keys.items()}
-    config = _RECOVER[layout.architecture](canonical, source)
+    architecture = _ARCHITECTURES[layout.architecture]
+    config = architecture.recover(canonical, source)
     if metadata.get("format") == "mobileone" and "config" in metadata:
         config = _with_metadata(config, metadata["config"], source)
     unknown = {key: shapes[key] for key in recognition.unknown}
-    problem = _mixed_layouts(recognition) or half_fused(canonical)
+    problem = _mixed_layouts(recognition) or architecture.half_fused(canonical)
     return Identity(source, layout, keys, canonical, unknown, config, problem)
 
 
@@ -108,10 +130,12 @@ def _recognise(shapes: Mapping[str, Shape], source: str) -> Recognition:
         raise unrecognised_error(source, found.unknown, f"this is {foreign}")
     if found.layout is None:
         names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
-        raise unrecognised_error(source, shapes, f"no MobileOne in any known layout ({names})")
+        titles = " or ".join(TITLES.values())
+        raise unrecognised_error(source, shapes, f"no {titles} in any known layout ({names})")
     if len(found.unknown) > len(found.names):
+        title = TITLES[found.layout.architecture]
         nearest = f"the {found.layout.name} layout explains {len(found.names)} of {len(shapes)}"
-        raise unrecognised_error(source, found.unknown, f"no MobileOne: {nearest} keys")
+        raise unrecognised_error(source, found.unknown, f"no {title}: {nearest} keys")
     return found
 
 
@@ -133,14 +157,25 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
         raise CheckpointError(f"{source}: damaged config in its metadata") from error
     if type(stored) is not dict:
         raise CheckpointError(f"{source}: the config in its metadata is not an object")
-    untold = {"arch", "num_conv_branches"} if config["form"] == "inference" else {"arch"}
-    differ = [k for k in config if k not in untold and stored.get(k, config[k]) != config[k]]
+    architecture = config.get("architecture", "mobileone")
+    if stored.get("architecture", "mobileone") != architecture:
+        said = shown_value(stored.get("architecture", "mobileone"))
+        raise CheckpointError(
+            f"{source}: its metadata contradicts its tensors: architecture {said}, "
+            f"found {architecture}"
+        )
+    untold = UNTOLD[architecture, config["form"]]
+    told = [key for key in config if key != "arch" and key not in untold]
+    differ = [key for key in told if stored.get(key, config[key]) != config[key]]
     if differ:
         said = listed(f"{k} {shown_value(stored[k])}, found {config[k]}" for k in differ)
         raise CheckpointError(f"{source}: its metadata contradicts its tensors: {said}")
-    branches = stored.get("num_conv_branches", config["num_conv_branches"])
-    if type(branches) is not int or branches < 1:
-        said = shown_value(branches)
-        raise CheckpointError(f"{source}: num_conv_branches {said} in its metadata")
-    config = config | {"num_conv_branches": branches}
+    completed = {key: stored[key] for key in untold if key in stored}
+    for key, value in completed.items():
+        problem = check_untold(key, value)
+        if problem:
+            raise CheckpointError(
+                f"{source}: {key} {shown_value(value)} in its metadata; {problem}"
+            )
+    config = config | completed
     return config | {"arch": variant_of(config)}

@@ -12,11 +12,13 @@ import numpy as np
 from .containers import RawCheckpoint
 from .errors import CheckpointError, Shape, shown
 from .expected import ParameterShapes, graph_parameter_shapes, initial_weights
-from .identify import Identity, identify, is_classifier
+from .identify import Identity, identify
+from .layouts import sliced_shapes
 from .report import LoadReport
 from .sources import leaf_array, read_source, shape_of
 from .tensors import CopyBudget, to_count, to_float32
-from .variants import variants
+from .untold import UNTOLD, with_given
+from .variants import TITLES, architecture_of_variant, describe, variant_of, variants
 from .wrappers import Selection, Weights, select_weights
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
@@ -45,7 +47,7 @@ class LoadedCheckpoint(NamedTuple):
     Attributes:
         state: canonical name -> C-contiguous float32 array (int64 for `num_batches_tracked`), in
             the graph's order. Arrays may share memory with the source, and be read-only.
-        config: see `recover_config`.
+        config: see `recover_config` and `recover_mobilevit`.
         layout: the dialect the source was written in.
         metadata: strings that came with the file.
         report: how the source was understood.
@@ -82,6 +84,7 @@ def load_state_dict(
     num_classes: int | None = None,
     strict: bool = True,
     weights: Weights = "auto",
+    config: Mapping[str, Any] | None = None,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -93,29 +96,32 @@ def load_state_dict(
         strict: False ignores tensors that the network does not have, and starts a classifier anew
             that is missing or of another number of classes than asked for. The report lists both.
         weights: see `read`.
+        config: fields that weights do not tell, e.g. a MobileViT's heads and patch size.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:
-        CheckpointError: damaged, not a MobileOne, or not the one asked for.
+        CheckpointError: damaged, not a known network, or not the one asked for.
         ValueError, TypeError: bad arguments.
     """
-    if arch is not None and arch not in variants():
-        raise ValueError(f"arch={arch!r}; expected one of {', '.join(variants())}")
+    if arch is not None and architecture_of_variant(arch) is None:
+        known = ", ".join(name for architecture in TITLES for name in variants(architecture))
+        raise ValueError(f"arch={arch!r}; expected one of {known}")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes={num_classes}; expected at least 1")
     found = read(source, weights=weights)
     where = found.raw.source
     shapes = {key: shape_of(tensor) for key, tensor in found.tensors.items()}
     identity = identify(shapes, where, found.raw.metadata)
-    config = _wanted(identity.config, arch, num_classes)
+    wanted = _wanted(identity, arch, num_classes, found.raw.told, config)
     if not strict:
-        identity = _without_other_classifier(identity, config["num_classes"])
+        identity = identity.without_other_classifier(wanted["num_classes"])
     try:
-        expected = parameter_shapes(config)
+        expected = parameter_shapes(wanted)
     except ValueError as error:
         raise CheckpointError(f"{where}: its shapes make no network: {error}") from error
     identity.check(expected, strict)
-    used = {identity.keys[name] for name in identity.shapes if name in expected}
+    needed = sliced_shapes(identity.layout, expected)
+    used = {identity.keys[name] for name in identity.shapes if name in needed}
     report = LoadReport(
         where,
         found.raw.format,
@@ -124,29 +130,38 @@ def load_state_dict(
         found.selection.others,
         found.selection.prefixes,
         identity.layout.name,
-        missing=tuple(n for n in expected if is_classifier(n) and n not in identity.shapes),
+        missing=tuple(
+            n for n in expected if identity.is_classifier(n) and n not in identity.shapes
+        ),
         ignored=tuple(key for key in shapes if key not in used),
     )
-    state, report = _convert(found, identity, config, expected, report)
-    return LoadedCheckpoint(state, config, identity.layout.name, dict(found.raw.metadata), report)
+    state, report = _convert(found, identity, wanted, expected, report)
+    return LoadedCheckpoint(state, wanted, identity.layout.name, dict(found.raw.metadata), report)
 
 
-def _wanted(config: dict[str, Any], arch: str | None, num_classes: int | None) -> dict[str, Any]:
+def _wanted(
+    identity: Identity,
+    arch: str | None,
+    num_classes: int | None,
+    told: Mapping[str, Any],
+    given: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """The configuration that the tensors are compared with: what was asked for, else as found."""
-    wanted = dict(config)
+    wanted = dict(identity.config)
     if arch is not None:
-        wanted |= variants()[arch] | {"arch": arch}
-    if num_classes is not None or not config["num_classes"]:
+        architecture = identity.layout.architecture
+        if architecture_of_variant(arch) != architecture:
+            found = describe(identity.layout.name, identity.config)
+            raise CheckpointError(f"{identity.source}: is {found}; expected {arch}")
+        wanted |= variants(architecture)[arch] | {"arch": arch}
+    untold = UNTOLD[identity.layout.architecture, wanted["form"]]
+    given = {key: told[key] for key in told if key in untold} | dict(given or {})
+    if given:
+        wanted = with_given(wanted, given)
+        wanted["arch"] = variant_of(wanted)
+    if num_classes is not None or not wanted["num_classes"]:
         wanted["num_classes"] = num_classes or 1000
     return wanted
-
-
-def _without_other_classifier(identity: Identity, num_classes: int) -> Identity:
-    """The network less its classifier where that has another number of classes."""
-    if identity.shapes.get("linear.weight", ())[:1] == (num_classes,):
-        return identity
-    kept = {name: shape for name, shape in identity.shapes.items() if not is_classifier(name)}
-    return identity._replace(shapes=kept)
 
 
 def _convert(
@@ -163,25 +178,41 @@ def _convert(
     dtypes: Counter[str] = Counter()
     filled = []
     for name in expected:
-        if name not in identity.shapes:
-            if name in anew:
-                state[name] = anew[name]
-            else:
-                state[name] = np.zeros((), np.int64)
-                filled.append(name)
+        if name in anew:
+            state[name] = anew[name]
             continue
-        key = identity.keys[name]
-        where = f"{raw.source}: {shown(key)}"
-        dtype, array = leaf_array(where, found.tensors[key])
-        dtypes[dtype] += 1
-        if name.endswith(".num_batches_tracked"):
-            state[name] = to_count(where, dtype, array)
+        slices = identity.layout.slices(name)
+        if not all(part in identity.keys for part in slices):
+            state[name] = np.zeros((), np.int64)  # a count of batches, which may be missing
+            filled.append(name)
             continue
-        weight = to_float32(where, dtype, array, budget)
-        if name.endswith(".running_var") and weight.min() < 0:
-            raise CheckpointError(
-                f"{where}: {weight.min()} at channel {int(weight.argmin())}; "
-                "expected variances, which are not negative"
-            )
-        state[name] = weight
+        parts = []
+        for key in (identity.keys[part] for part in slices):
+            where = f"{raw.source}: {shown(key)}"
+            dtype, array = leaf_array(where, found.tensors[key])
+            dtypes[dtype] += 1
+            parts.append(_converted(name, where, dtype, array, budget))
+        state[name] = parts[0] if len(parts) == 1 else _joined(parts, budget)
     return state, replace(report, dtypes=dict(dtypes), filled=tuple(filled))
+
+
+def _joined(slices: list[Array], budget: CopyBudget | None) -> Array:
+    """A tensor that the layout stores in slices along its first axis."""
+    if budget is not None:
+        budget.charge(sum(part.nbytes for part in slices))
+    return np.concatenate(slices, dtype=np.float32)
+
+
+def _converted(
+    name: str, where: str, dtype: str, array: np.ndarray[Any, Any], budget: CopyBudget | None
+) -> Array:
+    """The elements of a tensor as the engine takes them."""
+    if name.endswith(".num_batches_tracked"):
+        return to_count(where, dtype, array)
+    weight = to_float32(where, dtype, array, budget)
+    if name.endswith(".running_var") and weight.min() < 0:
+        raise CheckpointError(
+            f"{where}: {weight.min()} at channel {int(weight.argmin())}; "
+            "expected variances, which are not negative"
+        )
+    return weight

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import CheckpointError, Shape, listed
-from .variants import STRUCTURE, nearest_variant, variant_of, variants
+from .variants import STRUCTURE, variant_of, variants
 
 _BLOCK = re.compile(r"(stage(?:0|([1-9][0-9]*)\.([0-9]+)))\.(.+)")
 _BRANCH = re.compile(r"rbr_conv\.([0-9]+)\.conv\.weight")
@@ -109,7 +109,7 @@ def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
     }
     if form == "inference":
         # A fused network does not show how many branches it was trained with.
-        visible = tuple(key for key in STRUCTURE if key != "num_conv_branches")
+        visible = tuple(key for key in STRUCTURE["mobileone"] if key != "num_conv_branches")
         config["arch"] = variant_of(config, visible)
         if config["arch"] != "custom":
             config["num_conv_branches"] = variants()[config["arch"]]["num_conv_branches"]
@@ -128,12 +128,3 @@ def half_fused(shapes: Mapping[str, Shape]) -> str:
         f"it is half fused ({len(found.fused)} blocks with reparam_conv, {len(found.unfused)} with "
         f"branches; {what}: {listed(sorted(few))})"
     )
-
-
-def describe(layout: str, config: Mapping[str, Any]) -> str:
-    """Layout, variant and form in words, e.g. "timm mobileone_s1, inference form"."""
-    arch = config["arch"]
-    if arch == "custom":
-        widths = ", ".join(str(w) for w in config["widths"])
-        arch = f"custom MobileOne of widths {widths} (nearest variant {nearest_variant(config)})"
-    return f"{layout} {arch}, {config['form']} form"

@@ -15,8 +15,11 @@ from .tensors import RawTensor, dtype_name
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Every MobileOne implementation uses it; checkpoints do not record it.
-BATCH_NORM_EPS = 1e-5
+# Every implementation of these networks uses it in all norms; checkpoints do not record it.
+NORM_EPS = 1e-5
+# What implementations call the sizes that weights do not show.
+_HEADS = ("num_heads", "num_attention_heads")
+_PATCHES = (("patch_h", "patch_w"), ("patch_height", "patch_width"))
 
 
 def read_source(source: object) -> RawCheckpoint:
@@ -25,7 +28,8 @@ def read_source(source: object) -> RawCheckpoint:
     Raises:
         TypeError: none of these.
         CheckpointError: see `read_file`.
-        NotImplementedError: a module whose batch norms have another epsilon than 1e-5.
+        NotImplementedError: a module whose norms have another epsilon than 1e-5, or whose blocks
+            have different numbers of heads or patch sizes.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_file(source)
@@ -41,14 +45,36 @@ def read_source(source: object) -> RawCheckpoint:
 
 def _read_module(module: Any) -> RawCheckpoint:
     where = f"the given {type(module).__name__}"
+    told: dict[str, set[Any]] = {"heads": set(), "patch": set()}
     for name, child in module.named_modules():
-        eps = getattr(child, "eps", BATCH_NORM_EPS)
-        if hasattr(child, "running_var") and eps != BATCH_NORM_EPS:
+        eps = getattr(child, "eps", NORM_EPS)
+        is_norm = hasattr(child, "running_var") or hasattr(child, "normalized_shape")
+        if is_norm and eps != NORM_EPS:
             raise NotImplementedError(
-                f"{where}: batch norm {name or type(child).__name__} has eps {eps}; "
-                f"expected {BATCH_NORM_EPS}"
+                f"{where}: norm {name or type(child).__name__} has eps {eps}; expected {NORM_EPS}"
             )
-    return RawCheckpoint(module.state_dict(), where, "module", 0, {})
+        told["heads"].update(_attributes(child, *((heads,) for heads in _HEADS)))
+        patches = _attributes(child, ("patch_size",), *_PATCHES)
+        told["patch"].update((p, p) if type(p) is int else p for p in patches)
+    for field, values in told.items():
+        if len(values) > 1:
+            raise NotImplementedError(
+                f"{where}: {field} are {sorted(values)}; expected the same everywhere"
+            )
+    single = {field: values.pop() for field, values in told.items() if values}
+    return RawCheckpoint(module.state_dict(), where, "module", 0, {}, told=single)
+
+
+def _attributes(module: Any, *choices: tuple[str, ...]) -> set[Any]:
+    """The values of attributes of any of these names: an integer, or a tuple of two."""
+    found = set()
+    for names in choices:
+        values = tuple(getattr(module, name, None) for name in names)
+        value = values[0] if len(names) == 1 else values
+        pair = isinstance(value, tuple) and len(value) == 2 and all(type(v) is int for v in value)
+        if type(value) is int or pair:
+            found.add(value)
+    return found
 
 
 def shape_of(leaf: Any) -> Shape:

@@ -1,14 +1,22 @@
 """Key layouts of public checkpoints. To add one, write its table and list it here.
 
-A layout maps its own tensor names to the canonical ones (apple's, see `apple`) and back. Files of a
-layout that is not the same network are recognised by `foreign` and refused.
+A layout maps its own tensor names to the canonical ones and back: those of the networks' authors,
+see `apple` for MobileOne and `cvnets` for MobileViT. Files of a layout that is not the same network
+are recognised by `foreign` and refused.
 """
 
 from __future__ import annotations
 
-from . import apple, cvnets, jahongir7174, mmpretrain, timm
+from . import apple, cvnets, jahongir7174, mmpretrain, timm, transformers
 from .foreign import foreign_network
-from .table import Layout, Recognition, from_canonical, recognise_in, to_canonical
+from .renaming import (
+    Recognition,
+    from_canonical,
+    recognise_in,
+    sliced_shapes,
+    to_canonical,
+)
+from .table import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
     apple.MOBILEONE,
@@ -16,6 +24,10 @@ LAYOUTS: tuple[Layout, ...] = (
     mmpretrain.MOBILEONE,
     cvnets.MOBILEONE,
     jahongir7174.MOBILEONE,
+    cvnets.MOBILEVIT,
+    timm.MOBILEVIT,
+    mmpretrain.MOBILEVIT,
+    transformers.MOBILEVIT,
 )
 
 
@@ -45,5 +57,6 @@ __all__ = [
     "foreign_network",
     "from_canonical",
     "recognise",
+    "sliced_shapes",
     "to_canonical",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .apple import LOWEST
+from .cvnets import MOBILEVIT_LOWEST
 from .table import Layout, cross
 
 MOBILEONE = Layout(
@@ -24,4 +25,43 @@ MOBILEONE = Layout(
     | {"linear.{wb}": "head.fc.{wb}"},
     lowest=LOWEST,
     optional_prefix="backbone.",
+)
+
+_BLOCKS = {"layer_{l}.{j}": "backbone.layers.{l-1}.{j}"}
+
+MOBILEVIT = Layout(
+    architecture="mobilevit",
+    name="mmpretrain",
+    templates=cross(
+        {"conv_1": "backbone.stem", "conv_1x1_exp": "backbone.conv_1x1_exp"}
+        | cross(
+            _BLOCKS,
+            {
+                "block.exp_1x1": "conv.0",
+                "block.conv_3x3": "conv.1",
+                "block.red_1x1": "conv.2",
+                "local_rep.conv_3x3": "local_rep.0",
+                "conv_proj": "conv_proj",
+                "fusion": "conv_fusion",
+            },
+        ),
+        {"block.conv.{wb}": "conv.{wb}", "block.norm.{bn}": "bn.{bn}"},
+    )
+    | cross(
+        _BLOCKS,
+        {
+            "local_rep.conv_1x1.block.conv.weight": "local_rep.1.conv.weight",
+            "global_rep.{t}.pre_norm_mha.0.{wb}": "global_rep.{t}.ln1.{wb}",
+            "global_rep.{t}.pre_norm_mha.1.qkv_proj.{wb}": "global_rep.{t}.attn.qkv.{wb}",
+            "global_rep.{t}.pre_norm_mha.1.out_proj.{wb}": "global_rep.{t}.attn.proj.{wb}",
+            "global_rep.{t}.pre_norm_ffn.0.{wb}": "global_rep.{t}.ln2.{wb}",
+            "global_rep.{t}.pre_norm_ffn.1.{wb}": "global_rep.{t}.ffn.layers.0.0.{wb}",
+            "global_rep.{t}.pre_norm_ffn.4.{wb}": "global_rep.{t}.ffn.layers.1.{wb}",
+            "global_rep.{t}.{wb}": "global_rep.{t}.{wb}",
+        },
+    )
+    | {"classifier.fc.{wb}": "head.fc.{wb}"},
+    lowest=MOBILEVIT_LOWEST,
+    optional_prefix="backbone.",
+    channel_order="BGR",
 )

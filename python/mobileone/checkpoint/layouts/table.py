@@ -5,6 +5,12 @@ layout counts it, `{bn}` and `{wb}` stand for each of a fixed set of names. A ta
 templates to a layout's own:
 
     {"stage{s}.{j}.rbr_conv.{n}.conv.weight": "stages.{s-1}.{j}.conv_kxk.{n}.conv.weight"}
+
+Where a layout leaves out a number of the canonical name, it is one more than the largest that
+other keys give for that place: the norm behind transformers 0 to 3 is number 4, and elsewhere just
+"norm".
+A canonical template that ends in `[0]`, `[1]`, ... is that one of equal slices of the tensor along
+its first axis, each of which the layout stores by itself.
 """
 
 from __future__ import annotations
@@ -13,11 +19,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, TypeVar
-
-from ..errors import CheckpointError, listed, shown
-
-T = TypeVar("T")
+from itertools import count, takewhile
+from typing import NamedTuple
 
 # Fields that stand for names rather than numbers.
 CHOICES = {
@@ -51,6 +54,16 @@ class _Template(NamedTuple):
         numbers = [s if isinstance(s, int) else values[s[0]] + s[1] for s in self.slots]
         rest = zip(numbers, self.texts[1:], strict=True)
         return self.texts[0] + "".join(f"{number}{text}" for number, text in rest)
+
+    def before(self, field: str) -> _Template:
+        """What comes before the field, which it has."""
+        at = [isinstance(slot, tuple) and slot[0] == field for slot in self.slots].index(True)
+        return _Template(self.texts[: at + 1], self.slots[:at])
+
+    @property
+    def fields(self) -> set[str]:
+        """Names of its number fields."""
+        return {slot[0] for slot in self.slots if isinstance(slot, tuple)}
 
     def match(self, numbers: Sequence[int], lowest: Mapping[str, int]) -> dict[str, int] | None:
         values: dict[str, int] = {}
@@ -100,6 +113,8 @@ class Layout:
         templates: canonical template -> this layout's template.
         lowest: the lowest value of a number field where that is not 0.
         optional_prefix: what files of this layout may or may not put before their keys.
+        channel_order: "RGB" or "BGR", what programs of this layout feed the network; "" where its
+            weights do not depend on the layout.
     """
 
     architecture: str
@@ -107,6 +122,7 @@ class Layout:
     templates: Mapping[str, str]
     lowest: Mapping[str, int] = field(default_factory=dict)
     optional_prefix: str = ""
+    channel_order: str = ""
 
     @cached_property
     def _rows(self) -> list[tuple[_Template, _Template]]:
@@ -128,18 +144,61 @@ class Layout:
             index.setdefault(ours.texts, []).append((ours, theirs))
         return index
 
+    @cached_property
+    def _left_out(self) -> set[str]:
+        """Number fields that some of its templates have not, and the canonical ones have."""
+        return {name for ours, theirs in self._rows for name in ours.fields - theirs.fields}
+
+    def canonical_names(self, keys: Iterable[str]) -> dict[str, str]:
+        """key -> canonical name of those keys of one file that this layout has."""
+        found: dict[str, tuple[_Template, dict[str, int]]] = {}
+        for key in keys:
+            match = self._match(self._to_canonical, key)
+            if match is None and self.optional_prefix:
+                match = self._match(self._to_canonical, self.optional_prefix + key)
+            if match is not None:
+                found[key] = match
+        for name in self._left_out:
+            self._count(name, found.values())
+        return {key: target.fill(values) for key, (target, values) in found.items()}
+
+    @staticmethod
+    def _count(field: str, found: Iterable[tuple[_Template, dict[str, int]]]) -> None:
+        """Gives the field a value where it has none: the number of those that have one."""
+        counts: dict[str, int] = {}
+        without = []
+        for target, values in found:
+            if field not in target.fields:
+                continue
+            place = target.before(field).fill(values)
+            if field in values:
+                counts[place] = max(counts.get(place, 0), values[field] + 1)
+            else:
+                without.append((place, values))
+        for place, values in without:
+            values[field] = counts.get(place, 0)
+
     def canonical(self, key: str) -> str | None:
-        """The canonical name of a key of this layout; None for a key it does not have."""
-        found = self._look_up(self._to_canonical, key)
-        if found is None and self.optional_prefix:
-            found = self._look_up(self._to_canonical, self.optional_prefix + key)
-        return found
+        """The canonical name of a key of this layout by itself; None for a key it has not."""
+        return self.canonical_names([key]).get(key)
 
     def own(self, name: str) -> str | None:
         """This layout's key of a canonical name; None for a name it has no word for."""
-        return self._look_up(self._to_own, name)
+        match = self._match(self._to_own, name)
+        return None if match is None else match[0].fill(match[1])
 
-    def _look_up(self, index: _Index, key: str) -> str | None:
+    def slices(self, name: str) -> list[str]:
+        """What this layout stores of a canonical tensor: [name], or name[0], name[1], ...
+
+        Empty for a name it has no word for.
+        """
+        if self.own(name) is not None:
+            return [name]
+        slices = (f"{name}[{i}]" for i in count())
+        return list(takewhile(lambda part: self.own(part) is not None, slices))
+
+    def _match(self, index: _Index, key: str) -> tuple[_Template, dict[str, int]] | None:
+        """The template of the other side that the key leads to, and the values of its fields."""
         pieces = _NUMBER.split(key)
         digits = pieces[1::2]
         # "01" and "1" would otherwise be the same tensor.
@@ -149,74 +208,5 @@ class Layout:
         for source, target in index.get(tuple(pieces[0::2]), ()):
             values = source.match(numbers, self.lowest)
             if values is not None:
-                return target.fill(values)
+                return target, values
         return None
-
-
-class Recognition(NamedTuple):
-    """Which layout a set of keys is written in.
-
-    Attributes:
-        layout: the one that explains most keys; None when none explains any.
-        names: key -> canonical name, for the keys it explains.
-        unknown: the keys it does not explain.
-        also: for each unknown key that another layout explains, the name of that layout.
-    """
-
-    layout: Layout | None
-    names: dict[str, str]
-    unknown: tuple[str, ...]
-    also: dict[str, str]
-
-
-def recognise_in(layouts: Iterable[Layout], keys: Iterable[str]) -> Recognition:
-    """The layout among ``layouts`` that explains most of the keys; the first one of equals."""
-    keys = list(keys)
-    best: tuple[Layout | None, dict[str, str]] = (None, {})
-    tried = []
-    for layout in layouts:
-        named = ((key, layout.canonical(key)) for key in keys)
-        names = {key: name for key, name in named if name is not None}
-        tried.append((layout, names))
-        if len(names) > len(best[1]):
-            best = (layout, names)
-        if len(names) == len(keys):
-            break
-    unknown = tuple(key for key in keys if key not in best[1])
-    also = {key: other.name for key in unknown for other, names in tried if key in names}
-    return Recognition(best[0], best[1], unknown, also)
-
-
-def to_canonical(layout: Layout, state: Mapping[str, T]) -> dict[str, T]:
-    """The same tensors under canonical names.
-
-    Raises:
-        CheckpointError: a key that the layout does not have, or two keys of the same name.
-    """
-    names = {key: layout.canonical(key) for key in state}
-    unknown = [shown(key) for key, name in names.items() if name is None]
-    if unknown:
-        raise CheckpointError(f"not keys of the {layout.name} layout: {listed(unknown)}")
-    return _renamed(state, {key: name for key, name in names.items() if name is not None})
-
-
-def from_canonical(layout: Layout, state: Mapping[str, T]) -> dict[str, T]:
-    """The same tensors under this layout's keys, in the same order.
-
-    Raises:
-        CheckpointError: a name that the layout has no word for.
-    """
-    names = {name: layout.own(name) for name in state}
-    unknown = [shown(name) for name, key in names.items() if key is None]
-    if unknown:
-        raise CheckpointError(f"the {layout.name} layout has no key for {listed(unknown)}")
-    return _renamed(state, {name: key for name, key in names.items() if key is not None})
-
-
-def _renamed(state: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
-    result: dict[str, T] = {}
-    for key, name in names.items():
-        if name in result:
-            raise CheckpointError(f"two tensors are both {shown(name)}; the second is {shown(key)}")
-        result[name] = state[key]
-    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .apple import LOWEST
+from .cvnets import MOBILEVIT_LOWEST
 from .table import Layout, cross
 
 MOBILEONE = Layout(
@@ -23,4 +24,42 @@ MOBILEONE = Layout(
     )
     | {"linear.{wb}": "head.fc.{wb}"},
     lowest=LOWEST,
+)
+
+_BLOCKS = {"layer_{l}.{j}": "stages.{l-1}.{j}"}
+
+MOBILEVIT = Layout(
+    architecture="mobilevit",
+    name="timm",
+    templates=cross(
+        {"conv_1": "stem", "conv_1x1_exp": "final_conv"}
+        | cross(
+            _BLOCKS,
+            {
+                "block.exp_1x1": "conv1_1x1",
+                "block.conv_3x3": "conv2_kxk",
+                "block.red_1x1": "conv3_1x1",
+                "local_rep.conv_3x3": "conv_kxk",
+                "conv_proj": "conv_proj",
+                "fusion": "conv_fusion",
+            },
+        ),
+        {"block.conv.{wb}": "conv.{wb}", "block.norm.{bn}": "bn.{bn}"},
+    )
+    | cross(
+        _BLOCKS,
+        {
+            "local_rep.conv_1x1.block.conv.weight": "conv_1x1.weight",
+            "global_rep.{t}.pre_norm_mha.0.{wb}": "transformer.{t}.norm1.{wb}",
+            "global_rep.{t}.pre_norm_mha.1.qkv_proj.{wb}": "transformer.{t}.attn.qkv.{wb}",
+            "global_rep.{t}.pre_norm_mha.1.out_proj.{wb}": "transformer.{t}.attn.proj.{wb}",
+            "global_rep.{t}.pre_norm_ffn.0.{wb}": "transformer.{t}.norm2.{wb}",
+            "global_rep.{t}.pre_norm_ffn.1.{wb}": "transformer.{t}.mlp.fc1.{wb}",
+            "global_rep.{t}.pre_norm_ffn.4.{wb}": "transformer.{t}.mlp.fc2.{wb}",
+            "global_rep.{t}.{wb}": "norm.{wb}",
+        },
+    )
+    | {"classifier.fc.{wb}": "head.fc.{wb}"},
+    lowest=MOBILEVIT_LOWEST,
+    channel_order="RGB",
 )

@@ -1,0 +1,195 @@
+"""A MobileViT's configuration from the names and shapes of its tensors alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import CheckpointError, Shape, listed
+from .recover import MAX_BLOCKS, MAX_STAGES
+from .variants import variant_of
+
+# What weights do not show, as in all published variants.
+UNSEEN: dict[str, Any] = {
+    "heads": 4,
+    "patch": [2, 2],
+    "dropout": 0.0,
+    "ffn_dropout": 0.0,
+    "classifier_dropout": 0.0,
+}
+# Tensors whose first axis is what the name says.
+_WIDTH = ("block.red_1x1.block.conv.weight", "local_rep.conv_3x3.block.conv.weight")
+_TRANSFORMER_WIDTH = (
+    "local_rep.conv_1x1.block.conv.weight",
+    "mha.0.weight",
+    "mha.1.out_proj.bias",
+    "ffn.4.bias",
+)
+_FFN_WIDTH = ("ffn.1.weight", "ffn.1.bias")
+_MAX_RATIOS = 64
+_BLOCK = re.compile(r"layer_([1-9][0-9]*)\.([0-9]+)\.(.+)")
+_TRANSFORMER = re.compile(r"global_rep\.([0-9]+)\.pre_norm_(.+)")
+_UNIT = re.compile(r"(.+)\.block\.(?:norm\..+|conv\.bias)")
+
+
+class _Layer:
+    """What the tensors of a layer say. Counters, so that one bad tensor does not lead."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.width: Counter[int] = Counter()
+        self.transformer_width: Counter[int] = Counter()
+        self.ffn_width: Counter[int] = Counter()
+        self.transformers = 0
+        self.has_transformers = False
+
+    def add(self, index: int, part: str, shape: Shape) -> None:
+        transformer = _TRANSFORMER.fullmatch(part)
+        if part.startswith("block."):
+            self.depth = max(self.depth, index + 1)
+        else:
+            self.has_transformers = True
+        if transformer is not None:
+            self.transformers = max(self.transformers, int(transformer.group(1)) + 1)
+            part = transformer.group(2)
+        if not shape:
+            return
+        if part in _WIDTH:
+            self.width[shape[0]] += 1
+        elif part in _TRANSFORMER_WIDTH:
+            self.transformer_width[shape[0]] += 1
+        elif part in _FFN_WIDTH:
+            self.ffn_width[shape[0]] += 1
+
+    def missing(self) -> str:
+        """The part of which nothing is there; "" if there is something of all."""
+        if not self.width:
+            return "convolutions"
+        if self.has_transformers and not (self.transformer_width and self.ffn_width):
+            return "transformers"
+        return ""
+
+
+def recover_mobilevit(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
+    """The configuration of the MobileViT whose tensors have these canonical names and shapes.
+
+    Args:
+        shapes: canonical name -> shape.
+        source: for messages.
+
+    Returns:
+        What `create_model` takes, with `UNSEEN` where weights do not show it; num_classes 0
+        without a classifier; architecture, form ("train-time" or "inference": what most blocks
+        are) and arch (a variant's name or "custom").
+
+    Raises:
+        CheckpointError: a part of the network of which nothing is there.
+    """
+    layers = _layers(shapes, source)
+    stem = shapes.get("conv_1.block.conv.weight")
+    head = shapes.get("conv_1x1_exp.block.conv.weight")
+    absent = [
+        name
+        for name, shape in (("conv_1 (the stem)", stem), ("conv_1x1_exp", head))
+        if shape is None or len(shape) != 4
+    ]
+    absent += [f"layer_{n}: {layer.missing()}" for n, layer in layers.items() if layer.missing()]
+    if stem is None or head is None or absent or not layers:
+        raise CheckpointError(
+            f"{source}: nothing of {listed(absent or ['any layer'])} among {len(shapes)} tensors; "
+            "expected a whole MobileViT"
+        )
+    classifier = shapes.get("classifier.fc.weight", ())
+    fused, unfused = _units(shapes)
+
+    def most(counter: Counter[int]) -> int:
+        return counter.most_common(1)[0][0] if counter else 0
+
+    config: dict[str, Any] = {
+        "architecture": "mobilevit",
+        "stem_width": stem[0],
+        "widths": [most(layer.width) for layer in layers.values()],
+        "depths": [layer.depth for layer in layers.values()],
+        "transformer_widths": [most(layer.transformer_width) for layer in layers.values()],
+        "ffn_widths": [most(layer.ffn_width) for layer in layers.values()],
+        "transformer_depths": [layer.transformers for layer in layers.values()],
+        "expansion": _expansion(shapes),
+        "head_width": head[0],
+        **UNSEEN,
+        "num_classes": classifier[0] if len(classifier) == 2 else 0,
+        "in_channels": stem[1],
+        "form": "inference" if len(fused) > len(unfused) else "train-time",
+    }
+    return config | {"arch": variant_of(config)}
+
+
+def _layers(shapes: Mapping[str, Shape], source: str) -> dict[int, _Layer]:
+    found: dict[int, _Layer] = {}
+    for name, shape in shapes.items():
+        match = _BLOCK.fullmatch(name)
+        if match is not None:
+            number, index, part = int(match.group(1)), int(match.group(2)), match.group(3)
+            found.setdefault(number, _Layer()).add(index, part, shape)
+    number = max(found, default=0)
+    depth = max((max(x.depth, x.transformers) for x in found.values()), default=0)
+    if number > MAX_STAGES or depth > MAX_BLOCKS:
+        raise CheckpointError(
+            f"{source}: {number} layers of up to {depth} blocks; "
+            f"expected at most {MAX_STAGES} of {MAX_BLOCKS}"
+        )
+    tensors = sum(3 * x.depth + 12 * x.transformers for x in found.values())
+    if tensors > 4 * len(shapes) + 64:
+        # One stray key must not make a small file describe a network of millions of tensors.
+        raise CheckpointError(
+            f"{source}: its names speak of at least {tensors} tensors, but it has {len(shapes)}"
+        )
+    return {n: found.get(n, _Layer()) for n in range(1, number + 1)}
+
+
+def expanded_width(channels: int, expansion: float) -> int:
+    """Hidden channels of a MobileNetV2 block: a multiple of 8, not below 90 % of the product."""
+    exact = int(channels * expansion + 0.5)
+    width = max(8, (exact + 4) // 8 * 8)
+    return width + 8 if width < 0.9 * exact else width
+
+
+def _expansion(shapes: Mapping[str, Shape]) -> float:
+    """The roundest ratio that explains the hidden widths of most MobileNetV2 blocks."""
+    pairs = Counter(
+        shape[:2]
+        for name, shape in shapes.items()
+        if name.endswith(".exp_1x1.block.conv.weight") and len(shape) == 4 and min(shape[:2]) > 0
+    ).most_common(_MAX_RATIOS)
+    ratios = [hidden / channels for (hidden, channels), _ in pairs]
+    candidates = [round(r * n) / n for n in (1, 2, 4, 10, 100) for r in ratios] + ratios
+    explained = {
+        ratio: sum(n for (hidden, c), n in pairs if expanded_width(c, ratio) == hidden)
+        for ratio in candidates
+        if ratio > 0
+    }
+    return max(explained, key=lambda ratio: explained[ratio], default=1.0)
+
+
+def _units(shapes: Mapping[str, Shape]) -> tuple[set[str], set[str]]:
+    """Names of convolutions that are fused with their batch norms, and of those that are not."""
+    fused: set[str] = set()
+    unfused: set[str] = set()
+    for name in shapes:
+        match = _UNIT.fullmatch(name)
+        if match is not None:
+            (fused if name.endswith(".conv.bias") else unfused).add(match.group(1))
+    return fused, unfused
+
+
+def half_fused_mobilevit(shapes: Mapping[str, Shape]) -> str:
+    """What is wrong where some convolutions are fused with their norms and others not; else ""."""
+    fused, unfused = _units(shapes)
+    if not (fused and unfused):
+        return ""
+    few, what = min((fused, "fused"), (unfused, "not fused"), key=lambda x: len(x[0]))
+    return (
+        f"it is half fused ({len(fused)} convolutions with bias, {len(unfused)} with batch norm; "
+        f"{what}: {listed(sorted(few))})"
+    )
