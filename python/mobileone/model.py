@@ -16,14 +16,12 @@ from mobileone._arrays import Float32, as_images, output_array
 from mobileone._graph import INFERENCE, TRAIN_TIME, architecture_of
 from mobileone._plans import PlanCache
 from mobileone.compiled import CompiledModel
-from mobileone.data import CHANNEL_ORDERS, DataConfig, default_data_config
+from mobileone.data import DataConfig, default_data_config
 from mobileone.labels import check_class_names
 from mobileone.threads import thread_count
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from mobileone.checkpoint import Layout
 
 
 class Model:
@@ -342,24 +340,17 @@ class Model:
     def state_dict(
         self, layout: str | None = None, *, channel_order: str | None = None
     ) -> dict[str, npt.NDArray[Any]]:
-        """The weights under a public layout's names, as read-only arrays.
+        """The weights under a public layout's names, as read-only arrays; see `saving.state_dict`.
 
         Args:
-            layout: see docs/checkpoints.md; None for the names of the network's authors, which are
-                those of its graph ("apple" for MobileOne, "cvnets" for MobileViT).
-            channel_order: "RGB" or "BGR", what the network is to be fed: where `data_config` has
-                the other one, the input channels of the stem are reversed. None changes nothing.
-
-        Raises:
-            ValueError: an unknown layout or channel order, or other than three channels to order.
-            CheckpointError: a network for which the layout has no names.
+            layout: "timm", ...; None for the names of the graph ("apple", and for MobileViT
+                "cvnets").
+            channel_order: "RGB" or "BGR" arranges the stem's input channels for such images; None
+                changes nothing.
         """
-        from mobileone.checkpoint import from_canonical, with_input_reversed
+        from mobileone.saving import state_dict
 
-        weights = self.network.weights()
-        if channel_order is not None and self._is_reversed(channel_order):
-            weights = with_input_reversed(weights, architecture_of(self.config))
-        return from_canonical(self._layout(layout), weights)
+        return state_dict(self, layout, channel_order)
 
     def save(
         self,
@@ -368,42 +359,17 @@ class Model:
         layout: str | None = None,
         channel_order: str | None = None,
     ) -> None:
-        """Write a .safetensors file with `metadata` in its header; `load` reads it back bit by bit.
+        """Write a .safetensors file that `load` reads back bit by bit; see `saving.save`.
 
         Args:
             path: an existing file is replaced.
             layout: as for `state_dict`.
-            channel_order: as for `state_dict`, but None with a layout of MobileViT means what the
-                programs of that layout feed: RGB for timm, BGR for the others. `load` undoes it.
+            channel_order: as for `state_dict`; None with a layout means what the programs of that
+                layout feed the network.
         """
-        from mobileone.checkpoint import save_safetensors
+        from mobileone.saving import save
 
-        if channel_order is None and layout is not None and self._channels == 3:
-            channel_order = self._layout(layout).channel_order or None
-        metadata = self.metadata()
-        if channel_order is not None and self._is_reversed(channel_order):
-            metadata["channel_order"] = channel_order
-        save_safetensors(path, self.state_dict(layout, channel_order=channel_order), metadata)
-
-    def _layout(self, name: str | None) -> Layout:
-        from mobileone.checkpoint import LAYOUTS, find_layout
-
-        architecture = architecture_of(self.config)
-        if name is None:  # the first of an architecture is the canonical one
-            return next(layout for layout in LAYOUTS if layout.architecture == architecture)
-        return find_layout(name, architecture)
-
-    def _is_reversed(self, channel_order: str) -> bool:
-        """Whether `data_config` has the other order."""
-        if channel_order not in CHANNEL_ORDERS:
-            raise ValueError(
-                f"channel_order is {channel_order!r}; expected one of {CHANNEL_ORDERS}"
-            )
-        if self._channels != 3:
-            raise ValueError(
-                f"channel_order is {channel_order!r}; expected None for {self._channels} channels"
-            )
-        return channel_order != self.data_config.channel_order
+        save(self, path, layout, channel_order)
 
     def metadata(self) -> dict[str, str]:
         """What travels with saved weights: architecture, form, data config, names of classes."""
