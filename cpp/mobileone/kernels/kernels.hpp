@@ -10,7 +10,9 @@
 #include "mobileone/kernels/head.hpp"
 #include "mobileone/kernels/inverted_residual.hpp"
 #include "mobileone/kernels/isa.hpp"
+#include "mobileone/kernels/resize.hpp"
 #include "mobileone/kernels/stem.hpp"
+#include "mobileone/kernels/transformer.hpp"
 
 namespace mobileone::kernels {
 
@@ -18,6 +20,8 @@ struct KernelTable {
   Isa isa;
   int panel_blocks;    // pointwise panel width / 16: what plan_dwpw and plan_stem take
   int linear_columns;  // what LinearPlan::panel_columns takes
+  int token_columns;   // what plan_transformer takes: tokens of a panel,
+  int token_rows;      // and rows of its weights that are packed together
 
   /// Units [unit_begin, unit_end) of one image's block.
   void (*run_dwpw)(const DwPwPlan&, const DwPwArgs&, int unit_begin, int unit_end);
@@ -30,6 +34,9 @@ struct KernelTable {
   /// Tiles [tile_begin, tile_end) of one image's block.
   void (*run_inverted_residual)(const InvertedResidualPlan&, const InvertedResidualArgs&,
                                 int tile_begin, int tile_end);
+  /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may
+  /// be null.
+  void (*finish)(Activation, const float* other, float* data, std::ptrdiff_t count);
   /// scale[padded(channels)] from sums over `pixels` pixels; `hidden` is [padded(reduced)] scratch.
   void (*squeeze_excite)(const SqueezeExcite&, const float* sums, int pixels, float* hidden,
                          float* scale);
@@ -37,6 +44,13 @@ struct KernelTable {
   void (*global_pool)(const MapShape&, const float* map, const float* scale, float* mean);
   /// Panels [panel_begin, panel_end) of the classifier.
   void (*linear)(const LinearPlan&, const LinearArgs&, int panel_begin, int panel_end);
+  /// Panels [panel_begin, panel_end) of one image's tokens through stage `stage` of the layers.
+  void (*transform_tokens)(const TransformerPlan&, const TransformerArgs&, int stage,
+                           int panel_begin, int panel_end);
+  /// Units [unit_begin, unit_end) of attention.
+  void (*attention)(const TransformerPlan&, const TransformerArgs&, int unit_begin, int unit_end);
+  /// Output rows [row_begin, row_end) of one image's map.
+  void (*resize_map)(const ResizeShape&, const float* src, float* dst, int row_begin, int row_end);
   /// dst[i] = function(src[i]) for `count` floats, a multiple of 16; may be in place.
   void (*elementwise)(Elementwise, const float* src, float* dst, std::ptrdiff_t count);
   /// Independent FMAs in registers; returns the floating-point operations done. See cost_model.hpp.

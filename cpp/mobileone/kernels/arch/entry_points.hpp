@@ -20,6 +20,11 @@ void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, floa
 void global_pool(const MapShape& shape, const float* map, const float* scale, float* mean);
 void linear(const LinearPlan& plan, const LinearArgs& args, int panel_begin, int panel_end);
 void elementwise(Elementwise function, const float* src, float* dst, std::ptrdiff_t count);
+void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, int stage,
+                      int panel_begin, int panel_end);
+void attention(const TransformerPlan& plan, const TransformerArgs& args, int unit_begin,
+               int unit_end);
+void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_begin, int row_end);
 double peak(long iterations, float* sink);
 float read_sum(const float* data, std::ptrdiff_t count);
 

@@ -1,4 +1,6 @@
 #include "mobileone/kernels/arch/entry_points.hpp"
+#include "mobileone/kernels/arch/epilogue.hpp"
+#include "mobileone/kernels/arch/token_gemm.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
@@ -7,14 +9,20 @@ const KernelTable kTable = {
     .isa = kLanes == 16 ? Isa::kAvx512 : Isa::kAvx2,
     .panel_blocks = kLanes == 16 ? 2 : 1,
     .linear_columns = kLinearVectors * kLanes,
+    .token_columns = kPanel,
+    .token_rows = kMaxRows,
     .run_dwpw = run_dwpw,
     .run_stem = run_stem,
     .run_stem_block = run_stem_block,
     .run_conv = run_conv,
     .run_inverted_residual = run_inverted_residual,
+    .finish = finish_in_place,
     .squeeze_excite = squeeze_excite,
     .global_pool = global_pool,
     .linear = linear,
+    .transform_tokens = transform_tokens,
+    .attention = attention,
+    .resize_map = resize_map,
     .elementwise = elementwise,
     .peak = peak,
     .read_sum = read_sum,

@@ -1,0 +1,157 @@
+#include "mobileone/kernels/arch/unfold.hpp"
+
+#include "mobileone/kernels/arch/entry_points.hpp"
+#include "mobileone/kernels/arch/math.hpp"
+#include "mobileone/kernels/arch/transpose.hpp"
+#include "mobileone/kernels/resize.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+/// Where a column's pixel lies in the map that is cut into patches.
+struct Pixel {
+  int y = -1;  // -1: the column holds no token
+  int x = 0;
+};
+
+Pixel pixel_of(const TokenLayout& tokens, int column) {
+  const int position = column / tokens.stride(), token = column % tokens.stride();
+  if (position >= tokens.positions() || token >= tokens.tokens()) return {};
+  const int row = token / tokens.grid_width(), col = token % tokens.grid_width();
+  return {row * tokens.patch_height + position / tokens.patch_width,
+          col * tokens.patch_width + position % tokens.patch_width};
+}
+
+/// Offsets of the four pixels that one value is interpolated from, and their weights.
+struct Sample {
+  std::ptrdiff_t at[4];
+  float weight[4];
+};
+
+Sample sample_of(const MapShape& src, const Axis& rows, const Axis& columns, Pixel pixel) {
+  const Tap y = rows.tap(pixel.y), x = columns.tap(pixel.x);
+  const auto offset = [&](int row, int column) { return src.offset(0, row, column); };
+  return {{offset(y.first, x.first), offset(y.first, x.second), offset(y.second, x.first),
+           offset(y.second, x.second)},
+          {(1.0f - y.weight) * (1.0f - x.weight), (1.0f - y.weight) * x.weight,
+           y.weight * (1.0f - x.weight), y.weight * x.weight}};
+}
+
+inline Vec interpolate(const float* map, const Sample& s) {
+  Vec sum = mul(load(map + s.at[0]), broadcast(s.weight[0]));
+  sum = fma(load(map + s.at[1]), broadcast(s.weight[1]), sum);
+  sum = fma(load(map + s.at[2]), broadcast(s.weight[2]), sum);
+  return fma(load(map + s.at[3]), broadcast(s.weight[3]), sum);
+}
+
+// read(i, at): kLanes channels of column i, `at` floats behind its first channel.
+template <typename Read>
+void gather(int channels, std::ptrdiff_t block_stride, const Read& read, float* out) {
+  for (int channel = 0; channel < channels; channel += kLanes) {
+    const std::ptrdiff_t at = channel / kBlock * block_stride + channel % kBlock;
+    Vec v[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) v[i] = read(i, at);
+    transpose(v);
+    const int rows = channels - channel < kLanes ? channels - channel : kLanes;
+    float* row = out + std::ptrdiff_t{channel} * kPanel;
+    if (rows == kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(row + i * kPanel, v[i]);
+    } else {
+      float buffer[kLanes * kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(buffer + i * kLanes, v[i]);
+      for (int i = 0; i < rows; ++i) store(row + i * kPanel, load(buffer + i * kLanes));
+    }
+  }
+}
+
+}  // namespace
+
+void unfold_panel(const TransformerPlan& plan, const float* map, int panel, float* out) {
+  const TransformerShape& shape = plan.shape;
+  const MapShape src = shape.src();
+  const Axis rows(shape.height, plan.tokens.height), columns(shape.width, plan.tokens.width);
+  for (int first = 0; first < kPanel; first += kLanes) {
+    alignas(64) static constexpr float kNothing[kBlock] = {};
+    const float* pixels[kLanes];
+    Sample samples[kLanes];
+    bool present[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const Pixel pixel = pixel_of(plan.tokens, panel * kPanel + first + i);
+      present[i] = pixel.y >= 0;
+      if (!present[i]) continue;
+      if (shape.resizes()) {
+        samples[i] = sample_of(src, rows, columns, pixel);
+      } else {
+        pixels[i] = map + src.offset(0, pixel.y, pixel.x);
+      }
+    }
+    if (shape.resizes()) {
+      gather(
+          shape.channels_in, src.block_stride(),
+          [&](int i, std::ptrdiff_t at) {
+            return present[i] ? interpolate(map + at, samples[i]) : zero();
+          },
+          out + first);
+    } else {
+      gather(
+          shape.channels_in, src.block_stride(),
+          [&](int i, std::ptrdiff_t at) { return load(present[i] ? pixels[i] + at : kNothing); },
+          out + first);
+    }
+  }
+}
+
+void fold_panel(const TransformerPlan& plan, const float* tokens, int panel, float* map) {
+  const MapShape dst = plan.shape.last();
+  const bool activate = !plan.shape.resizes();
+  for (int first = 0; first < kPanel; first += kLanes) {
+    std::ptrdiff_t offsets[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const Pixel pixel = pixel_of(plan.tokens, panel * kPanel + first + i);
+      offsets[i] = pixel.y < 0 ? -1 : dst.offset(0, pixel.y, pixel.x);
+    }
+    // Whole blocks: the channels that pad the last one are zero.
+    for (int channel = 0; channel < padded(dst.channels); channel += kLanes) {
+      const float* row = tokens + std::ptrdiff_t{channel} * kPanel + first;
+      Vec v[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        v[i] = channel + i < dst.channels ? load(row + i * kPanel) : zero();
+      }
+      if (activate) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) v[i] = silu(v[i]);
+      }
+      transpose(v);
+      float* block = map + channel / kBlock * dst.block_stride() + channel % kBlock;
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        if (offsets[i] >= 0) store(block + offsets[i], v[i]);
+      }
+    }
+  }
+}
+
+void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_begin,
+                int row_end) {
+  const MapShape from = shape.src(), to = shape.dst();
+  const Axis rows(shape.height, shape.out_height), columns(shape.width, shape.out_width);
+  for (int row = row_begin; row < row_end; ++row) {
+    for (int x = 0; x < shape.out_width; ++x) {
+      const Sample sample = sample_of(from, rows, columns, {row, x});
+      for (int block = 0; block < blocks(shape.channels); ++block) {
+        const float* in = src + block * from.block_stride();
+        float* out = dst + to.offset(block, row, x);
+        for (int lane = 0; lane < kBlock; lane += kLanes) {
+          const Vec value = interpolate(in + lane, sample);
+          store(out + lane, shape.silu ? silu(value) : value);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA
