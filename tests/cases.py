@@ -15,6 +15,20 @@ torch.set_num_threads(1)
 
 FORMS = ("train-time", "inference")
 
+# A MobileViT of two MobileViT blocks whose widths, heads and patches fill no vector.
+SMALL_MOBILEVIT = {
+    "stem_width": 8,
+    "widths": [8, 12, 20, 16],
+    "depths": [1, 2, 1, 1],
+    "transformer_widths": [0, 0, 12, 18],
+    "ffn_widths": [0, 0, 20, 24],
+    "transformer_depths": [0, 0, 1, 2],
+    "expansion": 2.0,
+    "head_width": 24,
+    "heads": 3,
+    "num_classes": 7,
+}
+
 
 def images(count: int, size: tuple[int, int], *, channels: int = 3, seed: int = 0) -> NDArray:
     """Seeded N(0, 1) noise, float32 [count, channels, height, width]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,12 @@ __all__ = ["Dimension", "OnnxWriter"]
 Dimension = int | str
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "Add": operator.add,
+    "Mul": operator.mul,
+    "Div": operator.floordiv,
+}
 
 
 class OnnxWriter:
@@ -107,7 +114,7 @@ class OnnxWriter:
     def arithmetic(self, kind: str, a: Dimension, b: Dimension) -> Dimension:
         """The sum ("Add"), product ("Mul") or floor quotient ("Div") of two dimensions."""
         if isinstance(a, int) and isinstance(b, int):
-            return {"Add": a + b, "Mul": a * b, "Div": a // b}[kind]
+            return _ARITHMETIC[kind](a, b)
         left, right = (self.integers(v) if isinstance(v, int) else v for v in (a, b))
         return self.add(kind, left, right)
 
