@@ -15,38 +15,62 @@ from mobileone.checkpoint import (
 )
 from mobileone.checkpoint.layouts.table import Layout
 
-from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, renamed, tensor_shapes, tensors
+from . import mobilevit_networks as mobilevit
+from .networks import (
+    CONFIGS,
+    LAYOUT_WORDS,
+    TINY,
+    TINY_CASES,
+    TINY_IDS,
+    fused,
+    renamed,
+    tensor_shapes,
+    tensors,
+)
 
 CASES = [
     pytest.param(layout, form(config), id=f"{layout}-{name}-{form.__name__}")
-    for layout in LAYOUT_WORDS
-    for name, config in {**CONFIGS, "tiny": TINY}.items()
+    for layouts, configs in (
+        (LAYOUT_WORDS, {**CONFIGS, "tiny": TINY}),
+        (mobilevit.LAYOUT_WORDS, {**mobilevit.CONFIGS, "tiny-mobilevit": mobilevit.TINY}),
+    )
+    for layout in layouts
+    for name, config in configs.items()
     for form in (dict, fused)
 ]
 
 
+def architecture(config: dict) -> str:
+    return config.get("architecture", "mobileone")
+
+
 def test_every_layout_has_a_case() -> None:
-    assert {layout.name for layout in LAYOUTS} == LAYOUT_WORDS.keys()
+    cases = [(architecture(config), layout) for layout, config in TINY_CASES]
+    assert [(layout.architecture, layout.name) for layout in LAYOUTS] == cases
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)
 def test_names_in_both_directions(name: str, config: dict) -> None:
     canonical, own = tensor_shapes(config), tensor_shapes(config, name)
+    layout = find_layout(name, architecture(config))
     found = recognise(list(own))
-    assert found.layout is find_layout(name)
+    assert found.layout is layout
     assert found.unknown == ()
-    pairs = list(zip(own, canonical, strict=True))
-    assert list(found.names.items()) == pairs
+    slices = [part for whole in canonical for part in layout.slices(whole)]
+    assert list(found.names.items()) == list(zip(own, slices, strict=True))
     state = {key: object() for key in own}
-    there = to_canonical(found.layout, state)
-    assert list(there) == list(canonical)
-    assert from_canonical(found.layout, there) == state
+    there = to_canonical(layout, state)
+    assert list(there) == slices
+    rows = {whole: np.arange(6) for whole in canonical}
+    back = from_canonical(layout, rows)
+    assert list(back) == list(own)
+    assert sum(len(part) for part in back.values()) == sum(map(len, rows.values()))
 
 
-@pytest.mark.parametrize("name", LAYOUT_WORDS)
+@pytest.mark.parametrize(("name", "config"), TINY_CASES, ids=TINY_IDS)
 @pytest.mark.parametrize("form", [dict, fused])
-def test_loading_is_bit_exact(name: str, form: type) -> None:
-    config = form(TINY)
+def test_loading_is_bit_exact(name: str, config: dict, form: type) -> None:
+    config = form(config)
     state = tensors(tensor_shapes(config))
     loaded = load_state_dict(renamed(state, config, name), parameter_shapes=tensor_shapes)
     assert loaded.layout == loaded.report.layout == name
@@ -55,10 +79,10 @@ def test_loading_is_bit_exact(name: str, form: type) -> None:
         np.testing.assert_array_equal(loaded.state[key], array, strict=True)
 
 
-@pytest.mark.parametrize("name", LAYOUT_WORDS)
-def test_order_of_keys_does_not_matter(name: str) -> None:
-    state = tensors(tensor_shapes(TINY))
-    shuffled = list(renamed(state, TINY, name).items())
+@pytest.mark.parametrize(("name", "config"), TINY_CASES, ids=TINY_IDS)
+def test_order_of_keys_does_not_matter(name: str, config: dict) -> None:
+    state = tensors(tensor_shapes(config))
+    shuffled = list(renamed(state, config, name).items())
     np.random.default_rng(0).shuffle(shuffled)
     loaded = load_state_dict(dict(shuffled), parameter_shapes=tensor_shapes)
     assert list(loaded.state) == list(state)
@@ -155,20 +179,36 @@ def test_numbers_are_shifted() -> None:
     assert timm.own("stage1.10.rbr_skip.sigma") is None
 
 
-def test_a_table_for_another_architecture() -> None:
-    layout = Layout(
-        "mobilevit",
-        "cvnets",
-        {
-            "stages.{s}.1.transformer.{t}.attn.qkv.{wb}": (
-                "layer_{s+1}.1.global_rep.{t}.pre_norm_mha.1.qkv_proj.{wb}"
-            )
-        },
-    )
-    key = "layer_4.1.global_rep.2.pre_norm_mha.1.qkv_proj.bias"
-    assert layout.canonical(key) == "stages.3.1.transformer.2.attn.qkv.bias"
-    assert layout.own("stages.3.1.transformer.2.attn.qkv.bias") == key
-    assert layout.canonical(key.replace("mha.1", "mha.0")) is None
+def test_a_number_that_the_layout_leaves_out() -> None:
+    layout = Layout("net", "x", {"blocks.{b}.{n}.w": "b{b}.n{n}", "blocks.{b}.{n}.norm": "b{b}"})
+    names = layout.canonical_names(["b1", "b0.n0", "b0", "b0.n2", "b1.n0"])
+    assert names == {
+        "b1": "blocks.1.1.norm",
+        "b0.n0": "blocks.0.0.w",
+        "b0": "blocks.0.3.norm",
+        "b0.n2": "blocks.0.2.w",
+        "b1.n0": "blocks.1.0.w",
+    }
+    assert layout.own("blocks.7.5.norm") == "b7"
+    assert layout.canonical("b7") == "blocks.7.0.norm"
+    # Two canonical tensors would have one key.
+    with pytest.raises(
+        CheckpointError, match=r"two tensors are both b0: blocks\.0\.2\.norm is one"
+    ):
+        from_canonical(layout, {"blocks.0.1.norm": 1, "blocks.0.2.norm": 2})
+
+
+def test_slices_of_a_tensor() -> None:
+    layout = Layout("net", "x", {"{n}.qk.{wb}[0]": "q{n}.{wb}", "{n}.qk.{wb}[1]": "k{n}.{wb}"})
+    assert layout.slices("3.qk.bias") == ["3.qk.bias[0]", "3.qk.bias[1]"]
+    assert layout.own("3.qk.bias") is None
+    assert layout.slices("3.v.bias") == []
+    named = from_canonical(layout, {"3.qk.bias": np.arange(6)})
+    assert {key: list(part) for key, part in named.items()} == {
+        "q3.bias": [0, 1, 2],
+        "k3.bias": [3, 4, 5],
+    }
+    assert list(to_canonical(layout, named)) == ["3.qk.bias[0]", "3.qk.bias[1]"]
 
 
 def test_renaming_errors() -> None:

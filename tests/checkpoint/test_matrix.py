@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from mobileone.checkpoint import load_state_dict
 
-from .networks import LAYOUT_WORDS, TINY, fused, renamed, tensor_shapes, tensors
+from .networks import TINY_CASES, TINY_IDS, fused, renamed, tensor_shapes, tensors
 
 CONTAINERS = ("safetensors", "torch zip", "torch legacy", "mapping")
 WRAPPERS = ("", "state_dict", "model", "model_ema", "state_dict_ema", "ema_state_dict")
@@ -36,10 +36,12 @@ def source_of(state: dict[str, np.ndarray], container: str, wrapper: str, folder
 
 
 @pytest.mark.parametrize(("container", "wrapper"), CASES)
-@pytest.mark.parametrize("layout", LAYOUT_WORDS)
+@pytest.mark.parametrize(("layout", "config"), TINY_CASES, ids=TINY_IDS)
 @pytest.mark.parametrize("form", [dict, fused])
-def test_cell(layout: str, form: type, container: str, wrapper: str, tmp_path: Path) -> None:
-    config = form(TINY)
+def test_cell(
+    layout: str, config: dict, form: type, container: str, wrapper: str, tmp_path: Path
+) -> None:
+    config = form(config)
     state = tensors(tensor_shapes(config))
     source = source_of(renamed(state, config, layout), container, wrapper, tmp_path)
     loaded = load_state_dict(source)
