@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Network:
-    """``nodes`` in topological order, NCHW ``shapes`` by node name, float32 ``weights``."""
+    """``nodes`` in topological order, ``shapes`` by node name (maps NCHW), float32 ``weights``."""
 
     nodes: list[dict[str, Any]]
     shapes: dict[str, tuple[int, ...]]
