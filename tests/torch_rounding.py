@@ -16,15 +16,26 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_mobileone import MobileOne, Pool, Scale, Sum
+from torch_mobileone import Pool, Scale, Sum
 
 UNIT_ROUNDOFF = 2.0**-24
 FALSE_ALARM = 1e-9
+
+
+class Network(Protocol):
+    """A module in stages, as those of torch_mobileone and torch_mobilevit."""
+
+    def features(self, x: Tensor) -> list[Tensor]: ...
+    def head(self, last: Tensor) -> Tensor: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
 
 
 @dataclass
@@ -36,13 +47,19 @@ class Bounds:
     statistics: dict[str, float]
 
 
-class _Errors:
+class Errors:
     """Forward hooks that add one sample of float32 rounding errors to every operator's result."""
 
-    def __init__(self, module: MobileOne, seed: int, rounded_weights: bool) -> None:
+    def __init__(self, module: Network, seed: int, rounded_weights: bool) -> None:
         self.random = torch.Generator().manual_seed(seed)
         self.rounded_weights = rounded_weights
-        rules = {
+        rules = self.rules()
+        for part in module.modules():
+            if type(part) in rules:
+                part.register_forward_hook(rules[type(part)])
+
+    def rules(self) -> dict[type[nn.Module], Callable[..., Tensor]]:
+        return {
             nn.Conv2d: self.weighted_sum,
             nn.Linear: self.weighted_sum,
             nn.BatchNorm2d: self.batch_norm,
@@ -51,9 +68,6 @@ class _Errors:
             nn.Sigmoid: self.sigmoid,
             Scale: self.scale,
         }
-        for part in module.modules():
-            if type(part) in rules:
-                part.register_forward_hook(rules[type(part)])
 
     def sample(self, deviation: Tensor) -> Tensor:
         """Errors of +-deviation, the sign independent per element; float32 has digits enough."""
@@ -130,7 +144,7 @@ class _Errors:
         return out + self.sample(out.abs())
 
 
-def _outputs(module: MobileOne, x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+def _outputs(module: Network, x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
     with torch.no_grad():
         features = module.features(x)
         results = [*features, module.head(features[-1])]
@@ -138,13 +152,14 @@ def _outputs(module: MobileOne, x: Tensor) -> tuple[list[Tensor], dict[str, Tens
 
 
 def rounding_bounds(
-    module: MobileOne,
+    module: Network,
     x: Tensor,
     *,
     compared: int = 0,
     rounded_weights: bool = False,
     samples: int = 1,
     seed: int = 0,
+    errors: type[Errors] = Errors,
 ) -> Bounds:
     """Bounds for an engine that runs ``module`` (in its present mode) on ``x`` in float32.
 
@@ -156,7 +171,7 @@ def rounding_bounds(
     statistic_squares = {k: torch.zeros_like(v) for k, v in exact_statistics.items()}
     for sample in range(samples):
         noisy = copy.deepcopy(module)
-        _Errors(noisy, seed * 1000 + sample, rounded_weights)
+        errors(noisy, seed * 1000 + sample, rounded_weights)
         outputs, statistics = _outputs(noisy, x)
         for total, a, b in zip(squares, exact, outputs, strict=True):
             axes = [axis for axis in range(a.ndim) if axis != 1]
