@@ -14,8 +14,10 @@ import pytest
 import safetensors.torch
 import torch
 import torch_mobileone
+from checkpoint import mobilevit_networks
 from checkpoint.networks import TINY, fused, renamed, tensor_shapes, tensors
 from mobileone.checkpoint import LAYOUTS
+from mobileone.checkpoint.variants import TITLES
 from mobileone.checkpoint.wrappers import _EMA, _PLAIN, _PREFIXES
 from numpy.typing import NDArray
 
@@ -27,6 +29,7 @@ CONTAINERS = {
     "dict of arrays": "mapping",
     "torch.nn.Module": "module",
 }
+CONFIGS = {"MobileOne": TINY, "MobileViT": mobilevit_networks.TINY}
 FLAT = "flat"
 FORMS = ("train-time", "inference")
 IMAGES = np.random.default_rng(0).standard_normal((1, 4, 33, 40), np.float32)
@@ -44,7 +47,7 @@ def table(name: str, keys: int) -> Table:
     return {tuple(r[:keys]): dict(zip(header[keys:], r[keys:], strict=True)) for r in body}
 
 
-WRAPPERS, PREFIXES, DTYPES = table("wrappers", 2), table("prefixes", 1), table("dtypes", 1)
+WRAPPERS, PREFIXES, DTYPES = table("wrappers", 3), table("prefixes", 2), table("dtypes", 1)
 
 
 def cells(rows: Table, verdict: str) -> list[Any]:
@@ -57,9 +60,9 @@ def cells(rows: Table, verdict: str) -> list[Any]:
 
 
 @cache
-def canonical(form: str) -> tuple[dict[str, Any], dict[str, NDArray], NDArray]:
-    """A small network with every kind of tensor, its weights, and its logits in apple's layout."""
-    config = TINY if form == "train-time" else fused(TINY)
+def canonical(network: str, form: str) -> tuple[dict[str, Any], dict[str, NDArray], NDArray]:
+    """A small network with every kind of tensor, its weights, and its logits from these."""
+    config = CONFIGS[network] if form == "train-time" else fused(CONFIGS[network])
     state = tensors(tensor_shapes(config))
     return config, state, mobileone.load(state)(IMAGES)
 
@@ -102,9 +105,9 @@ def check(source: Any, layout: str, form: str, logits: NDArray) -> mobileone.Mod
 
 
 def test_the_tables_are_complete() -> None:
-    names = [layout.name for layout in LAYOUTS]
-    assert list(WRAPPERS) == [(name, container) for name in names for container in CONTAINERS]
-    assert list(PREFIXES) == [(name,) for name in names]
+    names = [(TITLES[layout.architecture], layout.name) for layout in LAYOUTS]
+    assert list(WRAPPERS) == [(*name, container) for name in names for container in CONTAINERS]
+    assert list(PREFIXES) == names
     assert list(DTYPES) == [(container,) for container in CONTAINERS]
     for columns in WRAPPERS.values():
         assert set(columns) == {FLAT, *_EMA, *_PLAIN}
@@ -117,22 +120,22 @@ def test_the_tables_are_complete() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("layout", "container", "wrapper"), cells(WRAPPERS, "yes"))
+@pytest.mark.parametrize(("network", "layout", "container", "wrapper"), cells(WRAPPERS, "yes"))
 def test_layout_container_wrapper(
-    layout: str, container: str, wrapper: str, form: str, tmp_path: Path
+    network: str, layout: str, container: str, wrapper: str, form: str, tmp_path: Path
 ) -> None:
-    config, state, logits = canonical(form)
+    config, state, logits = canonical(network, form)
     source = make(renamed(state, config, layout), container, wrapper, tmp_path)
     report = check(source, layout, form, logits).report
     assert report.container == CONTAINERS[container]
     assert report.wrapper == ("" if wrapper == FLAT else wrapper)
 
 
-@pytest.mark.parametrize(("layout", "container", "wrapper"), cells(WRAPPERS, "–"))
+@pytest.mark.parametrize(("network", "layout", "container", "wrapper"), cells(WRAPPERS, "–"))
 def test_what_a_container_cannot_hold(
-    layout: str, container: str, wrapper: str, tmp_path: Path
+    network: str, layout: str, container: str, wrapper: str, tmp_path: Path
 ) -> None:
-    config, state, _ = canonical("inference")
+    config, state, _ = canonical(network, "inference")
     named = renamed(state, config, layout)
     if container == "torch.nn.Module":
         module = make(named, container, FLAT, tmp_path)
@@ -144,9 +147,9 @@ def test_what_a_container_cannot_hold(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("layout", "prefix"), cells(PREFIXES, "yes"))
-def test_layout_prefix(layout: str, prefix: str, form: str) -> None:
-    config, state, logits = canonical(form)
+@pytest.mark.parametrize(("network", "layout", "prefix"), cells(PREFIXES, "yes"))
+def test_layout_prefix(network: str, layout: str, prefix: str, form: str) -> None:
+    config, state, logits = canonical(network, form)
     source = {prefix + name: array for name, array in renamed(state, config, layout).items()}
     removed = "".join(check(source, layout, form, logits).report.prefixes)
     # A backbone. of mmpretrain's own is part of its names, not a prefix.
@@ -155,7 +158,7 @@ def test_layout_prefix(layout: str, prefix: str, form: str) -> None:
 
 @pytest.mark.parametrize(("container", "dtype"), cells(DTYPES, "yes"))
 def test_container_dtype(container: str, dtype: str, tmp_path: Path) -> None:
-    config, state, _ = canonical("train-time")
+    config, state, _ = canonical("MobileOne", "train-time")
     narrow = np.dtype(getattr(ml_dtypes, dtype) if dtype == "bfloat16" else dtype)
     typed = {k: v.astype(narrow) if v.dtype == np.float32 else v for k, v in state.items()}
     if dtype == "float64":  # with digits that float32 does not have
