@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from functools import cache
 
 import mobileone
 import numpy as np
@@ -16,13 +15,11 @@ from checkpoint.timm_models import import_timm
 from mobileone import _core
 from mobileone._graph import graph_of
 from mobileone.rounding import rounding_bound
-from numpy.typing import NDArray
-from torch_mobilevit import SMALL, VARIANTS, MobileViT, arguments, create, fused
+from mobilevit_cases import FLOAT64, assert_within, engine_model, outputs, torch_model
+from torch_mobilevit import SMALL, VARIANTS, create, fused
 from torch_mobilevit_rounding import mobilevit_bounds
 
 SIZES = [(256, 256), (224, 224), (191, 257)]
-# From float32's unit roundoff to float64's: bounds scale with it.
-FLOAT64 = 2.0**-53 / 2.0**-24
 # Counted from the authors' code at 256 x 256: parameters, multiply-accumulates of convolutions and
 # linear layers, and of attention's products.
 COUNTS = {
@@ -51,35 +48,6 @@ KEYS = {
     "conv_1x1_exp.block.conv.weight": (320, 80, 1, 1),
     "classifier.fc.weight": (1000, 320),
 }
-
-
-@cache
-def torch_model(name: str) -> MobileViT:
-    """The float64 reference; shared, so do not change it."""
-    return create(name)
-
-
-def engine_model(module: MobileViT) -> mobileone.Model:
-    """The engine's model with the module's weights, in train-time form."""
-    config = mobileone.create_model("mobilevit_custom", **arguments(module.config)).config
-    state = {name: value.numpy() for name, value in module.state_dict().items()}
-    weights = {k: v.astype(np.float32) if v.ndim else v for k, v in state.items()}
-    network = _core.Network(graph_of(config), weights)
-    return mobileone.model.Model(network, config, arch="mobilevit_custom")
-
-
-def outputs(module: MobileViT, x: NDArray) -> list[NDArray]:
-    """Every feature level, then the logits."""
-    with torch.no_grad():
-        maps = module.features(exact(x))
-        return [level.numpy() for level in (*maps, module.head(maps[-1]))]
-
-
-def assert_within(found: list[NDArray], expected: list[NDArray], bounds: list[float]) -> None:
-    assert len(found) == len(expected) == len(bounds)
-    for level, (a, b, bound) in enumerate(zip(found, expected, bounds, strict=True)):
-        assert a.shape == b.shape
-        assert np.abs(a - b).max() <= bound, f"level {level}"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["256x256", "224x224", "191x257"])
