@@ -1,7 +1,9 @@
 #include "mobileone/fused/backend.hpp"
 
+#include "mobileone/fused/conv_steps.hpp"
 #include "mobileone/fused/steps.hpp"
 #include "mobileone/fused/support.hpp"
+#include "mobileone/fused/transformer_step.hpp"
 
 namespace mobileone::fused {
 
@@ -22,6 +24,11 @@ class FusedBackend : public Backend {
       emit_pair(*pair, builder);
       return pair->taken;
     }
+    if (const auto block = match_transformer(ops, at, builder)) {
+      emit_transformer(*block, ops, builder);
+      return block->taken;
+    }
+    if (const std::size_t taken = emit_convolutions(ops, at, builder)) return taken;
     const LoweredOp& op = ops[at];
     const Node& node = builder.node(op.node);
     if (std::holds_alternative<GlobalAvgPool>(node.op) && is_map(node.inputs[0], builder)) {
@@ -44,6 +51,31 @@ class FusedBackend : public Backend {
   bool storable() const override { return true; }
 
  private:
+  // Convolutions of what is a map already, and the stem that makes the first one.
+  static std::size_t emit_convolutions(const std::vector<LoweredOp>& ops, std::size_t at,
+                                       PlanBuilder& builder) {
+    const auto span = [&](std::size_t taken) {
+      std::vector<const LoweredOp*> group;
+      for (std::size_t i = 0; i < taken; ++i) group.push_back(&ops[at + i]);
+      return group;
+    };
+    if (is_silu_stem(ops, at, builder)) {
+      emit_silu_stem(ops[at], builder);
+      return 1;
+    }
+    const auto block = match_inverted_residual(ops, at, builder);
+    if (block && is_map(block->source, builder)) {
+      emit_inverted_residual(*block, span(block->taken), builder);
+      return block->taken;
+    }
+    const auto conv = match_dense_conv(ops, at, builder);
+    if (conv && is_map(conv->source, builder)) {
+      emit_dense_conv(*conv, span(conv->taken), builder);
+      return conv->taken;
+    }
+    return 0;
+  }
+
   static std::size_t emit_stem_on(const ConvMatch& stem, const std::vector<LoweredOp>& ops,
                                   std::size_t at, PlanBuilder& builder) {
     const auto pair = match_pair(ops, at + 1, builder);

@@ -35,9 +35,8 @@ kernels::ThreadPool* pool(int threads);
 // to the others, and what a part costs once stays small. Without a pool, or when it is busy with
 // another run, there is one part.
 template <typename Work>
-void spread(kernels::ThreadPool* pool, int units, const Work& work) {
-  constexpr int kPartsPerThread = 4;
-  const int parts = pool ? std::min(units, kPartsPerThread * pool->threads()) : 1;
+void spread(kernels::ThreadPool* pool, int units, const Work& work, int parts_per_thread = 4) {
+  const int parts = pool ? std::min(units, parts_per_thread * pool->threads()) : 1;
   const auto one = [&](int worker, int part) {
     const auto bound = [&](int index) {
       return static_cast<int>(std::int64_t{units} * index / parts);

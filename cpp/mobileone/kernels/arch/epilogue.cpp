@@ -67,8 +67,9 @@ void silu_in_place(float* data, std::ptrdiff_t count) {
 
 void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count) {
   if (other == nullptr) {
-    // A ReLU alone is the microkernel's floor.
-    if (activation == Activation::kSilu) silu_in_place(data, count);
+    if (activation == Activation::kSilu) return silu_in_place(data, count);
+    if (activation == Activation::kNone) return;
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(data + i, max(zero(), load(data + i)));
     return;
   }
   const auto sum = [&](std::ptrdiff_t i) __attribute__((always_inline)) {

@@ -55,6 +55,7 @@ class InvertedResidual {
     const InvertedResidualShape& shape = plan_.shape;
     const MapShape map = shape.src();
     const int vectors = panel.num_blocks * kBlock / kLanes;
+    const bool silu = shape.activation == Activation::kSilu;  // others are the microkernel's floor
     Chain chain;
     chain.k_blocks = plan_.expand.k_blocks;
     chain.row = args_.packed + panel.first_block * kBlock;
@@ -73,9 +74,8 @@ class InvertedResidual {
         chain.prefetch =
             background.active() ? background.take(prefetch_floats(chain.k_blocks)) : link.b;
         find_microkernel(groups.size(group), vectors, false)(chain);
-        for (int block = 0; block < panel.num_blocks; ++block) {
-          finish_in_place(shape.activation, nullptr, link.output.dst + block * chain.dst_block,
-                          floats);
+        for (int block = 0; silu && block < panel.num_blocks; ++block) {
+          silu_in_place(link.output.dst + block * chain.dst_block, floats);
         }
         link.a += floats;
         link.output.dst += floats;
@@ -94,11 +94,12 @@ class InvertedResidual {
     depthwise_rows(shape.stride, rows, count,
                    args_.packed + plan_.taps_offset() + block * kDepthwiseFloats, floor_,
                    shape.out_width(), t);
+    if (shape.activation != Activation::kSilu) return;
     // Whole rows at a time where it makes no difference in bits: SiLU pairs neighbours.
     const int step = shape.out_width() % 2 == 0 ? count : 1;
     const std::ptrdiff_t floats = std::ptrdiff_t{step} * shape.out_width() * kBlock;
     for (int y = 0; y < count; y += step, t += floats) {
-      finish_in_place(shape.activation, nullptr, t, floats);
+      silu_in_place(t, floats);
     }
   }
 
