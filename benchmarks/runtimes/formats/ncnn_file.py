@@ -4,49 +4,54 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.runtimes.formats import ncnn_tokens
+from benchmarks.runtimes.formats.ncnn_writer import Fields, NcnnWriter, tagged
 from benchmarks.runtimes.formats.network import Network, Step
 
 __all__ = ["write_ncnn"]
-
-_MAGIC = 7767517
-_FLOAT32_TAG = bytes(4)
 
 
 def write_ncnn(network: Network, param: Path, binary: Path) -> None:
     """Input blob "input" [C, H, W], output blob "logits" [classes]; ncnn has no batch dimension."""
     if network.input_shape[0] != 1:
         raise NotImplementedError(f"ncnn has no batch dimension; batch is {network.input_shape[0]}")
-    lines = ["Input input 0 1 input"]
-    weights: list[bytes] = []
-    blobs = 1
-    current = {network.nodes[0]["name"]: ["input"]}
+    writer = NcnnWriter()
     steps = network.steps("Conv2d", "Linear")
+    source = network.nodes[0]["name"]
+    uses = {source: [writer.layer("Input", source, [], "input")]}
     for step in steps:
-        inputs = [current[name].pop() for name in step.inputs]
+        inputs = [uses[name].pop() for name in _operands(step)]
         output = "logits" if step.output == network.output else step.output
-        lines.append(_line(step, inputs, output, network))
-        weights += _weights(step, network)
-        readers = sum(other.inputs.count(step.output) for other in steps)
-        copies = [output] if readers <= 1 else [f"{output}_{i}" for i in range(readers)]
-        blobs += 1
-        if readers > 1:  # ncnn wants every use of a blob to be a blob of its own
-            lines.append(f"Split {output}_split 1 {readers} {output} {' '.join(copies)}")
-            blobs += readers
-        current[step.output] = copies
-    param.write_text("\n".join([str(_MAGIC), f"{len(lines)} {blobs}", *lines]) + "\n")
-    binary.write_bytes(b"".join(weights))
+        result = _add(writer, network, step, inputs, output)
+        readers = sum(_operands(other).count(step.output) for other in steps)
+        # ncnn wants every use of a blob to be a blob of its own.
+        uses[step.output] = [result] if readers <= 1 else writer.split(result, readers)
+    param.write_text(writer.param())
+    binary.write_bytes(writer.weights())
 
 
-def _line(step: Step, inputs: list[str], output: str, network: Network) -> str:
+def _operands(step: Step) -> tuple[str, ...]:
+    """The inputs without those of which only the size is read: sizes are fixed here."""
+    return step.inputs[:1] if step.kind in ("Fold", "Resize") else step.inputs
+
+
+def _add(writer: NcnnWriter, network: Network, step: Step, inputs: list[str], output: str) -> str:
+    """Append the layers of a step; the blob of its result."""
+    if step.kind in ncnn_tokens.TRANSLATIONS:
+        return ncnn_tokens.TRANSLATIONS[step.kind](writer, network, step, inputs)
+    if step.kind == "Linear" and len(network.shapes[step.output]) == 3:
+        return ncnn_tokens.linear(writer, network, step, inputs)
     kind, fields = _layer(step, network)
     if step.relu:
         fields[9] = 1
-    values = " ".join(f"{key}={value}" for key, value in fields.items())
-    names = " ".join([*inputs, output])
-    return f"{kind} {step.name} {len(inputs)} 1 {names} {values}".rstrip()
+    weight = network.weights.get(f"{step.name}.weight")
+    bias = network.weights.get(f"{step.name}.bias")
+    parts = [] if weight is None else [tagged(weight)]
+    parts += [] if bias is None else [bias.tobytes()]
+    return writer.layer(kind, step.name, inputs, output, fields, parts)
 
 
-def _layer(step: Step, network: Network) -> tuple[str, dict[int, int]]:
+def _layer(step: Step, network: Network) -> tuple[str, Fields]:
     """ncnn's layer type and its numbered parameters."""
     a = step.attributes
     if step.kind == "Conv2d" and network.shapes[step.inputs[0]][2:] == (1, 1):
@@ -58,7 +63,7 @@ def _layer(step: Step, network: Network) -> tuple[str, dict[int, int]]:
             [a[name][i] for name in ("kernel_size", "dilation", "stride", "padding")]
             for i in (0, 1)
         )
-        fields = {0: a["out_channels"]}
+        fields: Fields = {0: a["out_channels"]}
         fields |= {1 + i: value for i, value in enumerate(columns)}
         fields |= {11 + i: value for i, value in enumerate(rows)}
         fields |= {5: int(a["bias"]), 6: network.weights[f"{step.name}.weight"].size}
@@ -72,15 +77,10 @@ def _layer(step: Step, network: Network) -> tuple[str, dict[int, int]]:
         return "Pooling", {0: 1, 4: 1}
     if step.kind in ("Add", "Multiply"):
         return "BinaryOp", {0: {"Add": 0, "Multiply": 2}[step.kind]}
+    if step.kind == "Concat":
+        return "Concat", {0: 0}
     if step.kind == "Activation":
-        return {"relu": ("ReLU", {}), "sigmoid": ("Sigmoid", {})}[a["kind"]]
+        return {"relu": "ReLU", "sigmoid": "Sigmoid", "silu": "Swish"}[a["kind"]], {}
     raise NotImplementedError(
         f"{step.name} is a {step.kind}; expected an operator of an inference form"
     )
-
-
-def _weights(step: Step, network: Network) -> list[bytes]:
-    weight = network.weights.get(f"{step.name}.weight")
-    bias = network.weights.get(f"{step.name}.bias")
-    parts = [] if weight is None else [_FLOAT32_TAG, weight.tobytes()]
-    return parts if bias is None else [*parts, bias.tobytes()]
