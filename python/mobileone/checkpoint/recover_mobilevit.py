@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +21,11 @@ UNSEEN: dict[str, Any] = {
     "classifier_dropout": 0.0,
 }
 # Tensors whose first axis is what the name says.
-_WIDTH = ("block.red_1x1.block.conv.weight", "local_rep.conv_3x3.block.conv.weight")
+_WIDTH = tuple(
+    f"{unit}.block.{part}"
+    for unit in ("block.red_1x1", "local_rep.conv_3x3", "conv_proj", "fusion")
+    for part in ("conv.weight", "conv.bias", "norm.weight")
+)
 _TRANSFORMER_WIDTH = (
     "local_rep.conv_1x1.block.conv.weight",
     "mha.0.weight",
@@ -28,6 +33,19 @@ _TRANSFORMER_WIDTH = (
     "ffn.4.bias",
 )
 _FFN_WIDTH = ("ffn.1.weight", "ffn.1.bias")
+# Tensors and the axes along which they have the stem's width, and that of the last convolution.
+_STEM = {
+    "conv_1.block.conv.weight": 0,
+    "conv_1.block.conv.bias": 0,
+    "conv_1.block.norm.weight": 0,
+    "layer_1.0.block.exp_1x1.block.conv.weight": 1,
+}
+_HEAD = {
+    "conv_1x1_exp.block.conv.weight": 0,
+    "conv_1x1_exp.block.conv.bias": 0,
+    "conv_1x1_exp.block.norm.weight": 0,
+    "classifier.fc.weight": 1,
+}
 _MAX_RATIOS = 64
 _BLOCK = re.compile(r"layer_([1-9][0-9]*)\.([0-9]+)\.(.+)")
 _TRANSFORMER = re.compile(r"global_rep\.([0-9]+)\.pre_norm_(.+)")
@@ -88,20 +106,18 @@ def recover_mobilevit(shapes: Mapping[str, Shape], source: str) -> dict[str, Any
         CheckpointError: a part of the network of which nothing is there.
     """
     layers = _layers(shapes, source)
-    stem = shapes.get("conv_1.block.conv.weight")
-    head = shapes.get("conv_1x1_exp.block.conv.weight")
+    stem, head = _width(shapes, _STEM), _width(shapes, _HEAD)
     absent = [
-        name
-        for name, shape in (("conv_1 (the stem)", stem), ("conv_1x1_exp", head))
-        if shape is None or len(shape) != 4
+        name for name, width in (("conv_1 (the stem)", stem), ("conv_1x1_exp", head)) if not width
     ]
     absent += [f"layer_{n}: {layer.missing()}" for n, layer in layers.items() if layer.missing()]
-    if stem is None or head is None or absent or not layers:
+    if absent or not layers:
         raise CheckpointError(
             f"{source}: nothing of {listed(absent or ['any layer'])} among {len(shapes)} tensors; "
             "expected a whole MobileViT"
         )
     classifier = shapes.get("classifier.fc.weight", ())
+    image = shapes.get("conv_1.block.conv.weight", ())
     fused, unfused = _units(shapes)
 
     def most(counter: Counter[int]) -> int:
@@ -109,20 +125,28 @@ def recover_mobilevit(shapes: Mapping[str, Shape], source: str) -> dict[str, Any
 
     config: dict[str, Any] = {
         "architecture": "mobilevit",
-        "stem_width": stem[0],
+        "stem_width": stem,
         "widths": [most(layer.width) for layer in layers.values()],
         "depths": [layer.depth for layer in layers.values()],
         "transformer_widths": [most(layer.transformer_width) for layer in layers.values()],
         "ffn_widths": [most(layer.ffn_width) for layer in layers.values()],
         "transformer_depths": [layer.transformers for layer in layers.values()],
         "expansion": _expansion(shapes),
-        "head_width": head[0],
+        "head_width": head,
         **UNSEEN,
         "num_classes": classifier[0] if len(classifier) == 2 else 0,
-        "in_channels": stem[1],
+        "in_channels": image[1] if len(image) == 4 else 3,
         "form": "inference" if len(fused) > len(unfused) else "train-time",
     }
     return config | {"arch": variant_of(config)}
+
+
+def _width(shapes: Mapping[str, Shape], axes: Mapping[str, int]) -> int:
+    """What most of these tensors have along these axes; 0 if there are none."""
+    found = Counter(
+        shapes[name][axis] for name, axis in axes.items() if len(shapes.get(name, ())) > axis
+    )
+    return found.most_common(1)[0][0] if found else 0
 
 
 def _layers(shapes: Mapping[str, Shape], source: str) -> dict[int, _Layer]:
@@ -148,28 +172,40 @@ def _layers(shapes: Mapping[str, Shape], source: str) -> dict[int, _Layer]:
     return {n: found.get(n, _Layer()) for n in range(1, number + 1)}
 
 
-def expanded_width(channels: int, expansion: float) -> int:
-    """Hidden channels of a MobileNetV2 block: a multiple of 8, not below 90 % of the product."""
-    exact = int(channels * expansion + 0.5)
-    width = max(8, (exact + 4) // 8 * 8)
-    return width + 8 if width < 0.9 * exact else width
-
-
 def _expansion(shapes: Mapping[str, Shape]) -> float:
-    """The roundest ratio that explains the hidden widths of most MobileNetV2 blocks."""
+    """The roundest expansion that explains the hidden widths of most MobileNetV2 blocks."""
     pairs = Counter(
         shape[:2]
         for name, shape in shapes.items()
         if name.endswith(".exp_1x1.block.conv.weight") and len(shape) == 4 and min(shape[:2]) > 0
     ).most_common(_MAX_RATIOS)
-    ratios = [hidden / channels for (hidden, channels), _ in pairs]
-    candidates = [round(r * n) / n for n in (1, 2, 4, 10, 100) for r in ratios] + ratios
-    explained = {
-        ratio: sum(n for (hidden, c), n in pairs if expanded_width(c, ratio) == hidden)
-        for ratio in candidates
-        if ratio > 0
-    }
-    return max(explained, key=lambda ratio: explained[ratio], default=1.0)
+    ranges = [(*_expansions(*pair), number) for pair, number in pairs]
+
+    def agreeing(low: float) -> int:
+        return sum(number for start, stop, number in ranges if start <= low < stop)
+
+    best = max((start for start, stop, _ in ranges if start < stop), key=agreeing, default=1.0)
+    stop = min((stop for start, stop, _ in ranges if start <= best < stop), default=best)
+    for parts in (1, 2, 4, 10, 100, 1000):
+        rounded = max(math.ceil(best * parts), 1) / parts
+        if rounded < stop:
+            return rounded
+    return (best + stop) / 2
+
+
+def _expansions(hidden: int, channels: int) -> tuple[float, float]:
+    """From where to where expansions lead from so many channels to so many hidden ones."""
+    products = [n for n in range(max(0, hidden - 12), hidden + 5) if _rounded_width(n) == hidden]
+    if not products:
+        return 0.0, 0.0
+    low = products[0] - 0.5 if products[0] else 0.0
+    return low / channels, (products[-1] + 0.5) / channels
+
+
+def _rounded_width(product: int) -> int:
+    """The nearest multiple of 8, but at least 8, and not below 90 % (Sandler et al. 2018)."""
+    width = max(8, (product + 4) // 8 * 8)
+    return width + 8 if width < 0.9 * product else width
 
 
 def _units(shapes: Mapping[str, Shape]) -> tuple[set[str], set[str]]:

@@ -1,11 +1,13 @@
-"""Networks whose files look like MobileOne's but compute something else. Refused, saying why."""
+"""Networks whose files look like those of this package's but compute something else. Refused."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-# A key that only this network has, what it is, and how it differs.
+_SEPARABLE = "its attention is separable, and its blocks have no fusion"
+
+# A key that only this network has, what it is, and how it differs from the one it looks like.
 _FOREIGN = (
     (
         r"(stages\.\d+\.\d+|stem)\.conv_1x1\.(conv|bn)\.\w+",
@@ -33,6 +35,11 @@ _FOREIGN = (
         "its stem is a depthwise pair",
     ),
 )
+_FOREIGN_MOBILEVIT = (
+    (r"stages\.\d+\.\d+\.transformer\.\d+\.attn\.qkv_proj\.\w+", "timm"),
+    (r"layer_\d+\.\d+\.global_rep\.\d+\.pre_norm_attn\..+", "CVNets"),
+    (r"mobilevitv2\..+", "transformers"),
+)
 
 
 def foreign_network(keys: Iterable[str]) -> str | None:
@@ -41,4 +48,8 @@ def foreign_network(keys: Iterable[str]) -> str | None:
     for pattern, name, difference in _FOREIGN:
         if any(re.fullmatch(pattern, key) for key in keys):
             return f"{name}, which is not the same network as MobileOne: {difference}"
+    for pattern, publisher in _FOREIGN_MOBILEVIT:
+        if any(re.fullmatch(pattern, key) for key in keys):
+            name = f"a MobileViTv2 of {publisher}"
+            return f"{name}, which is not the same network as MobileViT: {_SEPARABLE}"
     return None

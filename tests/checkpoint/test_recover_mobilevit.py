@@ -1,0 +1,365 @@
+"""What a MobileViT's state dict holds, from its shapes; and what it says when it does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mobileone.checkpoint import (
+    CheckpointError,
+    LoadedCheckpoint,
+    load_state_dict,
+    save_safetensors,
+)
+from mobileone.checkpoint.expected import graph_parameter_shapes
+from mobileone.checkpoint.recover_mobilevit import recover_mobilevit
+from mobileone.checkpoint.variants import variants
+
+from . import mobilevit_networks
+from .mobilevit_networks import CONFIGS, LAYOUT_WORDS, TINY
+from .networks import fused, renamed, tensor_shapes, tensors
+
+FORMS = pytest.mark.parametrize("form", [dict, fused])
+
+
+def load(state: object, **options: Any) -> LoadedCheckpoint:
+    return load_state_dict(state, parameter_shapes=tensor_shapes, **options)
+
+
+def without_values(config: dict, layout: str = "cvnets") -> dict[str, np.ndarray]:
+    """Zeros of the right shapes that take no memory."""
+    return {
+        name: np.broadcast_to(np.float32(0), shape)
+        if not name.endswith("tracked")
+        else np.array(1, np.int64)
+        for name, shape in tensor_shapes(config, layout).items()
+    }
+
+
+def test_the_variants_are_those_of_the_description() -> None:
+    assert variants("mobilevit") == {
+        name: {key: config[key] for key in variants("mobilevit")[name]}
+        for name, config in CONFIGS.items()
+    }
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, "tiny"])
+@FORMS
+def test_the_graph_has_the_tensors_of_the_description(name: str, form: type) -> None:
+    config = form({**CONFIGS, "tiny": TINY}[name])
+    assert list(graph_parameter_shapes(config).items()) == list(tensor_shapes(config).items())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@FORMS
+def test_variants(name: str, form: type) -> None:
+    config = form(CONFIGS[name])
+    assert recover_mobilevit(tensor_shapes(config), "x") == config | {"arch": name}
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, Any]:
+    """Any network of this family; weights do not tell heads, patch and dropout."""
+    layers = draw(st.integers(1, 6))
+    width, depth = st.integers(1, 20), st.integers(1, 3)
+
+    def per_layer(values: st.SearchStrategy[int]) -> list[int]:
+        return draw(st.lists(values, min_size=layers, max_size=layers))
+
+    inner = [4 * d for d in per_layer(st.integers(0, 5))]
+    return TINY | {
+        "stem_width": draw(width),
+        "widths": per_layer(width),
+        "depths": per_layer(depth),
+        "transformer_widths": inner,
+        "ffn_widths": [f if d else 0 for f, d in zip(per_layer(width), inner, strict=True)],
+        "transformer_depths": [n if d else 0 for n, d in zip(per_layer(depth), inner, strict=True)],
+        "expansion": draw(st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.25, 6.0])),
+        "head_width": draw(width),
+        "num_classes": draw(width),
+        "in_channels": draw(width),
+        "form": draw(st.sampled_from(["train-time", "inference"])),
+    }
+
+
+@given(configurations(), st.sampled_from(["cvnets", "timm", "mmpretrain"]))
+@settings(deadline=None, max_examples=100)
+def test_any_configuration(config: dict[str, Any], layout: str) -> None:
+    state = without_values(config, layout)
+    loaded = load_state_dict(state)  # with the engine's own list of tensors
+    found = loaded.config
+    # Small widths are rounded to 8 hidden channels whatever the expansion is.
+    assert tensor_shapes(found) == tensor_shapes(config)
+    assert {k: v for k, v in found.items() if k not in ("expansion", "arch")} == {
+        k: v for k, v in config.items() if k != "expansion"
+    }
+    assert loaded.layout == layout
+
+
+@pytest.mark.parametrize("expansion", [1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 3.3])
+def test_expansions(expansion: float) -> None:
+    config = CONFIGS["mobilevit_s"] | {"expansion": expansion}
+    found = recover_mobilevit(tensor_shapes(config), "x")
+    assert found["expansion"] == expansion
+
+
+@pytest.mark.parametrize("layout", LAYOUT_WORDS)
+def test_every_missing_tensor_is_noticed(layout: str) -> None:
+    state = without_values(CONFIGS["mobilevit_xxs"], layout)
+    noticed = 0
+    for key in list(state)[::3]:
+        less = {k: v for k, v in state.items() if k != key}
+        if key.endswith("num_batches_tracked"):
+            (filled,) = load(less).report.filled
+            assert filled.endswith("num_batches_tracked")
+            continue
+        with pytest.raises(CheckpointError) as caught:
+            load(less)
+        assert f"1 missing: {key}: missing, expected" in str(caught.value)
+        noticed += 1
+    assert noticed > 60
+
+
+def test_a_missing_key_projection_is_named_with_its_shape() -> None:
+    state = without_values(CONFIGS["mobilevit_xs"], "transformers")
+    key = "mobilevit.encoder.layer.3.transformer.layer.1.attention.attention.key.weight"
+    del state[key]
+    with pytest.raises(CheckpointError) as caught:
+        load(state)
+    message = f"transformers mobilevit_xs, train-time form, but 1 missing: {key}: missing, expected"
+    assert f"{message} (120, 120)" in str(caught.value)
+
+
+def test_slices_of_different_sizes() -> None:
+    state = without_values(CONFIGS["mobilevit_xs"], "transformers")
+    key = "mobilevit.encoder.layer.2.transformer.layer.0.attention.attention.{}.bias"
+    state[key.format("query")] = np.zeros(97, np.float32)
+    state[key.format("value")] = np.zeros(95, np.float32)
+    with pytest.raises(CheckpointError, match=r"2 of another shape: .*query\.bias: found \(97,\)"):
+        load(state)
+
+
+def test_misshapen_and_unexpected_tensors() -> None:
+    state = without_values(CONFIGS["mobilevit_s"], "timm")
+    bad = state | {"stages.3.1.transformer.2.mlp.fc1.weight": np.zeros((192, 384), np.float32)}
+    expected = r"fc1\.weight: found \(192, 384\), expected \(384, 192\)"
+    with pytest.raises(
+        CheckpointError, match=f"timm mobilevit_s, .* 1 of another shape: .*{expected}"
+    ):
+        load(bad)
+    extra = {"aux.weight": np.zeros((3, 4), np.float32)}
+    with pytest.raises(CheckpointError, match=r"aux\.weight: found \(3, 4\), expected no such"):
+        load(state | extra)
+    assert load(state | extra, strict=False).report.ignored == ("aux.weight",)
+    # Of no block of this network: the 1x1 convolution has no batch norm.
+    extra = {"stages.2.1.conv_1x1.bias": np.zeros(144, np.float32)}
+    with pytest.raises(CheckpointError, match="1 unexpected: stages"):
+        load(state | extra)
+
+
+def test_another_number_of_classes() -> None:
+    state = without_values(CONFIGS["mobilevit_xxs"] | {"num_classes": 13}, "transformers")
+    with pytest.raises(CheckpointError, match=r"classifier\.weight: found \(13, 320\), expected"):
+        load(state, num_classes=10)
+    loaded = load(state, num_classes=10, strict=False)
+    assert loaded.report.missing == ("classifier.fc.weight", "classifier.fc.bias")
+    assert loaded.report.ignored == ("classifier.weight", "classifier.bias")
+    assert loaded.state["classifier.fc.weight"].shape == (10, 320)
+    body = {k: v for k, v in state.items() if not k.startswith("classifier")}
+    bare = {k.removeprefix("mobilevit."): v for k, v in body.items()}
+    for backbone in (body, bare):
+        assert load(backbone, num_classes=5, strict=False).config["num_classes"] == 5
+
+
+def test_another_variant_or_architecture_than_asked_for() -> None:
+    state = without_values(CONFIGS["mobilevit_xs"])
+    assert load(state, arch="mobilevit_xs").config["arch"] == "mobilevit_xs"
+    with pytest.raises(
+        CheckpointError, match=r"nearest is cvnets mobilevit_xs, .* of another shape"
+    ):
+        load(state, arch="mobilevit_s")
+    with pytest.raises(
+        CheckpointError, match=r"is cvnets mobilevit_xs, train-time form; expected mobileone_s0"
+    ):
+        load(state, arch="mobileone_s0")
+    with pytest.raises(ValueError, match=r"'mobilevit_m'; .*mobileone_mu2, mobilevit_xxs"):
+        load(state, arch="mobilevit_m")
+
+
+def test_half_fused() -> None:
+    train, deploy = tensors(tensor_shapes(TINY)), tensors(tensor_shapes(fused(TINY)))
+    state = {k: v for k, v in train.items() if not k.startswith("layer_3.1.fusion.")}
+    state |= {k: v for k, v in deploy.items() if k.startswith("layer_3.1.fusion.")}
+    with pytest.raises(
+        CheckpointError,
+        match=r"half fused \(1 convolutions with bias, .*; fused: layer_3\.1\.fusion\)",
+    ):
+        load(state)
+
+
+@pytest.mark.parametrize(
+    ("base", "intruder"), [("cvnets", "timm"), ("timm", "mmpretrain"), ("transformers", "cvnets")]
+)
+def test_mixed_dialects_are_refused(base: str, intruder: str) -> None:
+    state = tensors(tensor_shapes(TINY))
+    own, other = (renamed(state, TINY, name) for name in (base, intruder))
+    part = {k: state[k] for k in state if k.startswith("layer_2.1.block.red_1x1")}
+    gone, come = (renamed(state, TINY, name) for name in (base, intruder))
+    place = [i for i, k in enumerate(state) if k in part]
+    # Slices come later in the order of keys, so that these have the same place everywhere.
+    mixed = {k: v for i, (k, v) in enumerate(gone.items()) if i not in place}
+    mixed |= {k: v for i, (k, v) in enumerate(come.items()) if i in place}
+    assert mixed.keys() - own.keys()
+    assert mixed.keys() - other.keys()
+    with pytest.raises(
+        CheckpointError, match=rf"mixes layouts \(\d+ keys of {base}, 6 of {intruder}\)"
+    ):
+        load(mixed)
+
+
+def test_mixed_architectures_are_refused() -> None:
+    state = without_values(TINY, "timm")
+    state["stages.0.0.conv_kxk.0.conv.weight"] = np.zeros((8, 1, 3, 3), np.float32)
+    with pytest.raises(CheckpointError, match="1 of timm's mobileone"):
+        load(state)
+
+
+@pytest.mark.parametrize("part", ["conv_1.", "conv_1x1_exp."])
+def test_a_missing_convolution(part: str) -> None:
+    state = {k: v for k, v in without_values(TINY).items() if not k.startswith(part)}
+    with pytest.raises(CheckpointError, match=rf"5 missing: {part}block\.conv\.weight: missing"):
+        load(state)
+
+
+@pytest.mark.parametrize("stage", ["layer_2."])
+def test_a_missing_layer(stage: str) -> None:
+    state = {k: v for k, v in without_values(TINY).items() if not k.startswith(stage)}
+    with pytest.raises(
+        CheckpointError, match=rf"nothing of {stage[:-1]}.*expected a whole MobileViT"
+    ):
+        load(state)
+
+
+def test_a_stray_key_makes_no_large_network() -> None:
+    state = without_values(TINY, "timm")
+    stray = "stages.{}.1.transformer.{}.norm1.bias"
+    for key in (stray.format(9999, 0), stray.format(2, 9999), stray.format(2, 200)):
+        with pytest.raises(CheckpointError, match=r"at most 16 of 256|its names speak of at least"):
+            load(state | {key: np.zeros(12, np.float32)})
+
+
+LOOK_ALIKES = [
+    ("stages.2.1.transformer.0.attn.qkv_proj.weight", "a MobileViTv2 of timm"),
+    ("layer_3.1.global_rep.0.pre_norm_attn.0.weight", "a MobileViTv2 of CVNets"),
+    ("mobilevitv2.encoder.layer.2.transformer.layer.0.attention.qkv_proj.convolution.weight",
+     "a MobileViTv2 of transformers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "name"), LOOK_ALIKES)
+def test_look_alikes_are_named(key: str, name: str) -> None:
+    state = {k: np.zeros((4, 4, 3, 3), np.float32) for k in (key, "conv_1.block.conv.weight")}
+    with pytest.raises(CheckpointError, match=rf"{name}, which is not .* MobileViT: .*separable"):
+        load_state_dict(state)
+
+
+# What weights do not show.
+
+
+def test_what_the_user_says_of_the_network() -> None:
+    said = {"heads": 2, "patch": (4, 2), "dropout": 0.1}
+    config = load(tensors(tensor_shapes(TINY)), config=said).config
+    assert (config["heads"], config["patch"], config["dropout"]) == (2, [4, 2], 0.1)
+    published = without_values(CONFIGS["mobilevit_s"])
+    assert load(published).config["arch"] == "mobilevit_s"
+    assert load(published, config={"dropout": 0.1}).config["arch"] == "mobilevit_s"
+    assert load(published, config={"heads": 8}).config["arch"] == "custom"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"widths": [1]}, r"'widths', which is read off the weights; what .* heads, patch, expan"),
+        ({"heads": 0}, r"config\['heads'\] is 0; expected an integer from 1"),
+        ({"heads": True}, r"config\['heads'\] is True; expected an integer"),
+        ({"patch": 2}, "is 2; expected two integers from 1 to 1024: height and width"),
+        ({"patch": [2, 0]}, "expected two integers"),
+        ({"dropout": 1.0}, "expected a number from 0, below 1"),
+        ({"expansion": -1}, "expected a positive number"),
+    ],
+)
+def test_what_the_user_cannot_say(said: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(tensors(tensor_shapes(TINY)), config=said)
+
+
+def test_heads_that_do_not_divide_the_width() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"its shapes make no network: .*multiple of the 5 heads"
+    ):
+        load_state_dict(tensors(tensor_shapes(TINY)), config={"heads": 5})
+
+
+def test_nothing_is_to_be_said_of_a_train_time_mobileone() -> None:
+    from .networks import TINY as mobileone
+
+    with pytest.raises(
+        ValueError, match=r"'heads', which is read .* mobileone in train-time form: none"
+    ):
+        load(tensors(tensor_shapes(mobileone)), config={"heads": 2})
+
+
+UNSEEN = {
+    "heads": 2, "patch": [4, 2], "dropout": 0.1, "ffn_dropout": 0.2, "classifier_dropout": 0.3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUT_WORDS)
+@FORMS
+def test_our_files_say_what_weights_do_not(tmp_path: Path, layout: str, form: type) -> None:
+    config = form(TINY | UNSEEN)
+    state = tensors(tensor_shapes(config))
+    path = tmp_path / "x.safetensors"
+    metadata = {"format": "mobileone", "config": json.dumps(config)}
+    save_safetensors(path, renamed(state, config, layout), metadata)
+    loaded = load(path)
+    assert loaded.config == config | {"arch": "custom"}
+    assert load(path, config={"heads": 1}).config["heads"] == 1
+    for name, array in state.items():
+        np.testing.assert_array_equal(loaded.state[name], array, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"architecture": "mobileone"}, "architecture 'mobileone', found mobilevit"),
+        ({"architecture": None}, "architecture None, found mobilevit"),
+        ({"ffn_widths": [1]}, r"ffn_widths \[1\], found \[0, 0, 20, 7, 24\]"),
+        ({"heads": "4"}, "heads '4' in its metadata; expected an integer"),
+        ({"heads": 10**30}, "in its metadata; expected an integer from 1 to 1024"),
+        ({"patch": [2, 2, 2]}, r"patch \[2, 2, 2\] in its metadata; expected two integers"),
+        ({"patch": [2, 10**9]}, "expected two integers"),
+        ({"dropout": float("nan")}, "dropout nan in its metadata; expected a number"),
+        ({"expansion": float("inf")}, "expansion inf in its metadata; expected a positive"),
+        ({"expansion": 4.0}, "missing|of another shape"),
+    ],
+)
+def test_metadata_that_does_not_fit(tmp_path: Path, stored: dict, message: str) -> None:
+    path = tmp_path / "x.safetensors"
+    metadata = {"format": "mobileone", "config": json.dumps(TINY | stored)}
+    save_safetensors(path, tensors(tensor_shapes(TINY)), metadata)
+    with pytest.raises(CheckpointError, match=message):
+        load(path)
+
+
+def test_the_published_names_are_all_there() -> None:
+    # Counted in the authors' and timm's own modules, and in the description of the others.
+    numbers = {"cvnets": 311, "timm": 311, "mmpretrain": 311, "transformers": 347}
+    for config in CONFIGS.values():
+        for layout, number in numbers.items():
+            assert len(mobilevit_networks.tensor_shapes(config, layout)) == number
