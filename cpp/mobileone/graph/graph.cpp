@@ -18,8 +18,9 @@ void check_arity(const std::string& name, const Op& op, std::size_t found) {
   if (std::holds_alternative<Resize>(op)) most = 2;
   if (std::holds_alternative<Add>(op) || std::holds_alternative<Concat>(op)) most = 1024;
   if (found < least || found > most) {
+    const std::string upper = most == 2 ? " to 2" : " or more";
     throw Error(concat("[graph] ", name, ": ", kind_name(op), " has ", found, " inputs; expected ",
-                       least, least == most ? "" : " or more"));
+                       least, least == most ? "" : upper));
   }
 }
 
