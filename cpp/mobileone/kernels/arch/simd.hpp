@@ -53,7 +53,7 @@ inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 inline Vec round_even(Vec a) { return _mm256_round_ps(a, 8); }
 /// 2^n for integral n in [-126, 127].
 inline Vec exp2_int(Vec n) {
-  const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n, _mm256_set1_ps(127.0f)));
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
 #endif
