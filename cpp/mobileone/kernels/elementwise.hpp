@@ -3,8 +3,8 @@
 
 namespace mobileone::kernels {
 
-/// kExp2Nonpositive is 2^x for x <= 0 only. Relative errors are a few units in the last place; see
+/// kExp2Saturating is 2^x for |x| <= 125. Relative errors are a few units in the last place; see
 /// arch/math.hpp for each function's behaviour at the ends of float's range.
-enum class Elementwise { kExp, kExp2Nonpositive, kSigmoid, kSilu };
+enum class Elementwise { kExp, kExp2Saturating, kSigmoid, kSilu };
 
 }  // namespace mobileone::kernels

@@ -34,8 +34,9 @@ struct HeadTile {
     return args.qkv + index * plan.qkv_stride() + std::ptrdiff_t{row} * kPanel;
   }
 
-  // scores[key][query] = k . q, most[query] = max over keys.
-  void score(float* most) const {
+  // Calls visit(first row of scores, keys) for the keys of each panel, when their scores are in L1.
+  template <typename Visit>
+  void score(Finish finish, float* most, const Visit& visit) const {
     TokenTile t;
     t.k = t.first_k = plan.shape.head_features();
     t.a_step = kPanel;
@@ -43,7 +44,7 @@ struct HeadTile {
     t.b_step = kPanel;
     t.c = scores;
     t.c_step = width();
-    t.finish = Finish::kMax;
+    t.finish = finish;
     t.lanes = most;
     const int end = first_key + plan.tokens.tokens();
     for (int column = first_key; column < end;) {
@@ -51,6 +52,7 @@ struct HeadTile {
       const int left = end - column, room = kPanel - offset;
       const int keys = left < room ? left : room;
       const RowGroups groups(keys);
+      float* const first = t.c;
       t.a = operand(index, 1) + offset;
       for (int group = 0; group < groups.count; ++group) {
         const int rows = groups.size(group);
@@ -58,34 +60,50 @@ struct HeadTile {
         t.a += rows;
         t.c += std::ptrdiff_t{rows} * width();
       }
+      visit(first, keys);
       column += keys;
     }
   }
 
-  // scores = 2^(scores - most); inverse[query] = 1 / sum over keys.
-  void exponentiate(const float* most, float* inverse) const {
-    const int keys = plan.tokens.tokens();
+  // s = 2^(s - top) for `keys` rows; sums += those of each query.
+  template <bool kShifted>
+  void exponentiate(float* s, int keys, const float* top, float* sums) const {
+    const std::ptrdiff_t step = width();
     for (int v = 0; v < vectors; ++v) {
-      const Vec top = load(most + v * kLanes);
-      Vec sum[2] = {zero(), zero()};
-      float* s = scores + v * kLanes;
-      const std::ptrdiff_t step = width();
-      int key = 0;
-      for (; key + 2 <= keys; key += 2, s += 2 * step) {
-#pragma GCC unroll 2
-        for (int i = 0; i < 2; ++i) {
-          const Vec weight = exp2_nonpositive(sub(load(s + i * step), top));
-          sum[i] = add(sum[i], weight);
-          store(s + i * step, weight);
-        }
+      const Vec shift = kShifted ? load(top + v * kLanes) : zero();
+      Vec sum = load(sums + v * kLanes);
+      float* at = s + v * kLanes;
+      for (int key = 0; key < keys; ++key, at += step) {
+        const Vec score = load(at);
+        const Vec weight = exp2_saturating(kShifted ? sub(score, shift) : score);
+        sum = add(sum, weight);
+        store(at, weight);
       }
-      if (key < keys) {
-        const Vec weight = exp2_nonpositive(sub(load(s), top));
-        sum[0] = add(sum[0], weight);
-        store(s, weight);
-      }
-      store(inverse + v * kLanes, div(broadcast(1.0f), add(sum[0], sum[1])));
+      store(sums + v * kLanes, sum);
     }
+  }
+
+  // scores[key][query] = 2^(k . q) but for a factor per query, sums[query] = their sum. Nearly
+  // always the factor is 1, and nobody has to look for a largest score first: a sum between 2^-60
+  // and 2^100 proves that no weight overflowed and that none which counts was lost.
+  void weights(float* top, float* sums) const {
+    for (int at = 0; at < kPanel; at += kLanes) store(sums + at, zero());
+    score(Finish::kStore, nullptr,
+          [&](float* s, int keys) { exponentiate<false>(s, keys, nullptr, sums); });
+    if (all_within(sums, 0x1p-60f, 0x1p100f)) return;
+    for (int at = 0; at < kPanel; at += kLanes) {
+      store(top + at, broadcast(-__builtin_inff()));
+      store(sums + at, zero());
+    }
+    score(Finish::kMax, top, [](float*, int) {});
+    exponentiate<true>(scores, plan.tokens.tokens(), top, sums);
+  }
+
+  bool all_within(const float* sums, float low, float high) const {
+    for (int i = 0; i < width(); ++i) {
+      if (!(sums[i] >= low && sums[i] <= high)) return false;
+    }
+    return true;
   }
 
   // attended[feature][query] = (sum over keys of v[feature][key] scores[key][query]) * inverse.
@@ -139,11 +157,10 @@ void attention(const TransformerPlan& plan, const TransformerArgs& args, int uni
                         begin % kPanel,
                         (end - begin + kLanes - 1) / kLanes,
                         lanes + 2 * kPanel};
-    for (int lane = 0; lane < kPanel; lane += kLanes) {
-      store(lanes + lane, broadcast(-__builtin_inff()));
+    tile.weights(lanes, lanes + kPanel);
+    for (int at = kPanel; at < 2 * kPanel; at += kLanes) {
+      store(lanes + at, div(broadcast(1.0f), load(lanes + at)));
     }
-    tile.score(lanes);
-    tile.exponentiate(lanes, lanes + kPanel);
     tile.weigh(lanes + kPanel);
   }
 }

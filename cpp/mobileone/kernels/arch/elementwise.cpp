@@ -17,8 +17,8 @@ void elementwise(Elementwise function, const float* src, float* dst, std::ptrdif
   switch (function) {
     case Elementwise::kExp:
       return apply(src, dst, count, [](Vec x) { return exp(x); });
-    case Elementwise::kExp2Nonpositive:
-      return apply(src, dst, count, [](Vec x) { return exp2_nonpositive(x); });
+    case Elementwise::kExp2Saturating:
+      return apply(src, dst, count, [](Vec x) { return exp2_saturating(x); });
     case Elementwise::kSigmoid:
       return apply(src, dst, count, [](Vec x) { return sigmoid(x); });
     case Elementwise::kSilu:

@@ -26,15 +26,16 @@ alignas(64) inline constexpr float kExp2ThirtySeconds[32] = {
     1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f,
     1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f};
 
-/// e^(sign x) for |x| < 2^16, whatever the size of the result.
-template <int kSign>
+/// e^(sign x) for |x| < 2^16, whatever the size of the result. Without kRest log2(e) is a float,
+/// and the relative error grows by |x| u / 4.
+template <int kSign, bool kRest = true>
 inline Vec exp_bounded(Vec x) {
   // Beside 1.5 * 2^19 the last place is 1/16: the sum rounds, and its low bits are n mod 1.
   const Vec magic = broadcast(786432.0f);
   const Vec shifted = fma(x, broadcast(kSign * kLog2E), magic);
   const Vec n = sub(shifted, magic);
-  const Vec high = _mm512_fmsub_ps(x, broadcast(kSign * kLog2E), n);
-  const Vec f = fma(x, broadcast(kSign * kLog2ERest), high);
+  Vec f = _mm512_fmsub_ps(x, broadcast(kSign * kLog2E), n);
+  if constexpr (kRest) f = fma(x, broadcast(kSign * kLog2ERest), f);
   const Vec power =
       _mm512_permutexvar_ps(_mm512_castps_si512(shifted), _mm512_load_ps(kExp2Sixteenths));
   Vec series = broadcast(0.0555021353f);
@@ -61,17 +62,19 @@ inline Vec exp2_series(Vec f) {
 }
 
 /// 2^f, where n + f = sign x log2(e).
-template <int kSign>
+template <int kSign, bool kRest>
 inline Vec exp2_fraction(Vec x, Vec n) {
-  const Vec high = _mm256_fmsub_ps(x, broadcast(kSign * kLog2E), n);
-  return exp2_series(fma(x, broadcast(kSign * kLog2ERest), high));
+  Vec f = _mm256_fmsub_ps(x, broadcast(kSign * kLog2E), n);
+  if constexpr (kRest) f = fma(x, broadcast(kSign * kLog2ERest), f);
+  return exp2_series(f);
 }
 
-/// e^(sign x) for |x| <= 87, where the result is a normal number.
-template <int kSign>
+/// e^(sign x) for |x| <= 87, where the result is a normal number. Without kRest log2(e) is a float,
+/// and the relative error grows by |x| u / 4.
+template <int kSign, bool kRest = true>
 inline Vec exp_bounded(Vec x) {
   const Vec n = round_even(mul(x, broadcast(kSign * kLog2E)));
-  return mul(exp2_fraction<kSign>(x, n), exp2_int(n));
+  return mul(exp2_fraction<kSign, kRest>(x, n), exp2_int(n));
 }
 
 inline Vec reciprocal(Vec d) { return div(broadcast(1.0f), d); }
@@ -85,25 +88,25 @@ inline Vec exp(Vec x) {
 #else
   const Vec n = round_even(mul(x, broadcast(kLog2E)));
   const Vec half = round_even(mul(n, broadcast(0.5f)));  // 2^n may be no normal number
-  return mul(mul(exp2_fraction<1>(x, n), exp2_int(half)), exp2_int(sub(n, half)));
+  return mul(mul(exp2_fraction<1, true>(x, n), exp2_int(half)), exp2_int(sub(n, half)));
 #endif
 }
 
-/// 2^x for x <= 0, as a softmax needs it: below 2^-125 any value from 0 to 2^-125. The cheapest of
-/// all, relative error 4 u: AVX-512 rounds x to 32nds and needs two terms.
-inline Vec exp2_nonpositive(Vec x) {
-  x = max(broadcast(-126.0f), x);
+/// 2^x for a softmax: relative error 4 u for |x| <= 125; below that anything from 0 to 2^-125,
+/// above anything from 2^125 to infinity. The cheapest of all: AVX-512 rounds x to 32nds and needs
+/// two terms.
+inline Vec exp2_saturating(Vec x) {
 #ifdef __AVX512F__
   const Vec magic = broadcast(393216.0f);  // 1.5 * 2^18: the last place beside it is 1/32
   const Vec shifted = add(x, magic);
-  const Vec n = sub(shifted, magic);
-  const Vec f = sub(x, n);
+  const Vec f = _mm512_reduce_ps(x, 0x58);  // what is left of x beside whole 32nds
   const Vec power =
       _mm512_permutex2var_ps(_mm512_load_ps(kExp2ThirtySeconds), _mm512_castps_si512(shifted),
                              _mm512_load_ps(kExp2ThirtySeconds + 16));
   const Vec series = fma(broadcast(0.240226537f), f, broadcast(0.693157315f));
-  return _mm512_scalef_ps(fma(mul(power, f), series, power), n);
+  return _mm512_scalef_ps(fma(mul(power, f), series, power), sub(shifted, magic));
 #else
+  x = max(broadcast(-126.0f), min(broadcast(126.0f), x));
   const Vec n = round_even(x);
   return mul(exp2_series(sub(x, n)), exp2_int(n));
 #endif
@@ -115,16 +118,17 @@ inline Vec sigmoid(Vec x) {
   return reciprocal(add(broadcast(1.0f), exp_bounded<-1>(bounded)));
 }
 
-/// x / (1 + e^-x); 0 (of either sign) below -87, where the magnitude is less than 2e-36.
+/// x / (1 + e^-x), relative error (7.5 + |x| / 4) u; 0 (of either sign) below -87, where the
+/// magnitude is less than 2e-36.
 inline Vec silu(Vec x) {
   const Vec one = broadcast(1.0f), low = broadcast(-87.0f);
   const Vec bounded = min(broadcast(87.0f), x);
 #ifdef __AVX512F__
   const __mmask16 kept = _mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ);  // true for NaN
-  return _mm512_maskz_mul_ps(kept, x, reciprocal(add(one, exp_bounded<-1>(bounded))));
+  return _mm512_maskz_mul_ps(kept, x, reciprocal(add(one, exp_bounded<-1, false>(bounded))));
 #else
   const Vec kept = _mm256_cmp_ps(x, low, _CMP_NLT_UQ);
-  return _mm256_and_ps(kept, div(x, add(one, exp_bounded<-1>(max(low, bounded)))));
+  return _mm256_and_ps(kept, div(x, add(one, exp_bounded<-1, false>(max(low, bounded)))));
 #endif
 }
 

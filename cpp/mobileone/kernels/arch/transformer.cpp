@@ -79,30 +79,29 @@ class TokenUnit {
     }
   }
 
-  // Rows outside, panels inside: a group of rows of the weight stays in L1 for all panels.
+  // Panels outside, rows inside: a panel stays in L1 while the weight streams past, at less than
+  // half the bytes per product that the panel would need; the second panel finds the weight in L2.
   void apply(const TokenLinear& linear, const Panels& from, const Panels& to, Finish finish,
              bool activate = false) {
     const int groups = (linear.out + kMaxRows - 1) / kMaxRows;
     TokenTile t;
-    t.a = packed + padded(linear.out);
-    t.bias = packed;
     t.k = t.first_k = linear.in;
     t.b_step = t.c_step = kPanel;
     t.finish = finish;
-    std::ptrdiff_t row = 0;
-    for (int group = 0; group < groups; ++group) {
-      const int rows = linear.out / groups + (group < linear.out % groups ? 1 : 0);
-      const TokenKernel kernel = find_token_kernel(rows, 2, Rows::kSide);
-      t.a_step = rows;
-      for (int i = 0; i < count_; ++i) {
-        t.b = from.data + i * from.stride;
-        t.c = to.data + i * to.stride + row * kPanel;
-        kernel(t);
+    for (int i = 0; i < count_; ++i) {
+      t.a = packed + padded(linear.out);
+      t.bias = packed;
+      t.b = from.data + i * from.stride;
+      t.c = to.data + i * to.stride;
+      for (int group = 0; group < groups; ++group) {
+        const int rows = linear.out / groups + (group < linear.out % groups ? 1 : 0);
+        t.a_step = rows;
+        find_token_kernel(rows, 2, Rows::kSide)(t);
         if (activate) silu_rows(t.c, rows);
+        t.a += std::ptrdiff_t{rows} * linear.in;
+        t.bias += rows;
+        t.c += rows * kPanel;
       }
-      t.a += std::ptrdiff_t{rows} * linear.in;
-      t.bias += rows;
-      row += rows;
     }
     packed += linear.packed_floats();
   }

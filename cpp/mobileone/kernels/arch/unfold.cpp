@@ -14,13 +14,47 @@ struct Pixel {
   int x = 0;
 };
 
-Pixel pixel_of(const TokenLayout& tokens, int column) {
-  const int position = column / tokens.stride(), token = column % tokens.stride();
-  if (position >= tokens.positions() || token >= tokens.tokens()) return {};
-  const int row = token / tokens.grid_width(), col = token % tokens.grid_width();
-  return {row * tokens.patch_height + position / tokens.patch_width,
-          col * tokens.patch_width + position % tokens.patch_width};
-}
+/// The pixels of consecutive columns, from `column` on.
+class PixelWalk {
+ public:
+  PixelWalk(const TokenLayout& tokens, int column)
+      : tokens_(tokens),
+        position_(column / tokens.stride()),
+        token_(column % tokens.stride()),
+        row_(token_ / tokens.grid_width()),
+        column_(token_ % tokens.grid_width()) {
+    begin_position();
+  }
+
+  Pixel next() {
+    Pixel pixel;
+    if (position_ < tokens_.positions() && token_ < tokens_.tokens()) {
+      pixel = {row_ * tokens_.patch_height + inner_row_,
+               column_ * tokens_.patch_width + inner_column_};
+    }
+    ++token_;
+    if (++column_ == tokens_.grid_width()) {
+      column_ = 0;
+      ++row_;
+    }
+    if (token_ == tokens_.stride()) {
+      token_ = row_ = column_ = 0;
+      ++position_;
+      begin_position();
+    }
+    return pixel;
+  }
+
+ private:
+  void begin_position() {
+    inner_row_ = position_ / tokens_.patch_width;
+    inner_column_ = position_ % tokens_.patch_width;
+  }
+
+  const TokenLayout& tokens_;
+  int position_, token_, row_, column_;
+  int inner_row_ = 0, inner_column_ = 0;
+};
 
 /// Offsets of the four pixels that one value is interpolated from, and their weights.
 struct Sample {
@@ -73,13 +107,14 @@ void unfold_panel(const TransformerPlan& plan, const float* map, int panel, floa
   const TransformerShape& shape = plan.shape;
   const MapShape src = shape.src();
   const Axis rows(shape.height, plan.tokens.height), columns(shape.width, plan.tokens.width);
+  PixelWalk walk(plan.tokens, panel * kPanel);
   for (int first = 0; first < kPanel; first += kLanes) {
     alignas(64) static constexpr float kNothing[kBlock] = {};
     const float* pixels[kLanes];
     Sample samples[kLanes];
     bool present[kLanes];
     for (int i = 0; i < kLanes; ++i) {
-      const Pixel pixel = pixel_of(plan.tokens, panel * kPanel + first + i);
+      const Pixel pixel = walk.next();
       present[i] = pixel.y >= 0;
       if (!present[i]) continue;
       if (shape.resizes()) {
@@ -107,10 +142,11 @@ void unfold_panel(const TransformerPlan& plan, const float* map, int panel, floa
 void fold_panel(const TransformerPlan& plan, const float* tokens, int panel, float* map) {
   const MapShape dst = plan.shape.last();
   const bool activate = !plan.shape.resizes();
+  PixelWalk walk(plan.tokens, panel * kPanel);
   for (int first = 0; first < kPanel; first += kLanes) {
     std::ptrdiff_t offsets[kLanes];
     for (int i = 0; i < kLanes; ++i) {
-      const Pixel pixel = pixel_of(plan.tokens, panel * kPanel + first + i);
+      const Pixel pixel = walk.next();
       offsets[i] = pixel.y < 0 ? -1 : dst.offset(0, pixel.y, pixel.x);
     }
     // Whole blocks: the channels that pad the last one are zero.
