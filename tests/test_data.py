@@ -149,7 +149,7 @@ def test_files_of_others_get_the_default_of_their_variant_and_layout() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_module_of_timm_says_it_itself() -> None:
-    module: Any = timm_models.mobileone("mobileone_s1", seed=0)
+    module: Any = timm_models.seeded("mobileone_s1", seed=0)
     assert mobileone.load(module).data_config == default_data_config("mobileone_s1", "timm")
     module.pretrained_cfg = {**module.pretrained_cfg, "mean": (0.5,) * 3, "crop_pct": 1.0}
     config = mobileone.load(module).data_config

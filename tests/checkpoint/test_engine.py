@@ -115,7 +115,7 @@ def test_errors_reach_the_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["train-time", "inference"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_modules_of_timm(name: str, form: str, tmp_path: Path) -> None:
-    module = timm_models.mobileone(name, seed=5)
+    module = timm_models.seeded(name, seed=5)
     if form == "inference":
         module = timm_models.deployed(module)
     path, zipped = tmp_path / "x.safetensors", tmp_path / "x.pth"
@@ -134,7 +134,7 @@ def test_modules_of_timm(name: str, form: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_fused_weights_go_back_into_timm(tmp_path: Path) -> None:
-    module = timm_models.mobileone("mobileone_s1", seed=6)
+    module = timm_models.seeded("mobileone_s1", seed=6)
     fused_by_us = mobileone.reparameterize(module)
     fused_by_timm = timm_models.deployed(module)
     state = fused_by_us.state_dict("timm")

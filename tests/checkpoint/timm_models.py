@@ -1,4 +1,4 @@
-"""timm's own MobileOne modules, with torchvision stubbed out where it is not installed."""
+"""timm's own modules, with torchvision stubbed out where it is not installed."""
 
 from __future__ import annotations
 
@@ -69,11 +69,18 @@ def import_timm() -> Any:
     return timm
 
 
-def mobileone(name: str, seed: int) -> torch.nn.Module:
-    """A timm module with trained-looking batch norms: statistics far from 0 and 1."""
+def seeded(name: str, seed: int) -> torch.nn.Module:
+    """A timm module with trained-looking norms: statistics far from 0 and 1."""
     torch.manual_seed(seed)
-    module = import_timm().create_model(name).eval()
+    return trained_looking(import_timm().create_model(name).eval())
+
+
+def trained_looking(module: torch.nn.Module) -> torch.nn.Module:
+    """The module, its norms' weights and statistics random."""
     for child in module.modules():
+        if isinstance(child, torch.nn.LayerNorm):
+            child.weight.data.uniform_(0.5, 1.5)
+            child.bias.data.normal_(0, 0.3)
         if isinstance(child, torch.nn.BatchNorm2d):
             child.running_mean.normal_(0, 0.3)
             child.running_var.uniform_(0.5, 2)
