@@ -17,11 +17,15 @@ Clock = Callable[[int], int]
 
 
 class ScriptedGraph:
-    """Counts a multiply-add per pixel of the default 40 x 48 image."""
+    """Counts a multiply-add per pixel of the default 40 x 48 image, and attention's per row."""
 
     def macs(self, shape: tuple[int, ...]) -> int:
         assert shape[0] == 1
         return shape[2] * shape[3]
+
+    def attention_macs(self, shape: tuple[int, ...]) -> int:
+        assert shape[0] == 1
+        return shape[2]
 
 
 @dataclass
@@ -68,8 +72,8 @@ def test_statistics_of_known_samples() -> None:
     expected = {"min_ms": 1, "p10_ms": 11, "median_ms": 51, "p90_ms": 91, "p99_ms": 100}
     for name, microseconds in expected.items():
         assert getattr(row, name) == pytest.approx(microseconds / 1000, rel=1e-12), name
-    # 40 x 48 multiply-adds in 1 us
-    assert row.gflops == pytest.approx(2 * 1.92)
+    # 40 x 48 multiply-adds and attention's 40 in 1 us
+    assert row.gflops == pytest.approx(2 * 1.96)
     assert (row.ratio, row.ratio_low, row.ratio_high, row.ratio_of_minima) == (1, 1, 1, 1)
 
 
@@ -182,10 +186,10 @@ def test_shape_threads_and_macs_reach_the_row() -> None:
     model = ScriptedModel(config={"in_channels": 5})
     (row,) = measure(model, runs=1, batch_size=2, threads=3).rows
     assert model.compiled_for == ((2, 5, 40, 48), 3)
-    assert (row.input_shape, row.threads, row.macs) == ((2, 5, 40, 48), 3, 2 * 40 * 48)
+    assert (row.input_shape, row.threads, row.macs) == ((2, 5, 40, 48), 3, 2 * 40 * 49)
     (row,) = measure(model, runs=1, input_size=(33, 64)).rows
     assert row.input_shape == (1, 5, 33, 64)
-    assert row.macs == 33 * 64
+    assert row.macs == 33 * 65
     (row,) = measure(model, runs=1, input_size=64).rows
     assert row.input_shape[2:] == (64, 64)
 

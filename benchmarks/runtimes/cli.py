@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.runtimes",
-        description="MobileOne in this engine and in rival runtimes, float32, on this CPU.",
+        description="This engine and rival runtimes: MobileOne, MobileViT, float32, on this CPU.",
         epilog="engines: " + ", ".join(engine.name for engine in ENGINES),
     )
     add = parser.add_argument

@@ -130,5 +130,6 @@ def random_input(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
 
 
 def total_macs(model: Model, shape: tuple[int, int, int, int]) -> int:
-    """Multiply-adds of one run on a batch of that shape."""
-    return shape[0] * model.graph.macs((1, *shape[1:]))
+    """Multiply-adds of one run on a batch of that shape, with attention's matrix products."""
+    image = (1, *shape[1:])
+    return shape[0] * (model.graph.macs(image) + model.graph.attention_macs(image))

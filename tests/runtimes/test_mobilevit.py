@@ -50,8 +50,8 @@ def test_ncnn_has_square_patches_only(tmp_path: Path) -> None:
         write_ncnn(read_network(tmp_path), tmp_path / "x.param", tmp_path / "x.bin")
 
 
-def test_the_size_is_the_networks_own(tmp_path: Path) -> None:
-    model = mobileone.create_model("mobilevit_custom", form="inference", **SMALL_MOBILEVIT)
-    path = tmp_path / "small.safetensors"
-    model.save(path)
-    assert write_case(os.fspath(path), 1, None, 0, tmp_path).input_shape == (1, 3, 256, 256)
+def test_the_size_is_the_networks_own_and_attention_counts(tmp_path: Path) -> None:
+    """407.4 M multiply-adds: 329.2 M of convolutions and linear layers, 78.2 M of attention."""
+    case = write_case("mobilevit_xxs", 2, None, 0, tmp_path)
+    assert case.input_shape == (2, 3, 256, 256)
+    assert round(case.macs / 2e6, 1) == 407.4
