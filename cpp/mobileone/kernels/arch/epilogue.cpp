@@ -44,8 +44,7 @@ __attribute__((always_inline)) inline void silu_block(float* first, float* secon
   both([&](int i) { d[i] = add(one, d[i]); });
   store(first, div(x, d[0]));
   const Vec r = _mm512_rcp14_ps(d[1]);
-  const Vec quotient = mul(y, r);
-  store(second, fma(_mm512_fnmadd_ps(d[1], r, one), quotient, quotient));
+  store(second, mul(y, fma(_mm512_fnmadd_ps(d[1], r, one), r, r)));
 }
 #else
 __attribute__((always_inline)) inline void silu_block(float* first, float* second, Vec x, Vec y) {
