@@ -1,5 +1,5 @@
-// Convolution and matrix product: a panel of the inputs that a few output pixels read is gathered
-// once, then multiplied with every output channel's kernel.
+// Convolution and matrix product: a panel of the inputs that a few output pixels (or rows) read is
+// gathered once, then multiplied with every output channel's kernel.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -133,33 +133,21 @@ void gather(const Geometry& g, const double* image, std::int64_t first, double* 
   }
 }
 
-// Output channels [channel, channel + channels) of one group at the panel's pixels; `out` is the
-// group's first plane.
-void multiply_panel(const Geometry& g, std::int64_t channel, std::int64_t channels,
-                    const double* weight, const double* bias, const double* panel,
-                    std::int64_t first, double* out) {
+// Calls store(channel, sums of the panel's pixels) for every output channel. weight [channels,
+// terms]; `bias` may be null.
+template <typename Store>
+void multiply_panel(std::int64_t channels, std::int64_t terms, const double* weight,
+                    const double* bias, const double* panel, const Store& store) {
   std::array<double, kChannels * kPixels> sums;
-  for (std::int64_t i = 0; i < channels * kPixels; ++i) {
-    sums[static_cast<std::size_t>(i)] = bias ? bias[channel + i / kPixels] : 0.0;
-  }
-  const auto product = channels == 1 ? accumulate_one : accumulate_four;
-  product(weight + channel * g.terms(), g.terms(), panel, sums.data());
-
-  const std::int64_t count = std::min(kPixels, g.out_pixels() - first);
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const double* row = sums.data() + c * kPixels;
-    std::copy(row, row + count, out + (channel + c) * g.out_pixels() + first);
-  }
-}
-
-void multiply_panel(const Geometry& g, const double* weight, const double* bias,
-                    const double* panel, std::int64_t first, double* out) {
-  std::int64_t channel = 0;
-  for (; channel + kChannels <= g.group_outputs; channel += kChannels) {
-    multiply_panel(g, channel, kChannels, weight, bias, panel, first, out);
-  }
-  for (; channel < g.group_outputs; ++channel) {
-    multiply_panel(g, channel, 1, weight, bias, panel, first, out);
+  for (std::int64_t first = 0; first < channels;) {
+    const std::int64_t together = first + kChannels <= channels ? kChannels : 1;
+    for (std::int64_t i = 0; i < together * kPixels; ++i) {
+      sums[static_cast<std::size_t>(i)] = bias ? bias[first + i / kPixels] : 0.0;
+    }
+    const auto product = together == 1 ? accumulate_one : accumulate_four;
+    product(weight + first * terms, terms, panel, sums.data());
+    for (std::int64_t c = 0; c < together; ++c) store(first + c, sums.data() + c * kPixels);
+    first += together;
   }
 }
 
@@ -178,9 +166,13 @@ ReferenceTensor convolve(const ReferenceTensor& x, const Conv2d& op, const Value
       const std::int64_t plane = item / g.tiles();  // image * groups + group
       const std::int64_t out_channel = plane % op.groups * g.group_outputs;
       gather(g, x.values.data() + plane * g.group_inputs * g.height * g.width, first, panel.data());
-      multiply_panel(g, weight.data() + out_channel * g.terms(),
-                     bias.empty() ? nullptr : bias.data() + out_channel, panel.data(), first,
-                     y.values.data() + plane * g.group_outputs * g.out_pixels());
+      const std::int64_t count = std::min(kPixels, g.out_pixels() - first);
+      double* out = y.values.data() + plane * g.group_outputs * g.out_pixels() + first;
+      multiply_panel(g.group_outputs, g.terms(), weight.data() + out_channel * g.terms(),
+                     bias.empty() ? nullptr : bias.data() + out_channel, panel.data(),
+                     [&](std::int64_t channel, const double* sums) {
+                       std::copy(sums, sums + count, out + channel * g.out_pixels());
+                     });
     }
   });
   return y;
@@ -189,17 +181,29 @@ ReferenceTensor convolve(const ReferenceTensor& x, const Conv2d& op, const Value
 ReferenceTensor multiply_matrix(const ReferenceTensor& x, const Linear& op, const Values& weight,
                                 const Values& bias, const Shape& shape, int threads) {
   ReferenceTensor y{shape, Values(static_cast<std::size_t>(element_count(shape)))};
-  parallel_for(element_count(shape), 1 + 200000 / op.in_features, threads,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) {
-                   const std::int64_t out = i % op.out_features;
-                   const double* row = weight.data() + out * op.in_features;
-                   const double* from = x.values.data() + i / op.out_features * op.in_features;
-                   double sum = bias.empty() ? 0.0 : bias[static_cast<std::size_t>(out)];
-                   for (std::int64_t k = 0; k < op.in_features; ++k) sum += row[k] * from[k];
-                   y.values[static_cast<std::size_t>(i)] = sum;
-                 }
-               });
+  const std::int64_t terms = op.in_features, outputs = op.out_features;
+  const std::int64_t rows = element_count(shape) / outputs;
+  const std::int64_t grain = 1 + 200000 / (kPixels * terms * outputs);
+  parallel_for(
+      (rows + kPixels - 1) / kPixels, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+        Values panel(static_cast<std::size_t>(terms * kPixels));
+        for (std::int64_t first = begin * kPixels; first < end * kPixels; first += kPixels) {
+          const std::int64_t count = std::min(kPixels, rows - first);
+          for (std::int64_t p = 0; p < count; ++p) {
+            const double* from = x.values.data() + (first + p) * terms;
+            for (std::int64_t k = 0; k < terms; ++k) {
+              panel[static_cast<std::size_t>(k * kPixels + p)] = from[k];
+            }
+          }
+          double* out = y.values.data() + first * outputs;
+          multiply_panel(outputs, terms, weight.data(), bias.empty() ? nullptr : bias.data(),
+                         panel.data(), [&](std::int64_t channel, const double* sums) {
+                           for (std::int64_t p = 0; p < count; ++p) {
+                             out[p * outputs + channel] = sums[p];
+                           }
+                         });
+        }
+      });
   return y;
 }
 

@@ -105,7 +105,8 @@ void RandomRounding::rows(const std::string& node, const ReferenceTensor& x, dou
     double squares = 0.0, fourths = 0.0;
     for (std::size_t c = 0; c < channels; ++c) {
       squares += from[c] * from[c];
-      fourths += std::pow(from[c] - mean, 4);
+      const double centred = (from[c] - mean) * (from[c] - mean);
+      fourths += centred * centred;
     }
     const double var = 1.0 / (scale * scale) - eps;
     const double mean_error = sum_deviation(count, mean * count, squares, false) / count;
