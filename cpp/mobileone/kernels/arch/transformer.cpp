@@ -50,7 +50,8 @@ class TokenUnit {
   void leave() {
     normalize();
     const Panels result = wide(plan_.shape.channels_out);
-    apply(plan_.leave(), normal(), result, Finish::kStore);
+    // A SiLU comes after the resize, if there is one.
+    apply(plan_.leave(), normal(), result, Finish::kStore, !plan_.shape.resizes());
     for (int i = 0; i < count_; ++i) {
       fold_panel(plan_, result.data + i * result.stride, first_ + i, args_.dst);
     }
@@ -79,28 +80,34 @@ class TokenUnit {
     }
   }
 
-  // Panels outside, rows inside: a panel stays in L1 while the weight streams past, at less than
-  // half the bytes per product that the panel would need; the second panel finds the weight in L2.
   void apply(const TokenLinear& linear, const Panels& from, const Panels& to, Finish finish,
              bool activate = false) {
     const int groups = (linear.out + kMaxRows - 1) / kMaxRows;
+    // Rows inside: a panel stays in L1 while the weight streams past. Where all panels fit there
+    // together, panels inside: each group of rows is read once.
+    constexpr std::ptrdiff_t kFewFloats = 6144;
+    const bool all_fit = count_ * plan_.panel_floats(linear.in) <= kFewFloats;
     TokenTile t;
     t.k = t.first_k = linear.in;
     t.b_step = t.c_step = kPanel;
     t.finish = finish;
-    for (int i = 0; i < count_; ++i) {
+    for (int first = 0; first < count_; first += all_fit ? count_ : 1) {
       t.a = packed + padded(linear.out);
       t.bias = packed;
-      t.b = from.data + i * from.stride;
-      t.c = to.data + i * to.stride;
+      std::ptrdiff_t row = 0;
       for (int group = 0; group < groups; ++group) {
         const int rows = linear.out / groups + (group < linear.out % groups ? 1 : 0);
+        const TokenKernel kernel = find_token_kernel(rows, 2, Rows::kSide);
         t.a_step = rows;
-        find_token_kernel(rows, 2, Rows::kSide)(t);
-        if (activate) silu_rows(t.c, rows);
+        for (int i = first; i < (all_fit ? count_ : first + 1); ++i) {
+          t.b = from.data + i * from.stride;
+          t.c = to.data + i * to.stride + row * kPanel;
+          kernel(t);
+          if (activate) silu_rows(t.c, rows);
+        }
         t.a += std::ptrdiff_t{rows} * linear.in;
         t.bias += rows;
-        t.c += rows * kPanel;
+        row += rows;
       }
     }
     packed += linear.packed_floats();

@@ -141,31 +141,37 @@ void unfold_panel(const TransformerPlan& plan, const float* map, int panel, floa
 
 void fold_panel(const TransformerPlan& plan, const float* tokens, int panel, float* map) {
   const MapShape dst = plan.shape.last();
-  const bool activate = !plan.shape.resizes();
   PixelWalk walk(plan.tokens, panel * kPanel);
   for (int first = 0; first < kPanel; first += kLanes) {
     std::ptrdiff_t offsets[kLanes];
+    bool whole = true;
     for (int i = 0; i < kLanes; ++i) {
       const Pixel pixel = walk.next();
+      whole = whole && pixel.y >= 0;
       offsets[i] = pixel.y < 0 ? -1 : dst.offset(0, pixel.y, pixel.x);
     }
     // Whole blocks: the channels that pad the last one are zero.
     for (int channel = 0; channel < padded(dst.channels); channel += kLanes) {
       const float* row = tokens + std::ptrdiff_t{channel} * kPanel + first;
+      const int rows = dst.channels - channel;
       Vec v[kLanes];
+      if (rows >= kLanes) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-        v[i] = channel + i < dst.channels ? load(row + i * kPanel) : zero();
-      }
-      if (activate) {
+        for (int i = 0; i < kLanes; ++i) v[i] = load(row + i * kPanel);
+      } else {
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) v[i] = silu(v[i]);
+        for (int i = 0; i < kLanes; ++i) v[i] = i < rows ? load(row + i * kPanel) : zero();
       }
       transpose(v);
       float* block = map + channel / kBlock * dst.block_stride() + channel % kBlock;
+      if (whole) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-        if (offsets[i] >= 0) store(block + offsets[i], v[i]);
+        for (int i = 0; i < kLanes; ++i) store(block + offsets[i], v[i]);
+      } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) {
+          if (offsets[i] >= 0) store(block + offsets[i], v[i]);
+        }
       }
     }
   }

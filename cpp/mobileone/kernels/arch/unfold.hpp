@@ -11,7 +11,7 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 void unfold_panel(const TransformerPlan& plan, const float* map, int panel, float* out);
 
 /// The tokens of panel `panel`, [channels_out][kPanel], to the interior of a map of
-/// plan.shape.last(), through a SiLU unless it is still to be resized.
+/// plan.shape.last().
 void fold_panel(const TransformerPlan& plan, const float* tokens, int panel, float* map);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
