@@ -38,6 +38,23 @@ def small_model(**changes: Any) -> mobileone.Model:
     return mobileone.create_model("custom", **full)
 
 
+def small_mobilevit() -> mobileone.Model:
+    """Every kind of step that MobileViT has."""
+    return mobileone.create_model(
+        "mobilevit_custom",
+        widths=[16, 24],
+        depths=[1, 2],
+        transformer_widths=[0, 24],
+        ffn_widths=[0, 40],
+        transformer_depths=[0, 1],
+        head_width=48,
+        heads=2,
+        num_classes=7,
+        form="inference",
+        seed=3,
+    )
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     path = tmp_path / "small.plan"
@@ -59,8 +76,11 @@ def rewrite(path: Path, change: Callable[[Header], Any]) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (3, 3, 33, 50)])
-def test_the_same_bits_as_the_plan(tmp_path: Path, shape: tuple[int, ...], threads: int) -> None:
-    model = small_model()
+@pytest.mark.parametrize("make", [small_model, small_mobilevit])
+def test_the_same_bits_as_the_plan(
+    tmp_path: Path, make: Callable[[], mobileone.Model], shape: tuple[int, ...], threads: int
+) -> None:
+    model = make()
     model.save_plan(tmp_path / "plan", shape, threads)
     plan = mobileone.load_plan(tmp_path / "plan")
     x = images(shape[0], shape[2:])  # type: ignore[arg-type]
@@ -242,10 +262,16 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@pytest.mark.parametrize("make", [small_model, small_mobilevit])
 @given(data=st.data())
-def test_any_header_is_an_error_or_a_plan_that_runs(stored: Path, data: st.DataObject) -> None:
+def test_any_header_is_an_error_or_a_plan_that_runs(
+    tmp_path: Path, make: Callable[[], mobileone.Model], data: st.DataObject
+) -> None:
+    stored = tmp_path / "small.plan"
+    if not stored.exists():
+        make().save_plan(stored, SHAPE, threads=1)
     original = stored.read_bytes()
 
     def change(header: Header) -> None:

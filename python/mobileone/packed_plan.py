@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mobileone import _core
 from mobileone._arrays import check_shape
 from mobileone._graph import graph_of
+from mobileone._plan_fields import EXPECTED, FIELDS
 from mobileone.compiled import CompiledModel
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ _MAGIC = b"\x93M1PLAN\n"
 _START = struct.Struct("<8sIIQ")
 _MAX_HEADER = 1 << 20
 _PAGE, _ALIGNMENT = 4096, 64
-_MAX_THREADS = 1024
-# Of a height, a width, a number of channels, ...: far above any network, far below overflow.
-_MAX_SIZE = 1 << 14
 
 
 class StoredPlan(CompiledModel):
@@ -210,11 +208,11 @@ def _check_origin(header: Mapping[str, Any], where: str) -> None:
 
 def _check(header: Mapping[str, Any], where: str) -> None:
     """ValueError naming the first field that no plan can have."""
-    for field, (kind, valid) in _FIELDS.items():
+    for field, (kind, valid) in FIELDS.items():
         value = header.get(field)
         if not isinstance(value, kind) or not valid(value):
             found = repr(value)
-            raise ValueError(f"{where}: {field} is {found[:80]}; expected {_EXPECTED[field]}")
+            raise ValueError(f"{where}: {field} is {found[:80]}; expected {EXPECTED[field]}")
     try:
         check_shape(tuple(header["input_shape"]), header["config"].get("in_channels"))
     except ValueError as error:
@@ -222,61 +220,3 @@ def _check(header: Mapping[str, Any], where: str) -> None:
     names = header["class_names"]
     if names is not None and len(names) != header["config"].get("num_classes"):
         raise ValueError(f"{where}: has {len(names)} class_names for another number of classes")
-
-
-def _size(value: Any, least: int = 1, most: int = _MAX_SIZE) -> bool:
-    return type(value) is int and least <= value <= most
-
-
-def _is_config(config: dict[str, Any]) -> bool:
-    numbers = ("stem_width", "num_conv_branches", "in_channels")
-    lists = (config.get("widths"), config.get("depths"))
-    squeezed = config.get("se_widths")
-    return (
-        all(_size(config.get(key)) for key in numbers)
-        and _size(config.get("num_classes"), most=1 << 20)
-        and all(isinstance(v, list) and all(_size(n) for n in v) for v in lists)
-        and isinstance(squeezed, dict)
-        and all(_size(n) for n in squeezed.values())
-        and config.get("form") in ("inference", "train-time")
-    )
-
-
-def _is_tiling(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 4 or value[0] not in ("direct", "strassen"):
-        return False
-    return _size(value[1]) and _size(value[2]) and type(value[3]) is bool
-
-
-def _is_place(value: Any) -> bool:
-    whole = isinstance(value, list) and len(value) == 2
-    return whole and all(_size(n, 0, 1 << 40) for n in value)
-
-
-_FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
-    "name": (str, lambda _: True),
-    "arch": (str, lambda _: True),
-    "config": (dict, _is_config),
-    "class_names": (
-        (list, type(None)),
-        lambda v: v is None or all(isinstance(name, str) for name in v),
-    ),
-    "data_config": (str, lambda _: True),
-    "input_shape": (list, lambda v: all(_size(n) for n in v)),
-    "threads": (int, lambda v: _size(v, most=_MAX_THREADS)),
-    "tilings": (dict, lambda v: all(map(_is_tiling, v.values()))),
-    "weights": (dict, lambda v: all(map(_is_place, v.values()))),
-    "weights_bytes": (int, lambda v: _size(v, 0, 1 << 40)),
-}
-_EXPECTED = {
-    "name": "a string",
-    "arch": "a string",
-    "config": "a configuration of create_model",
-    "class_names": "a list of strings, or null",
-    "data_config": "a string",
-    "input_shape": "four sizes",
-    "threads": f"an integer from 1 to {_MAX_THREADS}",
-    "tilings": "[algorithm, rows, parts, stay] by name",
-    "weights": "[offset, bytes] by name",
-    "weights_bytes": "a number of bytes",
-}
