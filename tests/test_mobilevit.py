@@ -166,6 +166,10 @@ def mistaken(model: mobileone.Model, mistake: str) -> mobileone.Model:
         key = "layer_3.1.global_rep.0.pre_norm_mha.1.qkv_proj.weight"
         q, k, v = np.split(weights[key], 3)
         weights[key] = np.concatenate([q, v, k])
+    elif mistake == "no bias of the keys":
+        key = "layer_3.1.global_rep.0.pre_norm_mha.1.qkv_proj.bias"
+        q, k, v = np.split(weights[key], 3)
+        weights[key] = np.concatenate([q, 0 * k, v])
     elif mistake == "concatenation in the other order":
         key = "layer_3.1.fusion.block.conv.weight"
         weights[key] = np.roll(weights[key], weights[key].shape[0], axis=1)
@@ -185,7 +189,8 @@ def mistaken(model: mobileone.Model, mistake: str) -> mobileone.Model:
 def test_verify_finds_mistakes_where_they_are_made(mistake: str, stage: str) -> None:
     model = engine_model(create(SMALL))
     model.input_size = (64, 80)
-    assert mobileone.verify(model, mistaken(model, "none"))
+    # A bias of the keys adds the same number to all scores of a query: no mistake at all.
+    assert mobileone.verify(model, mistaken(model, "no bias of the keys"))
     assert mobileone.verify(model, mistaken(model, mistake)).first_failure == stage
 
 
