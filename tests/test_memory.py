@@ -24,6 +24,8 @@ def grown(step, warm_up, steps):
     for index in range(steps): step(index)
     print(resident() - before)
 config = {"widths": [32, 64, 96], "depths": [1, 2, 1], "num_conv_branches": 2}
+mobilevit = {"widths": [16, 32], "depths": [1, 1], "transformer_widths": [0, 24],
+             "ffn_widths": [0, 48], "transformer_depths": [0, 2], "num_classes": 7, "dropout": 0.1}
 """
 
 STEPS = {
@@ -44,6 +46,15 @@ model = mobileone.create_model("custom", **config).train()
 x = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
 def step(index): model(x)
 grown(step, 20, 500)
+""",
+    "MobileViT": """
+model = mobileone.create_model("mobilevit_custom", **mobilevit)
+fused = mobileone.reparameterize(model)
+model.train()
+def step(index):
+    x = np.ones((1 + index % 3, 3, 32 + 16 * (index % 5), 48), np.float32)
+    model(x); fused(x); fused.features(x, (2,)); fused.compile(x.shape, backend="onednn")(x)
+grown(step, 40, 100)
 """,
     "input sizes": """
 model = mobileone.reparameterize(mobileone.create_model("custom", **config))

@@ -263,6 +263,19 @@ def test_attention_needs_memory_for_tokens_not_for_their_square() -> None:
     assert scratch[1] <= 4 * scratch[0]
 
 
+@pytest.mark.parametrize("backend", ["onednn", "auto"])
+def test_a_pixel_that_is_not_a_number_reaches_every_logit(backend: str) -> None:
+    """Nothing on the way, no maximum and no clamp, makes a number of it."""
+    x = images(2, (64, 64))
+    x[1, 2, 17, 33] = np.nan
+    *levels, logits = run(engine("small", "inference"), x, 1, backend)
+    for level in levels:
+        assert np.isfinite(level[0]).all()
+        assert np.isnan(level[1]).any()
+    assert np.isfinite(logits[0]).all()
+    assert np.isnan(logits[1]).all()
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 64, 64), (2, 3, 32, 32)])
 def test_small_batches_and_images(shape: tuple[int, ...]) -> None:
     x = np.zeros(shape, np.float32)

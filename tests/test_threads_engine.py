@@ -165,14 +165,14 @@ FORK = """
 import os, sys, time, warnings
 import numpy as np, mobileone
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: fork with threads
-model = mobileone.create_model("mobileone_mu0", seed=1)
+model = mobileone.create_model(NAME, seed=1)
 x = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
 expected, expected_other = model(x), model(x[:1, :, :48])
 child = os.fork()
 if child == 0:
     try:
         same = np.array_equal(model(x), expected)
-        other = mobileone.create_model("mobileone_mu0", seed=1)  # everything anew: compile, too
+        other = mobileone.create_model(NAME, seed=1)  # everything anew: compile, too
         same &= np.array_equal(other(x[:1, :, :48]), expected_other)
         os._exit(0 if same else 1)
     except RuntimeError as error:
@@ -192,9 +192,18 @@ print(os.waitstatus_to_exitcode(status))
 """
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "4"])
-def test_fork_after_a_run(python: Run, threads: str) -> None:
-    assert python(FORK, OMP_NUM_THREADS=threads, timeout=100) == "0"
+@pytest.mark.parametrize(
+    ("name", "threads"),
+    [
+        ("mobileone_mu0", "1"),
+        ("mobileone_mu0", "2"),
+        ("mobileone_mu0", "4"),
+        ("mobilevit_xxs", "2"),
+    ],
+)
+def test_fork_after_a_run(python: Run, name: str, threads: str) -> None:
+    script = f"NAME = {name!r}\n{FORK}"
+    assert python(script, OMP_NUM_THREADS=threads, timeout=100) == "0"
 
 
 def test_a_pool_of_forked_workers(python: Run) -> None:
