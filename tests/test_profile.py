@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,24 @@ def test_plot_shows_the_slowest_steps_and_sums_up_the_rest() -> None:
     widths = sum(bar.get_width() for bar in ax.patches)
     assert widths == pytest.approx(result.wall_us)
     assert "µs" in ax.get_xlabel()
+    pyplot.close(ax.figure)
+
+
+def test_tables_and_figures_name_the_ends_of_long_steps() -> None:
+    """The data keeps every operator."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    long = ["x" * 20, "y" * 20, "z" * 20 + "!"]
+    chains = [" > ".join(parts) for parts in (["a", "b", "c"], long, ["d" * 40, "e" * 40])]
+    assert len(chains[1]) == 67
+    steps = [step(chain, 10, kind=chain.upper()) for chain in chains]
+    result = Profile(steps, 31, PROTOCOL, None, {})
+    assert [row.name for row in result.rows[:3]] == chains
+    expected = [chains[0], f"{long[0]} > … > {long[2]}", chains[2]]
+    lines = str(result).splitlines()[3:6]
+    assert [re.split("  +", line)[:2] for line in lines] == [[c, c.upper()] for c in expected]
+    ax = result.plot()
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_yticklabels()][:3] == expected
     pyplot.close(ax.figure)
 
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Column", "Table", "bytes_text", "count_text", "number_text", "threads_text"]
+__all__ = ["Column", "Table", "bytes_text", "chain_text", "count_text", "number_text"]
+__all__ += ["threads_text"]
 
 # Missing values show as a dash in every table.
 MISSING = "–"
+# Characters of a step's name, above which its inner operators are left out.
+_LONG = 66
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,12 @@ def bytes_text(value: float | None) -> str:
 def threads_text(count: int) -> str:
     """'1 thread', '2 threads'."""
     return f"{count} thread" if count == 1 else f"{count} threads"
+
+
+def chain_text(chain: str) -> str:
+    """A long step of several operators by its first and last: 'a > b > c' -> 'a > … > c'."""
+    parts = chain.split(" > ")
+    return chain if len(chain) <= _LONG or len(parts) <= 2 else f"{parts[0]} > … > {parts[-1]}"
 
 
 def _scaled(value: float | None, base: float, prefixes: Sequence[str], unit: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mobileone._tables import threads_text
+from mobileone._tables import chain_text, threads_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,9 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     slowest = set(np.argsort([-row.time_us for row in rows])[:_MAX_STEPS].tolist())
     shown = [row for i, row in enumerate(rows) if i in slowest]
     rest = [row for i, row in enumerate(rows) if i not in slowest]
-    bars: list[tuple[str, float, str]] = [(row.name, row.time_us, row.kind) for row in shown]
+    bars: list[tuple[str, float, str]] = [
+        (chain_text(row.name), row.time_us, chain_text(row.kind)) for row in shown
+    ]
     if rest:
         bars.append((f"{len(rest)} other steps", sum(row.time_us for row in rest), OTHER))
     styles = _kind_styles([kind for _, _, kind in bars])

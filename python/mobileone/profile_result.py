@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone._tables import Column, Table, bytes_text, count_text, number_text, threads_text
+from mobileone._tables import (
+    Column,
+    Table,
+    bytes_text,
+    chain_text,
+    count_text,
+    number_text,
+    threads_text,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -127,7 +135,7 @@ class Profile:
         return plots.plot_profile(self, ax)
 
     def table(self) -> Table:
-        """One row per step, a total at the end."""
+        """One row per step, with the first and last of many operators; a total at the end."""
         titles = ["shapes", "MACs", "bytes", "µs", "% of time", "GFLOP/s", "% of peak"]
         left = [Column(title, "left") for title in ("step", "kind", "implementation")]
         cells = [_cells(row) for row in self.rows]
@@ -189,7 +197,8 @@ def _cells(row: ProfileRow) -> list[str]:
         shapes += " -> " + "x".join(map(str, row.output_shape))
     counts = [count_text(row.macs or None), bytes_text(row.bytes or None)]
     rates = [number_text(v, 1) for v in (row.time_us, row.percent, row.gflops, row.peak_percent)]
-    return [row.name, row.kind, row.implementation, shapes, *counts, *rates]
+    chains = [chain_text(row.name), chain_text(row.kind)]
+    return [*chains, row.implementation, shapes, *counts, *rates]
 
 
 def _trace_event(row: ProfileRow, start_ns: int, ns: int) -> dict[str, Any]:
