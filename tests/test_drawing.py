@@ -88,3 +88,22 @@ def test_unknown_blocks_are_refused_with_the_known_ones() -> None:
     model = mobileone.create_model("mobileone_mu0")
     with pytest.raises(ValueError, match=r"block is 'stage9'; expected one of stage0, stage1\.0"):
         draw_block(model, "stage9")
+
+
+@pytest.mark.parametrize("form", ["train-time", "inference"])
+def test_every_operator_of_a_mobilevit_gets_a_box_of_its_own(form: str) -> None:
+    model = mobileone.create_model("mobilevit_xxs", form=form)
+    blocks = block_names(model.graph)
+    # MobileNetV2 blocks, a MobileViT block in each of the last three layers, two convolutions.
+    assert len(blocks) == sum(model.config["depths"]) + 3 + 2
+    assert (blocks[0], blocks[-1]) == ("conv_1", "conv_1x1_exp")
+    for block in ("conv_1", "layer_1.0", "layer_2.0", "layer_3.1"):
+        operators = [n for n in model.graph.nodes if n["name"].startswith(f"{block}.")]
+        places = boxes(draw_block(model, block))
+        assert len(places) == len(operators)
+        for (x, y), (other_x, other_y) in itertools.combinations(places, 2):
+            assert abs(x - other_x) > 0.99 or abs(y - other_y) > 0.99, block
+    texts = [text.get_text() for text in draw_block(model, "layer_3.1").texts]
+    assert texts.count("attention\n4 heads") == 2
+    assert texts.count("linear\n64 → 192") == 2
+    assert texts.count("layer norm") == 5

@@ -18,6 +18,7 @@ __all__ = ["block_names", "draw_block"]
 _Node = dict[str, Any]
 # Columns are 1 wide and rows 1 high; a box leaves room for the arrows between them.
 _BOX_WIDTH, _BOX_HEIGHT = 0.78, 0.62
+_DETOUR = 0.45  # rows above the line, between the boxes of two rows
 _INCHES_PER_COLUMN, _INCHES_PER_ROW = 1.65, 0.72
 _COLORS = {
     "Conv2d": PALETTE[0],
@@ -25,11 +26,25 @@ _COLORS = {
     "Add": PALETTE[2],
     "Multiply": PALETTE[2],
     "Activation": PALETTE[3],
+    "Linear": PALETTE[0],
+    "LayerNorm": PALETTE[1],
+    "Attention": PALETTE[3],
+}
+_NAMES = {
+    "BatchNorm": "batch norm",
+    "LayerNorm": "layer norm",
+    "Add": "sum",
+    "Multiply": "scale",
+    "GlobalAvgPool": "global\naverage pool",
 }
 
 
 def block_names(graph: _core.Graph) -> list[str]:
-    """The blocks in order of execution: "stage0" (the stem), "stage1.0", "stage1.1", ..."""
+    """The blocks in order of execution.
+
+    MobileOne: "stage0" (the stem), "stage1.0", "stage1.1", ...; MobileViT: "conv_1" (the stem),
+    "layer_1.0", ..., "conv_1x1_exp".
+    """
     names = (_block_of(str(node["name"])) for node in graph.nodes)
     return list(dict.fromkeys(name for name in names if name))
 
@@ -71,7 +86,7 @@ def draw_block(model: Model, block: str, ax: Axes | None = None) -> Axes:
 def _block_of(name: str) -> str:
     """ "stage1.0" for "stage1.0.relu", "stage0" for "stage0.relu"; empty outside of blocks."""
     parts = name.split(".")
-    if not parts[0].startswith("stage") or len(parts) < 2:
+    if not parts[0].startswith(("stage", "layer_", "conv_")) or len(parts) < 2:
         return ""
     return ".".join(parts[:2]) if parts[1].isdigit() else parts[0]
 
@@ -133,10 +148,12 @@ def _draw_arrows(
             from_x, from_y = places.get(source, (0, 0.0))
             start = (from_x + half, from_y) if source in places else (0.05, 0.0)
             if x - from_x > 1:
-                # Past the column between on the row of the target, so as to cross no box.
-                knee = (from_x + 0.5, y)
-                ax.plot([start[0], knee[0]], [start[1], knee[1]], color=ink_color(), linewidth=1.0)
-                start = knee
+                # Past the columns between on the row of the target, or above the boxes in it.
+                above = any(from_x < column < x and row == y for column, row in places.values())
+                knees = [(from_x + 0.5, y - _DETOUR), (x - 0.5, y - _DETOUR)]
+                path = [start, *knees] if above else [start, (from_x + 0.5, y)]
+                ax.plot(*zip(*path, strict=True), color=ink_color(), linewidth=1.0)
+                start = path[-1]
             arrow("", (x - half, y), start, arrowprops=style)
     last = places[nodes[-1]["name"]]
     arrow("", (columns - 0.05, last[1]), (last[0] + half, last[1]), arrowprops=style)
@@ -179,6 +196,9 @@ def _text(node: _Node) -> str:
         bias = "\n+ bias" if attributes["bias"] else ""
         return f"{height}×{width} {name}{stride}\n{to}{bias}"
     if kind == "Activation":
-        return {"relu": "ReLU"}.get(attributes["kind"], str(attributes["kind"]))
-    names = {"BatchNorm": "batch norm", "Add": "sum", "Multiply": "scale"}
-    return (names | {"GlobalAvgPool": "global\naverage pool"}).get(kind, kind)
+        return {"relu": "ReLU", "silu": "SiLU"}.get(attributes["kind"], str(attributes["kind"]))
+    if kind == "Linear":
+        return f"linear\n{attributes['in_features']} → {attributes['out_features']}"
+    if kind == "Attention":
+        return f"attention\n{attributes['heads']} heads"
+    return _NAMES.get(kind, kind.lower())
