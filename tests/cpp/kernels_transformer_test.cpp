@@ -137,9 +137,9 @@ struct Pass {
   }
 
   void tokens(int stage, int step = 1000) const {
-    for (int panel = 0; panel < block.plan.panels(); panel += step) {
-      table.transform_tokens(block.plan, args(), stage, panel,
-                             std::min(panel + step, block.plan.panels()));
+    const int halves = block.plan.half_panels();
+    for (int half = 0; half < halves; half += step) {
+      table.transform_tokens(block.plan, args(), stage, half, std::min(half + step, halves));
     }
   }
   void attend() const { table.attention(block.plan, args(), 0, block.plan.attention_units()); }
@@ -352,7 +352,7 @@ TEST_P(TransformerTest, ThreadsAndPartitions) {
       const Pass run(table, block, threads);
       const auto spread = [&](int units, const auto& work) { ASSERT_TRUE(pool.run(units, work)); };
       for (int stage = 0; stage <= shape.depth; ++stage) {
-        spread(block.plan.panels(), [&](int thread, int unit) {
+        spread(block.plan.half_panels(), [&](int thread, int unit) {
           table.transform_tokens(block.plan, run.args(thread), stage, unit, unit + 1);
         });
         if (stage == shape.depth) break;

@@ -77,15 +77,15 @@ class BoundPass : public BoundStep {
 
   void transform() const {
     const TransformerPlan& plan = spec_.plan;
-    // Panels go through the weights together where there are enough for every thread.
-    const int together = kernels::kTokenUnitPanels;
-    const bool plenty = spec_.images * plan.panels() >= together * spec_.threads;
-    const int size = spec_.threads == 1 || plenty ? together : 1;
-    per_image(kernels::ceil_div(plan.panels(), size),
-              [&](const TransformerArgs& args, int begin, int end) {
-                table().transform_tokens(plan, args, pass_ / 2, begin * size,
-                                         std::min(end * size, plan.panels()));
-              });
+    // Panels go through the weights together where every thread gets some; where there are too few
+    // of them for the threads, they are halved.
+    const int halves = plan.half_panels();
+    int size = spec_.threads == 1 ? halves : 2 * kernels::kTokenUnitPanels;
+    while (size > 1 && spec_.images * kernels::ceil_div(halves, size) < spec_.threads) size /= 2;
+    per_image(kernels::ceil_div(halves, size), [&](const TransformerArgs& args, int begin,
+                                                   int end) {
+      table().transform_tokens(plan, args, pass_ / 2, begin * size, std::min(end * size, halves));
+    });
   }
 
   void attend() const {

@@ -44,9 +44,10 @@ struct KernelTable {
   void (*global_pool)(const MapShape&, const float* map, const float* scale, float* mean);
   /// Panels [panel_begin, panel_end) of the classifier.
   void (*linear)(const LinearPlan&, const LinearArgs&, int panel_begin, int panel_end);
-  /// Panels [panel_begin, panel_end) of one image's tokens through stage `stage` of the layers.
+  /// Half panels [half_begin, half_end) of one image's tokens through stage `stage` of the layers.
+  /// Whole ones are faster.
   void (*transform_tokens)(const TransformerPlan&, const TransformerArgs&, int stage,
-                           int panel_begin, int panel_end);
+                           int half_begin, int half_end);
   /// Units [unit_begin, unit_end) of attention.
   void (*attention)(const TransformerPlan&, const TransformerArgs&, int unit_begin, int unit_end);
   /// Output rows [row_begin, row_end) of one image's map.

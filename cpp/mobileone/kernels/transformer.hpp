@@ -59,6 +59,8 @@ struct TransformerPlan {
   TokenLinear leave() const { return linear(shape.features, shape.channels_out); }
 
   int panels() const { return tokens.panels(panel_columns); }
+  /// Units of transform_tokens(): vectors of tokens.
+  int half_panels() const { return ceil_div(tokens.columns(), panel_columns / 2); }
   /// Units of attention(): one per position, head and panel of queries.
   int query_panels() const;
   int attention_units() const { return tokens.positions() * shape.heads * query_panels(); }

@@ -21,7 +21,7 @@ void global_pool(const MapShape& shape, const float* map, const float* scale, fl
 void linear(const LinearPlan& plan, const LinearArgs& args, int panel_begin, int panel_end);
 void elementwise(Elementwise function, const float* src, float* dst, std::ptrdiff_t count);
 void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, int stage,
-                      int panel_begin, int panel_end);
+                      int half_begin, int half_end);
 void attention(const TransformerPlan& plan, const TransformerArgs& args, int unit_begin,
                int unit_end);
 void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_begin, int row_end);

@@ -78,6 +78,7 @@ inline const float* opaque(const float* p) {
   return p;
 }
 
+inline void prefetch_l1(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 inline void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

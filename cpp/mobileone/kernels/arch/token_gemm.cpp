@@ -61,6 +61,9 @@ __attribute__((always_inline)) inline void finish_tile(Vec (&acc)[kRows][kVector
   }
 }
 
+// Weights are read front to back, one cache line or less per k: so far ahead they are fetched.
+constexpr int kAhead = 1024;
+
 template <int kRows, int kVectors, int kRowStep>
 __attribute__((noinline)) void token_kernel(const TokenTile& t) {
   constexpr int kUnroll = 4;
@@ -89,6 +92,7 @@ __attribute__((noinline)) void token_kernel(const TokenTile& t) {
     for (; n >= kUnroll; n -= kUnroll) {
 #pragma GCC unroll 4
       for (int k = 0; k < kUnroll; ++k) {
+        if (kRowStep == 1) prefetch_l1(a + kAhead);
         multiply_row<kRows, kVectors, kRowStep>(acc, a, b);
         a += a_step;
         b += b_step;

@@ -13,47 +13,50 @@ namespace {
 struct Panels {
   float* data;
   std::ptrdiff_t stride;
+  float* operator[](int i) const { return data + i * stride; }
 };
 
-/// A few panels that pass through the layers together.
+/// A few panels that pass through the layers together, or half of one.
 class TokenUnit {
  public:
-  TokenUnit(const TransformerPlan& plan, const TransformerArgs& args, int first, int count)
-      : plan_(plan), args_(args), first_(first), count_(count) {}
+  TokenUnit(const TransformerPlan& plan, const TransformerArgs& args, int first_half, int halves)
+      : plan_(plan),
+        args_(args),
+        column_(first_half * kLanes),
+        count_((halves + 1) / 2),
+        vectors_(halves == 1 ? 1 : 2) {}
 
   // Source -> x.
   void enter() {
     const Panels pixels = wide(plan_.shape.channels_in);
     for (int i = 0; i < count_; ++i) {
-      unfold_panel(plan_, args_.src, first_ + i, pixels.data + i * pixels.stride);
+      unfold(plan_, args_.src, column_ + i * kPanel, vectors_ * kLanes, pixels[i]);
     }
     apply(plan_.enter(), pixels, x(), Finish::kStore);
   }
 
   // x += proj(attended); x += fc2(silu(fc1(norm(x)))).
   void transform() {
-    const std::ptrdiff_t size = plan_.panel_floats(plan_.shape.features);
-    apply(plan_.proj(), {args_.attended + first_ * size, size}, x(), Finish::kAdd);
-    normalize();
+    apply(plan_.proj(), panels(args_.attended, plan_.shape.features), x(), Finish::kAdd);
+    normalize_x();
     const Panels hidden = wide(plan_.shape.hidden);
     apply(plan_.fc1(), normal(), hidden, Finish::kStore, true);
     apply(plan_.fc2(), hidden, x(), Finish::kAdd);
   }
 
   void queries_keys_values() {
-    normalize();
-    apply(plan_.qkv(), normal(), {args_.qkv + first_ * plan_.qkv_stride(), plan_.qkv_stride()},
-          Finish::kStore);
+    normalize_x();
+    apply(plan_.qkv(), normal(), panels(args_.qkv, 3 * plan_.shape.features), Finish::kStore);
   }
 
   // x -> destination.
   void leave() {
-    normalize();
+    normalize_x();
     const Panels result = wide(plan_.shape.channels_out);
     // A SiLU comes after the resize, if there is one.
     apply(plan_.leave(), normal(), result, Finish::kStore, !plan_.shape.resizes());
     for (int i = 0; i < count_; ++i) {
-      fold_panel(plan_, result.data + i * result.stride, first_ + i, args_.dst);
+      fold(plan_, result[i], column_ + i * kPanel, vectors_ * kLanes, args_.dst);
     }
   }
 
@@ -61,22 +64,20 @@ class TokenUnit {
   const float* packed = nullptr;
 
  private:
-  Panels x() const {
-    const std::ptrdiff_t size = plan_.panel_floats(plan_.shape.features);
-    return {args_.x + first_ * size, size};
+  // This unit's columns of a value.
+  Panels panels(float* data, int rows) const {
+    const std::ptrdiff_t stride = plan_.panel_floats(rows);
+    return {data + column_ / kPanel * stride + column_ % kPanel, stride};
   }
+  Panels x() const { return panels(args_.x, plan_.shape.features); }
   Panels normal() const {
     return {static_cast<float*>(args_.scratch), plan_.panel_floats(plan_.shape.features)};
   }
-  Panels wide(int rows) const {
-    return {normal().data + kTokenUnitPanels * normal().stride, plan_.panel_floats(rows)};
-  }
+  Panels wide(int rows) const { return {normal()[kTokenUnitPanels], plan_.panel_floats(rows)}; }
 
-  void normalize() {
-    const Panels from = x(), to = normal();
+  void normalize_x() {
     for (int i = 0; i < count_; ++i) {
-      normalize_panel(from.data + i * from.stride, plan_.shape.features, plan_.shape.eps,
-                      to.data + i * to.stride);
+      normalize(x()[i], plan_.shape.features, plan_.shape.eps, vectors_, normal()[i]);
     }
   }
 
@@ -97,11 +98,11 @@ class TokenUnit {
       std::ptrdiff_t row = 0;
       for (int group = 0; group < groups; ++group) {
         const int rows = linear.out / groups + (group < linear.out % groups ? 1 : 0);
-        const TokenKernel kernel = find_token_kernel(rows, 2, Rows::kSide);
+        const TokenKernel kernel = find_token_kernel(rows, vectors_, Rows::kSide);
         t.a_step = rows;
         for (int i = first; i < (all_fit ? count_ : first + 1); ++i) {
-          t.b = from.data + i * from.stride;
-          t.c = to.data + i * to.stride + row * kPanel;
+          t.b = from[i];
+          t.c = to[i] + row * kPanel;
           kernel(t);
           if (activate) silu_rows(t.c, rows);
         }
@@ -113,22 +114,28 @@ class TokenUnit {
     packed += linear.packed_floats();
   }
 
-  static void silu_rows(float* data, int rows) {
-    for (int i = 0; i < rows * kPanel; i += kLanes) store(data + i, silu(load(data + i)));
+  void silu_rows(float* data, int rows) const {
+    const int step = vectors_ == 2 ? kLanes : kPanel;
+    for (int i = 0; i < rows * kPanel; i += step) store(data + i, silu(load(data + i)));
   }
 
   const TransformerPlan& plan_;
   const TransformerArgs& args_;
-  int first_, count_;
+  int column_, count_, vectors_;
 };
 
 }  // namespace
 
 void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, int stage,
-                      int panel_begin, int panel_end) {
-  for (int panel = panel_begin; panel < panel_end; panel += kTokenUnitPanels) {
-    const int left = panel_end - panel;
-    TokenUnit unit(plan, args, panel, left < kTokenUnitPanels ? left : kTokenUnitPanels);
+                      int half_begin, int half_end) {
+  for (int half = half_begin; half < half_end;) {
+    const int left = half_end - half;
+    int halves = 1;
+    if (half % 2 == 0 && left > 1) {
+      const int whole = left / 2;
+      halves = 2 * (whole < kTokenUnitPanels ? whole : kTokenUnitPanels);
+    }
+    TokenUnit unit(plan, args, half, halves);
     unit.packed = args.packed + plan.stage_offset(stage);
     if (stage == 0) {
       unit.enter();
@@ -140,6 +147,7 @@ void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, 
     } else {
       unit.leave();
     }
+    half += halves;
   }
 }
 

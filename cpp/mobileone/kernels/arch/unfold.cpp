@@ -103,12 +103,12 @@ void gather(int channels, std::ptrdiff_t block_stride, const Read& read, float* 
 
 }  // namespace
 
-void unfold_panel(const TransformerPlan& plan, const float* map, int panel, float* out) {
+void unfold(const TransformerPlan& plan, const float* map, int column, int count, float* out) {
   const TransformerShape& shape = plan.shape;
   const MapShape src = shape.src();
   const Axis rows(shape.height, plan.tokens.height), columns(shape.width, plan.tokens.width);
-  PixelWalk walk(plan.tokens, panel * kPanel);
-  for (int first = 0; first < kPanel; first += kLanes) {
+  PixelWalk walk(plan.tokens, column);
+  for (int first = 0; first < count; first += kLanes) {
     alignas(64) static constexpr float kNothing[kBlock] = {};
     const float* pixels[kLanes];
     Sample samples[kLanes];
@@ -139,10 +139,10 @@ void unfold_panel(const TransformerPlan& plan, const float* map, int panel, floa
   }
 }
 
-void fold_panel(const TransformerPlan& plan, const float* tokens, int panel, float* map) {
+void fold(const TransformerPlan& plan, const float* tokens, int column, int count, float* map) {
   const MapShape dst = plan.shape.last();
-  PixelWalk walk(plan.tokens, panel * kPanel);
-  for (int first = 0; first < kPanel; first += kLanes) {
+  PixelWalk walk(plan.tokens, column);
+  for (int first = 0; first < count; first += kLanes) {
     std::ptrdiff_t offsets[kLanes];
     bool whole = true;
     for (int i = 0; i < kLanes; ++i) {

@@ -6,12 +6,12 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// The tokens of panel `panel` from a map of plan.shape.src(), interpolated where the patches do
-/// not divide it: [channels_in][kPanel]. Columns of no token are zero.
-void unfold_panel(const TransformerPlan& plan, const float* map, int panel, float* out);
+/// `count` tokens (a multiple of kLanes) from column `column` on, from a map of plan.shape.src(),
+/// interpolated where the patches do not divide it: [channels_in][kPanel]. Columns of no token are
+/// zero.
+void unfold(const TransformerPlan& plan, const float* map, int column, int count, float* out);
 
-/// The tokens of panel `panel`, [channels_out][kPanel], to the interior of a map of
-/// plan.shape.last().
-void fold_panel(const TransformerPlan& plan, const float* tokens, int panel, float* map);
+/// The same columns, [channels_out][kPanel], to the interior of a map of plan.shape.last().
+void fold(const TransformerPlan& plan, const float* tokens, int column, int count, float* map);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
