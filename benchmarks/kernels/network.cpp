@@ -181,11 +181,15 @@ void Network::run_block(int index) {
     args.dst_sums = sums_;
     std::fill_n(sums_, padded(block.plan.shape.channels_out), 0.0f);
   }
-  const Buffer& next = index + 1 < num_blocks() ? blocks_[index + 1].packed : linear_packed_;
-  const auto floats = [](const Buffer& b) { return std::ptrdiff_t(b.bytes() / sizeof(float)); };
-  args.next_data = next.get();
-  args.next_floats = std::min(next_floats_, floats(next));
-  if (index > 1) args.fetched_floats = std::min(next_floats_, floats(block.packed));
+  if (index + 1 < num_blocks()) {
+    args.next_panel = blocks_[index + 1].packed.get();
+    args.next_panel_floats = blocks_[index + 1].plan.first_floats();
+  } else {
+    args.next_data = linear_packed_.get();
+    args.next_floats =
+        std::min(next_floats_, std::ptrdiff_t(linear_.packed_bytes() / sizeof(float)));
+  }
+  if (index > 1) args.fetched_floats = block.plan.first_floats();
   parallel(block.plan.units(), [&](int thread, int unit) {
     DwPwArgs mine = args;
     mine.scratch = scratch(thread);

@@ -47,8 +47,10 @@ struct PairSpec {
   std::int64_t images = 1;
   int threads = 1;
   kernels::ThreadPool* pool = nullptr;
-  // What the step behind reads first, to be brought into L2 in time; and how much of this step's
-  // own weights the step before brings.
+  // What the step behind reads, to be brought into L2 in time (see DwPwArgs); and how much of this
+  // step's own weights the step before brings.
+  const float* next_panel = nullptr;
+  std::ptrdiff_t next_panel_floats = 0;
   const float* next_data = nullptr;
   std::ptrdiff_t next_floats = 0;
   std::ptrdiff_t fetched_floats = 0;
@@ -115,6 +117,8 @@ class BoundPair : public BoundStep {
     if (spec_.depthwise_squeeze) args.depthwise_se = &spec_.depthwise_squeeze.shape;
     args.dst_sums = sums;
     args.scratch = thread_scratch(worker);
+    args.next_panel = spec_.next_panel;
+    args.next_panel_floats = spec_.next_panel_floats;
     args.next_data = spec_.next_data;
     args.next_floats = spec_.next_floats;
     args.fetched_floats = spec_.fetched_floats;
@@ -155,6 +159,10 @@ class PairStep : public PrefetchingStep {
   void set_next(const float* data, std::ptrdiff_t floats) override {
     spec_.next_data = data;
     spec_.next_floats = floats;
+  }
+  void set_next_panel(const float* data, std::ptrdiff_t floats) override {
+    spec_.next_panel = data;
+    spec_.next_panel_floats = floats;
   }
   std::size_t scratch_bytes() const override {
     return spec_.shared_bytes() + static_cast<std::size_t>(spec_.threads) * spec_.thread_bytes();
@@ -263,7 +271,8 @@ void emit_pair(const PairMatch& match, PlanBuilder& builder) {
   spec.images = builder.shape(match.result)[0];
   spec.threads = builder.options().threads;
   spec.pool = pool(spec.threads);
-  spec.fetched_floats = announce(spec.packed.data(), spec.packed.plan.packed_bytes(), builder);
+  spec.fetched_floats =
+      announce_panel(spec.packed.data(), spec.packed.plan.first_floats(), builder);
   spec.src = builder.in_layout(match.input, map_layout());
   spec.src_factor = builder.factor_of(match.input);
   spec.dst = builder.new_result(match.result, map_layout());

@@ -21,11 +21,15 @@ class PrefetchingStep : public Step {
  public:
   using Step::Step;
   virtual void set_next(const float* data, std::ptrdiff_t floats) = 0;
+  // The same for the little that the step behind reads first: as late as possible.
+  virtual void set_next_panel(const float* data, std::ptrdiff_t floats) { set_next(data, floats); }
 };
 
 // Tells the last PrefetchingStep of the plan, when there is nothing but a pooling behind it, that
 // `data` comes next; returns how many floats it was asked to bring.
 std::ptrdiff_t announce(const float* data, std::size_t bytes, PlanBuilder& builder);
+// The same for the first panel of a pair's weights.
+std::ptrdiff_t announce_panel(const float* data, std::ptrdiff_t floats, PlanBuilder& builder);
 
 // A pair's plan and packed weights.
 struct PackedPair {

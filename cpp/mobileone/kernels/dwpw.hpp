@@ -49,6 +49,10 @@ struct DwPwPlan {
   int depthwise_rows() const { return shape.depthwise_se ? shape.out_height() : tile_rows; }
   int tiles() const { return ceil_div(shape.out_height(), depthwise_rows()); }
   int units() const { return tiles() * column_parts; }
+  /// From the start of the packed weights to the end of the first panel: what a step reads first.
+  std::ptrdiff_t first_floats() const {
+    return panels_offset() + pointwise.panel_offset(pointwise.panel(0).num_blocks);
+  }
   /// First panel of a column part (part == column_parts: the end).
   int first_panel(int part) const { return pointwise.num_panels() * part / column_parts; }
 
@@ -70,8 +74,10 @@ struct DwPwArgs {
   float* dst_sums = nullptr;  // [padded(channels_out)] or null: += sums over pixels of the output
                               // before its ReLU (what the next squeeze-and-excite pools)
   void* scratch = nullptr;
-  // What the next step will read first (its packed weights, say): brought into L2 while this one
-  // computes, as far as there is time for it.
+  // What the next step reads, brought into L2 by this one: its first weights during the last
+  // products; and of what L2 cannot hold (the classifier's weights) as much as there is time for.
+  const float* next_panel = nullptr;
+  std::ptrdiff_t next_panel_floats = 0;
   const float* next_data = nullptr;
   std::ptrdiff_t next_floats = 0;
   // How many floats at the start of `packed` the previous step was asked to fetch in that way.

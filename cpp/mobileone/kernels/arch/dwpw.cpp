@@ -89,6 +89,21 @@ void excite_tile(DepthwiseTile depthwise, const SqueezeExcite& se, float* vector
   scale_tile(plan, plan.tile_pixels, scale, floor, depthwise.t);
 }
 
+// The part of [data, data + floats) that a call for units [begin, end) of `units` fetches.
+PrefetchStream share(const float* data, std::ptrdiff_t floats, int begin, int end, int units) {
+  return {data + floats * begin / units, data + floats * end / units};
+}
+
+// The weights that are read first after this tile: the next step's, or this one's again.
+PrefetchStream first_weights(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin,
+                             int unit_end, bool last) {
+  if (last) {
+    return share(args.next_panel, args.next_panel_floats, unit_begin, unit_end, plan.units());
+  }
+  if (plan.weights_stay) return {};
+  return {args.packed + plan.panels_offset(), args.packed + plan.first_floats()};
+}
+
 }  // namespace
 
 void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int unit_end) {
@@ -116,9 +131,8 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
   t.floor = shape.pointwise_relu ? 0.0f : kNoFloor;
   t.dst_block = dst.block_stride();
   t.sums = args.dst_sums;
-  // Each unit fetches its share of what comes next.
-  PrefetchStream background{args.next_data + args.next_floats * unit_begin / plan.units(),
-                            args.next_data + args.next_floats * unit_end / plan.units()};
+  PrefetchStream background =
+      share(args.next_data, args.next_floats, unit_begin, unit_end, plan.units());
   t.background = &background;
   for (int unit = unit_begin; unit < unit_end;) {
     const int index = unit / plan.column_parts, part = unit % plan.column_parts;
@@ -133,6 +147,8 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
     t.dst = args.dst + dst.offset(0, row_begin, 0);
     t.fetched = plan.weights_stay && index > 0 ? t.packed + pointwise_plan.packed_floats()
                                                : args.packed + args.fetched_floats;
+    PrefetchStream late = first_weights(plan, args, unit_begin, unit_end, next == unit_end);
+    t.late = &late;
     t.panel_begin = plan.first_panel(part);
     t.panel_end = plan.first_panel(part + next - unit);
     if (shape.depthwise_se) {
@@ -143,6 +159,7 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
         t.pixels = count * shape.out_width();
         for (int block = 0; block < strassen_blocks; ++block)
           sum_quarters(pointwise_plan, t, block);
+        t.late = y + count == rows ? &late : nullptr;
         pointwise(pointwise_plan, t);
       }
     } else {

@@ -19,6 +19,9 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
   Link& link = chain.links[0];
   link.a_block = std::ptrdiff_t{plan.pitch()} * kBlock;
   const std::int32_t* offsets = offset_table(plan, t.scratch) + t.pixel_begin;
+  const int panel_vectors = plan.panel_blocks * kBlock / kLanes;
+  Prefetcher prefetcher(t, PixelGroups(t.pixels, max_pixels(panel_vectors)).count * plan.k_blocks,
+                        plan.panel_offset(plan.panel_blocks));
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
     const int vectors = panel.num_blocks * kBlock / kLanes;
@@ -26,13 +29,12 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
     link.b = t.packed + plan.panel_offset(panel.first_block);
     link.output = t.output(panel.first_block, offsets);
     chain.row = t.bias + panel.first_block * kBlock;
-    PrefetchStream next =
-        t.stream(link.b + size, link.b + (index + 1 < t.panel_end ? 2 : 1) * size);
+    prefetcher.start_panel(index, link.b + size, link.b + (index + 1 < t.panel_end ? 2 : 1) * size);
     const PixelGroups groups(t.pixels, max_pixels(vectors));
     link.a = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
     for (int group = 0; group < groups.count; ++group) {
       const int pixels = groups.size(group);
-      chain.prefetch = next_prefetch(next, t.background, plan.k_blocks, link.b);
+      chain.prefetch = prefetcher.take(plan.k_blocks, link.b);
       find_microkernel(pixels, vectors, t.sums != nullptr)(chain);
       link.a += pixels * kBlock;
       link.output.offsets += pixels;

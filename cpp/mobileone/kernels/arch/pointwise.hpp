@@ -11,6 +11,7 @@ struct PrefetchStream {
   const float* next = nullptr;
   const float* end = nullptr;
   bool active() const { return next < end; }
+  std::ptrdiff_t size() const { return next < end ? end - next : 0; }
   const float* take(std::ptrdiff_t floats) {
     const float* at = next;
     next += floats;
@@ -33,6 +34,7 @@ struct PointwiseTile {
   int panel_end = 0;
   const float* fetched = nullptr;        // panels below this address are in L2 already
   PrefetchStream* background = nullptr;  // what to fetch once the next panel is on its way, or null
+  PrefetchStream* late = nullptr;        // what to fetch during the last products, or null
 
   /// The stream that fetches [begin, end), as far as it is not fetched yet.
   PrefetchStream stream(const float* begin, const float* end) const {
@@ -53,13 +55,46 @@ inline std::int32_t* offset_table(const PointwisePlan& plan, float* scratch) {
 /// Fills the offset table for tiles of whole rows: pixel (y, x) at y * row_stride + 16 x.
 void fill_offsets(const PointwisePlan& plan, int width, std::ptrdiff_t row_stride, float* scratch);
 
-/// Where the next chain's prefetches go: the next panel first, then the background.
-inline const float* next_prefetch(PrefetchStream& panel, PrefetchStream* background, int k_blocks,
-                                  const float* nothing) {
-  PrefetchStream* stream = panel.active() ? &panel : background;
-  if (stream == nullptr || !stream->active()) return nothing;
-  return stream->take(prefetch_floats(k_blocks));
-}
+/// Deals out a tile's prefetches to its chains: the panel that comes next; `late` as late as it can
+/// be, because what is fetched early is gone again from L2 when it is needed; then `background`.
+class Prefetcher {
+ public:
+  /// `chain_blocks`: 16-deep k blocks of all chains of one panel; `panel_floats`: of its weights.
+  Prefetcher(const PointwiseTile& tile, int chain_blocks, std::ptrdiff_t panel_floats)
+      : tile_(tile), late_begin_(tile.panel_end) {
+    if (tile.late == nullptr) return;
+    // Panels from the end, until their chains have room for it all.
+    const std::ptrdiff_t capacity = prefetch_floats(chain_blocks);
+    std::ptrdiff_t room = 0;
+    while (room < tile.late->size() && late_begin_ > tile.panel_begin) {
+      room += late_begin_ == tile.panel_end ? capacity : capacity - panel_floats;
+      --late_begin_;
+    }
+  }
+
+  /// The weights at [begin, end) are the panel after `index`.
+  void start_panel(int index, const float* begin, const float* end) {
+    panel_ = tile_.stream(begin, end);
+    late_ = index >= late_begin_ ? tile_.late : nullptr;
+  }
+
+  /// Where the next chain's prefetches go; `nothing` is in the cache anyway.
+  const float* take(int k_blocks, const float* nothing) {
+    const std::ptrdiff_t floats = prefetch_floats(k_blocks);
+    if (panel_.active()) return panel_.take(floats);
+    if (late_ != nullptr && late_->active()) return late_->take(floats);
+    if (tile_.background != nullptr && tile_.background->active()) {
+      return tile_.background->take(floats);
+    }
+    return nothing;
+  }
+
+ private:
+  const PointwiseTile& tile_;
+  int late_begin_;  // the first panel during which `late` is fetched
+  PrefetchStream panel_;
+  PrefetchStream* late_ = nullptr;
+};
 
 /// Strassen's sums S1..S4 of channel blocks `block` and `block` + k_blocks / 2 of the tile's part
 /// of T: called for every block below k_blocks / 2 before pointwise(), best when both have just

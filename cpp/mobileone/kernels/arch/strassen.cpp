@@ -78,14 +78,17 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   float delta[3 * kBlock];
   third.row = delta;
 
+  const int panel_vectors = plan.panel_blocks * kBlock / kLanes;
+  Prefetcher prefetcher(t, PixelGroups(q.pixels, max_pixels(panel_vectors)).count * 7 * half_k,
+                        plan.panel_offset(plan.panel_blocks));
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
     const int width = panel.num_blocks * kBlock, vectors = width / kLanes;
     const int left = panel.first_block, right = panel.first_block + half_n;
     const std::ptrdiff_t operand = std::ptrdiff_t{half_k} * kBlock * width;
     const float* b = t.packed + plan.panel_offset(left);
-    PrefetchStream next =
-        t.stream(b + 7 * operand, b + (index + 1 < t.panel_end ? 14 : 7) * operand);
+    prefetcher.start_panel(index, b + 7 * operand,
+                           b + (index + 1 < t.panel_end ? 14 : 7) * operand);
     float* u1 = u0 + max_pixels(vectors) * width;
     second.links[1].partial = u1;
     third.other = u1;
@@ -120,7 +123,7 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
       third.links[1].a = s + 3 * q.s_size;
       third.links[1].output = t.output(right, top);
       for (Chain& chain : chains) {
-        chain.prefetch = next_prefetch(next, t.background, chain.num_links * half_k, b);
+        chain.prefetch = prefetcher.take(chain.num_links * half_k, b);
         kernel(chain);
       }
       pixel += groups.size(group);
