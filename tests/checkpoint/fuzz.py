@@ -28,6 +28,7 @@ import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict, save_safetensors
 
 from .fuzz_pickles import INTERESTING, made_up
+from .mobilevit_networks import TINY as TINY_MOBILEVIT
 from .networks import TINY, fused, renamed, tensor_shapes, tensors
 
 SECONDS_EACH = 10
@@ -39,10 +40,16 @@ SMALL = TINY | {
     "stem_width": 2, "widths": [2, 3], "depths": [1, 1], "num_conv_branches": 1, "num_classes": 2,
     "in_channels": 1, "se_widths": {"stage2.1": 1},
 }  # fmt: skip
+SMALL_MOBILEVIT = TINY_MOBILEVIT | {
+    "stem_width": 2, "widths": [2, 2, 3], "depths": [1, 1, 1], "transformer_widths": [0, 0, 4],
+    "ffn_widths": [0, 0, 3], "transformer_depths": [0, 0, 1], "expansion": 1.0, "head_width": 2,
+    "num_classes": 2, "in_channels": 3,
+}  # fmt: skip
 WORDS = (
     b"F32", b"BF16", b"I64", b"shape", b"dtype", b"data_offsets", b"__metadata__", b"null", b"-1",
     b"1e9", b"[", b"]", b"{", b"}", b'"', b"99999999999999999999", b"FloatStorage", b"HalfStorage",
     b"LongStorage", b"cos\nsystem\n", b"R", b"b", b"\x81", b"h\x00", b"(", b"t", b"\x85", b"Q",
+    b"layer_3.1.global_rep.9", b"attention.attention.key", b"channel_order", b"RGB", b"heads",
     b"storage", b"stage1.0", b"stages.0.0", b"rbr_conv.9", b"reparam_conv", b"\xff\xff\xff\xff",
 )  # fmt: skip
 
@@ -50,13 +57,21 @@ WORDS = (
 def seed_files(folder: Path) -> list[bytes]:
     """Valid files: every container, in several layouts and precisions."""
     train, deploy = tensors(tensor_shapes(SMALL)), tensors(tensor_shapes(fused(SMALL)))
-    states = [train, deploy, renamed(train, SMALL, "timm"), renamed(train, SMALL, "mmpretrain")]
+    vit = tensors(tensor_shapes(SMALL_MOBILEVIT))
+    vit_deploy = tensors(tensor_shapes(fused(SMALL_MOBILEVIT)))
+    states = [
+        (train, SMALL),
+        (deploy, None),
+        (renamed(train, SMALL, "timm"), None),
+        (renamed(train, SMALL, "mmpretrain"), None),
+        (renamed(vit, SMALL_MOBILEVIT, "transformers"), SMALL_MOBILEVIT),
+        (renamed(vit_deploy, fused(SMALL_MOBILEVIT), "timm"), None),
+    ]
     files = []
-    for i, state in enumerate(states):
+    for i, (state, config) in enumerate(states):
         path = folder / "seed"
-        save_safetensors(
-            path, state, {"format": "mobileone", "config": json.dumps(SMALL)} if i < 1 else {}
-        )
+        own = {"format": "mobileone", "channel_order": "RGB", "config": json.dumps(config)}
+        save_safetensors(path, state, own if config else {})
         files.append(path.read_bytes())
         held = {name: torch.from_numpy(array) for name, array in state.items()}
         if i == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +364,34 @@ def test_the_published_names_are_all_there() -> None:
     for config in CONFIGS.values():
         for layout, number in numbers.items():
             assert len(mobilevit_networks.tensor_shapes(config, layout)) == number
+
+
+NUMBERS = (0, 1, 2, 3, 5, 12, 255, 256, 9999, 2**31, 2**39)
+
+
+@given(st.data(), st.sampled_from(sorted(LAYOUT_WORDS)), st.sampled_from([dict, fused]))
+@settings(deadline=None, max_examples=150)
+def test_names_and_shapes_gone_wrong(data: st.DataObject, layout: str, form: type) -> None:
+    """Whatever names and shapes there are, the answer is a network or a CheckpointError."""
+    state = without_values(form(TINY), layout)
+    shapes = st.lists(st.sampled_from(NUMBERS), max_size=5).map(tuple)
+    for _ in range(data.draw(st.integers(1, 4))):
+        key = data.draw(st.sampled_from(list(state)))
+        kind = data.draw(st.sampled_from(["gone", "shape", "number", "copy"]))
+        array = state[key] if kind == "copy" else state.pop(key)
+        if kind == "shape":
+            shape = data.draw(shapes)
+            # Without memory behind them, and without what NumPy refuses.
+            if math.prod(max(n, 1) for n in shape) < 2**60:
+                state[key] = np.broadcast_to(np.float32(0), shape)
+        elif kind in ("number", "copy"):
+            digits = [i for i, character in enumerate(key) if character.isdigit()]
+            if digits:
+                at = data.draw(st.sampled_from(digits))
+                state[key[:at] + str(data.draw(st.sampled_from(NUMBERS))) + key[at + 1 :]] = array
+    try:
+        loaded = load_state_dict(state)
+    except CheckpointError:
+        return
+    for name, shape in tensor_shapes(loaded.config).items():
+        assert loaded.state[name].shape == shape
