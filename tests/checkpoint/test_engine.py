@@ -143,3 +143,28 @@ def test_fused_weights_go_back_into_timm(tmp_path: Path) -> None:
         exact = fused_by_timm.double()(torch.from_numpy(IMAGES).double()).numpy()
     bound = rounding_bound(fused_by_us, IMAGES, ()).logits
     assert np.abs(fused_by_us(IMAGES) - exact).max() <= bound
+
+
+@pytest.mark.parametrize("form", ["train-time", "inference"])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("mobileone_mu0", {}),
+        ("custom", {"widths": [16, 32], "depths": [1, 2], "se_depths": [0, 1]}),
+        ("mobilevit_xxs", {}),
+        ("mobilevit_custom", {"widths": [16, 24], "depths": [1, 1], "transformer_widths": [0, 16],
+                              "ffn_widths": [0, 24], "transformer_depths": [0, 1], "heads": 2,
+                              "patch": (4, 2), "dropout": 0.25}),
+    ],
+)  # fmt: skip
+def test_a_loaded_model_says_how_to_make_its_like(
+    name: str, changes: dict[str, object], form: str, tmp_path: Path
+) -> None:
+    """`create_model(arch, **config)` of what was loaded is the same architecture."""
+    made = mobileone.create_model(name, num_classes=7, form=form, **changes)
+    made.save(tmp_path / "x.safetensors")
+    loaded = mobileone.load(tmp_path / "x.safetensors")
+    assert loaded.arch == name
+    again = mobileone.create_model(loaded.arch, **loaded.config)
+    assert (again.form, again.config) == (form, loaded.config)
+    assert again.graph.nodes == made.graph.nodes

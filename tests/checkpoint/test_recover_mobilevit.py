@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobileone.checkpoint import (
@@ -395,3 +396,19 @@ def test_names_and_shapes_gone_wrong(data: st.DataObject, layout: str, form: typ
         return
     for name, shape in tensor_shapes(loaded.config).items():
         assert loaded.state[name].shape == shape
+
+
+@pytest.mark.parametrize("layout", LAYOUT_WORDS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_precisions(tmp_path: Path, layout: str, dtype: str) -> None:
+    kind = getattr(torch, dtype)
+    state = renamed(tensors(tensor_shapes(TINY)), TINY, layout)
+    held = {k: torch.from_numpy(np.array(v)) for k, v in state.items()}
+    held = {k: v.to(kind) if v.is_floating_point() else v for k, v in held.items()}
+    torch.save({"state_dict": held}, tmp_path / "x.pth")
+    loaded = load(tmp_path / "x.pth")
+    assert loaded.report.dtypes[dtype] == sum(v.is_floating_point() for v in held.values())
+    rounded = {k: v.float() if v.is_floating_point() else v for k, v in held.items()}
+    expected = load({k: v.numpy() for k, v in rounded.items()}).state
+    for name, array in expected.items():
+        np.testing.assert_array_equal(loaded.state[name], array, strict=True)

@@ -181,7 +181,7 @@ def _convert(
         if name in anew:
             state[name] = anew[name]
             continue
-        slices = identity.layout.slices(name)
+        slices = identity.layout.slices(name) if identity.layout.has_slices else [name]
         if not all(part in identity.keys for part in slices):
             state[name] = np.zeros((), np.int64)  # a count of batches, which may be missing
             filled.append(name)

@@ -100,6 +100,8 @@ def from_canonical(layout: Layout, state: Mapping[str, T]) -> dict[str, T]:
 
 def sliced_shapes(layout: Layout, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
     """Canonical shapes by what the layout stores of them: see `Layout.slices`."""
+    if not layout.has_slices:
+        return dict(shapes)
     result: dict[str, Shape] = {}
     for name, shape in shapes.items():
         slices = layout.slices(name)
@@ -108,8 +110,3 @@ def sliced_shapes(layout: Layout, shapes: Mapping[str, Shape]) -> dict[str, Shap
         else:
             result[name] = shape
     return result
-
-
-def whole_name(name: str) -> str:
-    """The canonical tensor that a name of `Layout.slices` belongs to."""
-    return name.partition("[")[0]

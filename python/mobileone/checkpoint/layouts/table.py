@@ -187,6 +187,11 @@ class Layout:
         match = self._match(self._to_own, name)
         return None if match is None else match[0].fill(match[1])
 
+    @cached_property
+    def has_slices(self) -> bool:
+        """Whether it stores slices of some tensors."""
+        return any(template.endswith("]") for template in self.templates)
+
     def slices(self, name: str) -> list[str]:
         """What this layout stores of a canonical tensor: [name], or name[0], name[1], ...
 
