@@ -54,6 +54,7 @@ def epoch_of_all_ranks(arguments: dict[str, Any], epoch: int = 0) -> list[list[A
 
 
 @given(arguments=samplers())
+@settings(deadline=None)
 def test_batch_sizes_follow_the_formula(arguments: dict[str, Any]) -> None:
     """b_t = H_n W_n b / (H_t W_t), rounded down."""
     sampler = MultiScaleSampler(**arguments)
@@ -67,7 +68,7 @@ def test_batch_sizes_follow_the_formula(arguments: dict[str, Any]) -> None:
 
 
 @given(arguments=samplers(), epoch=st.integers(0, 3))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_ranks_share_an_epoch(arguments: dict[str, Any], epoch: int) -> None:
     """Same sizes, same lengths; every sample once, but for what the last batch is filled with."""
     ranks = epoch_of_all_ranks(arguments, epoch)
@@ -85,6 +86,7 @@ def test_ranks_share_an_epoch(arguments: dict[str, Any], epoch: int) -> None:
 
 
 @given(arguments=samplers())
+@settings(deadline=None)
 def test_drop_last_leaves_out_less_than_a_batch(arguments: dict[str, Any]) -> None:
     whole = MultiScaleSampler(**arguments)
     largest = whole.num_replicas * max(whole.batch_sizes.values())
