@@ -19,6 +19,7 @@ from mobileone.checkpoint.errors import shown
 from mobileone.data import CHANNEL_ORDERS, DataConfig, check_channels, default_data_config
 from mobileone.labels import parse_class_names
 from mobileone.model import Model
+from mobileone.registry import CUSTOM
 
 # Beginnings of sources that `mobileone.hub` fetches.
 REMOTE = ("hf-hub:", "https://", "http://")
@@ -63,11 +64,14 @@ def load(
         source, arch=arch, num_classes=num_classes, strict=strict, weights=weights, config=config
     )
     found = loaded.config.get("arch", "custom")
+    if found == "custom":
+        found = CUSTOM[architecture_of(loaded.config)]
+    made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
     data_config = _data_config(told, loaded, found)
     network = _core.Network(graph_of(loaded.config), _in_own_order(loaded, data_config))
     model = Model(
         network,
-        loaded.config,
+        made_from,
         arch=found,
         name=name or found,
         report=loaded.report,

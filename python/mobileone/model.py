@@ -33,7 +33,7 @@ class Model:
 
     Attributes:
         name: for reports: the variant, or the file it came from.
-        arch: the published variant ("mobileone_s0"), or "custom".
+        arch: the published variant ("mobileone_s0"), or "custom" or "mobilevit_custom".
         config: what `mobileone.create_model(arch, **config)` needs to make this architecture.
         data_config: what it expects of its input: sizes, statistics, channel order. Assign
             another one where the weights were trained otherwise.
