@@ -2,9 +2,9 @@
 //
 //   e^x = 2^n 2^f,  n + f = x log2(e),  with log2(e) in two parts so that f is good to 2^-30.
 //
-// AVX-512 rounds n to sixteenths, takes 2^(n mod 1) from a register of 16 entries and needs three
-// terms of 2^f; AVX2 rounds n to an integer and needs six. Both are minimax fits of (2^f - 1) / f
-// with relative errors below 2e-9; rounding makes it 2.5 u (u = 2^-24) for exp and 6 u for the
+// AVX-512 rounds n to 32nds, takes 2^(n mod 1) from a table in two registers and needs two terms of
+// 2^f; AVX2 rounds n to an integer and needs six. Both are minimax fits of (2^f - 1) / f, with
+// errors of 0.9 u and 0.1 u (u = 2^-24). With rounding that makes 3 u for exp, and 7.5 u for the
 // others. Errors are relative, down to the limits that each function states. NaN gives NaN.
 #pragma once
 
@@ -16,9 +16,8 @@ inline constexpr float kLog2E = 1.44269502162933349609375f;
 inline constexpr float kLog2ERest = 1.92596298909109e-08f;
 
 #ifdef __AVX512F__
-alignas(64) inline constexpr float kExp2Sixteenths[16] = {
-    1.0f,       1.0442737f, 1.0905077f, 1.1387886f, 1.1892071f, 1.2418578f, 1.2968396f, 1.3542556f,
-    1.4142135f, 1.4768262f, 1.5422108f, 1.6104903f, 1.6817929f, 1.7562522f, 1.8340081f, 1.9152066f};
+/// 1.5 * 2^18, beside which the last place of a float is 1/32: adding it rounds.
+inline constexpr float kThirtySeconds = 393216.0f;
 
 alignas(64) inline constexpr float kExp2ThirtySeconds[32] = {
     1.0f,       1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f,
@@ -26,22 +25,25 @@ alignas(64) inline constexpr float kExp2ThirtySeconds[32] = {
     1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f,
     1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f};
 
+/// 2^(n + f) for n in 32nds and |f| <= 1/64; the low bits of `shifted` are n mod 1.
+inline Vec exp2_parts(Vec shifted, Vec n, Vec f) {
+  const Vec power =
+      _mm512_permutex2var_ps(_mm512_load_ps(kExp2ThirtySeconds), _mm512_castps_si512(shifted),
+                             _mm512_load_ps(kExp2ThirtySeconds + 16));
+  const Vec series = fma(broadcast(0.240226537f), f, broadcast(0.693157315f));
+  return _mm512_scalef_ps(fma(mul(power, f), series, power), n);  // times 2^floor(n)
+}
+
 /// e^(sign x) for |x| < 2^16, whatever the size of the result. Without kRest log2(e) is a float,
 /// and the relative error grows by |x| u / 4.
 template <int kSign, bool kRest = true>
 inline Vec exp_bounded(Vec x) {
-  // Beside 1.5 * 2^19 the last place is 1/16: the sum rounds, and its low bits are n mod 1.
-  const Vec magic = broadcast(786432.0f);
+  const Vec magic = broadcast(kThirtySeconds);
   const Vec shifted = fma(x, broadcast(kSign * kLog2E), magic);
   const Vec n = sub(shifted, magic);
   Vec f = _mm512_fmsub_ps(x, broadcast(kSign * kLog2E), n);
   if constexpr (kRest) f = fma(x, broadcast(kSign * kLog2ERest), f);
-  const Vec power =
-      _mm512_permutexvar_ps(_mm512_castps_si512(shifted), _mm512_load_ps(kExp2Sixteenths));
-  Vec series = broadcast(0.0555021353f);
-  series = fma(series, f, broadcast(0.240234286f));
-  series = fma(series, f, broadcast(0.693147182f));
-  return _mm512_scalef_ps(fma(mul(power, f), series, power), n);  // times 2^floor(n)
+  return exp2_parts(shifted, n, f);
 }
 
 /// 1 / d for d in [1, 2^126]: 14 bits and one step of Newton's method.
@@ -97,14 +99,10 @@ inline Vec exp(Vec x) {
 /// two terms.
 inline Vec exp2_saturating(Vec x) {
 #ifdef __AVX512F__
-  const Vec magic = broadcast(393216.0f);  // 1.5 * 2^18: the last place beside it is 1/32
+  const Vec magic = broadcast(kThirtySeconds);
   const Vec shifted = add(x, magic);
-  const Vec f = _mm512_reduce_ps(x, 0x58);  // what is left of x beside whole 32nds
-  const Vec power =
-      _mm512_permutex2var_ps(_mm512_load_ps(kExp2ThirtySeconds), _mm512_castps_si512(shifted),
-                             _mm512_load_ps(kExp2ThirtySeconds + 16));
-  const Vec series = fma(broadcast(0.240226537f), f, broadcast(0.693157315f));
-  return _mm512_scalef_ps(fma(mul(power, f), series, power), sub(shifted, magic));
+  // What is left of x beside whole 32nds.
+  return exp2_parts(shifted, sub(shifted, magic), _mm512_reduce_ps(x, 0x58));
 #else
   x = max(broadcast(-126.0f), min(broadcast(126.0f), x));
   const Vec n = round_even(x);
