@@ -108,12 +108,18 @@ class Conv(nn.Module):
         return self.block(x)
 
 
+def _whole_eights(width: int) -> int:
+    """The nearest multiple of 8, halves upwards, that is not below 90 %."""
+    nearest = max(8, (width + 4) // 8 * 8)
+    return nearest if 10 * nearest >= 9 * width else nearest + 8
+
+
 class InvertedResidual(nn.Module):
     """MobileNetV2's block (Sandler et al. 2018)."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, expansion: int) -> None:
         super().__init__()
-        hidden = -(-c_in * expansion // 8) * 8  # all widths here are whole or half eights
+        hidden = _whole_eights(c_in * expansion)
         self.block = nn.Sequential(
             OrderedDict(
                 exp_1x1=Conv(c_in, hidden, 1),
@@ -299,7 +305,8 @@ def randomize(module: MobileViT, seed: int) -> MobileViT:
                 part.bias.copy_(normal(part.bias, 0.5))
         for norm in norms:
             norm.momentum = 1.0
-        noise = torch.randn(2, module.config.in_channels, 128, 128, generator=random).double()
+        size = 4 * 2 ** len(module.config.widths)  # 4 x 4 pixels in the last layer
+        noise = torch.randn(2, module.config.in_channels, size, size, generator=random).double()
         module.train()(noise)
         for norm in norms:
             norm.momentum = 0.1
