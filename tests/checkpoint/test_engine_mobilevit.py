@@ -144,7 +144,11 @@ def test_a_module_says_what_its_weights_do_not() -> None:
             child.num_heads, child.head_dim = 2, child.head_dim * 2
             child.scale = child.head_dim**-0.5
     model = mobileone.load(module)
-    assert (model.config["heads"], model.config["patch"], model.arch) == (2, [4, 2], "custom")
+    assert (model.config["heads"], model.config["patch"], model.arch) == (
+        2,
+        [4, 2],
+        "mobilevit_custom",
+    )
     check_module(model, module)
     weights = mobileone.load(module.state_dict(), config={"heads": 2, "patch": (4, 2)})
     np.testing.assert_array_equal(weights(IMAGES), model(IMAGES))
