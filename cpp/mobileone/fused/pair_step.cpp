@@ -80,7 +80,7 @@ class BoundPair : public BoundStep {
 
   void run() override {
     const DwPwPlan& plan = spec_.packed.plan;
-    zero_borders(plan.shape.dst(), spec_.images, dst_);
+    zero_borders(plan.shape.dst(), spec_.images, spec_.dst, buffers_);
     if (spec_.pointwise_squeeze) {
       // Sums of one image at a time: its factor is made before the next begins.
       for (std::int64_t image = 0; image < spec_.images; ++image) run_with_sums(image);

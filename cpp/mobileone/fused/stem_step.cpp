@@ -35,7 +35,7 @@ class BoundStem : public BoundStep {
   void run() override {
     const auto* images = static_cast<const float*>(buffers_.address(spec_.src));
     auto* maps = static_cast<float*>(buffers_.address(spec_.dst));
-    zero_borders(spec_.dst_map(), spec_.images, maps);
+    zero_borders(spec_.dst_map(), spec_.images, spec_.dst, buffers_);
     const int units = spec_.units();
     spread(spec_.pool, static_cast<int>(spec_.images) * units, [&](int begin, int end, int worker) {
       while (begin < end) {

@@ -30,7 +30,10 @@ const float* weight_data(const PlanBuilder& builder, const std::string& name, bo
   return present ? builder.network().weight(name).f32() : nullptr;
 }
 
-void zero_borders(const kernels::MapShape& map, std::int64_t images, float* data) {
+void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
+                  const Buffers& buffers) {
+  if (buffers.border_kept(id)) return;
+  auto* data = static_cast<float*>(buffers.address(id));
   for (std::int64_t image = 0; image < images; ++image) {
     kernels::zero_border(map, data + image * map.num_floats());
   }

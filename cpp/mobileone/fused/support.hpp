@@ -24,7 +24,8 @@ kernels::MapShape map_shape(const Shape& shape);
 const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present = true);
 
 // Zeroes the borders of every image of a map that is about to be written.
-void zero_borders(const kernels::MapShape& map, std::int64_t images, float* data);
+void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
+                  const Buffers& buffers);
 
 // The process's pool of that many threads, made on first use and kept; null for one. Takes a lock:
 // steps ask for theirs when they are made.

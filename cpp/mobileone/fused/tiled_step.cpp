@@ -8,7 +8,7 @@ class TiledStep::Bound : public BoundStep {
 
   void run() override {
     const Work& work = step_.work_;
-    zero_borders(work.map, work.images, static_cast<float*>(buffers_.address(work.result)));
+    zero_borders(work.map, work.images, work.result, buffers_);
     const auto run_part = [&](int begin, int end, int worker) {
       void* scratch =
           buffers_.scratch() + static_cast<std::size_t>(worker) * aligned_bytes(work.thread_bytes);

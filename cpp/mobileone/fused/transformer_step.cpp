@@ -38,7 +38,7 @@ class BoundPass : public BoundStep {
     if (pass_ % 2 == 1) return attend();
     const bool leaves = pass_ == 2 * plan.shape.depth;
     if (leaves && !plan.shape.resizes())
-      zero_borders(plan.shape.dst(), spec_.images, at(spec_.dst));
+      zero_borders(plan.shape.dst(), spec_.images, spec_.dst, buffers_);
     transform();
   }
 
@@ -97,7 +97,7 @@ class BoundPass : public BoundStep {
   void resize() const {
     const kernels::ResizeShape shape = spec_.resize();
     const kernels::MapShape from = shape.src(), to = shape.dst();
-    zero_borders(to, spec_.images, at(spec_.dst));
+    zero_borders(to, spec_.images, spec_.dst, buffers_);
     const int images = static_cast<int>(spec_.images);
     spread(spec_.pool, images * to.height, [&](int begin, int end, int) {
       for (int row = begin; row < end; ++row) {

@@ -49,4 +49,33 @@ std::size_t assign_offsets(std::vector<Value>& values, const std::vector<Lifetim
   return arena;
 }
 
+void keep_borders(std::vector<Value>& values, const std::vector<Lifetime>& lifetimes) {
+  const auto in_arena = [&](std::size_t id) {
+    return values[id].storage == Storage::arena && lifetimes[id].first >= 0;
+  };
+  const auto share_memory = [&](const Value& a, const Value& b) {
+    return a.offset < b.offset + b.bytes() && b.offset < a.offset + a.bytes();
+  };
+  const int steps =
+      1 + std::accumulate(lifetimes.begin(), lifetimes.end(), 0,
+                          [](int last, const Lifetime& l) { return std::max(last, l.first); });
+  for (std::size_t id = 0; id < values.size(); ++id) {
+    Value& value = values[id];
+    if (value.layout.border == 0 || !in_arena(id)) continue;
+    // Steps back to the latest writer; the value itself was written a whole run ago.
+    int latest = steps;
+    bool same = true;
+    for (std::size_t other = 0; other < values.size(); ++other) {
+      if (other == id || !in_arena(other) || !share_memory(value, values[other])) continue;
+      const int back = (lifetimes[id].first - lifetimes[other].first + steps) % steps;
+      if (back > latest) continue;
+      const bool alike = values[other].offset == value.offset &&
+                         values[other].shape == value.shape && values[other].layout == value.layout;
+      same = alike && (back < latest || same);
+      latest = back;
+    }
+    value.border_kept = same;
+  }
+}
+
 }  // namespace mobileone

@@ -19,4 +19,9 @@ struct Lifetime {
 // size: the largest value first, each at the lowest offset free during its lifetime.
 std::size_t assign_offsets(std::vector<Value>& values, const std::vector<Lifetime>& lifetimes);
 
+// Sets Value::border_kept where what was written last to any of a value's memory, run after run, is
+// a value of the same shape, layout and offset: writers of the inside leave the border alone. Needs
+// an arena that starts as zeros.
+void keep_borders(std::vector<Value>& values, const std::vector<Lifetime>& lifetimes);
+
 }  // namespace mobileone

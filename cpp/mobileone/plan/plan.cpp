@@ -15,7 +15,7 @@ struct Plan::Context {
       : memory(allocate_aligned(plan.arena_bytes_ + plan.scratch_bytes_)),
         buffers(plan.values_, static_cast<std::byte*>(memory.get()),
                 static_cast<std::byte*>(memory.get()) + plan.arena_bytes_, plan.threads_) {
-    // No step may depend on what is here; but a read of it must not be of indeterminate values.
+    // Borders that are kept (keep_borders) start as zeros here.
     std::memset(memory.get(), 0, plan.arena_bytes_);
     for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
   }
@@ -67,6 +67,7 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   }
   values_ = std::move(builder.values());
   arena_bytes_ = assign_offsets(values_, builder.lifetimes);
+  keep_borders(values_, builder.lifetimes);
   steps_ = std::move(builder.steps);
   packed_weights_ = std::move(builder.packed_weights);
   tilings_ = std::move(builder.tilings);

@@ -34,6 +34,7 @@ class Buffers {
   bool is_external(ValueId id) const {
     return values_[static_cast<std::size_t>(id)].storage != Storage::arena;
   }
+  bool border_kept(ValueId id) const { return values_[static_cast<std::size_t>(id)].border_kept; }
   // Shared by all steps, which run one after the other.
   std::byte* scratch() const { return scratch_; }
   // How many threads a step may use.

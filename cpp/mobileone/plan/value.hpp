@@ -37,6 +37,8 @@ struct Value {
   Storage storage = Storage::arena;
   std::size_t slot = 0;    // index of the caller's pointer (input and output storage)
   std::size_t offset = 0;  // bytes into the arena
+  // The memory's border is zero already when the value is written: see keep_borders.
+  bool border_kept = false;
 
   std::size_t bytes() const;
 };
