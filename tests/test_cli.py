@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import mobileone
+import numpy as np
 import pytest
 from mobileone.cli import main
+from PIL import Image
 
 Capture = pytest.CaptureFixture[str]
 
@@ -97,6 +99,43 @@ def test_info_describes_the_machine_or_a_model(train_time: Path, capsys: Capture
     model = mobileone.load(train_time)
     assert str(model.num_params) in text
     assert "train-time" in text
+
+
+def test_every_command_takes_mobilevit(tmp_path: Path, capsys: Capture) -> None:
+    source, target = tmp_path / "net.safetensors", tmp_path / "fused.safetensors"
+    mobileone.create_model(
+        "mobilevit_custom",
+        widths=[8, 8, 16, 16],
+        depths=[1, 1, 1, 1],
+        transformer_widths=[0, 0, 0, 16],
+        ffn_widths=[0, 0, 0, 32],
+        transformer_depths=[0, 0, 0, 1],
+        expansion=2.0,
+        head_width=32,
+        classifier_dropout=0.1,
+        num_classes=7,
+    ).save(source)
+    assert main(["fuse", str(source), str(target)]) == 0
+    assert main(["verify", str(source), str(target)]) == 0
+    options = ["--runs", "4", "--threads", "1", "--input-size", "65x48"]
+    assert main(["bench", str(source), str(target), *options]) == 0
+    capsys.readouterr()
+    assert main(["profile", str(target), *options]) == 0
+    assert "Attention" in capsys.readouterr().out
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.full((80, 90, 3), 7, np.uint8)).save(photo)
+    assert main(["predict", str(target), str(photo), "--topk", "2"]) == 0
+    assert capsys.readouterr().out.count("%") == 2
+    assert main(["info", str(target)]) == 0
+    text = capsys.readouterr().out
+    assert "mobilevit_custom" in text
+    assert "BGR" in text
+
+
+def test_help_is_for_the_command_line(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert ">>>" not in capsys.readouterr().out
 
 
 def test_demo(tmp_path: Path, capsys: Capture) -> None:

@@ -52,8 +52,13 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"mobileone: warning: {message}", file=sys.stderr)
 
 
+def _about() -> str:
+    """The first line of the package's documentation: the rest is Python."""
+    return (mobileone.__doc__ or "").partition("\n")[0]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mobileone", description=mobileone.__doc__)
+    parser = argparse.ArgumentParser("mobileone", description=_about())
     parser.add_argument("--version", action="version", version=mobileone.__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
