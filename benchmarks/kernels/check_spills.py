@@ -148,6 +148,7 @@ class Kernel:
 KERNELS = (
     Kernel("microkernel", 4, True),  # <pixels, vectors>, four steps of k
     Kernel("token_kernel", 4, True),  # <rows, vectors>, four steps of k
+    Kernel("conv_run", 4, True),  # <pixels, vectors>, four steps of k
     Kernel("stem_group", 3, True),  # <pixels, vectors>, one row of the 3x3 kernel
     Kernel("depthwise_group", 9, False),  # <stride, outputs>, all taps
 )

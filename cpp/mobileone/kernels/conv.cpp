@@ -13,6 +13,12 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument("[conv] " + message);
 }
 
+// Rows that are cut into runs of at least so many pixels keep the multipliers busy.
+bool fills_microkernels(const ConvShape& shape, int panel_blocks) {
+  const int widest = panel_blocks > 1 ? 14 : 6, enough = panel_blocks > 1 ? 8 : 5;
+  return shape.width / ceil_div(shape.width, widest) >= enough;
+}
+
 }  // namespace
 
 double ConvShape::macs() const {
@@ -48,21 +54,41 @@ ConvPlan plan_conv(int panel_blocks, const ConvShape& shape, const Tiling& tilin
                     .panel_blocks = panel_blocks,
                     .algorithm = tiling.algorithm};
   plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
+  plan.by_rows = tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, panel_blocks);
   return plan;
 }
+
+namespace {
+
+// Of T: source block, tap, channel of the block. By rows: kernel row, source, kernel column, and
+// the channels of that source.
+std::ptrdiff_t position_in_k(const ConvPlan& plan, int channel, int tap) {
+  const ConvShape& shape = plan.shape;
+  const bool second = channel >= shape.channels_in;
+  const int lane = second ? channel - shape.channels_in : channel;
+  const int before = second ? padded(shape.channels_in) : 0;
+  if (!plan.by_rows) {
+    const int block = (before + lane) / kBlock;
+    return (std::ptrdiff_t{block} * shape.taps() + tap) * kBlock + lane % kBlock;
+  }
+  const int own = padded(second ? shape.channels_in2 : shape.channels_in);
+  const int row = tap / shape.kernel, column = tap % shape.kernel;
+  return std::ptrdiff_t{shape.kernel} * (row * shape.source_blocks() * kBlock + before) +
+         std::ptrdiff_t{column} * own + lane;
+}
+
+}  // namespace
 
 void pack_conv(const ConvPlan& plan, const float* weight, const float* bias, float* packed) {
   const ConvShape& shape = plan.shape;
   const int taps = shape.taps(), channels = shape.channels_in + shape.channels_in2;
   const std::ptrdiff_t k = std::ptrdiff_t{shape.k_blocks()} * kBlock;
-  // [channels_out][K] with K in T's order: source block, tap, channel of the block.
+  // [channels_out][K] with K in the order in which it is read.
   std::vector<float> matrix(static_cast<std::size_t>(k * shape.channels_out));
   for (int n = 0; n < shape.channels_out; ++n) {
+    float* row = matrix.data() + n * k;
     for (int c = 0; c < channels; ++c) {
-      const int second = c - shape.channels_in;
-      const int lane = second < 0 ? c : padded(shape.channels_in) + second;
-      float* row = matrix.data() + n * k + std::ptrdiff_t{lane / kBlock} * taps * kBlock;
-      for (int tap = 0; tap < taps; ++tap) row[tap * kBlock + lane % kBlock] = *weight++;
+      for (int tap = 0; tap < taps; ++tap) row[position_in_k(plan, c, tap)] = *weight++;
     }
   }
   pack_bias(shape.channels_out, bias, packed);

@@ -2,8 +2,11 @@
 // optional map that is added, and an activation; of one source or of two, whose channels lie one
 // behind the other (a concatenation that is never made).
 //
-// Tile by tile, the source pixels of whole output rows are gathered into T[K/16][pixels][16] (for
-// 3x3 kernels: im2col, K = 9 C), and a pointwise product (pointwise_plan.hpp) does the rest.
+// Two ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
+// they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows
+// are gathered into T[K/16][pixels][16] (for 3x3 kernels: im2col, K = 9 C), and a pointwise product
+// (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, and for
+// Strassen's algorithm.
 //
 // Use: plan_conv once per shape, pack_conv once per set of weights, then KernelTable::run_conv per
 // image. The work of one image is plan.units() independent units; a thread runs any contiguous
@@ -42,6 +45,7 @@ struct ConvPlan {
   int tile_rows = 0;  // these three as in Tiling, clipped to what the shape has
   int column_parts = 1;
   bool weights_stay = false;
+  bool by_rows = false;
 
   int tiles() const { return ceil_div(shape.height, tile_rows); }
   int units() const { return tiles() * column_parts; }
@@ -55,7 +59,7 @@ struct ConvPlan {
   }
   /// Scratch that each concurrent caller of run_conv needs, aligned to kAlignment.
   std::size_t scratch_bytes() const {
-    return sizeof(float) * static_cast<std::size_t>(pointwise.scratch_floats());
+    return by_rows ? 0 : sizeof(float) * static_cast<std::size_t>(pointwise.scratch_floats());
   }
 };
 

@@ -1,69 +1,7 @@
-#include "mobileone/kernels/arch/entry_points.hpp"
-#include "mobileone/kernels/arch/epilogue.hpp"
-#include "mobileone/kernels/arch/pointwise.hpp"
+#include "mobileone/kernels/arch/conv_tile.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
-
-/// One tile of whole output rows.
-struct ConvTile {
-  const ConvPlan& plan;
-  const ConvArgs& args;
-  int row_begin, rows;
-  float* t;
-
-  /// Block `k_block` of T: one tap of one source block.
-  void gather(int k_block) const {
-    const ConvShape& shape = plan.shape;
-    const int taps = shape.taps(), tap = k_block % taps;
-    int block = k_block / taps;
-    const float* src = args.src;
-    MapShape map = shape.src();
-    if (block >= blocks(shape.channels_in)) {
-      block -= blocks(shape.channels_in);
-      src = args.src2;
-      map = shape.src2();
-    }
-    const int reach = shape.kernel / 2;
-    const float* from =
-        src + map.offset(block, row_begin + tap / shape.kernel - reach, tap % shape.kernel - reach);
-    const std::ptrdiff_t floats = std::ptrdiff_t{shape.width} * kBlock;
-    float* to = t + std::ptrdiff_t{k_block} * plan.pointwise.pitch() * kBlock;
-    for (int y = 0; y < rows; ++y, from += map.row_stride(), to += floats) {
-      for (std::ptrdiff_t i = 0; i < floats; i += kBlock) {
-#pragma GCC unroll 2
-        for (int lane = 0; lane < kBlock; lane += kLanes) {
-          store(to + i + lane, load(from + i + lane));
-        }
-      }
-    }
-  }
-
-  void gather_all(const PointwiseTile& tile) const {
-    const PointwisePlan& pointwise_plan = plan.pointwise;
-    const int half = pointwise_plan.strassen() ? pointwise_plan.k_blocks / 2 : 0;
-    for (int block = 0; block < half; ++block) {
-      gather(block);
-      gather(block + half);
-      sum_quarters(pointwise_plan, tile, block);
-    }
-    for (int block = 2 * half; block < pointwise_plan.k_blocks; ++block) gather(block);
-  }
-
-  /// Residual and activation of `count` output blocks.
-  void finish(int first_block, int count) const {
-    const ConvShape& shape = plan.shape;
-    if (!shape.residual && shape.activation != Activation::kSilu) return;
-    const MapShape map = shape.dst();
-    for (int block = first_block; block < first_block + count; ++block) {
-      for (int y = row_begin; y < row_begin + rows; ++y) {
-        const std::ptrdiff_t at = map.offset(block, y, 0);
-        finish_in_place(shape.activation, shape.residual ? args.residual + at : nullptr,
-                        args.dst + at, std::ptrdiff_t{shape.width} * kBlock);
-      }
-    }
-  }
-};
 
 // Panel by panel, so that what a panel has written is still in L1 or L2 when it is finished. While
 // one panel is in use the next one is fetched, and during the last what `background` holds.
@@ -82,7 +20,11 @@ void multiply(const ConvTile& conv, PointwiseTile tile, int panel_begin, int pan
           tile.packed + plan.panel_offset(following.first_block + following.num_blocks));
     }
     tile.background = next.active() ? &next : background;
-    pointwise(plan, tile);
+    if (conv.plan.by_rows) {
+      multiply_rows(conv, tile, panel, tile.background);
+    } else {
+      pointwise(plan, tile);
+    }
     conv.finish(panel.first_block, panel.num_blocks);
     if (plan.strassen()) conv.finish(panel.first_block + plan.n_blocks / 2, panel.num_blocks);
   }
@@ -94,7 +36,7 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
   const ConvShape& shape = plan.shape;
   const MapShape dst = shape.dst();
   float* scratch = static_cast<float*>(args.scratch);
-  fill_offsets(plan.pointwise, shape.width, dst.row_stride(), scratch);
+  if (!plan.by_rows) fill_offsets(plan.pointwise, shape.width, dst.row_stride(), scratch);
 
   PointwiseTile tile;
   tile.scratch = scratch;
@@ -118,7 +60,7 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
     tile.dst = args.dst + dst.offset(0, row_begin, 0);
     tile.fetched = plan.weights_stay && index > 0 ? tile.packed + plan.pointwise.packed_floats()
                                                   : args.packed + args.fetched_floats;
-    conv.gather_all(tile);
+    if (!plan.by_rows) conv.gather_all(tile);
     multiply(conv, tile, plan.first_panel(part), plan.first_panel(part + next - unit), &background);
     unit = next;
   }
