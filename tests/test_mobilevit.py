@@ -251,3 +251,19 @@ def test_a_float64_module_runs_in_float32_too() -> None:
         single = copy.deepcopy(module).float()(torch.from_numpy(x)).numpy()
     assert 0 < np.abs(single - outputs(module, x)[-1]).max() <= bounds.logits
     assert torch_mobilevit.VARIANTS.keys() == COUNTS.keys()
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-3, 0.0), (10.0, 50.0), (100.0, 0.0)])
+def test_attention_from_even_to_one_hot(scale: float, offset: float) -> None:
+    """Projections that are all alike, and scores of which the largest alone counts."""
+    module, x = create(SMALL, seed=5), images(2, (64, 80))
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if "qkv_proj" in name:
+                value.mul_(scale).add_(offset if name.endswith("bias") else 0.0)
+    module.float().double()
+    model, expected = engine_model(module), outputs(module, x)
+    for engine in (model, mobileone.reparameterize(model)):
+        bounds = rounding_bound(engine, x)
+        found = [*engine.features(x), engine(x)]
+        assert_within(found, expected, [*bounds.levels, bounds.logits])
