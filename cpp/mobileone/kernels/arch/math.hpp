@@ -3,9 +3,10 @@
 //   e^x = 2^n 2^f,  n + f = x log2(e),  with log2(e) in two parts so that f is good to 2^-30.
 //
 // AVX-512 rounds n to 32nds, takes 2^(n mod 1) from a table in two registers and needs two terms of
-// 2^f; AVX2 rounds n to an integer and needs six. Both are minimax fits of (2^f - 1) / f, with
-// errors of 0.9 u and 0.1 u (u = 2^-24). With rounding that makes 3 u for exp, and 7.5 u for the
-// others. Errors are relative, down to the limits that each function states. NaN gives NaN.
+// 2^f; AVX2 rounds n to eighths, with a table in one register, and needs three. Both are minimax
+// fits of (2^f - 1) / f, with errors of 0.9 u and 0.4 u (u = 2^-24). With rounding that makes 3 u
+// for exp, and 7.5 u for the others. Errors are relative, down to the limits that each function
+// states. NaN gives NaN.
 #pragma once
 
 #include "mobileone/kernels/arch/simd.hpp"
@@ -52,31 +53,38 @@ inline Vec reciprocal(Vec d) {
   return fma(_mm512_fnmadd_ps(d, r, broadcast(1.0f)), r, r);
 }
 #else
-/// 2^f for |f| <= 1/2.
-inline Vec exp2_series(Vec f) {
-  Vec series = broadcast(1.53533620e-4f);
-  series = fma(series, f, broadcast(1.33988739e-3f));
-  series = fma(series, f, broadcast(9.61843692e-3f));
-  series = fma(series, f, broadcast(5.55033237e-2f));
-  series = fma(series, f, broadcast(0.240226477f));
-  series = fma(series, f, broadcast(0.693147182f));
-  return fma(series, f, broadcast(1.0f));
+/// 1.5 * 2^20, beside which the last place of a float is 1/8.
+inline constexpr float kEighths = 1572864.0f;
+
+/// The bits of 2^(j/8) less j shifted to where adding n in eighths, shifted alike, leaves floor(n)
+/// in the exponent.
+alignas(32) inline constexpr unsigned kExp2Eighths[8] = {
+    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+
+/// 2^(n + f) for |n| <= 126 in eighths and |f| <= 1/16; `shifted` is n + kEighths.
+inline Vec exp2_parts(Vec shifted, Vec f) {
+  const __m256i eighths = _mm256_castps_si256(shifted);
+  const __m256i table = _mm256_load_si256(reinterpret_cast<const __m256i*>(kExp2Eighths));
+  const Vec power = _mm256_castsi256_ps(_mm256_add_epi32(
+      _mm256_permutevar8x32_epi32(table, eighths), _mm256_slli_epi32(eighths, 20)));
+  Vec series = fma(broadcast(5.5496223e-2f), f, broadcast(0.24025764f));
+  series = fma(series, f, broadcast(0.69314724f));
+  return fma(mul(power, f), series, power);
 }
 
-/// 2^f, where n + f = sign x log2(e).
+/// What is left of sign x log2(e) beside n.
 template <int kSign, bool kRest>
-inline Vec exp2_fraction(Vec x, Vec n) {
-  Vec f = _mm256_fmsub_ps(x, broadcast(kSign * kLog2E), n);
-  if constexpr (kRest) f = fma(x, broadcast(kSign * kLog2ERest), f);
-  return exp2_series(f);
+inline Vec exp2_rest(Vec x, Vec n) {
+  const Vec f = _mm256_fmsub_ps(x, broadcast(kSign * kLog2E), n);
+  return kRest ? fma(x, broadcast(kSign * kLog2ERest), f) : f;
 }
 
 /// e^(sign x) for |x| <= 87, where the result is a normal number. Without kRest log2(e) is a float,
 /// and the relative error grows by |x| u / 4.
 template <int kSign, bool kRest = true>
 inline Vec exp_bounded(Vec x) {
-  const Vec n = round_even(mul(x, broadcast(kSign * kLog2E)));
-  return mul(exp2_fraction<kSign, kRest>(x, n), exp2_int(n));
+  const Vec shifted = fma(x, broadcast(kSign * kLog2E), broadcast(kEighths));
+  return exp2_parts(shifted, exp2_rest<kSign, kRest>(x, sub(shifted, broadcast(kEighths))));
 }
 
 inline Vec reciprocal(Vec d) { return div(broadcast(1.0f), d); }
@@ -88,9 +96,13 @@ inline Vec exp(Vec x) {
 #ifdef __AVX512F__
   return exp_bounded<1>(x);
 #else
-  const Vec n = round_even(mul(x, broadcast(kLog2E)));
-  const Vec half = round_even(mul(n, broadcast(0.5f)));  // 2^n may be no normal number
-  return mul(mul(exp2_fraction<1, true>(x, n), exp2_int(half)), exp2_int(sub(n, half)));
+  const Vec shifted = fma(x, broadcast(kLog2E), broadcast(kEighths));
+  const Vec f = exp2_rest<1, true>(x, sub(shifted, broadcast(kEighths)));
+  // Towards 1 where 2^n is no normal number, and back at the end.
+  const Vec up = _mm256_and_ps(_mm256_cmp_ps(x, broadcast(-60.0f), _CMP_LT_OQ), broadcast(64.0f));
+  const Vec down = _mm256_and_ps(_mm256_cmp_ps(x, broadcast(60.0f), _CMP_GT_OQ), broadcast(64.0f));
+  const Vec moved = sub(up, down);
+  return mul(exp2_parts(add(shifted, moved), f), exp2_int(sub(zero(), moved)));
 #endif
 }
 
@@ -105,8 +117,8 @@ inline Vec exp2_saturating(Vec x) {
   return exp2_parts(shifted, sub(shifted, magic), _mm512_reduce_ps(x, 0x58));
 #else
   x = max(broadcast(-126.0f), min(broadcast(126.0f), x));
-  const Vec n = round_even(x);
-  return mul(exp2_series(sub(x, n)), exp2_int(n));
+  const Vec shifted = add(x, broadcast(kEighths));
+  return exp2_parts(shifted, sub(x, sub(shifted, broadcast(kEighths))));
 #endif
 }
 
