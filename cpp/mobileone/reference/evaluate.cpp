@@ -93,14 +93,15 @@ struct Apply {
   }
 
   ReferenceTensor operator()(const Attention& op) const {
-    const ReferenceTensor& x = *inputs[0];
-    ReferenceTensor scores = attention_products(x, op.heads, false, evaluator.threads);
-    const double scale = attention_scale(x.shape, op.heads);
-    for (double& score : scores.values) score *= scale;
-    Values gains(static_cast<std::size_t>(x.shape[0] * op.heads * x.shape[1]), 1.0);
-    rounding.attention(node().name, x, scores, gains);
-    softmax(scores, gains, evaluator.threads);
-    return attend(x, scores, false, evaluator.threads);
+    return for_each_sequence(*inputs[0], [&](const ReferenceTensor& x, std::int64_t sequence) {
+      ReferenceTensor scores = attention_products(x, op.heads, false, evaluator.threads);
+      const double scale = attention_scale(x.shape, op.heads);
+      for (double& score : scores.values) score *= scale;
+      Values gains(static_cast<std::size_t>(op.heads * x.shape[1]), 1.0);
+      rounding.attention(concat(node().name, ".", sequence), x, scores, gains);
+      softmax(scores, gains, evaluator.threads);
+      return attend(x, scores, false, evaluator.threads);
+    });
   }
 
   ReferenceTensor operator()(const Unfold& op) const {

@@ -25,8 +25,9 @@ class Rounding {
   // Of every row of a layer norm's input `x`; eps is the operator's.
   virtual void rows(const std::string& /*node*/, const ReferenceTensor& /*x*/, double /*eps*/,
                     RowStatistics& /*statistics*/) const {}
-  // Attention on `x`: its scaled scores [B, heads, N, N], and the factor of every row of weights.
-  virtual void attention(const std::string& /*node*/, const ReferenceTensor& /*x*/,
+  // Attention on one sequence: its scaled scores [1, heads, N, N], and the factor of every row of
+  // weights.
+  virtual void attention(const std::string& /*sequence*/, const ReferenceTensor& /*x*/,
                          ReferenceTensor& /*scores*/, Values& /*gains*/) const {}
   // The places of one axis ("rows" or "columns") of a resize.
   virtual void interpolation(const std::string& /*node*/, const std::string& /*axis*/,

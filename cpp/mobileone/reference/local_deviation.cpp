@@ -130,14 +130,16 @@ struct LocalDeviation {
   // The weighted sum of values and its division; what happens to the weights before is shared by a
   // head's features.
   Values operator()(const Attention& op) const {
-    const ReferenceTensor& x = *inputs[0];
-    ReferenceTensor weights = attention_products(x, op.heads, false, evaluator.threads);
-    const double scale = attention_scale(x.shape, op.heads);
-    for (double& score : weights.values) score *= scale;
-    const auto rows = static_cast<std::size_t>(x.shape[0] * op.heads * x.shape[1]);
-    softmax(weights, Values(rows, 1.0), evaluator.threads);
-    const ReferenceTensor squares = attend(x, weights, true, evaluator.threads);
-    const auto terms = static_cast<double>(x.shape[1]);
+    const auto squares_of = [&](const ReferenceTensor& x, std::int64_t) {
+      ReferenceTensor weights = attention_products(x, op.heads, false, evaluator.threads);
+      const double scale = attention_scale(x.shape, op.heads);
+      for (double& score : weights.values) score *= scale;
+      softmax(weights, Values(static_cast<std::size_t>(op.heads * x.shape[1]), 1.0),
+              evaluator.threads);
+      return attend(x, weights, true, evaluator.threads);
+    };
+    const ReferenceTensor squares = for_each_sequence(*inputs[0], squares_of);
+    const auto terms = static_cast<double>(inputs[0]->shape[1]);
     return each([&](std::size_t i) {
       return std::hypot(sum_deviation(terms, y.values[i], squares.values[i], true),
                         kUnitRoundoff * y.values[i]);

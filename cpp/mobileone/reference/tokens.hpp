@@ -16,6 +16,23 @@ RowStatistics row_statistics(const ReferenceTensor& x, double eps, int threads);
 ReferenceTensor normalize_rows(const ReferenceTensor& x, const RowStatistics& statistics,
                                const Values& gamma, const Values& beta, int threads);
 
+// result = f(x[s], s) for every sequence s of x [B, N, C], given as [1, N, C]; scores of one
+// sequence fill less memory than those of all.
+template <typename Function>
+ReferenceTensor for_each_sequence(const ReferenceTensor& x, const Function& f) {
+  const Shape one{1, x.shape[1], x.shape[2]};
+  const auto size = static_cast<std::ptrdiff_t>(element_count(one));
+  ReferenceTensor y{{0, x.shape[1], x.shape[2]}, {}};
+  for (std::int64_t s = 0; s < x.shape[0]; ++s) {
+    const auto first = x.values.begin() + s * size;
+    const ReferenceTensor result = f(ReferenceTensor{one, Values(first, first + size)}, s);
+    y.shape = result.shape;
+    y.values.insert(y.values.end(), result.values.begin(), result.values.end());
+  }
+  y.shape[0] = x.shape[0];
+  return y;
+}
+
 // x [B, N, 3 d] as in op.hpp. Result [B, heads, N, N]: q_i . k_j, unscaled; with `squares` the sum
 // of the squared products instead.
 ReferenceTensor attention_products(const ReferenceTensor& x, std::int64_t heads, bool squares,
