@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import mobileone
 import numpy as np
@@ -207,6 +208,19 @@ def test_variants_and_copies() -> None:
     assert not np.array_equal(mobileone.create_model(model.arch, num_classes=5)(x), model(x))
     strides = [64 // level.shape[2] for level in model.features(x)]
     assert strides == [2, 2, 4, 8, 16, 32]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_saved_network_comes_back_whole(form: str, tmp_path: Path) -> None:
+    model = engine_model(create(SMALL, dropout=0.1, classifier_dropout=0.2))
+    if form == "inference":
+        model = mobileone.reparameterize(model)
+    path, x = tmp_path / "small.safetensors", images(1, (64, 80))
+    model.save(path)
+    loaded = mobileone.load(path)
+    assert (loaded.arch, loaded.form) == ("mobilevit_custom", form)
+    assert {k: v for k, v in loaded.config.items() if k != "arch"} == model.config
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_initial_weights() -> None:
