@@ -49,6 +49,20 @@ std::pair<int, int> convolutions(const Plan& plan) {
   return counts;
 }
 
+// Wide maps and narrow ones have their weights packed in different orders.
+TEST(FusedConvolutions, PlansOfSeveralSizesShareTheWeightsThatTheyCan) {
+  const auto network = seeded_inference(mobilevit_graph(small_mobilevit()));
+  const auto weights = std::make_shared<WeightCache>();
+  std::vector<std::shared_ptr<const Plan>> plans;
+  for (std::int64_t size : {64, 256, 40, 272}) {
+    const Shape shape{1, 3, size, size};
+    CompileOptions options;
+    options.outputs = {network->graph.output};
+    plans.push_back(compile(network, weights, shape, options));
+    expect_near_reference(*network, shape, options.outputs, run(*plans.back(), image(shape)));
+  }
+}
+
 class FusedMobileViT : public ::testing::TestWithParam<Shape> {};
 
 TEST_P(FusedMobileViT, EveryAlgorithmAndThreadCountMatchesTheReference) {

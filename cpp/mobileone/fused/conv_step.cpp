@@ -69,7 +69,8 @@ void emit_dense_conv(const DenseConvMatch& match, const std::vector<const Lowere
                                       threads);
       });
   const auto plan = kernels::plan_conv(table().panel_blocks, shape, tiling);
-  const char* algorithm = plan.pointwise.strassen() ? "strassen" : "direct";
+  // Also what the packed weights are filed under: each has an order of its own.
+  const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";
   ConvOperands operands;
   operands.weights =
       builder.packed(concat(node.name, " fused ", algorithm), plan.packed_bytes(), [&](void* out) {
