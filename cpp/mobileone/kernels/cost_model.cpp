@@ -39,18 +39,19 @@ double read_rate(const KernelTable& table, const float* data, double bytes, int 
   return static_cast<double>(count) * sizeof(float) / seconds;
 }
 
-constexpr double kRestartCycles = 35.0;   // a microkernel call that does not overlap the previous
-constexpr double kStoreFlops = 6.0;       // per output: bias, floor, store, in FMA slots
-constexpr double kPartialFlops = 6.0;     // per output: Strassen's U0 and U1
-constexpr double kDepthwiseShare = 0.6;   // of peak, typical
-constexpr double kResidentShare = 0.6;    // of L2 that a tile may count on
-constexpr double kExposedWeights = 0.45;  // of the time to fetch them; the rest hides behind FMAs
-constexpr double kExposedWeightsFew =
-    1.2;  // the same when a tile has few pixels to multiply each by
-constexpr int kFewPixels = 64;
+constexpr double kRestartCycles = 35.0;  // a microkernel call that does not overlap the previous
+constexpr double kStoreFlops = 6.0;      // per output: bias, floor, store, in FMA slots
+constexpr double kPartialFlops = 6.0;    // per output: Strassen's U0 and U1
+constexpr double kDepthwiseShare = 0.6;  // of peak, typical
+constexpr double kResidentShare = 0.6;   // of L2 that a tile may count on
+constexpr double kExposedWeights = 0.2;  // of the time to fetch them; the rest hides behind FMAs
+// Of the bandwidth that the hardware's own prefetching reaches, what prefetch instructions reach:
+// each occupies one of the few buffers for misses until its line has come.
+constexpr double kPrefetchShare = 0.27;
 constexpr double kExposedTile = 0.7;     // the same for a T that does not stay in L2
 constexpr double kNextStepShare = 0.35;  // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
+constexpr double kSumTraffic = 3.0;  // of Strassen's sums: bytes through L2 per byte of T
 constexpr double kMinStrassenGain = 1.03;
 
 }  // namespace
@@ -119,7 +120,7 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
                        pixels * n * (kStoreFlops + (strassen ? kPartialFlops : 0.0)) +
                        calls * kRestartCycles * cycle_flops;
   const double depthwise = 18.0 * pixels * k / kDepthwiseShare * plan.column_parts;
-  const double sums = strassen ? 2.0 * pixels * k * sizeof(float) : 0.0;
+  const double sums = strassen ? kSumTraffic * pixels * k * sizeof(float) : 0.0;
   const double arithmetic =
       (flops + depthwise) / machine.peak_flops + sums / machine.l2_bytes_per_second;
 
@@ -129,12 +130,13 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double tile = tile_bytes(p);
   const double passes = ceil_div(shape.out_height(), plan.tile_rows);
   const double weights = weight_bytes * (fits_l2(plan, machine) ? 1.0 : passes);
-  const double streamed = tile + panel_bytes <= room ? 0.0 : tile * p.num_panels() * plan.tiles();
+  // A panel in use, and the next one on its way.
+  const double streamed =
+      tile + 2.0 * panel_bytes <= room ? 0.0 : tile * p.num_panels() * plan.tiles();
   const double far = machine.far_bytes_per_second;
-  const double exposed = p.tile_pixels < kFewPixels ? kExposedWeightsFew : kExposedWeights;
   const double one_thread =
-      std::max(arithmetic + exposed * weights / far + kExposedTile * streamed / far,
-               (weights + streamed) / far);
+      std::max(arithmetic + kExposedWeights * weights / far + kExposedTile * streamed / far,
+               weights / (kPrefetchShare * far) + streamed / far);
   return one_thread * ceil_div(plan.units(), threads) / plan.units();
 }
 
