@@ -167,6 +167,18 @@ def test_changing_sizes_keep_a_bounded_number_of_plans(form: str) -> None:
     np.testing.assert_array_equal(model(first), expected)
 
 
+@pytest.mark.parametrize("name", [*CONFIGS, "mobilevit_xxs"])
+def test_plans_of_any_size_and_thread_count_share_weights(name: str) -> None:
+    """What one plan packs, and another finds in the cache, is in the order that both read."""
+    module, model = reference(name), fresh(name, "inference")
+    cases = [((64, 64), 1), ((33, 32), 2), ((57, 83), 1), ((96, 33), 1), ((224, 224), 3)]
+    plans = [model.compile((1, 3, *size), threads=threads) for size, threads in cases]
+    for plan in plans:
+        x = images(1, plan.input_shape[2:])
+        bound = rounding_bound(model, x, (), samples=1).logits
+        assert np.abs(plan(x) - outputs_of(module, x)[-1]).max() <= bound
+
+
 @pytest.mark.parametrize(("name", "threads"), [("small", 1), ("even", 1), ("small", 2)])
 def test_training_matches_pytorch(name: str, threads: int) -> None:
     x, module = images(3, (57, 83), seed=1), copy.deepcopy(reference(name)).train()
