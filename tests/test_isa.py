@@ -9,7 +9,10 @@ import pytest
 import torch
 from cases import arrays, exact, images
 from conftest import Run
+from mobileone.rounding import rounding_bound
+from mobilevit_cases import engine_model, outputs
 from torch_mobileone import Config, MobileOne, fused, randomize
+from torch_mobilevit import SMALL, create
 from torch_rounding import rounding_bounds
 
 # Channels that fill whole blocks of 16, of 8, and neither.
@@ -65,3 +68,36 @@ def test_every_instruction_set_matches_pytorch(python: Run, tmp_path: Path, limi
         found = [results[name] for name in results.files]
     for a, b, bound in zip(found, [*expected, *expected], bounds, strict=True):
         assert np.abs(a - b).max() <= bound
+
+
+RUN_MOBILEVIT = """
+import numpy as np, mobileone
+model = mobileone.load({model!r})
+x = np.load({x!r})
+found = [*model.features(x), model(x)]
+fused = mobileone.reparameterize(model)
+found += [fused(x), fused.compile(x.shape, backend="onednn")(x)]
+np.savez({results!r}, *found)
+"""
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_every_instruction_set_runs_mobilevit(python: Run, tmp_path: Path, limit: str) -> None:
+    environ, needed = LIMITS[limit]
+    if needed and needed not in cpu_flags():
+        pytest.skip(f"this machine has no {limit}")
+    module, x = create(SMALL), images(2, (57, 83))
+    model = engine_model(module)
+    files = {"model": "model.safetensors", "x": "x.npy", "results": "results.npz"}
+    paths = {name: str(tmp_path / file) for name, file in files.items()}
+    model.save(paths["model"])
+    np.save(paths["x"], x)
+    python(RUN_MOBILEVIT.format(**paths), OMP_NUM_THREADS="2", **environ)
+
+    expected = outputs(module, x)
+    bound = rounding_bound(model, x)
+    with np.load(paths["results"]) as results:
+        found = [results[name] for name in results.files]
+    bounds = [*bound.levels, *[bound.logits] * 3]
+    for a, b, allowed in zip(found, [*expected, *expected[-1:] * 2], bounds, strict=True):
+        assert np.abs(a - b).max() <= allowed
