@@ -4,8 +4,9 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 void fill_offsets(const PointwisePlan& plan, int width, std::ptrdiff_t row_stride, float* scratch) {
   std::int32_t* offsets = offset_table(plan, scratch);
-  for (int p = 0; p < plan.tile_pixels; ++p) {
-    offsets[p] = static_cast<std::int32_t>(p / width * row_stride + p % width * kBlock);
+  for (int p = 0, row = 0; p < plan.tile_pixels; row += static_cast<std::int32_t>(row_stride)) {
+    const int end = p + width < plan.tile_pixels ? p + width : plan.tile_pixels;
+    for (std::int32_t at = row; p < end; ++p, at += kBlock) offsets[p] = at;
   }
 }
 
