@@ -1,5 +1,6 @@
 #include "mobileone/kernels/inverted_residual.hpp"
 
+#include "mobileone/kernels/arch/conv_run.hpp"
 #include "mobileone/kernels/arch/depthwise.hpp"
 #include "mobileone/kernels/arch/entry_points.hpp"
 #include "mobileone/kernels/arch/epilogue.hpp"
@@ -7,9 +8,6 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
-
-constexpr std::int32_t kNeighbours[16] = {0,   16,  32,  48,  64,  80,  96,  112,
-                                          128, 144, 160, 176, 192, 208, 224, 240};
 
 // Expanded rows that the depthwise still needs: row y in slot y mod slots. Rows outside the map
 // are the row of zeros.
@@ -56,29 +54,28 @@ class InvertedResidual {
     const MapShape map = shape.src();
     const int vectors = panel.num_blocks * kBlock / kLanes;
     const bool silu = shape.activation == Activation::kSilu;  // others are the microkernel's floor
-    Chain chain;
-    chain.k_blocks = plan_.expand.k_blocks;
-    chain.row = args_.packed + panel.first_block * kBlock;
-    chain.floor = floor_;
-    chain.dst_block = plan_.ring_block();
-    Link& link = chain.links[0];
-    link.a_block = map.block_stride();
-    link.b = args_.packed + plan_.expand_offset() + plan_.expand.panel_offset(panel.first_block);
-    link.output.offsets = kNeighbours;
+    PixelRun run;
+    run.num_segments = 1;
+    run.b = args_.packed + plan_.expand_offset() + plan_.expand.panel_offset(panel.first_block);
+    run.row = args_.packed + panel.first_block * kBlock;
+    run.floor = floor_;
+    run.dst_block = plan_.ring_block();
     const PixelGroups groups(shape.width, max_pixels(vectors));
     for (int y = begin; y < end; ++y) {
-      link.a = args_.src + map.offset(0, y, 0);
-      link.output.dst = rows_.row(panel.first_block, y) + kBlock;
+      run.segments[0] = {args_.src + map.offset(0, y, 0), map.block_stride(), plan_.expand.k_blocks,
+                         last_steps(shape.channels_in)};
+      run.shift = 0;
+      run.dst = rows_.row(panel.first_block, y) + kBlock;
       for (int group = 0; group < groups.count; ++group) {
         const std::ptrdiff_t floats = std::ptrdiff_t{groups.size(group)} * kBlock;
-        chain.prefetch =
-            background.active() ? background.take(prefetch_floats(chain.k_blocks)) : link.b;
-        find_microkernel(groups.size(group), vectors, false)(chain);
+        run.prefetch =
+            background.active() ? background.take(prefetch_floats(plan_.expand.k_blocks)) : run.b;
+        find_conv_run(groups.size(group), vectors)(run);
         for (int block = 0; silu && block < panel.num_blocks; ++block) {
-          silu_in_place(link.output.dst + block * chain.dst_block, floats);
+          silu_in_place(run.dst + block * run.dst_block, floats);
         }
-        link.a += floats;
-        link.output.dst += floats;
+        run.shift += floats;
+        run.dst += floats;
       }
     }
   }
