@@ -33,26 +33,27 @@ struct HeadTile {
     const int row = part * plan.shape.features + head * plan.shape.head_features();
     return args.qkv + index * plan.qkv_stride() + std::ptrdiff_t{row} * kPanel;
   }
+  float* attended() const {
+    const std::ptrdiff_t row = std::ptrdiff_t{head} * plan.shape.head_features();
+    return args.attended + panel * plan.panel_floats(plan.shape.features) + row * kPanel + lane;
+  }
 
-  // Calls visit(first row of scores, keys) for the keys of each panel, when their scores are in L1.
-  template <typename Visit>
-  void score(Finish finish, float* most, const Visit& visit) const {
+  // out[key][query] = k . q for `keys` keys from column `begin` on.
+  void score(int begin, int keys, Finish finish, float* most, float* out) const {
     TokenTile t;
     t.k = t.first_k = plan.shape.head_features();
     t.a_step = kPanel;
     t.b = operand(panel, 0) + lane;
     t.b_step = kPanel;
-    t.c = scores;
+    t.c = out;
     t.c_step = width();
     t.finish = finish;
     t.lanes = most;
-    const int end = first_key + plan.tokens.tokens();
-    for (int column = first_key; column < end;) {
+    for (int column = begin; column < begin + keys;) {
       const int index = column / kPanel, offset = column % kPanel;
-      const int left = end - column, room = kPanel - offset;
-      const int keys = left < room ? left : room;
-      const RowGroups groups(keys);
-      float* const first = t.c;
+      const int left = begin + keys - column, room = kPanel - offset;
+      const int count = left < room ? left : room;
+      const RowGroups groups(count);
       t.a = operand(index, 1) + offset;
       for (int group = 0; group < groups.count; ++group) {
         const int rows = groups.size(group);
@@ -60,8 +61,7 @@ struct HeadTile {
         t.a += rows;
         t.c += std::ptrdiff_t{rows} * width();
       }
-      visit(first, keys);
-      column += keys;
+      column += count;
     }
   }
 
@@ -83,54 +83,71 @@ struct HeadTile {
     }
   }
 
-  // scores[key][query] = 2^(k . q) but for a factor per query, sums[query] = their sum. Nearly
-  // always the factor is 1, and nobody has to look for a largest score first: a sum between 2^-60
-  // and 2^100 proves that no weight overflowed and that none which counts was lost.
-  void weights(float* top, float* sums) const {
-    for (int at = 0; at < kPanel; at += kLanes) store(sums + at, zero());
-    score(Finish::kStore, nullptr,
-          [&](float* s, int keys) { exponentiate<false>(s, keys, nullptr, sums); });
-    if (all_within(sums, 0x1p-60f, 0x1p100f)) return;
-    for (int at = 0; at < kPanel; at += kLanes) {
-      store(top + at, broadcast(-__builtin_inff()));
-      store(sums + at, zero());
-    }
-    score(Finish::kMax, top, [](float*, int) {});
-    exponentiate<true>(scores, plan.tokens.tokens(), top, sums);
-  }
-
-  bool all_within(const float* sums, float low, float high) const {
-    for (int i = 0; i < width(); ++i) {
-      if (!(sums[i] >= low && sums[i] <= high)) return false;
-    }
-    return true;
-  }
-
-  // attended[feature][query] = (sum over keys of v[feature][key] scores[key][query]) * inverse.
-  void weigh(float* inverse) const {
-    const int features = plan.shape.head_features();
-    const int keys = plan.tokens.tokens();
-    const int offset = first_key % kPanel;
+  // attended[feature][query] = sum over keys of v[feature][key] weights[key][query], or +=.
+  void weigh(int begin, int keys, const float* weights, Finish finish) const {
+    const int offset = begin % kPanel;
     TokenTile t;
     t.k = keys;
     t.first_k = keys < kPanel - offset ? keys : kPanel - offset;
     t.segment_k = kPanel;
     t.a_gap = plan.qkv_stride() - kPanel;
-    t.a = operand(first_key / kPanel, 2) + offset;
-    t.b = scores;
+    t.a = operand(begin / kPanel, 2) + offset;
+    t.b = weights;
     t.b_step = width();
-    t.c = args.attended + panel * plan.panel_floats(plan.shape.features) +
-          std::ptrdiff_t{head} * features * kPanel + lane;
+    t.c = attended();
     t.c_step = kPanel;
-    t.finish = Finish::kScale;
-    t.lanes = inverse;
-    const RowGroups groups(features);
+    t.finish = finish;
+    const RowGroups groups(plan.shape.head_features());
     for (int group = 0; group < groups.count; ++group) {
       const int rows = groups.size(group);
       find_token_kernel(rows, vectors, Rows::kAcross)(t);
       t.a += rows * kPanel;
       t.c += rows * kPanel;
     }
+  }
+
+  // Without the search for a query's largest score: a sum of weights between 2^-60 and 2^100 proves
+  // that none of them overflowed and that none which counts was lost. A few keys at a time, whose
+  // weights stay in L1. Returns false, and leaves rubbish, where a sum is outside.
+  bool attend_unshifted(float* sums) const {
+    constexpr int kKeys = 2 * kPanel;
+    clear(sums, 0.0f);
+    const int end = first_key + plan.tokens.tokens();
+    for (int column = first_key; column < end;) {
+      const int next = (column / kPanel) * kPanel + kKeys;
+      const int keys = (end < next ? end : next) - column;
+      score(column, keys, Finish::kStore, nullptr, scores);
+      exponentiate<false>(scores, keys, nullptr, sums);
+      weigh(column, keys, scores, column == first_key ? Finish::kStore : Finish::kAdd);
+      column += keys;
+    }
+    for (int i = 0; i < width(); ++i) {
+      if (!(sums[i] >= 0x1p-60f && sums[i] <= 0x1p100f)) return false;
+    }
+    return true;
+  }
+
+  void attend_shifted(float* top, float* sums) const {
+    clear(top, -__builtin_inff());
+    clear(sums, 0.0f);
+    const int keys = plan.tokens.tokens();
+    score(first_key, keys, Finish::kMax, top, scores);
+    exponentiate<true>(scores, keys, top, sums);
+    weigh(first_key, keys, scores, Finish::kStore);
+  }
+
+  // attended /= sums.
+  void divide(const float* sums) const {
+    const int features = plan.shape.head_features();
+    for (int v = 0; v < vectors; ++v) {
+      const Vec inverse = div(broadcast(1.0f), load(sums + v * kLanes));
+      float* at = attended() + v * kLanes;
+      for (int i = 0; i < features; ++i, at += kPanel) store(at, mul(load(at), inverse));
+    }
+  }
+
+  static void clear(float* lanes, float value) {
+    for (int at = 0; at < kPanel; at += kLanes) store(lanes + at, broadcast(value));
   }
 };
 
@@ -157,11 +174,9 @@ void attention(const TransformerPlan& plan, const TransformerArgs& args, int uni
                         begin % kPanel,
                         (end - begin + kLanes - 1) / kLanes,
                         lanes + 2 * kPanel};
-    tile.weights(lanes, lanes + kPanel);
-    for (int at = kPanel; at < 2 * kPanel; at += kLanes) {
-      store(lanes + at, div(broadcast(1.0f), load(lanes + at)));
-    }
-    tile.weigh(lanes + kPanel);
+    float *top = lanes, *sums = lanes + kPanel;
+    if (!tile.attend_unshifted(sums)) tile.attend_shifted(top, sums);
+    tile.divide(sums);
   }
 }
 

@@ -34,17 +34,6 @@ __attribute__((always_inline)) inline void finish_tile(Vec (&acc)[kRows][kVector
     }
     return;
   }
-  if (t.finish == Finish::kScale) {
-    Vec scale[kVectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) scale[v] = load(t.lanes + v * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r, c += step) {
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) store(c + v * kLanes, mul(acc[r][v], scale[v]));
-    }
-    return;
-  }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r, c += step) {
 #pragma GCC unroll 2

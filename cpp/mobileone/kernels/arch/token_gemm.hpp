@@ -15,7 +15,6 @@ inline constexpr int kMaxRows = kLanes == 16 ? 14 : 6;  // accumulators fit the 
 enum class Finish {
   kStore,  // c = acc
   kAdd,    // c += acc
-  kScale,  // c = acc * lanes
   kMax,    // c = acc, lanes = max(lanes, acc over rows)
 };
 
@@ -31,7 +30,7 @@ struct TokenTile {
   float* c = nullptr;           // [rows][c_step]
   std::ptrdiff_t c_step = 0;
   Finish finish = Finish::kStore;
-  float* lanes = nullptr;  // [vectors * kLanes], see Finish
+  float* lanes = nullptr;  // [vectors * kLanes], for kMax
 };
 
 /// How the rows of A lie: next to each other, k `a_step` apart (weights, keys); or a panel's width
