@@ -6,7 +6,7 @@ namespace mobileone::kernels {
 
 namespace {
 
-constexpr int kEnoughPixels = 96;      // of a tile
+constexpr int kEnoughPixels = 256;     // of a tile
 constexpr double kScratchShare = 0.4;  // of L2
 constexpr int kTilesPerThread = 4;
 
