@@ -308,8 +308,7 @@ TEST(TokenShapes, NameTheNodeThatDoesNotFit) {
             "[Resize] x: multiple is 0; expected at least 1");
   EXPECT_EQ(message(Dropout{1.5}, {1, 4, 2, 6}), "[Dropout] x: p is 1.5; expected 0 <= p < 1");
   EXPECT_THROW(infer_shapes(on_tokens(8, Attention{3}).graph, {1, 8, 2, 2}), Error);
-  EXPECT_EQ(message(Resize{}, {1, 4, 2, 6}, 3),
-            "[graph] x: Resize has 3 inputs; expected 1 to 2");
+  EXPECT_EQ(message(Resize{}, {1, 4, 2, 6}, 3), "[graph] x: Resize has 3 inputs; expected 1 to 2");
 }
 
 TEST(TokenCounts, AttentionIsCountedApart) {

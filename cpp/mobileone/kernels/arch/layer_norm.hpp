@@ -6,8 +6,8 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// out = (x - mean) / sqrt(variance + eps) over the features of each of vectors * kLanes tokens of a
-/// panel, [features][kPanel]. Two passes over x: the variance is that of the centred values.
+/// out = (x - mean) / sqrt(variance + eps) over the features of each of vectors * kLanes tokens of
+/// a panel, [features][kPanel]. Two passes over x: the variance is that of the centred values.
 void normalize(const float* x, int features, float eps, int vectors, float* out);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
