@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--engines", nargs="+", default=list(DEFAULT), metavar="ENGINE", help=engines_help)
     add("--isa", choices=["avx2", "avx512"], help="hold the engines to it that can be held")
     add("--cpus", nargs="+", type=int, metavar="CPU", help="choose among these CPUs")
+    busy_help = "keep N of the CPUs of every count above N busy with another process"
+    add("--busy", type=int, default=0, metavar="N", help=busy_help)
     add("--quick", action="store_true", help="fewer and shorter rounds")
     add("--cold-start", action="store_true", help="process start to first result, and its memory")
     add("--seed", type=int, default=0, help="of weights and input")

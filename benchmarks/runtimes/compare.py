@@ -9,6 +9,7 @@ from pathlib import Path
 from mobileone._workload import at_least
 from mobileone.environment import fingerprint
 
+from benchmarks.runtimes.busy import busy_cpus, kept_busy
 from benchmarks.runtimes.case import Case, write_case
 from benchmarks.runtimes.cold_start import cold_starts
 from benchmarks.runtimes.cpus import choose_cpus
@@ -31,6 +32,7 @@ def compare(
     engines: Sequence[str] = DEFAULT,
     isa: str | None = None,
     cpus: Sequence[int] | None = None,
+    busy: int = 0,
     quick: bool = False,
     cold_start: bool = False,
     seed: int = 0,
@@ -46,6 +48,8 @@ def compare(
         engines: names of `registry.ENGINES`; ours always takes part.
         isa: "avx2" or "avx512": what the engines are held to that can be held.
         cpus: the CPUs to choose from; None means this process's affinity mask.
+        busy: of the CPUs of every number of threads above this, so many are kept busy by another
+            process meanwhile.
         quick: fewer and shorter rounds.
         cold_start: also time cold starts, at the first batch size and number of threads.
         seed: of weights and input.
@@ -68,6 +72,7 @@ def compare(
         "size": size,
         "engines": names,
         "isa": isa,
+        "busy": at_least("busy", busy, 0),
         "quick": quick,
         "seed": seed,
     }
@@ -121,11 +126,14 @@ def _measure(
     """Add a case to the report, or the reason why our own engine cannot run it."""
     protocol = QUICK if report.arguments["quick"] else FULL
     isa = report.arguments["isa"]
+    busy = busy_cpus(cpus, report.arguments["busy"])
     try:
-        result = measure(case, engines, threads, cpus, isa, protocol, unavailable, say)
+        with kept_busy(busy):
+            result = measure(case, engines, threads, cpus, isa, protocol, unavailable, say)
     except WorkerError as error:
         report.failures.append(f"{case.model}, batch {case.batch}, {threads} threads: {error}")
         return
+    result.busy = busy
     report.cases.append(result)
     if result.interrupted:
         raise KeyboardInterrupt

@@ -50,7 +50,7 @@ class CaseResult:
     """A case at one number of threads; ``again`` is the second process of our own engine.
 
     ``isa`` is the instruction set that the engines were held to where they can be, ``load_average``
-    the system's over the minute before.
+    the system's over the minute before, ``busy`` which of the CPUs another process was kept on.
     """
 
     case: Case
@@ -62,6 +62,7 @@ class CaseResult:
     load_average: float = field(default_factory=lambda: os.getloadavg()[0])
     peak_gflops: float | None = None
     interrupted: bool = False
+    busy: list[int] = field(default_factory=list)
 
     @property
     def ours(self) -> Entry:

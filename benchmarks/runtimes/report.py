@@ -120,6 +120,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "bound": case.bound,
         "threads": result.threads,
         "cpus": result.cpus,
+        "busy_cpus": result.busy,
         "interrupted": result.interrupted,
         "load_average": result.load_average,
         "peak_gflops": result.peak_gflops,

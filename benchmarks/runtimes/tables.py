@@ -60,6 +60,8 @@ def _notes(result: CaseResult) -> list[str]:
         f"on CPU {', '.join(map(str, result.cpus))}, load average {result.load_average:.1f} before",
         _null_note(result),
     ]
+    if result.busy:
+        notes.append(f"CPU {', '.join(map(str, result.busy))} kept busy by another process")
     if result.peak_gflops is not None:
         notes.append(f"peak: {result.peak_gflops:.1f} GFLOP/s, fused multiply-adds in this run")
     for entry in result.entries:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.runtimes.busy import busy_cpus, kept_busy
 from benchmarks.runtimes.case import Case
 from benchmarks.runtimes.cpus import choose_cpus
 from benchmarks.runtimes.worker_process import WorkerError, WorkerProcess, child_environment
@@ -72,3 +73,33 @@ def test_worker_errors_are_told_apart(worker: WorkerProcess, tmp_path: Path) -> 
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match="died at 'output': SIGKILL"):
         worker.ask("output")
+
+
+def test_the_last_cpus_are_kept_busy_and_one_stays_free() -> None:
+    assert busy_cpus([1, 2, 3], 1) == [3]
+    assert busy_cpus([1, 2, 3], 2) == [2, 3]
+    assert busy_cpus([3], 1) == []
+    assert busy_cpus([2, 3], 0) == []
+
+
+def test_a_busy_cpu_is_computed_on_until_the_end() -> None:
+    cpu = sorted(os.sched_getaffinity(0))[-1]
+    with kept_busy([cpu]):
+        children = _children()
+        assert len(children) == 1
+        assert os.sched_getaffinity(children[0]) == {cpu}
+    assert _children() == []
+
+
+def _children() -> list[int]:
+    """Processes that this one has started and not waited for, as ``while True`` loops."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended meanwhile
+        if parent == os.getpid() and b"while True: pass" in command:
+            found.append(int(folder.name))
+    return found
