@@ -281,6 +281,17 @@ TEST_P(ConvTest, FinishAddsAndTakesTheMaximum) {
   }
 }
 
+TEST(ConvPlan, GoesByRowsWhereTheyFillAMicrokernel) {
+  const auto by_rows = [](int panel_blocks, int width, Algorithm algorithm) {
+    return plan_conv(panel_blocks, {32, 0, 32, 8, width, 3}, {algorithm, 2}).by_rows;
+  };
+  for (int width : {8, 14, 16, 32, 33}) EXPECT_TRUE(by_rows(2, width, Algorithm::kDirect)) << width;
+  for (int width : {1, 7, 15}) EXPECT_FALSE(by_rows(2, width, Algorithm::kDirect)) << width;
+  for (int width : {5, 6, 16, 33}) EXPECT_TRUE(by_rows(1, width, Algorithm::kDirect)) << width;
+  for (int width : {1, 4, 8}) EXPECT_FALSE(by_rows(1, width, Algorithm::kDirect)) << width;
+  EXPECT_FALSE(by_rows(2, 32, Algorithm::kStrassen));
+}
+
 TEST(ConvPlan, RejectsBadArguments) {
   const ConvShape good{32, 0, 32, 4, 4, 3};
   EXPECT_NO_THROW(plan_conv(2, good, {Algorithm::kDirect, 1}));
