@@ -221,66 +221,6 @@ TEST_P(ConvTest, NanStaysInItsWindow) {
   }
 }
 
-// Values from the smallest to the largest magnitudes, both signs, and the ends.
-std::vector<float> all_magnitudes() {
-  std::vector<float> values;
-  for (float sign : {-1.0f, 1.0f}) {
-    for (int i = -126 * 64; i < 127 * 64; ++i) {
-      values.push_back(sign * std::exp2(static_cast<float>(i) / 64.0f));
-    }
-    for (int i = 0; i < 90 * 64; ++i) values.push_back(sign * static_cast<float>(i) / 64.0f);
-    values.push_back(sign * std::numeric_limits<float>::max());
-  }
-  values.resize(std::size_t(padded(static_cast<int>(values.size()))) + kBlock);  // an odd block
-  return values;
-}
-
-TEST_P(ConvTest, FinishAppliesSiluToAnyNumber) {
-  const std::vector<float> x = all_magnitudes();
-  const double u = std::ldexp(1.0, -24);
-  for (std::size_t count : {x.size(), x.size() - kBlock}) {  // an odd and an even number of blocks
-    Buffer data(count);
-    std::copy_n(x.begin(), count, data.get());
-    table.finish(Activation::kSilu, nullptr, data.get(), static_cast<std::ptrdiff_t>(count));
-    for (std::size_t i = 0; i < count; ++i) {
-      const double exact = x[i] / (1.0 + std::exp(-double(x[i])));
-      const double vanishing = x[i] < -87.0f ? -x[i] * std::ldexp(1.0, -125) : 0.0;
-      const double bound = (6.0 + std::abs(x[i]) / 4.0) * u * std::abs(exact) + vanishing;
-      ASSERT_LE(std::abs(data.get()[i] - exact), bound + std::ldexp(1.0, -149)) << x[i];
-    }
-  }
-}
-
-TEST_P(ConvTest, FinishPassesNanAndInfinity) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  Buffer data(2 * kBlock);
-  for (int start : {0, kBlock}) {
-    data.get()[start] = kNan;
-    data.get()[start + 1] = kInfinity;
-  }
-  table.finish(Activation::kSilu, nullptr, data.get(), 2 * kBlock);
-  for (int i = 0; i < 2 * kBlock; ++i) {
-    const float got = data.get()[i];
-    EXPECT_TRUE(i % kBlock == 0 ? std::isnan(got) : got == (i % kBlock == 1 ? kInfinity : 0.0f))
-        << i << ": " << got;
-  }
-}
-
-TEST_P(ConvTest, FinishAddsAndTakesTheMaximum) {
-  const std::vector<float> x = random_floats(3 * kBlock, 1), y = random_floats(3 * kBlock, 2);
-  for (Activation activation : {Activation::kNone, Activation::kRelu}) {
-    for (const float* other : {static_cast<const float*>(nullptr), y.data()}) {
-      Buffer data(x.size());
-      std::copy(x.begin(), x.end(), data.get());
-      table.finish(activation, other, data.get(), 3 * kBlock);
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const float sum = other == nullptr ? x[i] : x[i] + y[i];
-        EXPECT_EQ(data.get()[i], activation == Activation::kRelu ? std::max(sum, 0.0f) : sum);
-      }
-    }
-  }
-}
-
 TEST(ConvPlan, GoesByRowsWhereTheyFillAMicrokernel) {
   const auto by_rows = [](int panel_blocks, int width, Algorithm algorithm) {
     return plan_conv(panel_blocks, {32, 0, 32, 8, width, 3}, {algorithm, 2}).by_rows;
