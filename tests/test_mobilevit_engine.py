@@ -275,6 +275,30 @@ def test_attention_needs_memory_for_tokens_not_for_their_square() -> None:
     assert scratch[1] <= 4 * scratch[0]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_every_kind(form: str) -> None:
+    model, x = engine("small", form), images(2, (57, 64))
+    expected = model(x)
+    strided = np.zeros((2, 64, 57, 6), np.float32).transpose(0, 3, 2, 1)[:, ::2]
+    strided[...] = x
+    for array in (strided, x.astype(np.float64), torch.from_numpy(x), torch.tensor(x).double()):
+        np.testing.assert_array_equal(model(array), expected)
+    out = np.empty_like(expected)
+    assert model(x, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_pixels_come_in_the_order_that_the_weights_were_trained_with() -> None:
+    """BGR in [0, 1], without a mean: so do the authors' programs feed it."""
+    model = engine("small", "inference")
+    rgb = np.random.default_rng(0).integers(0, 256, (2, 64, 48, 3), np.uint8)
+    bgr = np.ascontiguousarray(rgb[..., ::-1].transpose(0, 3, 1, 2)) / np.float32(255)
+    np.testing.assert_allclose(
+        model(rgb), model(bgr), rtol=0, atol=rounding_bound(model, bgr).logits
+    )
+    assert np.abs(model(rgb) - model(bgr[:, ::-1])).max() > 1e-3
+
+
 @pytest.mark.parametrize("backend", ["onednn", "auto"])
 def test_a_pixel_that_is_not_a_number_reaches_every_logit(backend: str) -> None:
     """Nothing on the way, no maximum and no clamp, makes a number of it."""
