@@ -177,3 +177,13 @@ def renamed(state: Mapping[str, Any], config: Mapping[str, Any], layout: str) ->
         return mobilevit_networks.renamed(state, config, layout)
     names = zip(tensor_shapes(config), tensor_shapes(config, layout), strict=True)
     return {own: state[canonical] for canonical, own in names}
+
+
+def without_values(config: dict, layout: str = "cvnets") -> dict[str, np.ndarray]:
+    """Zeros of the right shapes that take no memory."""
+    return {
+        name: np.broadcast_to(np.float32(0), shape)
+        if not name.endswith("tracked")
+        else np.array(1, np.int64)
+        for name, shape in tensor_shapes(config, layout).items()
+    }
