@@ -87,10 +87,20 @@ const MachineModel& machine_model(const KernelTable& table) {
 
 namespace {
 
-// T and Strassen's S1..S4.
+// Strassen's S1..S4.
+double sums_bytes(const PointwisePlan& p) {
+  return p.strassen() ? 4.0 * (p.k_blocks / 2) * p.half_pitch() * kBlock * sizeof(float) : 0.0;
+}
+
+// T and its sums.
 double tile_bytes(const PointwisePlan& p) {
-  const double sums = p.strassen() ? 4.0 * (p.k_blocks / 2) * p.half_pitch() * kBlock : 0.0;
-  return (double(p.tile_floats()) + sums) * sizeof(float);
+  return double(p.tile_floats()) * sizeof(float) + sums_bytes(p);
+}
+
+// What every panel reads again: of a T that is the whole map, the part of one pointwise call.
+double call_bytes(const PointwisePlan& p) {
+  const int pixels = std::min(p.pitch(), tile_pitch(p.max_pixels));
+  return double(p.k_blocks) * pixels * kBlock * sizeof(float) + sums_bytes(p);
 }
 
 bool fits_l2(const DwPwPlan& plan, const MachineModel& machine) {
@@ -127,12 +137,11 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double weight_bytes = double(p.packed_floats()) * sizeof(float);
   const double panel_bytes = weight_bytes / p.num_panels();
   const double room = kResidentShare * machine.l2_bytes;
-  const double tile = tile_bytes(p);
+  const double tile = call_bytes(p);
   const double passes = ceil_div(shape.out_height(), plan.tile_rows);
   const double weights = weight_bytes * (fits_l2(plan, machine) ? 1.0 : passes);
   // A panel in use, and the next one on its way.
-  const double streamed =
-      tile + 2.0 * panel_bytes <= room ? 0.0 : tile * p.num_panels() * plan.tiles();
+  const double streamed = tile + 2.0 * panel_bytes <= room ? 0.0 : tile * p.num_panels() * passes;
   const double far = machine.far_bytes_per_second;
   const double one_thread =
       std::max(arithmetic + kExposedWeights * weights / far + kExposedTile * streamed / far,
