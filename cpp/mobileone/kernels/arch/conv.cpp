@@ -45,8 +45,8 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
   // With a residual the floor has to wait for it.
   tile.floor = shape.residual ? kUnlimited : activation_floor(shape.activation);
   tile.dst_block = dst.block_stride();
-  PrefetchStream background{args.next_data + args.next_floats * unit_begin / plan.units(),
-                            args.next_data + args.next_floats * unit_end / plan.units()};
+  PrefetchStream background =
+      PrefetchStream::share(args.next_data, args.next_floats, unit_begin, unit_end, plan.units());
   for (int unit = unit_begin; unit < unit_end;) {
     const int index = unit / plan.column_parts, part = unit % plan.column_parts;
     // All of this call's parts of the tile share one T.

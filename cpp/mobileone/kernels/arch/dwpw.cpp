@@ -89,16 +89,12 @@ void excite_tile(DepthwiseTile depthwise, const SqueezeExcite& se, float* vector
   scale_tile(plan, plan.tile_pixels, scale, floor, depthwise.t);
 }
 
-// The part of [data, data + floats) that a call for units [begin, end) of `units` fetches.
-PrefetchStream share(const float* data, std::ptrdiff_t floats, int begin, int end, int units) {
-  return {data + floats * begin / units, data + floats * end / units};
-}
-
 // The weights that are read first after this tile: the next step's, or this one's again.
 PrefetchStream first_weights(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin,
                              int unit_end, bool last) {
   if (last) {
-    return share(args.next_panel, args.next_panel_floats, unit_begin, unit_end, plan.units());
+    return PrefetchStream::share(args.next_panel, args.next_panel_floats, unit_begin, unit_end,
+                                 plan.units());
   }
   if (plan.weights_stay) return {};
   return {args.packed + plan.panels_offset(), args.packed + plan.first_floats()};
@@ -132,7 +128,7 @@ void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int un
   t.dst_block = dst.block_stride();
   t.sums = args.dst_sums;
   PrefetchStream background =
-      share(args.next_data, args.next_floats, unit_begin, unit_end, plan.units());
+      PrefetchStream::share(args.next_data, args.next_floats, unit_begin, unit_end, plan.units());
   t.background = &background;
   for (int unit = unit_begin; unit < unit_end;) {
     const int index = unit / plan.column_parts, part = unit % plan.column_parts;

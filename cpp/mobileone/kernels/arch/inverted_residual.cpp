@@ -143,8 +143,8 @@ void run_inverted_residual(const InvertedResidualPlan& plan, const InvertedResid
   fill_offsets(plan.project, shape.out_width(), shape.dst().row_stride(),
                static_cast<float*>(args.scratch));
   const InvertedResidual run(plan, args);
-  PrefetchStream background{args.next_data + args.next_floats * tile_begin / plan.tiles(),
-                            args.next_data + args.next_floats * tile_end / plan.tiles()};
+  PrefetchStream background =
+      PrefetchStream::share(args.next_data, args.next_floats, tile_begin, tile_end, plan.tiles());
   int next_row = 0;  // first row of the input that has not been expanded
   for (int index = tile_begin; index < tile_end; ++index) {
     const int row_begin = index * plan.tile_rows;

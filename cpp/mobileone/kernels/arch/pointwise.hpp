@@ -10,6 +10,12 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 struct PrefetchStream {
   const float* next = nullptr;
   const float* end = nullptr;
+  /// The part of [data, data + floats) that a call for units [unit_begin, unit_end) of `units`
+  /// fetches.
+  static PrefetchStream share(const float* data, std::ptrdiff_t floats, int unit_begin,
+                              int unit_end, int units) {
+    return {data + floats * unit_begin / units, data + floats * unit_end / units};
+  }
   bool active() const { return next < end; }
   std::ptrdiff_t size() const { return next < end ? end - next : 0; }
   const float* take(std::ptrdiff_t floats) {
