@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     problems: list[str] = []
     count = 0
     for isa in ("avx2", "avx512"):
-        objects = sorted(build.glob(f"**/mobileone_kernels_{isa}.dir/arch/*.o"))
+        objects = sorted(build.glob(f"**/mobileone_kernels_{isa}.dir/**/*.simd.cpp.o"))
         if not objects:
             parser.error(f"{build}: no objects of mobileone_kernels_{isa}; build that target first")
         count += len(objects)

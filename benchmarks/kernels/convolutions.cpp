@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "mobileone/kernels/conv_tiling.hpp"
+#include "mobileone/kernels/tiling/conv_tiling.hpp"
 
 namespace {
 

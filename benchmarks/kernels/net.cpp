@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "mobileone/kernels/cost_model.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 #include "network.hpp"
 
 namespace {

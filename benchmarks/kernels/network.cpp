@@ -8,8 +8,8 @@
 #include <random>
 #include <utility>
 
-#include "mobileone/kernels/cost_model.hpp"
-#include "mobileone/kernels/reference.hpp"
+#include "mobileone/kernels/reference/reference.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 
 namespace mobileone::kernels::benchmark {
 

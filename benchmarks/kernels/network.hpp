@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "mobileone/base/thread_pool.hpp"
 #include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/thread_pool.hpp"
 
 namespace mobileone::kernels::benchmark {
 

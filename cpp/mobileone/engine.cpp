@@ -1,8 +1,8 @@
 #include "mobileone/engine.hpp"
 
+#include "mobileone/backends/fused/backend.hpp"
+#include "mobileone/backends/onednn/library.hpp"
 #include "mobileone/base/error.hpp"
-#include "mobileone/fused/backend.hpp"
-#include "mobileone/onednn/library.hpp"
 #include "mobileone/plan/threading.hpp"
 
 namespace mobileone {

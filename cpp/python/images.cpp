@@ -4,7 +4,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mobileone/base/error.hpp"
-#include "mobileone/image/normalize.hpp"
+#include "mobileone/vision/normalize.hpp"
 
 namespace mobileone::python {
 

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "mobileone/backends/onednn/library.hpp"
 #include "mobileone/base/error.hpp"
-#include "mobileone/onednn/library.hpp"
 
 namespace py = pybind11;
 

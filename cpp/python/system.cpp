@@ -5,9 +5,9 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
-#include "mobileone/fused/peak.hpp"
-#include "mobileone/kernels/cost_model.hpp"
-#include "mobileone/onednn/library.hpp"
+#include "mobileone/backends/fused/peak.hpp"
+#include "mobileone/backends/onednn/library.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 #include "onednn_loader.hpp"
 
 #define MOBILEONE_TEXT_(x) #x

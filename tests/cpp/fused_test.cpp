@@ -6,8 +6,8 @@
 #include <cstdlib>
 
 #include "engine_testing.hpp"
-#include "mobileone/fused/peak.hpp"
-#include "mobileone/fused/strassen_guard.hpp"
+#include "mobileone/backends/fused/peak.hpp"
+#include "mobileone/backends/fused/strassen_guard.hpp"
 
 namespace mobileone {
 namespace {

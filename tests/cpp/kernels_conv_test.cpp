@@ -4,9 +4,9 @@
 #include <limits>
 
 #include "kernels_testing.hpp"
+#include "mobileone/base/thread_pool.hpp"
 #include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/reference.hpp"
-#include "mobileone/kernels/thread_pool.hpp"
+#include "mobileone/kernels/reference/reference.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {

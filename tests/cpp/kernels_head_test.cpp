@@ -4,7 +4,7 @@
 
 #include "kernels_testing.hpp"
 #include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/reference.hpp"
+#include "mobileone/kernels/reference/reference.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {

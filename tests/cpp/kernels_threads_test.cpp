@@ -12,9 +12,9 @@
 #include <thread>
 
 #include "kernels_testing.hpp"
-#include "mobileone/kernels/cost_model.hpp"
+#include "mobileone/base/thread_pool.hpp"
 #include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/thread_pool.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {

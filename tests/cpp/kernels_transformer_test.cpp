@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "kernels_testing.hpp"
+#include "mobileone/base/thread_pool.hpp"
 #include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/thread_pool.hpp"
-#include "mobileone/kernels/transformer_reference.hpp"
+#include "mobileone/kernels/reference/transformer_reference.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {

@@ -1,5 +1,5 @@
 // 8-bit images: the formula, any strides, nothing outside the image is read.
-#include "mobileone/image/normalize.hpp"
+#include "mobileone/vision/normalize.hpp"
 
 #include <gtest/gtest.h>
 

@@ -4,15 +4,15 @@
 // Each is safe to call from several threads with scratch (and outputs) of their own.
 #pragma once
 
-#include "mobileone/kernels/conv.hpp"
-#include "mobileone/kernels/dwpw.hpp"
+#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/block/inverted_residual.hpp"
+#include "mobileone/kernels/conv/conv.hpp"
 #include "mobileone/kernels/elementwise.hpp"
-#include "mobileone/kernels/head.hpp"
-#include "mobileone/kernels/inverted_residual.hpp"
+#include "mobileone/kernels/head/head.hpp"
 #include "mobileone/kernels/isa.hpp"
-#include "mobileone/kernels/resize.hpp"
-#include "mobileone/kernels/stem.hpp"
-#include "mobileone/kernels/transformer.hpp"
+#include "mobileone/kernels/stem/stem.hpp"
+#include "mobileone/kernels/tokens/resize.hpp"
+#include "mobileone/kernels/tokens/transformer.hpp"
 
 namespace mobileone::kernels {
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "mobileone/base/error.hpp"
-#include "mobileone/kernels/thread_pool.hpp"
+#include "mobileone/base/thread_pool.hpp"
 #include "mobileone/plan/threading.hpp"
 
 namespace mobileone {
@@ -104,7 +104,7 @@ void Plan::release(std::unique_ptr<Context> context) const {
 template <typename Work>
 void Plan::with_context(const float* input, float* const* outputs, const Work& work) const {
   const auto body = [&] {
-    const kernels::ScopedFlushDenormals flush;
+    const ScopedFlushDenormals flush;
     std::unique_ptr<Context> context = acquire();
     context->buffers.input = input;
     context->buffers.outputs = outputs;

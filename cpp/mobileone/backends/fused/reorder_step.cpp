@@ -1,0 +1,110 @@
+// Copies between bordered maps and other layouts: feature maps that are wanted, and the seams to
+// steps of another backend. Plain loops; nothing of the fused path itself needs them.
+#include <algorithm>
+
+#include "mobileone/backends/fused/steps.hpp"
+#include "mobileone/backends/fused/support.hpp"
+#include "mobileone/base/error.hpp"
+
+namespace mobileone::fused {
+
+namespace {
+
+// Strides of one image, in floats: of a channel block, of a channel in it, of a row, of a pixel.
+struct Strides {
+  std::ptrdiff_t image = 0, block = 0, channel = 0, row = 0, pixel = 0, origin = 0;
+  int channels_per_block = 1;
+
+  explicit Strides(const Value& value) {
+    const Shape& s = value.shape;
+    const std::ptrdiff_t border = value.layout.border;
+    const std::ptrdiff_t height = s[2] + 2 * border, width = s[3] + 2 * border;
+    channels_per_block = value.layout.kind == Layout::Kind::blocked ? value.layout.block : 1;
+    switch (value.layout.kind) {
+      case Layout::Kind::nchw:
+        pixel = 1, row = s[3], block = s[2] * s[3], channel = 0;
+        break;
+      case Layout::Kind::nhwc:
+        pixel = s[1], row = s[3] * s[1], block = 1, channel = 0;
+        break;
+      case Layout::Kind::blocked:
+        pixel = channels_per_block, row = width * pixel, block = height * row, channel = 1;
+        break;
+    }
+    image = static_cast<std::ptrdiff_t>(value.bytes() / sizeof(float)) /
+            std::max<std::ptrdiff_t>(1, s[0]);
+    origin = border * (row + pixel);
+  }
+  std::ptrdiff_t plane(std::int64_t n, std::int64_t c) const {
+    return n * image + c / channels_per_block * block + c % channels_per_block * channel + origin;
+  }
+};
+
+void copy(const Value& from, const float* src, const Value& to, float* dst) {
+  const Strides read(from), write(to);
+  const Shape& shape = from.shape;
+  std::fill_n(dst, to.bytes() / sizeof(float), 0.f);  // borders and padding channels
+  for (std::int64_t n = 0; n < shape[0]; ++n) {
+    for (std::int64_t c = 0; c < shape[1]; ++c) {
+      const float* in = src + read.plane(n, c);
+      float* out = dst + write.plane(n, c);
+      for (std::int64_t y = 0; y < shape[2]; ++y) {
+        for (std::int64_t x = 0; x < shape[3]; ++x) {
+          out[y * write.row + x * write.pixel] = in[y * read.row + x * read.pixel];
+        }
+      }
+    }
+  }
+}
+
+class BoundReorder : public BoundStep {
+ public:
+  BoundReorder(const Value& from, ValueId source, const Value& to, ValueId target,
+               const Buffers& buffers)
+      : from_(from), to_(to), source_(source), target_(target), buffers_(buffers) {}
+  void run() override {
+    copy(from_, static_cast<const float*>(buffers_.address(source_)), to_,
+         static_cast<float*>(buffers_.address(target_)));
+  }
+
+ private:
+  const Value& from_;
+  const Value& to_;
+  ValueId source_, target_;
+  const Buffers& buffers_;
+};
+
+class ReorderStep : public Step {
+ public:
+  ReorderStep(StepInfo info, Value from, ValueId source, Value to, ValueId target)
+      : Step(std::move(info)),
+        from_(std::move(from)),
+        to_(std::move(to)),
+        source_(source),
+        target_(target) {}
+  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
+    return std::make_unique<BoundReorder>(from_, source_, to_, target_, buffers);
+  }
+
+ private:
+  Value from_, to_;
+  ValueId source_, target_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder) {
+  const Value& source = builder.value(from);
+  const Value& target = builder.value(to);
+  if (source.layout.border == 0 && target.layout.border == 0) return nullptr;
+  StepInfo info;
+  info.name = concat(to_string(source.layout), " -> ", to_string(target.layout));
+  info.kind = "Reorder";
+  info.implementation = "plain loops";
+  info.input_shapes = {source.shape};
+  info.output_shape = target.shape;
+  info.bytes = static_cast<std::int64_t>(source.bytes() + target.bytes());
+  return std::make_unique<ReorderStep>(std::move(info), source, from, target, to);
+}
+
+}  // namespace mobileone::fused

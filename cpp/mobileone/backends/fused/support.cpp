@@ -1,0 +1,42 @@
+#include "mobileone/backends/fused/support.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace mobileone::fused {
+
+const kernels::KernelTable& table() {
+  static const kernels::KernelTable& chosen = kernels::kernels(kernels::detect_isa());
+  return chosen;
+}
+
+ThreadPool* pool(int threads) {
+  if (threads == 1) return nullptr;
+  static std::mutex mutex;
+  // Never destroyed: at exit a worker may still be needed by a thread that outlives main.
+  static auto& pools = *new std::map<int, std::unique_ptr<ThreadPool>>;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<ThreadPool>& slot = pools[threads];
+  if (!slot) slot = std::make_unique<ThreadPool>(threads);
+  return slot.get();
+}
+
+kernels::MapShape map_shape(const Shape& shape) {
+  return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
+}
+
+const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present) {
+  return present ? builder.network().weight(name).f32() : nullptr;
+}
+
+void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
+                  const Buffers& buffers) {
+  if (buffers.border_kept(id)) return;
+  auto* data = static_cast<float*>(buffers.address(id));
+  for (std::int64_t image = 0; image < images; ++image) {
+    kernels::zero_border(map, data + image * map.num_floats());
+  }
+}
+
+}  // namespace mobileone::fused

@@ -1,0 +1,51 @@
+#include "mobileone/backends/onednn/backend.hpp"
+
+#include "mobileone/backends/onednn/steps.hpp"
+#include "mobileone/backends/onednn/team.hpp"
+#include "mobileone/base/error.hpp"
+
+namespace mobileone::onednn {
+
+namespace {
+
+class OnednnBackend : public Backend {
+ public:
+  std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
+                   PlanBuilder& builder) const override {
+    const TeamScope scope(builder.options().threads);
+    const LoweredOp& op = ops[at];
+    const Node& node = builder.node(op.node);
+    try {
+      std::visit(
+          [&](const auto& attributes) {
+            using Attributes = std::decay_t<decltype(attributes)>;
+            if constexpr (requires { onednn::emit(attributes, op, builder); }) {
+              onednn::emit(attributes, op, builder);
+            } else if constexpr (!std::is_same_v<Attributes, Input>) {
+              throw NotSupported(concat("[", kind_name(node.op), "] ", node.name,
+                                        ": this operator does not run on oneDNN"));
+            }
+          },
+          node.op);
+    } catch (const dnnl::error& error) {
+      throw NotSupported(concat("[", kind_name(node.op), "] ", node.name, ": oneDNN refuses ",
+                                to_string(builder.shape(op.result)), ": ", error.what()));
+    }
+    return 1;
+  }
+
+  std::unique_ptr<Step> reorder(ValueId from, ValueId to,
+                                const PlanBuilder& builder) const override {
+    const TeamScope scope(builder.options().threads);
+    return reorder_step(from, to, builder);
+  }
+};
+
+}  // namespace
+
+const Backend& backend() {
+  static const OnednnBackend instance;
+  return instance;
+}
+
+}  // namespace mobileone::onednn

@@ -1,0 +1,37 @@
+#include "mobileone/backends/onednn/memory.hpp"
+#include "mobileone/backends/onednn/primitive_step.hpp"
+#include "mobileone/backends/onednn/steps.hpp"
+
+namespace mobileone::onednn {
+
+void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
+  using Primitive = dnnl::inner_product_forward;
+  const Node& node = builder.node(op.node);
+  const Shape& in = builder.shape(node.inputs[0]);
+  // Everything but the features is one batch; [N, C, 1, 1] in nhwc is [N, C].
+  const std::int64_t batch = element_count(builder.shape(op.result)) / linear.out_features;
+  const bool last = in.back() == linear.in_features && builder.shape(op.result).size() == in.size();
+  const ValueId src = builder.in_layout(node.inputs[0], last ? Layout::nchw() : Layout::nhwc());
+  const ValueId dst = builder.new_result(op.result, Layout::nchw(), true);
+  const dnnl::memory::dims kernel{linear.out_features, linear.in_features};
+  const dnnl::memory::desc bias =
+      linear.bias ? plain_desc({linear.out_features}) : dnnl::memory::desc();
+  const Primitive::primitive_desc primitive(
+      cpu_engine(), dnnl::prop_kind::forward_inference, plain_desc({batch, linear.in_features}),
+      dnnl::memory::desc(kernel, dnnl::memory::data_type::f32, dnnl::memory::format_tag::any), bias,
+      plain_desc({batch, linear.out_features}), attributes_with(op.activation));
+  std::vector<Argument> arguments{value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
+                                  packed_weight(DNNL_ARG_WEIGHTS, builder, node.name + ".weight",
+                                                kernel, primitive.weights_desc()),
+                                  value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
+  if (linear.bias) {
+    arguments.push_back(
+        plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias", {linear.out_features}));
+  }
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments)),
+                   {src}, {dst});
+}
+
+}  // namespace mobileone::onednn

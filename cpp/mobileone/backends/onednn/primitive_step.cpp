@@ -1,0 +1,115 @@
+#include "mobileone/backends/onednn/primitive_step.hpp"
+
+#include "mobileone/backends/onednn/memory.hpp"
+#include "mobileone/backends/onednn/team.hpp"
+
+namespace mobileone::onednn {
+
+namespace {
+
+class BoundPrimitive : public BoundStep {
+ public:
+  BoundPrimitive(const dnnl::primitive& primitive, const std::vector<Argument>& arguments,
+                 const dnnl::memory::desc& scratchpad, std::int64_t images, const Buffers& buffers)
+      : primitive_(primitive), buffers_(buffers), images_(images) {
+    for (const Argument& argument : arguments) {
+      const bool external = argument.value >= 0 && buffers.is_external(argument.value);
+      void* address = argument.value >= 0 ? (external ? nullptr : buffers.address(argument.value))
+                                          : const_cast<void*>(argument.constant.get());
+      memories_.emplace_back(argument.desc, cpu_engine(), address);
+      if (external || images > 1) {
+        moving_.push_back({memories_.size() - 1, argument.value, argument.image_bytes,
+                           static_cast<std::byte*>(address), external});
+      }
+      arguments_.push_back({argument.index, memories_.back().get()});
+    }
+    memories_.emplace_back(scratchpad, cpu_engine(), buffers.scratch());
+    arguments_.push_back({DNNL_ARG_SCRATCHPAD, memories_.back().get()});
+  }
+
+  void run() override {
+    const TeamScope scope(buffers_.threads());
+    for (std::int64_t image = 0; image < images_; ++image) {
+      for (const Moving& argument : moving_) {
+        auto* base = argument.external ? static_cast<std::byte*>(buffers_.address(argument.value))
+                                       : argument.base;
+        memories_[argument.memory].set_data_handle(base + static_cast<std::size_t>(image) *
+                                                              argument.image_bytes);
+      }
+      dnnl::error::wrap_c_api(
+          dnnl_primitive_execute(primitive_.get(), thread_stream().get(),
+                                 static_cast<int>(arguments_.size()), arguments_.data()),
+          "a oneDNN primitive failed");
+    }
+  }
+
+ private:
+  // An argument whose address is not the same in every execution.
+  struct Moving {
+    std::size_t memory;
+    ValueId value;
+    std::size_t image_bytes;
+    std::byte* base;
+    bool external;
+  };
+
+  dnnl::primitive primitive_;
+  const Buffers& buffers_;
+  std::int64_t images_;
+  std::vector<dnnl::memory> memories_;
+  std::vector<Moving> moving_;
+  std::vector<dnnl_exec_arg_t> arguments_;
+};
+
+}  // namespace
+
+PrimitiveStep::PrimitiveStep(StepInfo info, const dnnl::primitive& primitive,
+                             const dnnl::memory::desc& scratchpad, std::vector<Argument> arguments,
+                             std::int64_t images)
+    : Step(std::move(info)),
+      primitive_(primitive),
+      scratchpad_(scratchpad),
+      arguments_(std::move(arguments)),
+      images_(images) {}
+
+std::unique_ptr<BoundStep> PrimitiveStep::bind(const Buffers& buffers) const {
+  return std::make_unique<BoundPrimitive>(primitive_, arguments_, scratchpad_, images_, buffers);
+}
+
+Argument plain_weight(int index, const Network& network, const std::string& name,
+                      const dnnl::memory::dims& dims) {
+  return {index, plain_desc(dims), -1, network.weight(name).storage()};
+}
+
+Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
+                       const dnnl::memory::dims& dims, const dnnl::memory::desc& packed) {
+  const dnnl::memory::desc plain = plain_desc(dims);
+  if (packed == plain) return plain_weight(index, builder.network(), name, dims);
+  const Tensor& tensor = builder.network().weight(name);
+  const auto pack = [&](void* out) {
+    dnnl::memory from(plain, cpu_engine(), const_cast<void*>(tensor.data()));
+    dnnl::memory to(packed, cpu_engine(), out);
+    dnnl::reorder(from, to).execute(thread_stream(), from, to);
+    thread_stream().wait();
+  };
+  const std::string key = name + " onednn " + key_of(packed);
+  return {index, packed, -1, builder.packed(key, packed.get_size(), pack)};
+}
+
+Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value) {
+  return {index, desc, value, nullptr};
+}
+
+ValueId value_with_runs(PlanBuilder& builder, NodeId node) {
+  const ValueId made = dense_value(builder, node);
+  if (builder.value(made).layout.kind != Layout::Kind::nchw) return made;
+  return builder.in_layout(node, preferred_layout(builder.shape(node)));
+}
+
+ValueId dense_value(PlanBuilder& builder, NodeId node) {
+  const ValueId made = builder.value_of(node);
+  if (builder.value(made).layout.border == 0) return made;
+  return builder.in_layout(node, preferred_layout(builder.shape(node)));
+}
+
+}  // namespace mobileone::onednn

@@ -1,0 +1,99 @@
+#include "mobileone/kernels/conv/conv.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace mobileone::kernels {
+
+namespace {
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument("[conv] " + message);
+}
+
+// Rows that are cut into runs of at least so many pixels keep the multipliers busy.
+bool fills_microkernels(const ConvShape& shape, int panel_blocks) {
+  const int widest = panel_blocks > 1 ? 14 : 6, enough = panel_blocks > 1 ? 8 : 5;
+  return shape.width / ceil_div(shape.width, widest) >= enough;
+}
+
+}  // namespace
+
+double ConvShape::macs() const {
+  return double(height) * width * taps() * (channels_in + channels_in2) * channels_out;
+}
+
+bool strassen_applies(const ConvShape& shape) {
+  // As for pairs: padding columns must stay zero.
+  return shape.channels_out % kBlock == 0 &&
+         strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
+}
+
+ConvPlan plan_conv(int panel_blocks, const ConvShape& shape, const Tiling& tiling) {
+  require(shape.channels_in >= 1 && shape.channels_in2 >= 0 && shape.channels_out >= 1 &&
+              shape.height >= 1 && shape.width >= 1,
+          "channels and sizes must be at least 1");
+  require(shape.kernel == 1 || shape.kernel == 3,
+          "kernel is " + std::to_string(shape.kernel) + "; expected 1 or 3");
+  require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
+          "tile_rows and column_parts must be at least 1");
+  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
+          "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
+          "sides");
+  ConvPlan plan;
+  plan.shape = shape;
+  plan.weights_stay = tiling.weights_stay;
+  plan.tile_rows = std::min(tiling.tile_rows, shape.height);
+  const int pixels = plan.tile_rows * shape.width;
+  plan.pointwise = {.k_blocks = shape.k_blocks(),
+                    .n_blocks = blocks(shape.channels_out),
+                    .tile_pixels = pixels,
+                    .max_pixels = pixels,
+                    .panel_blocks = panel_blocks,
+                    .algorithm = tiling.algorithm};
+  plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
+  plan.by_rows = tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, panel_blocks);
+  return plan;
+}
+
+namespace {
+
+// Of T: source block, tap, channel of the block. By rows: kernel row, source, kernel column, and
+// the channels of that source.
+std::ptrdiff_t position_in_k(const ConvPlan& plan, int channel, int tap) {
+  const ConvShape& shape = plan.shape;
+  const bool second = channel >= shape.channels_in;
+  const int lane = second ? channel - shape.channels_in : channel;
+  const int before = second ? padded(shape.channels_in) : 0;
+  if (!plan.by_rows) {
+    const int block = (before + lane) / kBlock;
+    return (std::ptrdiff_t{block} * shape.taps() + tap) * kBlock + lane % kBlock;
+  }
+  const int own = padded(second ? shape.channels_in2 : shape.channels_in);
+  const int row = tap / shape.kernel, column = tap % shape.kernel;
+  return std::ptrdiff_t{shape.kernel} * (row * shape.source_blocks() * kBlock + before) +
+         std::ptrdiff_t{column} * own + lane;
+}
+
+}  // namespace
+
+void pack_conv(const ConvPlan& plan, const float* weight, const float* bias, float* packed) {
+  const ConvShape& shape = plan.shape;
+  const int taps = shape.taps(), channels = shape.channels_in + shape.channels_in2;
+  const std::ptrdiff_t k = std::ptrdiff_t{shape.k_blocks()} * kBlock;
+  // [channels_out][K] with K in the order in which it is read.
+  std::vector<float> matrix(static_cast<std::size_t>(k * shape.channels_out));
+  for (int n = 0; n < shape.channels_out; ++n) {
+    float* row = matrix.data() + n * k;
+    for (int c = 0; c < channels; ++c) {
+      for (int tap = 0; tap < taps; ++tap) row[position_in_k(plan, c, tap)] = *weight++;
+    }
+  }
+  pack_bias(shape.channels_out, bias, packed);
+  pack_pointwise(plan.pointwise, static_cast<int>(k), shape.channels_out, matrix.data(),
+                 packed + plan.panels_offset());
+}
+
+}  // namespace mobileone::kernels

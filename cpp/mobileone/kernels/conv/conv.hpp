@@ -1,0 +1,92 @@
+// Dense convolutions on blocked maps: 1x1, and 3x3 with stride 1 and padding 1. With bias, an
+// optional map that is added, and an activation; of one source or of two, whose channels lie one
+// behind the other (a concatenation that is never made).
+//
+// Two ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
+// they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows
+// are gathered into T[K/16][pixels][16] (for 3x3 kernels: im2col, K = 9 C), and a pointwise product
+// (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, and for
+// Strassen's algorithm.
+//
+// Use: plan_conv once per shape, pack_conv once per set of weights, then KernelTable::run_conv per
+// image. The work of one image is plan.units() independent units; a thread runs any contiguous
+// range of them with scratch of its own.
+#pragma once
+
+#include "mobileone/kernels/activation.hpp"
+#include "mobileone/kernels/block/dwpw.hpp"
+
+namespace mobileone::kernels {
+
+struct ConvShape {
+  int channels_in = 0;
+  int channels_in2 = 0;  // of the second source; 0: there is none
+  int channels_out = 0;
+  int height = 0;
+  int width = 0;
+  int kernel = 1;  // 1 or 3
+  Activation activation = Activation::kNone;
+  bool residual = false;  // activation(convolution + residual)
+
+  int taps() const { return kernel * kernel; }
+  int source_blocks() const { return blocks(channels_in) + blocks(channels_in2); }
+  /// 16-channel blocks of T.
+  int k_blocks() const { return taps() * source_blocks(); }
+  MapShape src() const { return {channels_in, height, width}; }
+  MapShape src2() const { return {channels_in2, height, width}; }
+  MapShape dst() const { return {channels_out, height, width}; }
+  /// Multiply-accumulates.
+  double macs() const;
+};
+
+struct ConvPlan {
+  ConvShape shape;
+  PointwisePlan pointwise;
+  int tile_rows = 0;  // these three as in Tiling, clipped to what the shape has
+  int column_parts = 1;
+  bool weights_stay = false;
+  bool by_rows = false;
+
+  int tiles() const { return ceil_div(shape.height, tile_rows); }
+  int units() const { return tiles() * column_parts; }
+  /// First panel of a column part (part == column_parts: the end).
+  int first_panel(int part) const { return pointwise.num_panels() * part / column_parts; }
+
+  // Packed weights: bias [16 n_blocks], panels.
+  std::ptrdiff_t panels_offset() const { return std::ptrdiff_t{pointwise.n_blocks} * kBlock; }
+  std::size_t packed_bytes() const {
+    return sizeof(float) * static_cast<std::size_t>(panels_offset() + pointwise.packed_floats());
+  }
+  /// Scratch that each concurrent caller of run_conv needs, aligned to kAlignment.
+  std::size_t scratch_bytes() const {
+    return by_rows ? 0 : sizeof(float) * static_cast<std::size_t>(pointwise.scratch_floats());
+  }
+};
+
+/// Pointers of one run over one image. Maps are blocked (layout.hpp), with zero borders.
+struct ConvArgs {
+  const float* src = nullptr;
+  const float* src2 = nullptr;      // required when shape.channels_in2 > 0
+  const float* residual = nullptr;  // a map of the output's shape, required when shape.residual
+  float* dst = nullptr;
+  const float* packed = nullptr;  // pack_conv
+  void* scratch = nullptr;
+  // As in DwPwArgs: what the next step reads first, and what the previous one was asked to fetch.
+  const float* next_data = nullptr;
+  std::ptrdiff_t next_floats = 0;
+  std::ptrdiff_t fetched_floats = 0;
+};
+
+/// Whether Strassen's algorithm can run this shape.
+bool strassen_applies(const ConvShape& shape);
+
+/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a tiling with a value <
+/// 1, and for kStrassen where it does not apply. `panel_blocks` comes from the KernelTable that
+/// will run the plan.
+ConvPlan plan_conv(int panel_blocks, const ConvShape& shape, const Tiling& tiling);
+
+/// weight [channels_out][channels_in + channels_in2][kernel][kernel], bias [channels_out] or null
+/// (zero). `packed` holds plan.packed_bytes(), aligned to kAlignment.
+void pack_conv(const ConvPlan& plan, const float* weight, const float* bias, float* packed);
+
+}  // namespace mobileone::kernels

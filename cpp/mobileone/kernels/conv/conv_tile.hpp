@@ -1,0 +1,74 @@
+// One tile of a dense convolution: whole output rows.
+#pragma once
+
+#include "mobileone/kernels/entry_points.hpp"
+#include "mobileone/kernels/pointwise/pointwise.hpp"
+#include "mobileone/kernels/simd/epilogue.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+struct ConvTile {
+  const ConvPlan& plan;
+  const ConvArgs& args;
+  int row_begin, rows;
+  float* t = nullptr;  // unless the plan goes by rows
+
+  /// Block `k_block` of T: one tap of one source block.
+  void gather(int k_block) const {
+    const ConvShape& shape = plan.shape;
+    const int taps = shape.taps(), tap = k_block % taps;
+    int block = k_block / taps;
+    const float* src = args.src;
+    MapShape map = shape.src();
+    if (block >= blocks(shape.channels_in)) {
+      block -= blocks(shape.channels_in);
+      src = args.src2;
+      map = shape.src2();
+    }
+    const int reach = shape.kernel / 2;
+    const float* from =
+        src + map.offset(block, row_begin + tap / shape.kernel - reach, tap % shape.kernel - reach);
+    const std::ptrdiff_t floats = std::ptrdiff_t{shape.width} * kBlock;
+    float* to = t + std::ptrdiff_t{k_block} * plan.pointwise.pitch() * kBlock;
+    for (int y = 0; y < rows; ++y, from += map.row_stride(), to += floats) {
+      for (std::ptrdiff_t i = 0; i < floats; i += kBlock) {
+#pragma GCC unroll 2
+        for (int lane = 0; lane < kBlock; lane += kLanes) {
+          store(to + i + lane, load(from + i + lane));
+        }
+      }
+    }
+  }
+
+  void gather_all(const PointwiseTile& tile) const {
+    const PointwisePlan& pointwise_plan = plan.pointwise;
+    const int half = pointwise_plan.strassen() ? pointwise_plan.k_blocks / 2 : 0;
+    for (int block = 0; block < half; ++block) {
+      gather(block);
+      gather(block + half);
+      sum_quarters(pointwise_plan, tile, block);
+    }
+    for (int block = 2 * half; block < pointwise_plan.k_blocks; ++block) gather(block);
+  }
+
+  /// Residual and activation of `count` output blocks.
+  void finish(int first_block, int count) const {
+    const ConvShape& shape = plan.shape;
+    if (!shape.residual && shape.activation != Activation::kSilu) return;
+    const MapShape map = shape.dst();
+    for (int block = first_block; block < first_block + count; ++block) {
+      for (int y = row_begin; y < row_begin + rows; ++y) {
+        const std::ptrdiff_t at = map.offset(block, y, 0);
+        finish_in_place(shape.activation, shape.residual ? args.residual + at : nullptr,
+                        args.dst + at, std::ptrdiff_t{shape.width} * kBlock);
+      }
+    }
+  }
+};
+
+/// The sums of one panel for all rows of the tile, read from the maps. `operands` gives weights,
+/// bias and floor; `stream` is fetched meanwhile.
+void multiply_rows(const ConvTile& conv, const PointwiseTile& operands, const Panel& panel,
+                   PrefetchStream* stream);
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

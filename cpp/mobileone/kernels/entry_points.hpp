@@ -1,0 +1,31 @@
+// The functions of one instruction set that its KernelTable lists; see kernels.hpp for each.
+#pragma once
+
+#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/simd/simd.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+inline constexpr int kLinearVectors = 7;
+
+void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int unit_end);
+void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row_end);
+void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
+                    int tile_end);
+void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int unit_end);
+void run_inverted_residual(const InvertedResidualPlan& plan, const InvertedResidualArgs& args,
+                           int tile_begin, int tile_end);
+void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, float* hidden,
+                    float* scale);
+void global_pool(const MapShape& shape, const float* map, const float* scale, float* mean);
+void linear(const LinearPlan& plan, const LinearArgs& args, int panel_begin, int panel_end);
+void elementwise(Elementwise function, const float* src, float* dst, std::ptrdiff_t count);
+void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, int stage,
+                      int half_begin, int half_end);
+void attention(const TransformerPlan& plan, const TransformerArgs& args, int unit_begin,
+               int unit_end);
+void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_begin, int row_end);
+double peak(long iterations, float* sink);
+float read_sum(const float* data, std::ptrdiff_t count);
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

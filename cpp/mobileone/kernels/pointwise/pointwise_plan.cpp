@@ -1,0 +1,96 @@
+#include "mobileone/kernels/pointwise/pointwise_plan.hpp"
+
+#include <algorithm>
+
+namespace mobileone::kernels {
+
+int PointwisePlan::num_panels() const { return std::max(1, panelled_blocks() / panel_blocks); }
+
+Panel PointwisePlan::panel(int index) const {
+  const int first = index * panel_blocks;
+  const bool last = index + 1 == num_panels();
+  return {first, last ? panelled_blocks() - first : panel_blocks};
+}
+
+std::ptrdiff_t PointwisePlan::panel_offset(int first_block) const {
+  const std::ptrdiff_t rows = strassen() ? 7 * (k_blocks / 2) : k_blocks;
+  return rows * kBlock * first_block * kBlock;
+}
+
+std::ptrdiff_t PointwisePlan::packed_floats() const { return panel_offset(panelled_blocks()); }
+
+int tile_pitch(int pixels) {
+  const int line = pixels % 64;
+  if (line < 13) return pixels + 13 - line;
+  if (line > 51) return pixels + 64 - line + 13;
+  return pixels;
+}
+
+int PointwisePlan::pitch() const { return tile_pitch(tile_pixels); }
+int PointwisePlan::half_pitch() const { return tile_pitch((max_pixels + 1) / 2); }
+
+std::ptrdiff_t PointwisePlan::tile_floats() const {
+  return std::ptrdiff_t{k_blocks} * pitch() * kBlock;
+}
+
+std::ptrdiff_t PointwisePlan::scratch_floats() const {
+  std::ptrdiff_t total = tile_floats() + padded(tile_pixels);  // T and the offset table
+  if (strassen()) {
+    constexpr int kMaxGroup = 14, kMaxPanelBlocks = 3;
+    total += 2 * kMaxGroup * kMaxPanelBlocks * kBlock;                    // U0, U1
+    total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
+  }
+  return total;
+}
+
+bool strassen_divides(int k_blocks, int n_blocks) { return k_blocks % 2 == 0 && n_blocks % 2 == 0; }
+
+namespace {
+
+// B[k][n] of the transposed, zero-padded weight.
+struct PaddedWeight {
+  int channels_in, channels_out;
+  const float* weight;
+  double operator()(int k, int n) const {
+    if (k >= channels_in || n >= channels_out) return 0.0;
+    return weight[std::ptrdiff_t{n} * channels_in + k];
+  }
+};
+
+float* pack_strassen_panel(const PaddedWeight& b, int half_k, int half_n, int first, int width,
+                           float* out) {
+  for (int operand = 0; operand < 7; ++operand) {
+    for (int k = 0; k < half_k; ++k) {
+      for (int n = first; n < first + width; ++n) {
+        const double b11 = b(k, n), b12 = b(k, n + half_n);
+        const double b21 = b(k + half_k, n), b22 = b(k + half_k, n + half_n);
+        const double t1 = b12 - b11, t2 = b22 - t1;
+        const double operands[7] = {b11, b21, t2, b22 - b12, b21 - t2, t1, b22};
+        *out++ = static_cast<float>(operands[operand]);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out,
+                    const float* weight, float* packed) {
+  const PaddedWeight b{channels_in, channels_out, weight};
+  for (int index = 0; index < plan.num_panels(); ++index) {
+    const Panel panel = plan.panel(index);
+    const int first = panel.first_block * kBlock;
+    const int width = panel.num_blocks * kBlock;
+    if (plan.strassen()) {
+      packed = pack_strassen_panel(b, plan.k_blocks / 2 * kBlock, plan.n_blocks / 2 * kBlock, first,
+                                   width, packed);
+      continue;
+    }
+    for (int k = 0; k < plan.k_blocks * kBlock; ++k) {
+      for (int n = first; n < first + width; ++n) *packed++ = static_cast<float>(b(k, n));
+    }
+  }
+}
+
+}  // namespace mobileone::kernels

@@ -1,0 +1,183 @@
+#include "mobileone/kernels/reference/reference.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+namespace mobileone::kernels::reference {
+
+Map exact_map(int c, int h, int w, const std::vector<float>& data) {
+  Map map(c, h, w);
+  std::copy(data.begin(), data.end(), map.value.begin());
+  return map;
+}
+
+Map conv3x3(const Map& src, int channels_out, bool depthwise, int stride,
+            const std::vector<float>& weight, const std::vector<float>& bias) {
+  const int group = depthwise ? 1 : src.channels;
+  Map dst(channels_out, (src.height - 1) / stride + 1, (src.width - 1) / stride + 1);
+  for (int o = 0; o < channels_out; ++o) {
+    for (int y = 0; y < dst.height; ++y) {
+      for (int x = 0; x < dst.width; ++x) {
+        double sum = bias[o], magnitude = std::abs(sum), inherited = 0.0;
+        for (int i = 0; i < group; ++i) {
+          for (int tap = 0; tap < 9; ++tap) {
+            const int sy = y * stride + tap / 3 - 1, sx = x * stride + tap % 3 - 1;
+            if (sy < 0 || sy >= src.height || sx < 0 || sx >= src.width) continue;
+            const std::size_t from = src.at(depthwise ? o : i, sy, sx);
+            const double w = weight[(std::size_t(o) * group + i) * 9 + tap];
+            sum += w * src.value[from];
+            magnitude += std::abs(w * src.value[from]);
+            inherited += std::abs(w) * src.bound[from];
+          }
+        }
+        const double g = gamma(9 * group + 1);
+        dst.value[dst.at(o, y, x)] = sum;
+        dst.bound[dst.at(o, y, x)] = g * (magnitude + inherited) + inherited;
+      }
+    }
+  }
+  return dst;
+}
+
+Map conv1x1(const Map& src, int channels_out, const std::vector<float>& weight,
+            const std::vector<float>& bias) {
+  Map dst(channels_out, src.height, src.width);
+  const int pixels = src.pixels();
+  const double g = gamma(src.channels + 1);
+  std::vector<double> sum(pixels), magnitude(pixels), inherited(pixels);
+  for (int o = 0; o < channels_out; ++o) {
+    std::fill(sum.begin(), sum.end(), double(bias[o]));
+    std::fill(magnitude.begin(), magnitude.end(), std::abs(double(bias[o])));
+    std::fill(inherited.begin(), inherited.end(), 0.0);
+    for (int i = 0; i < src.channels; ++i) {
+      const double w = weight[std::size_t(o) * src.channels + i];
+      for (int p = 0; p < pixels; ++p) {
+        const std::size_t from = std::size_t(i) * pixels + p;
+        sum[p] += w * src.value[from];
+        magnitude[p] += std::abs(w * src.value[from]);
+        inherited[p] += std::abs(w) * src.bound[from];
+      }
+    }
+    for (int p = 0; p < pixels; ++p) {
+      dst.value[std::size_t(o) * pixels + p] = sum[p];
+      dst.bound[std::size_t(o) * pixels + p] = g * (magnitude[p] + inherited[p]) + inherited[p];
+    }
+  }
+  return dst;
+}
+
+void relu(Map& map) {  // |max(0, a) - max(0, b)| <= |a - b|: the bound stays
+  for (double& x : map.value) x = std::max(x, 0.0);
+}
+
+void silu(Map& map) {
+  constexpr double kSteepest = 1.1;  // max |silu'| = 1.0998, at x = 2.3994
+  const double u = std::ldexp(1.0, -24);
+  for (std::size_t i = 0; i < map.value.size(); ++i) {
+    const double x = map.value[i];
+    map.value[i] = x / (1.0 + std::exp(-x));
+    const double inherited = kSteepest * map.bound[i];
+    map.bound[i] = inherited + (8.0 + std::abs(x) / 3.0) * u * (std::abs(map.value[i]) + inherited);
+  }
+}
+
+void add(Map& map, const Map& other) {
+  for (std::size_t i = 0; i < map.value.size(); ++i) {
+    map.value[i] += other.value[i];
+    const double inherited = map.bound[i] + other.bound[i];
+    map.bound[i] = inherited + gamma(1) * (std::abs(map.value[i]) + inherited);
+  }
+}
+
+Map concat(const Map& first, const Map& second) {
+  Map out(first.channels + second.channels, first.height, first.width);
+  for (auto member : {&Map::value, &Map::bound}) {
+    std::copy((first.*member).begin(), (first.*member).end(), (out.*member).begin());
+    std::copy((second.*member).begin(), (second.*member).end(),
+              (out.*member).begin() + static_cast<std::ptrdiff_t>(first.value.size()));
+  }
+  return out;
+}
+
+Map mean(const Map& map) {
+  Map out(map.channels, 1, 1);
+  for (int c = 0; c < map.channels; ++c) {
+    double sum = 0.0, magnitude = 0.0, inherited = 0.0;
+    for (int p = 0; p < map.pixels(); ++p) {
+      const std::size_t from = std::size_t(c) * map.pixels() + p;
+      sum += map.value[from];
+      magnitude += std::abs(map.value[from]) + map.bound[from];
+      inherited += map.bound[from];
+    }
+    out.value[c] = sum / map.pixels();
+    // The additions, the rounding of 1 / pixels and the product with it.
+    out.bound[c] = (gamma(map.pixels() + 2) * magnitude + inherited) / map.pixels();
+  }
+  return out;
+}
+
+Map squeeze_excite_scale(const Map& mean, int reduced, const std::vector<float>& w1,
+                         const std::vector<float>& b1, const std::vector<float>& w2,
+                         const std::vector<float>& b2) {
+  Map hidden = conv1x1(mean, reduced, w1, b1);
+  relu(hidden);
+  Map scale = conv1x1(hidden, mean.channels, w2, b2);
+  const double u = std::ldexp(1.0, -24);
+  for (int c = 0; c < scale.channels; ++c) {
+    const double x = scale.value[c];
+    scale.value[c] = 1.0 / (1.0 + std::exp(-x));
+    // sigmoid' <= 1/4; the exponential's argument reduction errs by |x| u at most (n ln 2 is
+    // rounded relative to x), its series by 8 roundings and a remainder below u, then add and
+    // divide.
+    scale.bound[c] = scale.bound[c] / 4.0 + (12.0 + std::abs(x) / 4.0) * u;
+  }
+  return scale;
+}
+
+void multiply(Map& map, const Map& scale) {
+  for (int c = 0; c < map.channels; ++c) {
+    for (int p = 0; p < map.pixels(); ++p) {
+      const std::size_t i = std::size_t(c) * map.pixels() + p;
+      const double product = map.value[i] * scale.value[c];
+      const double spread = std::abs(map.value[i]) * scale.bound[c] +
+                            std::abs(scale.value[c]) * map.bound[i] + map.bound[i] * scale.bound[c];
+      map.value[i] = product;
+      map.bound[i] = spread + gamma(1) * (std::abs(product) + spread);
+    }
+  }
+}
+
+double strassen_bound(const Map& src, const std::vector<float>& weight,
+                      const std::vector<float>& bias) {
+  double a = 0.0, b = 0.0, c = 0.0, inherited = 0.0;
+  for (std::size_t i = 0; i < src.value.size(); ++i) {
+    a = std::max(a, std::abs(src.value[i]) + src.bound[i]);
+    inherited = std::max(inherited, src.bound[i]);
+  }
+  for (float w : weight) b = std::max(b, std::abs(double(w)));
+  for (float x : bias) c = std::max(c, std::abs(double(x)));
+  // Higham, theorem 23.3 (Winograd's variant) with one level: (18 (k^2 + 6 k)) u |A| |B| in the
+  // maximum norm, k = K / 2 the inner dimension of the seven products; only k enters it, so it
+  // holds for rectangular quarters. Then the errors that A came with.
+  // The biases c enter as first values: every later addition (4 k + 4 at most meet in one output)
+  // may round the 4 |c| they amount to.
+  const double k = 0.5 * padded(src.channels);
+  const double u = std::ldexp(1.0, -24);
+  return 18.0 * (k * k + 6.0 * k) * u / (1.0 - 18.0 * k * u) * a * b +
+         gamma(4.0 * k + 4.0) * 4.0 * c + 2.0 * k * b * inherited;
+}
+
+std::string mismatch(const Map& expected, const float* got, double slack) {
+  for (std::size_t i = 0; i < expected.value.size(); ++i) {
+    const double error = std::abs(got[i] - expected.value[i]);
+    if (!(error <= expected.bound[i] + slack)) {
+      std::ostringstream text;
+      text << "channel " << i / expected.pixels() << ", pixel " << i % expected.pixels() << ": got "
+           << got[i] << ", expected " << expected.value[i] << " +- " << expected.bound[i] + slack;
+      return text.str();
+    }
+  }
+  return {};
+}
+
+}  // namespace mobileone::kernels::reference

@@ -1,0 +1,119 @@
+#include "mobileone/kernels/simd/epilogue.hpp"
+
+#include "mobileone/kernels/layout.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+#ifdef __AVX512F__
+alignas(64) constexpr float kExp2ThirtySeconds[32] = {
+    1.0f,       1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f,
+    1.1892071f, 1.2152474f, 1.2418578f, 1.269051f,  1.2968396f, 1.3252367f, 1.3542556f, 1.38391f,
+    1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f,
+    1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f};
+
+// SiLU of two vectors, as silu in math.hpp for |x| <= 87 (beyond, e^-x is that of +-87), but with
+// shorter steps of the exponential and one term less, and log2(e) in one part: the error is
+// (6 + |x| / 4) u, relative, and large only where the result is close to 0.
+//
+// Written step by step for both vectors, because the chain of one is longer than what the core
+// looks ahead. One ends with a division, the other with a reciprocal and a step of Newton's method:
+// the divider works beside the multipliers, and either alone would be the limit.
+__attribute__((always_inline)) inline void silu_block(float* first, float* second, Vec x, Vec y) {
+  const Vec limit = broadcast(87.0f), scale = broadcast(-kLog2E), one = broadcast(1.0f);
+  const Vec magic = broadcast(393216.0f);  // 1.5 * 2^18: the last place is 1/32
+  const Vec low = _mm512_load_ps(kExp2ThirtySeconds),
+            high = _mm512_load_ps(kExp2ThirtySeconds + 16);
+  Vec argument[2] = {x, y}, shifted[2], n[2], f[2], power[2], d[2];
+  const auto both = [](const auto& step) __attribute__((always_inline)) {
+    step(0);
+    step(1);
+  };
+  // The smaller magnitude, with the argument's sign.
+  both([&](int i) { argument[i] = _mm512_range_ps(argument[i], limit, 0x2); });
+  both([&](int i) { shifted[i] = fma(argument[i], scale, magic); });
+  both([&](int i) { n[i] = sub(shifted[i], magic); });
+  both([&](int i) { f[i] = _mm512_fmsub_ps(argument[i], scale, n[i]); });
+  both([&](int i) {
+    power[i] = _mm512_permutex2var_ps(low, _mm512_castps_si512(shifted[i]), high);
+  });
+  both([&](int i) { d[i] = fma(broadcast(0.240229f), f[i], broadcast(0.6931574f)); });
+  both([&](int i) { f[i] = mul(power[i], f[i]); });
+  both([&](int i) { d[i] = fma(f[i], d[i], power[i]); });
+  both([&](int i) { d[i] = _mm512_scalef_ps(d[i], n[i]); });
+  both([&](int i) { d[i] = add(one, d[i]); });
+  store(first, div(x, d[0]));
+  const Vec r = _mm512_rcp14_ps(d[1]);
+  store(second, mul(y, fma(_mm512_fnmadd_ps(d[1], r, one), r, r)));
+}
+#else
+// 2^(j / 8), less j in the bits that the place of j takes up in a sum's last bits moved to the
+// exponent: adding those bits then multiplies by a power of two and nothing else.
+alignas(32) constexpr std::int32_t kExp2Eighths[8] = {
+    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+
+// As with AVX-512, in steps of 1/8 and with a term more.
+__attribute__((always_inline)) inline void silu_block(float* first, float* second, Vec x, Vec y) {
+  const Vec limit = broadcast(87.0f), scale = broadcast(-kLog2E);
+  const Vec magic = broadcast(1572864.0f);  // 1.5 * 2^20: the last place is 1/8
+  const Vec eighths = load(reinterpret_cast<const float*>(kExp2Eighths));
+  const Vec argument[2] = {x, y};
+  Vec bounded[2], shifted[2], f[2], power[2], d[2];
+  const auto both = [](const auto& step) __attribute__((always_inline)) {
+    step(0);
+    step(1);
+  };
+  both([&](int i) { bounded[i] = max(broadcast(-87.0f), min(limit, argument[i])); });
+  both([&](int i) { shifted[i] = fma(bounded[i], scale, magic); });
+  both([&](int i) { f[i] = _mm256_fmsub_ps(bounded[i], scale, sub(shifted[i], magic)); });
+  both([&](int i) {
+    const __m256i bits = _mm256_castps_si256(shifted[i]);
+    const __m256i table = _mm256_castps_si256(_mm256_permutevar8x32_ps(eighths, bits));
+    power[i] = _mm256_castsi256_ps(_mm256_add_epi32(table, _mm256_slli_epi32(bits, 20)));
+  });
+  both([&](int i) { d[i] = fma(broadcast(0.055496223f), f[i], broadcast(0.24025764f)); });
+  both([&](int i) { d[i] = fma(d[i], f[i], broadcast(0.69314724f)); });
+  both([&](int i) { f[i] = mul(power[i], f[i]); });
+  both([&](int i) { d[i] = add(broadcast(1.0f), fma(f[i], d[i], power[i])); });
+  store(first, div(x, d[0]));
+  store(second, div(y, d[1]));
+}
+#endif
+
+/// data[i] = silu(argument(i)), vector by vector.
+template <typename Argument>
+__attribute__((always_inline)) inline void silu_of(float* data, std::ptrdiff_t count,
+                                                   const Argument& argument) {
+  std::ptrdiff_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    silu_block(data + i, data + i + kLanes, argument(i), argument(i + kLanes));
+  }
+  if (i < count) {
+    float unused[kLanes];
+    silu_block(data + i, unused, argument(i), zero());
+  }
+}
+
+}  // namespace
+
+void silu_in_place(float* data, std::ptrdiff_t count) {
+  silu_of(data, count,
+          [&](std::ptrdiff_t i) __attribute__((always_inline)) { return load(data + i); });
+}
+
+void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count) {
+  if (other == nullptr) {
+    if (activation == Activation::kSilu) return silu_in_place(data, count);
+    if (activation == Activation::kNone) return;
+    for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(data + i, max(zero(), load(data + i)));
+    return;
+  }
+  const auto sum = [&](std::ptrdiff_t i) __attribute__((always_inline)) {
+    return add(load(data + i), load(other + i));
+  };
+  if (activation == Activation::kSilu) return silu_of(data, count, sum);
+  const Vec floor = broadcast(activation_floor(activation));
+  for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(data + i, max(floor, sum(i)));
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

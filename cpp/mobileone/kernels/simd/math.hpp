@@ -1,0 +1,145 @@
+// Elementary functions of a vector, in line: exponential, sigmoid, SiLU.
+//
+//   e^x = 2^n 2^f,  n + f = x log2(e),  with log2(e) in two parts so that f is good to 2^-30.
+//
+// AVX-512 rounds n to 32nds, takes 2^(n mod 1) from a table in two registers and needs two terms of
+// 2^f; AVX2 rounds n to eighths, with a table in one register, and needs three. Both are minimax
+// fits of (2^f - 1) / f, with errors of 0.9 u and 0.4 u (u = 2^-24). With rounding that makes 3 u
+// for exp, and 7.5 u for the others. Errors are relative, down to the limits that each function
+// states. NaN gives NaN.
+#pragma once
+
+#include "mobileone/kernels/simd/simd.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+inline constexpr float kLog2E = 1.44269502162933349609375f;
+inline constexpr float kLog2ERest = 1.92596298909109e-08f;
+
+#ifdef __AVX512F__
+/// 1.5 * 2^18, beside which the last place of a float is 1/32: adding it rounds.
+inline constexpr float kThirtySeconds = 393216.0f;
+
+alignas(64) inline constexpr float kExp2ThirtySeconds[32] = {
+    1.0f,       1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f,
+    1.1892071f, 1.2152474f, 1.2418578f, 1.269051f,  1.2968396f, 1.3252367f, 1.3542556f, 1.38391f,
+    1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f,
+    1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f};
+
+/// 2^(n + f) for n in 32nds and |f| <= 1/64; the low bits of `shifted` are n mod 1.
+inline Vec exp2_parts(Vec shifted, Vec n, Vec f) {
+  const Vec power =
+      _mm512_permutex2var_ps(_mm512_load_ps(kExp2ThirtySeconds), _mm512_castps_si512(shifted),
+                             _mm512_load_ps(kExp2ThirtySeconds + 16));
+  const Vec series = fma(broadcast(0.240226537f), f, broadcast(0.693157315f));
+  return _mm512_scalef_ps(fma(mul(power, f), series, power), n);  // times 2^floor(n)
+}
+
+/// e^(sign x) for |x| < 2^16, whatever the size of the result. Without kRest log2(e) is a float,
+/// and the relative error grows by |x| u / 4.
+template <int kSign, bool kRest = true>
+inline Vec exp_bounded(Vec x) {
+  const Vec magic = broadcast(kThirtySeconds);
+  const Vec shifted = fma(x, broadcast(kSign * kLog2E), magic);
+  const Vec n = sub(shifted, magic);
+  Vec f = _mm512_fmsub_ps(x, broadcast(kSign * kLog2E), n);
+  if constexpr (kRest) f = fma(x, broadcast(kSign * kLog2ERest), f);
+  return exp2_parts(shifted, n, f);
+}
+
+/// 1 / d for d in [1, 2^126]: 14 bits and one step of Newton's method.
+inline Vec reciprocal(Vec d) {
+  const Vec r = _mm512_rcp14_ps(d);
+  return fma(_mm512_fnmadd_ps(d, r, broadcast(1.0f)), r, r);
+}
+#else
+/// 1.5 * 2^20, beside which the last place of a float is 1/8.
+inline constexpr float kEighths = 1572864.0f;
+
+/// The bits of 2^(j/8) less j shifted to where adding n in eighths, shifted alike, leaves floor(n)
+/// in the exponent.
+alignas(32) inline constexpr unsigned kExp2Eighths[8] = {
+    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+
+/// 2^(n + f) for |n| <= 126 in eighths and |f| <= 1/16; `shifted` is n + kEighths.
+inline Vec exp2_parts(Vec shifted, Vec f) {
+  const __m256i eighths = _mm256_castps_si256(shifted);
+  const __m256i table = _mm256_load_si256(reinterpret_cast<const __m256i*>(kExp2Eighths));
+  const Vec power = _mm256_castsi256_ps(_mm256_add_epi32(
+      _mm256_permutevar8x32_epi32(table, eighths), _mm256_slli_epi32(eighths, 20)));
+  Vec series = fma(broadcast(5.5496223e-2f), f, broadcast(0.24025764f));
+  series = fma(series, f, broadcast(0.69314724f));
+  return fma(mul(power, f), series, power);
+}
+
+/// What is left of sign x log2(e) beside n.
+template <int kSign, bool kRest>
+inline Vec exp2_rest(Vec x, Vec n) {
+  const Vec f = _mm256_fmsub_ps(x, broadcast(kSign * kLog2E), n);
+  return kRest ? fma(x, broadcast(kSign * kLog2ERest), f) : f;
+}
+
+/// e^(sign x) for |x| <= 87, where the result is a normal number. Without kRest log2(e) is a float,
+/// and the relative error grows by |x| u / 4.
+template <int kSign, bool kRest = true>
+inline Vec exp_bounded(Vec x) {
+  const Vec shifted = fma(x, broadcast(kSign * kLog2E), broadcast(kEighths));
+  return exp2_parts(shifted, exp2_rest<kSign, kRest>(x, sub(shifted, broadcast(kEighths))));
+}
+
+inline Vec reciprocal(Vec d) { return div(broadcast(1.0f), d); }
+#endif
+
+/// e^x; +infinity above 88.72, denormal results unless they are flushed, 0 below -103.97.
+inline Vec exp(Vec x) {
+  x = max(broadcast(-104.0f), min(broadcast(89.0f), x));
+#ifdef __AVX512F__
+  return exp_bounded<1>(x);
+#else
+  const Vec shifted = fma(x, broadcast(kLog2E), broadcast(kEighths));
+  const Vec f = exp2_rest<1, true>(x, sub(shifted, broadcast(kEighths)));
+  // Towards 1 where 2^n is no normal number, and back at the end.
+  const Vec up = _mm256_and_ps(_mm256_cmp_ps(x, broadcast(-60.0f), _CMP_LT_OQ), broadcast(64.0f));
+  const Vec down = _mm256_and_ps(_mm256_cmp_ps(x, broadcast(60.0f), _CMP_GT_OQ), broadcast(64.0f));
+  const Vec moved = sub(up, down);
+  return mul(exp2_parts(add(shifted, moved), f), exp2_int(sub(zero(), moved)));
+#endif
+}
+
+/// 2^x for a softmax: relative error 4 u for |x| <= 125; below that anything from 0 to 2^-125,
+/// above anything from 2^125 to infinity. The cheapest of all: AVX-512 rounds x to 32nds and needs
+/// two terms.
+inline Vec exp2_saturating(Vec x) {
+#ifdef __AVX512F__
+  const Vec magic = broadcast(kThirtySeconds);
+  const Vec shifted = add(x, magic);
+  // What is left of x beside whole 32nds.
+  return exp2_parts(shifted, sub(shifted, magic), _mm512_reduce_ps(x, 0x58));
+#else
+  x = max(broadcast(-126.0f), min(broadcast(126.0f), x));
+  const Vec shifted = add(x, broadcast(kEighths));
+  return exp2_parts(shifted, sub(x, sub(shifted, broadcast(kEighths))));
+#endif
+}
+
+/// 1 / (1 + e^-x); below 2^-125 any value from 0 to 2^-125.
+inline Vec sigmoid(Vec x) {
+  const Vec bounded = max(broadcast(-87.0f), min(broadcast(87.0f), x));
+  return reciprocal(add(broadcast(1.0f), exp_bounded<-1>(bounded)));
+}
+
+/// x / (1 + e^-x), relative error (7.5 + |x| / 4) u; 0 (of either sign) below -87, where the
+/// magnitude is less than 2e-36.
+inline Vec silu(Vec x) {
+  const Vec one = broadcast(1.0f), low = broadcast(-87.0f);
+  const Vec bounded = min(broadcast(87.0f), x);
+#ifdef __AVX512F__
+  const __mmask16 kept = _mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ);  // true for NaN
+  return _mm512_maskz_mul_ps(kept, x, reciprocal(add(one, exp_bounded<-1, false>(bounded))));
+#else
+  const Vec kept = _mm256_cmp_ps(x, low, _CMP_NLT_UQ);
+  return _mm256_and_ps(kept, div(x, add(one, exp_bounded<-1, false>(max(low, bounded)))));
+#endif
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

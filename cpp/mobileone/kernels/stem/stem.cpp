@@ -1,0 +1,58 @@
+#include "mobileone/kernels/stem/stem.hpp"
+
+#include <stdexcept>
+
+namespace mobileone::kernels {
+
+namespace {
+
+PointwisePlan panels_of(const StemPlan& plan) {
+  return {.k_blocks = 1,
+          .n_blocks = blocks(plan.channels),
+          .tile_pixels = 1,
+          .max_pixels = 1,
+          .panel_blocks = plan.panel_blocks};
+}
+
+}  // namespace
+
+std::size_t StemPlan::packed_bytes() const {
+  return sizeof(float) * std::size_t(padded(channels)) * (1 + kStemTaps);
+}
+
+StemPlan plan_stem(int panel_blocks, int height, int width, int channels, bool relu) {
+  if (height < 1 || width < 1 || channels < 1) {
+    throw std::invalid_argument("[stem] channels and sizes must be at least 1");
+  }
+  return {height, width, channels, relu, panel_blocks};
+}
+
+void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed) {
+  pack_bias(plan.channels, bias, packed);
+  packed += padded(plan.channels);
+  const PointwisePlan panels = panels_of(plan);
+  for (int index = 0; index < panels.num_panels(); ++index) {
+    const Panel panel = panels.panel(index);
+    for (int tap = 0; tap < kStemTaps; ++tap) {
+      const int ky = tap / 9, channel = tap / 3 % 3, kx = tap % 3;
+      for (int i = 0; i < panel.num_blocks * kBlock; ++i) {
+        const int n = panel.first_block * kBlock + i;
+        *packed++ = n < plan.channels ? weight[((n * 3 + channel) * 3 + ky) * 3 + kx] : 0.0f;
+      }
+    }
+  }
+}
+
+StemBlockPlan plan_stem_block(const StemPlan& stem, const DwPwPlan& block) {
+  const MapShape map = stem.dst();
+  const DwPwShape& shape = block.shape;
+  if (shape.channels_in != map.channels || shape.height != map.height || shape.width != map.width ||
+      shape.stride != 2 || shape.depthwise_se) {
+    throw std::invalid_argument(
+        "[stem] the fused block must be a stride-2 block without squeeze-and-excite on the stem's "
+        "output");
+  }
+  return {stem, block};
+}
+
+}  // namespace mobileone::kernels

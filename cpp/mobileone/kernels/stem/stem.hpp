@@ -1,0 +1,70 @@
+// The stem (dense 3x3, stride 2, 3 -> C channels, bias, ReLU) from a plain NCHW image, alone or
+// fused with the stride-2 depthwise -> pointwise block that follows it: then the stem's map is
+// never stored; the depthwise reads it out of a ring of four rows.
+#pragma once
+
+#include "mobileone/kernels/block/dwpw.hpp"
+
+namespace mobileone::kernels {
+
+inline constexpr int kImageChannels = 3;
+inline constexpr int kStemTaps = 9 * kImageChannels;
+
+struct StemPlan {
+  int height = 0;  // of the image
+  int width = 0;
+  int channels = 0;
+  bool relu = true;
+  int panel_blocks = 0;
+
+  int out_height() const { return (height - 1) / 2 + 1; }
+  int out_width() const { return (width - 1) / 2 + 1; }
+  MapShape dst() const { return {channels, out_height(), out_width()}; }
+  double macs() const { return double(out_height()) * out_width() * channels * kStemTaps; }
+  /// Packed: bias [16 blocks], then panels [27][width] with rows ordered ky, channel, kx.
+  std::size_t packed_bytes() const;
+  /// Floats of one zero-padded image row in scratch.
+  std::ptrdiff_t row_floats() const { return ceil_div(width + 3, kBlock) * kBlock; }
+  /// Scratch of the stem itself: padded image rows and the offset table.
+  std::ptrdiff_t scratch_floats() const { return 9 * row_floats() + kBlock; }
+  std::size_t scratch_bytes() const { return sizeof(float) * std::size_t(scratch_floats()); }
+};
+
+/// Throws std::invalid_argument for sizes < 1.
+StemPlan plan_stem(int panel_blocks, int height, int width, int channels, bool relu = true);
+
+/// weight [channels][3][3][3], bias [channels] or null.
+void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed);
+
+struct StemArgs {
+  const float* image = nullptr;  // [3][height][width]
+  float* dst = nullptr;          // blocked map
+  const float* packed = nullptr;
+  void* scratch = nullptr;
+};
+
+/// Scratch of stem + block in one: the block's, the stem's, and the ring.
+struct StemBlockPlan {
+  StemPlan stem;
+  DwPwPlan block;  // its input map is the stem's output; no squeeze-and-excite, no src_scale
+
+  std::ptrdiff_t ring_row_floats() const { return std::ptrdiff_t{stem.out_width() + 2} * kBlock; }
+  std::ptrdiff_t ring_block_floats() const { return 5 * ring_row_floats(); }  // 4 rows + 1 of zeros
+  std::size_t scratch_bytes() const {
+    return block.scratch_bytes() + stem.scratch_bytes() +
+           sizeof(float) * std::size_t(blocks(stem.channels) * ring_block_floats());
+  }
+};
+
+/// Throws std::invalid_argument when the block's input is not the stem's output.
+StemBlockPlan plan_stem_block(const StemPlan& stem, const DwPwPlan& block);
+
+struct StemBlockArgs {
+  const float* image = nullptr;
+  float* dst = nullptr;  // blocked map of the block's output
+  const float* stem_packed = nullptr;
+  const float* block_packed = nullptr;
+  void* scratch = nullptr;
+};
+
+}  // namespace mobileone::kernels

@@ -1,0 +1,252 @@
+#include "mobileone/kernels/depthwise/depthwise.hpp"
+#include "mobileone/kernels/entry_points.hpp"
+#include "mobileone/kernels/pointwise/pointwise.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+constexpr float kNoFloor = -__builtin_inff();
+
+// The microkernel over 27 taps. rows[3 ky + channel] are padded image rows; the group's first pixel
+// reads column `column`. Neighbouring pixels share a broadcast (kx = 2 of one is kx = 0 of the
+// next): the opaque pointer keeps GCC from holding on to it, for which there is no register.
+template <int kPixels, int kVectors>
+__attribute__((noinline)) void stem_group(const float* const* rows, int column, const float* b,
+                                          const float* bias, float floor, float* dst,
+                                          std::ptrdiff_t dst_block) {
+  constexpr int kWidth = kVectors * kLanes;
+  Vec acc[kPixels][kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const Vec start = load(bias + v * kLanes);
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p) acc[p][v] = start;
+  }
+  const auto tap = [&](int row, int kx, const auto& emit) __attribute__((always_inline)) {
+    const float* x = opaque(rows[row] + column + kx);
+    Vec w[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) w[v] = load(b + kx * kWidth + v * kLanes);
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p) {
+      const Vec value = broadcast(x[2 * p]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], value, w[v]);
+      emit(p);
+    }
+  };
+  const auto nothing = [](int) {};
+  for (int row = 0; row < 8; ++row, b += 3 * kWidth) {
+    tap(row, 0, nothing);
+    tap(row, 1, nothing);
+    tap(row, 2, nothing);
+  }
+  tap(8, 0, nothing);
+  tap(8, 1, nothing);
+  const Vec low = broadcast(floor);
+  tap(8, 2, [&](int p) __attribute__((always_inline)) {  // as in multiply_column
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      store(dst + vector_block(v) * dst_block + vector_lane(v) + p * kBlock, max(low, acc[p][v]));
+    }
+  });
+}
+
+using StemKernel = void (*)(const float* const*, int, const float*, const float*, float, float*,
+                            std::ptrdiff_t);
+template <int kVectors>
+constexpr StemKernel kInstances[] = {
+    nullptr,
+    stem_group<1, kVectors>,
+    stem_group<2, kVectors>,
+    stem_group<3, kVectors>,
+    stem_group<4, kVectors>,
+    stem_group<5, kVectors>,
+    stem_group<6, kVectors>,
+#ifdef __AVX512F__
+    stem_group<7, kVectors>,
+    stem_group<8, kVectors>,
+#endif
+};
+#ifdef __AVX512F__
+template <int kVectors>
+constexpr StemKernel kTallInstances[] = {
+    stem_group<9, kVectors>,  stem_group<10, kVectors>, stem_group<11, kVectors>,
+    stem_group<12, kVectors>, stem_group<13, kVectors>, stem_group<14, kVectors>,
+};
+#endif
+
+StemKernel find_stem_kernel(int pixels, int vectors) {
+#ifdef __AVX512F__
+  if (pixels >= 9)
+    return vectors == 1 ? kTallInstances<1>[pixels - 9] : kTallInstances<2>[pixels - 9];
+  if (vectors == 1) return kInstances<1>[pixels];
+  if (vectors == 3) return kInstances<3>[pixels];
+#endif
+  (void)vectors;
+  return kInstances<2>[pixels];
+}
+
+// Zero-padded copies of the image rows that the next output row reads: row y of channel c lives in
+// slot y mod 3. Column 0 of a slot is x = -1.
+class ImageRows {
+ public:
+  ImageRows(const StemPlan& plan, const float* image, float* storage)
+      : plan_(plan), image_(image), storage_(storage) {
+    for (std::ptrdiff_t i = 0; i < 9 * plan.row_floats(); i += kLanes) store(storage + i, zero());
+  }
+
+  /// Pointers for output row `row` into `rows`[3 ky + channel].
+  void gather(int row, const float* rows[9]) {
+    const int first = 2 * row - 1;
+    for (int y = first > next_ ? first : next_; y < first + 3; ++y) copy(y);
+    next_ = first + 3;
+    for (int ky = 0; ky < 3; ++ky) {
+      for (int channel = 0; channel < 3; ++channel)
+        rows[3 * ky + channel] = slot(first + ky, channel);
+    }
+  }
+
+ private:
+  float* slot(int y, int channel) {
+    return storage_ + ((y + 3) % 3 * 3 + channel) * plan_.row_floats();
+  }
+
+  void copy(int y) {
+    const bool inside = y >= 0 && y < plan_.height;
+    for (int channel = 0; channel < 3; ++channel) {
+      float* out = slot(y, channel) + 1;
+      const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(plan_.width);
+      const float* in = image_ + (std::ptrdiff_t{channel} * plan_.height + y) * plan_.width;
+      if (inside) {
+        __builtin_memcpy(out, in, bytes);
+      } else {
+        __builtin_memset(out, 0, bytes);
+      }
+    }
+  }
+
+  const StemPlan& plan_;
+  const float* image_;
+  float* storage_;
+  int next_ = -1;  // first image row that has not been copied yet
+};
+
+// One output row of all channels; dst is its first pixel in block 0.
+void stem_row(const StemPlan& plan, const float* packed, const float* const rows[9], float* dst,
+              std::ptrdiff_t dst_block) {
+  const float floor = plan.relu ? 0.0f : kNoFloor;
+  PointwisePlan panels;
+  panels.n_blocks = blocks(plan.channels);
+  panels.panel_blocks = plan.panel_blocks;
+  const float* weights = packed + padded(plan.channels);
+  const int width = plan.out_width();
+  for (int index = 0; index < panels.num_panels(); ++index) {
+    const Panel panel = panels.panel(index);
+    const int vectors = panel.num_blocks * kBlock / kLanes;
+    const int column = panel.first_block * kBlock;
+    const PixelGroups groups(width, max_pixels(vectors));
+    int x = 0;
+    for (int group = 0; group < groups.count; ++group) {
+      find_stem_kernel(groups.size(group), vectors)(
+          rows, 2 * x, weights + std::ptrdiff_t{column} * kStemTaps, packed + column, floor,
+          dst + panel.first_block * dst_block + x * kBlock, dst_block);
+      x += groups.size(group);
+    }
+  }
+}
+
+// Stem rows that the depthwise still needs: row y in slot y mod 4, and a slot of zeros for the rows
+// outside the map. [blocks][5][width + 2][16].
+class StemRing {
+ public:
+  StemRing(const StemBlockPlan& plan, float* storage) : plan_(plan), storage_(storage) {
+    const std::ptrdiff_t row = plan.ring_row_floats();
+    for (int block = 0; block < blocks(plan.stem.channels); ++block) {
+      float* base = storage + block * plan.ring_block_floats();
+      for (std::ptrdiff_t i = 0; i < row; i += kLanes) store(base + 4 * row + i, zero());
+      for (int slot = 0; slot < 4; ++slot) {
+        for (int lane = 0; lane < kBlock; lane += kLanes) {
+          store(base + slot * row + lane, zero());
+          store(base + (slot + 1) * row - kBlock + lane, zero());
+        }
+      }
+    }
+  }
+
+  /// Row y of channel block `block` at its border pixel.
+  float* row(int block, int y) const {
+    const int slot = y < 0 || y >= plan_.stem.out_height() ? 4 : y & 3;
+    return storage_ + block * plan_.ring_block_floats() + slot * plan_.ring_row_floats();
+  }
+
+ private:
+  const StemBlockPlan& plan_;
+  float* storage_;
+};
+
+}  // namespace
+
+void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row_end) {
+  const MapShape map = plan.dst();
+  ImageRows image(plan, args.image, static_cast<float*>(args.scratch));
+  const float* rows[9];
+  for (int y = row_begin; y < row_end; ++y) {
+    image.gather(y, rows);
+    stem_row(plan, args.packed, rows, args.dst + map.offset(0, y, 0), map.block_stride());
+  }
+}
+
+void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
+                    int tile_end) {
+  const DwPwPlan& block_plan = plan.block;
+  const DwPwShape& shape = block_plan.shape;
+  const PointwisePlan& pointwise_plan = block_plan.pointwise;
+  const MapShape dst = shape.dst();
+  float* scratch = static_cast<float*>(args.scratch);
+  float* image_scratch = scratch + block_plan.scratch_bytes() / sizeof(float);
+  ImageRows image(plan.stem, args.image, image_scratch);
+  const StemRing ring(plan, image_scratch + plan.stem.scratch_floats());
+  fill_offsets(pointwise_plan, shape.out_width(), dst.row_stride(), scratch);
+
+  PointwiseTile t;
+  t.scratch = scratch;
+  t.packed = args.block_packed + block_plan.panels_offset();
+  t.bias = args.block_packed + block_plan.bias_offset();
+  t.floor = shape.pointwise_relu ? 0.0f : kNoFloor;
+  t.dst_block = dst.block_stride();
+  t.panel_end = pointwise_plan.num_panels();
+  const float depthwise_floor = shape.depthwise_relu ? 0.0f : kNoFloor;
+  const std::ptrdiff_t t_block = std::ptrdiff_t{pointwise_plan.pitch()} * kBlock;
+  int next_stem_row = 2 * tile_begin * block_plan.tile_rows - 1;
+  if (next_stem_row < 0) next_stem_row = 0;
+  for (int index = tile_begin; index < tile_end; ++index) {
+    const int row_begin = index * block_plan.tile_rows;
+    const int row_limit = row_begin + block_plan.tile_rows;
+    const int row_end = row_limit < shape.out_height() ? row_limit : shape.out_height();
+    for (int y = row_begin; y < row_end; ++y) {
+      for (; next_stem_row <= 2 * y + 1 && next_stem_row < shape.height; ++next_stem_row) {
+        const float* rows[9];
+        image.gather(next_stem_row, rows);
+        stem_row(plan.stem, args.stem_packed, rows, ring.row(0, next_stem_row) + kBlock,
+                 plan.ring_block_floats());
+      }
+      for (int block = 0; block < pointwise_plan.k_blocks; ++block) {
+        const float* const rows[3] = {ring.row(block, 2 * y - 1), ring.row(block, 2 * y),
+                                      ring.row(block, 2 * y + 1)};
+        depthwise_rows(
+            2, rows, 1, args.block_packed + block * kDepthwiseFloats, depthwise_floor,
+            shape.out_width(),
+            scratch + block * t_block + std::ptrdiff_t{y - row_begin} * shape.out_width() * kBlock);
+      }
+    }
+    t.pixels = (row_end - row_begin) * shape.out_width();
+    t.dst = args.dst + dst.offset(0, row_begin, 0);
+    for (int block = 0; pointwise_plan.strassen() && block < pointwise_plan.k_blocks / 2; ++block) {
+      sum_quarters(pointwise_plan, t, block);
+    }
+    pointwise(pointwise_plan, t);
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -1,0 +1,31 @@
+#include "mobileone/kernels/entry_points.hpp"
+#include "mobileone/kernels/simd/epilogue.hpp"
+#include "mobileone/kernels/tokens/token_gemm.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+extern const KernelTable kTable;
+const KernelTable kTable = {
+    .isa = kLanes == 16 ? Isa::kAvx512 : Isa::kAvx2,
+    .panel_blocks = kLanes == 16 ? 2 : 1,
+    .linear_columns = kLinearVectors * kLanes,
+    .token_columns = kPanel,
+    .token_rows = kMaxRows,
+    .run_dwpw = run_dwpw,
+    .run_stem = run_stem,
+    .run_stem_block = run_stem_block,
+    .run_conv = run_conv,
+    .run_inverted_residual = run_inverted_residual,
+    .finish = finish_in_place,
+    .squeeze_excite = squeeze_excite,
+    .global_pool = global_pool,
+    .linear = linear,
+    .transform_tokens = transform_tokens,
+    .attention = attention,
+    .resize_map = resize_map,
+    .elementwise = elementwise,
+    .peak = peak,
+    .read_sum = read_sum,
+};
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

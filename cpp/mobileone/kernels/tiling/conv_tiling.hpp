@@ -1,0 +1,18 @@
+// How convolutions and inverted residual blocks are cut up on this machine.
+#pragma once
+
+#include "mobileone/kernels/tiling/cost_model.hpp"
+
+namespace mobileone::kernels {
+
+/// As for a pair (cost_model.hpp). kAuto stays with the direct product: Strassen's sums of im2col's
+/// nine-fold operand take what it saves, until there are more output channels than MobileViT has.
+Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
+                     AlgorithmChoice choice, int threads);
+
+/// Rows per tile: enough pixels to multiply each weight by, a ring and a T that stay in L2, and
+/// tiles for all threads. column_parts is 1.
+Tiling choose_tiling(const KernelTable& table, const MachineModel& machine,
+                     const InvertedResidualShape& shape, AlgorithmChoice choice, int threads);
+
+}  // namespace mobileone::kernels

@@ -1,7 +1,0 @@
-#include "mobileone/onednn/library.hpp"
-
-namespace mobileone::onednn {
-
-const Library& library() { return implementation(); }
-
-}  // namespace mobileone::onednn
