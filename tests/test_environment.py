@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mobileone import _system
-from mobileone._tables import MISSING, Column, Table, bytes_text, count_text, number_text
-from mobileone.environment import Config, fingerprint, show_config
+from mobileone.util.machine import system as _system
+from mobileone.util.machine.environment import Config, fingerprint, show_config
+from mobileone.util.tables import MISSING, Column, Table, bytes_text, count_text, number_text
 
 CPUINFO = """processor\t: 0
 model name\t: Example CPU @ 2.00GHz

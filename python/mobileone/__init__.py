@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mobileone import _core as _core
-    from mobileone._version import __version__
-    from mobileone.benchmarking import benchmark
-    from mobileone.checkpoint import CheckpointError
-    from mobileone.compiled import CompiledModel
-    from mobileone.environment import show_config
-    from mobileone.loading import from_torch, load, reparameterize
+    from mobileone.checkpoint.open import from_torch, load, reparameterize
+    from mobileone.data.sampling import MultiScaleSampler
+    from mobileone.measure.benchmarking import benchmark
+    from mobileone.measure.profiling import profile
     from mobileone.model import Model
-    from mobileone.packed_plan import load_plan
-    from mobileone.profiling import profile
-    from mobileone.registry import create_model, list_models
-    from mobileone.sampling import MultiScaleSampler
-    from mobileone.verification import verify
+    from mobileone.network.compiled import CompiledModel
+    from mobileone.network.create import create_model, list_models
+    from mobileone.network.stored_plan import load_plan
+    from mobileone.util.errors import CheckpointError
+    from mobileone.util.machine.environment import show_config
+    from mobileone.util.version import __version__
+    from mobileone.verification.verify import verify
 
 __all__ = [
     "CheckpointError",
@@ -48,21 +48,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "__version__": "_version",
-    "CheckpointError": "checkpoint",
-    "CompiledModel": "compiled",
+    "__version__": "util.version",
+    "CheckpointError": "util.errors",
+    "CompiledModel": "network.compiled",
     "Model": "model",
-    "MultiScaleSampler": "sampling",
-    "benchmark": "benchmarking",
-    "create_model": "registry",
-    "from_torch": "loading",
-    "list_models": "registry",
-    "load": "loading",
-    "load_plan": "packed_plan",
-    "profile": "profiling",
-    "reparameterize": "loading",
-    "show_config": "environment",
-    "verify": "verification",
+    "MultiScaleSampler": "data.sampling",
+    "benchmark": "measure.benchmarking",
+    "create_model": "network.create",
+    "from_torch": "checkpoint.open",
+    "list_models": "network.create",
+    "load": "checkpoint.open",
+    "load_plan": "network.stored_plan",
+    "profile": "measure.profiling",
+    "reparameterize": "checkpoint.open",
+    "show_config": "util.machine.environment",
+    "verify": "verification.verify",
 }
 
 
