@@ -136,7 +136,7 @@ def test_openmp_runtimes_are_found_once_each_and_by_name_only(tmp_path: Path) ->
 
 def test_a_runtime_loaded_by_another_package_is_listed() -> None:
     code = (
-        "import torch; from mobileone.environment import fingerprint as f; "
+        "import torch; from mobileone.util.machine.environment import fingerprint as f; "
         "print([r['path'] for r in f()['openmp_runtimes']])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
