@@ -28,7 +28,7 @@ INK = "#808080"  # reads on white and on black
 
 def limits() -> dict[str, float]:
     """Read bandwidths of one core in GB/s, by name. RuntimeError on a CPU without kernels."""
-    machine = _core.machine_model()
+    machine = _core.measured_machine()
     if not machine:
         raise RuntimeError("this CPU has no AVX2 and FMA; expected both")
     return {
