@@ -238,15 +238,41 @@ TEST(CostModel, Choices) {
   }
 }
 
-TEST(CostModel, MeasuresPlausibleNumbers) {
-  for (Isa isa : supported_isas()) {
-    const MachineModel& machine = machine_model(kernels(isa));
-    EXPECT_GE(machine.l1_bytes, 8 << 10);
-    EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
-    EXPECT_GT(machine.peak_flops, 1e9);
-    EXPECT_GT(machine.l2_bytes_per_second, 1e8);
-    EXPECT_GT(machine.far_bytes_per_second, 1e7);
+void expect_plausible(const MachineModel& machine) {
+  EXPECT_GE(machine.l1_bytes, 8 << 10);
+  EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
+  EXPECT_GT(machine.peak_flops, 1e9);
+  EXPECT_GT(machine.l2_bytes_per_second, 1e8);
+  EXPECT_GT(machine.far_bytes_per_second, 1e7);
+}
+
+TEST(Machine, MeasuresPlausibleNumbers) {
+  for (Isa isa : supported_isas()) expect_plausible(measure_machine(kernels(isa)));
+}
+
+TEST(Machine, IsKnownByVendorFamilyAndModel) {
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0xcf).name, "emerald-rapids");
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x8f).name, "emerald-rapids");
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x55).name, "cascade-lake");
+  EXPECT_EQ(find_machine("AuthenticAMD", 0x1a, 0x44).name, "zen5");
+  EXPECT_EQ(find_machine("AuthenticAMD", 0x19, 0x61).name, "other");
+  EXPECT_EQ(find_machine("", 0, 0).name, "other");
+}
+
+TEST(Machine, CanBeForced) {
+  const std::string_view own = this_machine().name;
+  for (const KnownMachine& machine : known_machines()) {
+    force_machine(machine.name);
+    EXPECT_EQ(this_machine().name, machine.name);
+    for (Isa isa : supported_isas()) {
+      const MachineModel model = machine_model(kernels(isa));
+      expect_plausible(model);
+      EXPECT_EQ(model.l2_bytes, machine.avx512.l2_bytes);
+    }
   }
+  force_machine("");
+  EXPECT_EQ(this_machine().name, own);
+  EXPECT_THROW(force_machine("abacus"), std::invalid_argument);
 }
 
 }  // namespace

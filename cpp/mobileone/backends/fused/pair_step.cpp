@@ -189,18 +189,6 @@ struct PairWeights {
   }
 };
 
-kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::direct:
-      return kernels::AlgorithmChoice::kDirect;
-    case Algorithm::strassen:
-      return kernels::AlgorithmChoice::kStrassen;
-    case Algorithm::automatic:
-      break;
-  }
-  return kernels::AlgorithmChoice::kAuto;
-}
-
 // Whether `automatic` may use Strassen's algorithm; reads all of the weights.
 bool well_scaled(const kernels::DwPwShape& shape, const PairWeights& weights) {
   const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
@@ -218,17 +206,22 @@ kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& matc
     if (found == options.tilings.end()) throw Error(concat("[plan] no tiling of ", name));
     return found->second;
   }
-  // Images are spread over the threads first: only then the tiles of one.
-  const int images = static_cast<int>(std::max<std::int64_t>(1, builder.shape(match.input)[0]));
-  const int threads = std::max(1, options.threads / images);
-  const auto choose = [&](kernels::AlgorithmChoice choice) {
-    return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice, threads);
+  const auto choose = [&](kernels::AlgorithmChoice choice, int threads) {
+    const auto chosen = [&](kernels::AlgorithmChoice given) {
+      return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, given,
+                                    threads);
+    };
+    const kernels::Tiling tiling = chosen(choice);
+    if (choice != kernels::AlgorithmChoice::kAuto ||
+        tiling.algorithm != kernels::Algorithm::kStrassen) {
+      return tiling;
+    }
+    return well_scaled(shape, PairWeights(match, builder))
+               ? tiling
+               : chosen(kernels::AlgorithmChoice::kDirect);
   };
-  const kernels::Tiling tiling = choose(algorithm_choice(options.algorithm));
-  const bool unsafe = options.algorithm == Algorithm::automatic &&
-                      tiling.algorithm == kernels::Algorithm::kStrassen &&
-                      !well_scaled(shape, PairWeights(match, builder));
-  return unsafe ? choose(kernels::AlgorithmChoice::kDirect) : tiling;
+  return batch_tiling(builder.shape(match.input)[0], match.pointwise.squeeze.has_value(), options,
+                      choose);
 }
 
 }  // namespace

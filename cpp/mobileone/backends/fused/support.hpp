@@ -6,7 +6,7 @@
 #include <string>
 
 #include "mobileone/base/thread_pool.hpp"
-#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
 
@@ -45,6 +45,26 @@ void spread(ThreadPool* pool, int units, const Work& work, int parts_per_thread 
     work(bound(part), bound(part + 1), worker);
   };
   if (!pool || !pool->run(parts, one)) work(0, units, 0);
+}
+
+// The compile option, as the cost model takes it.
+kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm);
+
+// What choose(choice, threads) returns for a batch, whose images are spread over the plan's threads
+// before the tiles of one are. What an image's bits depend on is chosen as if it were alone: the
+// algorithm, and the rows of a tile where Strassen's algorithm pairs its pixels or where `sums` of
+// the output are made per tile.
+template <typename Choose>
+kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOptions& options,
+                             const Choose& choose) {
+  kernels::Tiling alone = choose(algorithm_choice(options.algorithm), options.threads);
+  if (images <= 1) return alone;
+  const int threads = static_cast<int>(std::max<std::int64_t>(1, options.threads / images));
+  if (alone.algorithm == kernels::Algorithm::kDirect && !sums) {
+    return choose(kernels::AlgorithmChoice::kDirect, threads);
+  }
+  alone.column_parts = std::min(alone.column_parts, threads);
+  return alone;
 }
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) {

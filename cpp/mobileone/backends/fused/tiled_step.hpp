@@ -69,15 +69,9 @@ kernels::Tiling tiling_for(const std::string& name, std::int64_t images, PlanBui
   if (!options.tilings.empty() && stored == options.tilings.end()) {
     throw Error(concat("[plan] no tiling of ", name));
   }
-  const kernels::AlgorithmChoice choice =
-      options.algorithm == Algorithm::direct     ? kernels::AlgorithmChoice::kDirect
-      : options.algorithm == Algorithm::strassen ? kernels::AlgorithmChoice::kStrassen
-                                                 : kernels::AlgorithmChoice::kAuto;
-  // Images are spread over the threads first: only then the tiles of one.
-  const int threads =
-      std::max(1, options.threads / static_cast<int>(std::max<std::int64_t>(1, images)));
-  return builder.tilings[name] =
-             stored != options.tilings.end() ? stored->second : choose(choice, threads);
+  return builder.tilings[name] = stored != options.tilings.end()
+                                     ? stored->second
+                                     : batch_tiling(images, false, options, choose);
 }
 
 }  // namespace mobileone::fused
