@@ -1,4 +1,4 @@
-"""The roofline of docs/performance.md: limits, steps and figure come from a real run."""
+"""The roofline of docs/results.md: limits, steps and figure come from a real run."""
 
 from __future__ import annotations
 

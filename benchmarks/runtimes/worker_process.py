@@ -20,6 +20,9 @@ __all__ = ["ROOT", "WorkerError", "WorkerProcess", "child_environment", "confine
 # The folder that holds the `benchmarks` package.
 ROOT = Path(__file__).resolve().parents[2]
 
+# What runs in the process; the number of its socket's descriptor is added.
+_WORKER = (sys.executable, "-m", "benchmarks.runtimes.worker")
+
 
 class WorkerError(RuntimeError):
     """A worker failed: its exception, its exit status, or its silence."""
@@ -31,18 +34,25 @@ class WorkerProcess:
     Requests are numbered, and an answer carries its request's number.
     """
 
-    def __init__(self, cpus: Sequence[int], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cpus: Sequence[int],
+        environment: Mapping[str, str],
+        command: Sequence[str] = _WORKER,
+    ) -> None:
         ours, theirs = Pipe()
         self._connection: Connection = ours
         self._requests = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with confined(cpus):
-            self._process = self._start(theirs, environment)
+            self._process = self._start(theirs, environment, command)
         theirs.close()
 
-    def _start(self, theirs: Connection, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, theirs: Connection, environment: Mapping[str, str], command: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runtimes.worker", str(theirs.fileno())],
+            [*command, str(theirs.fileno())],
             env=child_environment(environment),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

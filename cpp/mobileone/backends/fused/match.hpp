@@ -33,7 +33,7 @@ struct PairMatch {
   std::size_t taken = 0;
 };
 
-// The pair that begins at ops[at], if there is one. An SE behind the pointwise is part of it only
+// The pair that begins at ops[at], if there is one. An SE after the pointwise is part of it only
 // if every reader of the result can apply its factor: the next pair, or the global pool.
 std::optional<PairMatch> match_pair(const std::vector<LoweredOp>& ops, std::size_t at,
                                     const PlanBuilder& builder);

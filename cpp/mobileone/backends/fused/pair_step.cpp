@@ -47,7 +47,7 @@ struct PairSpec {
   std::int64_t images = 1;
   int threads = 1;
   ThreadPool* pool = nullptr;
-  // What the step behind reads, to be brought into L2 in time (see DwPwArgs); and how much of this
+  // What the next step reads, to be brought into L2 in time (see DwPwArgs); and how much of this
   // step's own weights the step before brings.
   const float* next_panel = nullptr;
   std::ptrdiff_t next_panel_floats = 0;

@@ -16,16 +16,16 @@ void emit_linear(const Linear& linear, const LoweredOp& op, PlanBuilder& builder
 // Between a bordered map and any other layout; null when neither has a border.
 std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder);
 
-// A step that brings what the step behind it reads first into L2 while it computes.
+// A step that brings what the step after it reads first into L2 while it computes.
 class PrefetchingStep : public Step {
  public:
   using Step::Step;
   virtual void set_next(const float* data, std::ptrdiff_t floats) = 0;
-  // The same for the little that the step behind reads first: as late as possible.
+  // The same for the little that the step after it reads first: as late as possible.
   virtual void set_next_panel(const float* data, std::ptrdiff_t floats) { set_next(data, floats); }
 };
 
-// Tells the last PrefetchingStep of the plan, when there is nothing but a pooling behind it, that
+// Tells the last PrefetchingStep of the plan, when there is nothing but a pooling after it, that
 // `data` comes next; returns how many floats it was asked to bring.
 std::ptrdiff_t announce(const float* data, std::size_t bytes, PlanBuilder& builder);
 // The same for the first panel of a pair's weights.

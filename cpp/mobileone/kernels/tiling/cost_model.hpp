@@ -14,7 +14,7 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
 
 enum class AlgorithmChoice { kAuto, kDirect, kStrassen };
 
-/// Floats of the next step's data that a block with this plan should be asked to fetch: as much of
+/// Floats of the next step's data that a step should be asked to fetch: as much of
 /// L2 as its own tile, weights and maps are expected to leave.
 std::ptrdiff_t next_step_floats(const MachineModel& machine);
 
