@@ -1,9 +1,9 @@
 #include "mobileone/backends/fused/backend.hpp"
 
-#include "mobileone/backends/fused/conv_steps.hpp"
+#include "mobileone/backends/fused/patterns/conv_steps.hpp"
+#include "mobileone/backends/fused/patterns/transformer_step.hpp"
 #include "mobileone/backends/fused/steps.hpp"
 #include "mobileone/backends/fused/support.hpp"
-#include "mobileone/backends/fused/transformer_step.hpp"
 
 namespace mobileone::fused {
 

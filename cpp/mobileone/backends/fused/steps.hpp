@@ -1,7 +1,7 @@
 // The steps that run on the fused kernels: each function adds one to the plan.
 #pragma once
 
-#include "mobileone/backends/fused/match.hpp"
+#include "mobileone/backends/fused/patterns/pair_match.hpp"
 #include "mobileone/kernels/block/dwpw.hpp"
 
 namespace mobileone::fused {

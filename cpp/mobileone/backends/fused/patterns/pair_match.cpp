@@ -1,4 +1,4 @@
-#include "mobileone/backends/fused/match.hpp"
+#include "mobileone/backends/fused/patterns/pair_match.hpp"
 
 namespace mobileone::fused {
 

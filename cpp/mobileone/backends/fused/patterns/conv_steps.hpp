@@ -2,7 +2,7 @@
 // the plan, for operators `ops` that a match took.
 #pragma once
 
-#include "mobileone/backends/fused/conv_match.hpp"
+#include "mobileone/backends/fused/patterns/conv_match.hpp"
 
 namespace mobileone::fused {
 

@@ -1,4 +1,4 @@
-#include "mobileone/backends/fused/transformer_match.hpp"
+#include "mobileone/backends/fused/patterns/transformer_match.hpp"
 
 #include <set>
 

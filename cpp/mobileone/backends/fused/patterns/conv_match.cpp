@@ -1,4 +1,4 @@
-#include "mobileone/backends/fused/conv_match.hpp"
+#include "mobileone/backends/fused/patterns/conv_match.hpp"
 
 #include <algorithm>
 

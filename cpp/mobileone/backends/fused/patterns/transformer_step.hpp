@@ -1,7 +1,7 @@
 // Steps of the global half of a MobileViT block: one per pass of kernels/transformer.hpp.
 #pragma once
 
-#include "mobileone/backends/fused/transformer_match.hpp"
+#include "mobileone/backends/fused/patterns/transformer_match.hpp"
 
 namespace mobileone::fused {
 

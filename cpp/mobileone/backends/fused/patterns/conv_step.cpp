@@ -1,4 +1,4 @@
-#include "mobileone/backends/fused/conv_steps.hpp"
+#include "mobileone/backends/fused/patterns/conv_steps.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/kernels/tiling/conv_tiling.hpp"

@@ -1,4 +1,4 @@
-#include "mobileone/backends/fused/transformer_step.hpp"
+#include "mobileone/backends/fused/patterns/transformer_step.hpp"
 
 #include "mobileone/backends/fused/steps.hpp"
 #include "mobileone/backends/fused/support.hpp"
