@@ -1,117 +1,63 @@
-#include "mobileone/backends/fused/steps.hpp"
-#include "mobileone/backends/fused/support.hpp"
-#include "mobileone/base/error.hpp"
+#include "mobileone/backends/fused/patterns/linear_step.hpp"
+
+#include "mobileone/backends/fused/tiled_step.hpp"
 
 namespace mobileone::fused {
 
 namespace {
 
-struct PoolSpec {
-  kernels::MapShape map;
-  ValueId src, dst, factor;
-  std::int64_t images;
-};
-
-class BoundPool : public BoundStep {
+// Units are panels of outputs, of all images at once: weights are read once.
+class LinearStep : public TiledStep {
  public:
-  BoundPool(const PoolSpec& spec, const Buffers& buffers)
-      : spec_(spec),
-        src_(static_cast<const float*>(buffers.address(spec.src))),
-        dst_(static_cast<float*>(buffers.address(spec.dst))),
-        factor_(spec.factor < 0 ? nullptr
-                                : static_cast<const float*>(buffers.address(spec.factor))) {}
+  LinearStep(StepInfo info, const Work& work, const kernels::LinearPlan& plan, int batch,
+             std::shared_ptr<const void> weights, ValueId src, ValueId dst)
+      : TiledStep(std::move(info), work),
+        plan_(plan),
+        batch_(batch),
+        weights_(std::move(weights)),
+        src_(src),
+        dst_(dst) {}
 
-  void run() override {
-    const std::int64_t channels = kernels::padded(spec_.map.channels);
-    for (std::int64_t image = 0; image < spec_.images; ++image) {
-      table().global_pool(spec_.map, src_ + image * spec_.map.num_floats(),
-                          factor_ ? factor_ + image * channels : nullptr, dst_ + image * channels);
-    }
-  }
-
- private:
-  const PoolSpec& spec_;
-  const float* src_;
-  float* dst_;
-  const float* factor_;
-};
-
-struct LinearSpec {
-  kernels::LinearPlan plan;
-  std::shared_ptr<const void> weights;
-  ValueId src, dst;
-  int batch;
-  ThreadPool* pool;
-};
-
-class BoundLinear : public BoundStep {
- public:
-  BoundLinear(const LinearSpec& spec, const Buffers& buffers) : spec_(spec), buffers_(buffers) {}
-
-  void run() override {
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
     kernels::LinearArgs args;
-    args.src = static_cast<const float*>(buffers_.address(spec_.src));
-    args.src_stride = kernels::padded(spec_.plan.in_features);
-    args.dst = static_cast<float*>(buffers_.address(spec_.dst));
-    args.batch = spec_.batch;
-    args.packed = static_cast<const float*>(spec_.weights.get());
-    spread(spec_.pool, spec_.plan.num_panels(),
-           [&](int begin, int end, int) { table().linear(spec_.plan, args, begin, end); });
+    args.src = floats(buffers, src_);
+    args.src_stride = kernels::padded(plan_.in_features);
+    args.dst = floats(buffers, dst_);
+    args.batch = batch_;
+    args.packed = static_cast<const float*>(weights_.get());
+    table().linear(plan_, args, range.begin, range.end);
   }
 
  private:
-  const LinearSpec& spec_;
-  const Buffers& buffers_;
+  kernels::LinearPlan plan_;
+  int batch_;
+  std::shared_ptr<const void> weights_;
+  ValueId src_, dst_;
 };
-
-template <typename Spec, typename Bound>
-class HeadStep : public Step {
- public:
-  HeadStep(StepInfo info, Spec spec) : Step(std::move(info)), spec_(std::move(spec)) {}
-  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
-    return std::make_unique<Bound>(spec_, buffers);
-  }
-
- private:
-  Spec spec_;
-};
-
-std::string implementation() { return concat("fused ", kernels::isa_name(table().isa)); }
 
 }  // namespace
 
-void emit_pool(const LoweredOp& op, PlanBuilder& builder) {
-  const NodeId input = builder.node(op.node).inputs[0];
-  PoolSpec spec{map_shape(builder.shape(input)), builder.value_of(input), -1,
-                builder.factor_of(input), builder.shape(input)[0]};
-  // [N][padded channels]: what the classifier reads.
-  spec.dst = builder.new_result(op.result, Layout::blocked(kernels::kBlock));
-  std::vector<ValueId> reads{spec.src};
-  if (spec.factor >= 0) reads.push_back(spec.factor);
-  builder.add_step(std::make_unique<HeadStep<PoolSpec, BoundPool>>(
-                       describe(op, builder, implementation()), spec),
-                   reads, {spec.dst});
-}
-
-void emit_linear(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
-  const Node& node = builder.node(op.node);
-  LinearSpec spec;
-  spec.plan = {static_cast<int>(linear.in_features), static_cast<int>(linear.out_features),
-               table().linear_columns};
-  spec.weights = builder.packed(node.name + " fused", spec.plan.packed_bytes(), [&](void* out) {
-    kernels::pack_linear(spec.plan, weight_data(builder, node.name + ".weight"),
-                         weight_data(builder, node.name + ".bias", linear.bias),
-                         static_cast<float*>(out));
+void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
+  const Node& node = builder.node(match.linear);
+  const auto& linear = std::get<Linear>(node.op);
+  const kernels::LinearPlan plan{static_cast<int>(linear.in_features),
+                                 static_cast<int>(linear.out_features), table().linear_columns};
+  auto packed = builder.packed(node.name + " fused", plan.packed_bytes(), [&](void* out) {
+    const NodeWeights weights(match.linear, builder);
+    kernels::pack_linear(plan, weights.weight(), weights.bias(), static_cast<float*>(out));
   });
-  announce(static_cast<const float*>(spec.weights.get()), spec.plan.packed_bytes(), builder);
-  spec.batch = static_cast<int>(builder.shape(op.result)[0]);
-  spec.pool = pool(builder.options().threads);
-  spec.src = builder.in_layout(node.inputs[0], Layout::blocked(kernels::kBlock));
-  spec.dst = builder.new_result(op.result, Layout::nchw(), true);
-  const std::vector<ValueId> reads{spec.src}, writes{spec.dst};
-  builder.add_step(std::make_unique<HeadStep<LinearSpec, BoundLinear>>(
-                       describe(op, builder, implementation()), std::move(spec)),
-                   reads, writes);
+  announce(static_cast<const float*>(packed.get()), plan.packed_bytes(), builder);
+  const ValueId src = builder.in_layout(match.source, Layout::blocked(kernels::kBlock));
+  const ValueId dst = builder.new_result(match.result(), Layout::nchw(), true);
+  TiledStep::Work work;
+  work.units = plan.num_panels();
+  work.threads = builder.options().threads;
+  builder.add_step(
+      std::make_unique<LinearStep>(describe(match.ops, builder, implementation()), work, plan,
+                                   static_cast<int>(builder.shape(match.result())[0]),
+                                   std::move(packed), src, dst),
+      {src}, {dst});
 }
 
 }  // namespace mobileone::fused

@@ -1,10 +1,11 @@
+#include "mobileone/backends/fused/patterns/pair_step.hpp"
+
 #include <algorithm>
 
-#include "mobileone/backends/fused/steps.hpp"
 #include "mobileone/backends/fused/strassen_guard.hpp"
-#include "mobileone/backends/fused/support.hpp"
+#include "mobileone/backends/fused/tiled_step.hpp"
+#include "mobileone/backends/fused/tiling.hpp"
 #include "mobileone/base/error.hpp"
-#include "mobileone/kernels/tiling/cost_model.hpp"
 
 namespace mobileone::fused {
 
@@ -24,275 +25,202 @@ PackedSqueeze pack(const std::optional<SqueezeMatch>& match, PlanBuilder& builde
   if (!match) return result;
   result.shape.channels = static_cast<int>(match->channels);
   result.shape.reduced = static_cast<int>(match->reduced);
+  const NodeWeights reduce(match->reduce, builder), expand(match->expand, builder);
   const auto pack_into = [&](void* out) {
-    kernels::pack_squeeze_excite(result.shape.channels, result.shape.reduced,
-                                 weight_data(builder, match->reduce + ".weight"),
-                                 weight_data(builder, match->reduce + ".bias"),
-                                 weight_data(builder, match->expand + ".weight"),
-                                 weight_data(builder, match->expand + ".bias"),
+    kernels::pack_squeeze_excite(result.shape.channels, result.shape.reduced, reduce.weight(),
+                                 reduce.bias(), expand.weight(), expand.bias(),
                                  static_cast<float*>(out));
   };
-  result.weights = builder.packed(match->reduce + " fused",
+  result.weights = builder.packed(builder.node(match->reduce).name + " fused",
                                   result.shape.packed_floats() * sizeof(float), pack_into);
   result.shape.packed = static_cast<const float*>(result.weights.get());
   return result;
 }
 
-struct PairSpec {
-  PackedPair packed;
+struct PairOperands {
+  PackedPair pair;
   PackedSqueeze depthwise_squeeze, pointwise_squeeze;
-  ValueId src, dst;
+  ValueId src = -1, dst = -1;
   ValueId src_factor = -1;  // [N, padded channels] or none
   ValueId dst_factor = -1;  // written when the pointwise has an SE
-  std::int64_t images = 1;
-  int threads = 1;
-  ThreadPool* pool = nullptr;
-  // What the step behind reads, to be brought into L2 in time (see DwPwArgs); and how much of this
-  // step's own weights the step before brings.
-  const float* next_panel = nullptr;
-  std::ptrdiff_t next_panel_floats = 0;
-  const float* next_data = nullptr;
-  std::ptrdiff_t next_floats = 0;
   std::ptrdiff_t fetched_floats = 0;
 
-  // Scratch: the SE's hidden layer and the output's sums of every unit, then each thread's own.
+  // Shared scratch: the SE's hidden layer, then the sums over pixels of every unit's output.
   std::ptrdiff_t hidden_floats() const {
     return pointwise_squeeze ? kernels::padded(pointwise_squeeze.shape.reduced) : 0;
   }
+  std::ptrdiff_t unit_sums() const { return kernels::padded(pair.plan.shape.channels_out); }
   std::ptrdiff_t sums_floats() const {
-    return pointwise_squeeze ? std::ptrdiff_t{packed.plan.units()} *
-                                   kernels::padded(packed.plan.shape.channels_out)
-                             : 0;
+    return pointwise_squeeze ? pair.plan.units() * unit_sums() : 0;
   }
-  std::size_t shared_bytes() const {
-    return aligned_bytes(sizeof(float) * std::size_t(hidden_floats() + sums_floats()));
-  }
-  std::size_t thread_bytes() const { return aligned_bytes(packed.plan.scratch_bytes()); }
 };
 
-class BoundPair : public BoundStep {
+class PairStep : public TiledStep {
  public:
-  BoundPair(const PairSpec& spec, const Buffers& buffers)
-      : spec_(spec),
-        buffers_(buffers),
-        src_(static_cast<float*>(buffers.address(spec.src))),
-        dst_(static_cast<float*>(buffers.address(spec.dst))) {}
+  PairStep(StepInfo info, const Work& work, PairOperands operands)
+      : TiledStep(std::move(info), work), operands_(std::move(operands)) {}
+  Prefetching prefetching() const override { return Prefetching::brings; }
 
-  void run() override {
-    const DwPwPlan& plan = spec_.packed.plan;
-    zero_borders(plan.shape.dst(), spec_.images, spec_.dst, buffers_);
-    if (spec_.pointwise_squeeze) {
-      // Sums of one image at a time: its factor is made before the next begins.
-      for (std::int64_t image = 0; image < spec_.images; ++image) run_with_sums(image);
-      return;
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    if (!operands_.pointwise_squeeze) return run(buffers, range, nullptr);
+    // Every unit sums on its own, and the sums are added in order: the same bits on any thread.
+    UnitRange unit = range;
+    for (int i = range.begin; i < range.end; ++i) {
+      unit.begin = i;
+      unit.end = i + 1;
+      run(buffers, unit, sums(buffers) + i * operands_.unit_sums());
     }
-    const int units = plan.units();
-    spread(spec_.pool, static_cast<int>(spec_.images) * units, [&](int begin, int end, int worker) {
-      while (begin < end) {
-        const int image = begin / units;
-        const int last = std::min(end, (image + 1) * units);
-        run_units(image, begin - image * units, last - image * units, worker, nullptr);
-        begin = last;
-      }
-    });
+  }
+  void begin_image(const Buffers& buffers, std::int64_t) const override {
+    std::fill_n(sums(buffers), operands_.sums_floats(), 0.f);
+  }
+  void finish_image(const Buffers& buffers, std::int64_t image) const override {
+    const kernels::DwPwShape& shape = operands_.pair.plan.shape;
+    float* const total = sums(buffers);
+    const std::ptrdiff_t channels = operands_.unit_sums();
+    for (std::ptrdiff_t at = channels; at < operands_.sums_floats(); at += channels) {
+      std::transform(total, total + channels, total + at, total, std::plus<>());
+    }
+    table().squeeze_excite(operands_.pointwise_squeeze.shape, total,
+                           shape.out_height() * shape.out_width(), hidden(buffers),
+                           factor(buffers, operands_.dst_factor, image, shape.channels_out));
   }
 
  private:
-  std::byte* thread_scratch(int worker) const {
-    return buffers_.scratch() + spec_.shared_bytes() +
-           static_cast<std::size_t>(worker) * spec_.thread_bytes();
+  static float* hidden(const Buffers& buffers) {
+    return reinterpret_cast<float*>(buffers.scratch());
   }
-  float* factor(ValueId id, std::int64_t image, int channels) const {
-    if (id < 0) return nullptr;
-    return static_cast<float*>(buffers_.address(id)) + image * kernels::padded(channels);
+  float* sums(const Buffers& buffers) const { return hidden(buffers) + operands_.hidden_floats(); }
+  static float* factor(const Buffers& buffers, ValueId id, std::int64_t image, int channels) {
+    return id < 0 ? nullptr : floats(buffers, id) + image * kernels::padded(channels);
   }
 
-  void run_units(std::int64_t image, int begin, int end, int worker, float* sums) const {
-    const DwPwPlan& plan = spec_.packed.plan;
+  void run(const Buffers& buffers, const UnitRange& range, float* unit_sums) const {
+    const DwPwPlan& plan = operands_.pair.plan;
     kernels::DwPwArgs args;
-    args.src = src_ + image * plan.shape.src().num_floats();
-    args.dst = dst_ + image * plan.shape.dst().num_floats();
-    args.packed = spec_.packed.data();
-    args.src_scale = factor(spec_.src_factor, image, plan.shape.channels_in);
-    if (spec_.depthwise_squeeze) args.depthwise_se = &spec_.depthwise_squeeze.shape;
-    args.dst_sums = sums;
-    args.scratch = thread_scratch(worker);
-    args.next_panel = spec_.next_panel;
-    args.next_panel_floats = spec_.next_panel_floats;
-    args.next_data = spec_.next_data;
-    args.next_floats = spec_.next_floats;
-    args.fetched_floats = spec_.fetched_floats;
-    table().run_dwpw(plan, args, begin, end);
-  }
-
-  // Every unit sums on its own, and the sums are added in order: the same bits on any thread.
-  void run_with_sums(std::int64_t image) const {
-    const DwPwPlan& plan = spec_.packed.plan;
-    const int channels = kernels::padded(plan.shape.channels_out);
-    auto* hidden = reinterpret_cast<float*>(buffers_.scratch());
-    float* sums = hidden + spec_.hidden_floats();
-    std::fill_n(sums, spec_.sums_floats(), 0.f);
-    spread(spec_.pool, plan.units(), [&](int begin, int end, int worker) {
-      for (int unit = begin; unit < end; ++unit) {
-        run_units(image, unit, unit + 1, worker, sums + std::ptrdiff_t{unit} * channels);
-      }
-    });
-    for (int unit = 1; unit < plan.units(); ++unit) {
-      std::transform(sums, sums + channels, sums + std::ptrdiff_t{unit} * channels, sums,
-                     std::plus<>());
+    args.src = map_of(buffers, operands_.src, plan.shape.src(), range.image);
+    args.dst = map_of(buffers, operands_.dst, plan.shape.dst(), range.image);
+    args.packed = operands_.pair.data();
+    args.src_scale = factor(buffers, operands_.src_factor, range.image, plan.shape.channels_in);
+    if (operands_.depthwise_squeeze) args.depthwise_se = &operands_.depthwise_squeeze.shape;
+    args.dst_sums = unit_sums;
+    args.scratch = range.scratch;
+    if (next().late) {
+      args.next_panel = next().data;
+      args.next_panel_floats = next().floats;
+    } else {
+      args.next_data = next().data;
+      args.next_floats = next().floats;
     }
-    table().squeeze_excite(spec_.pointwise_squeeze.shape, sums,
-                           plan.shape.out_height() * plan.shape.out_width(), hidden,
-                           factor(spec_.dst_factor, image, plan.shape.channels_out));
+    args.fetched_floats = operands_.fetched_floats;
+    table().run_dwpw(plan, args, range.begin, range.end);
   }
 
-  const PairSpec& spec_;
-  const Buffers& buffers_;
-  float* src_;
-  float* dst_;
-};
-
-class PairStep : public PrefetchingStep {
- public:
-  PairStep(StepInfo info, PairSpec spec)
-      : PrefetchingStep(std::move(info)), spec_(std::move(spec)) {}
-  void set_next(const float* data, std::ptrdiff_t floats) override {
-    spec_.next_data = data;
-    spec_.next_floats = floats;
-  }
-  void set_next_panel(const float* data, std::ptrdiff_t floats) override {
-    spec_.next_panel = data;
-    spec_.next_panel_floats = floats;
-  }
-  std::size_t scratch_bytes() const override {
-    return spec_.shared_bytes() + static_cast<std::size_t>(spec_.threads) * spec_.thread_bytes();
-  }
-  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
-    return std::make_unique<BoundPair>(spec_, buffers);
-  }
-
- private:
-  PairSpec spec_;
+  PairOperands operands_;
 };
 
 // The pair's weights as the network holds them.
 struct PairWeights {
-  const float *depthwise, *depthwise_bias, *pointwise, *pointwise_bias;
-
-  PairWeights(const PairMatch& match, const PlanBuilder& builder) {
-    const std::string& dw = builder.node(match.depthwise.conv->node).name;
-    const std::string& pw = builder.node(match.pointwise.conv->node).name;
-    depthwise = weight_data(builder, dw + ".weight");
-    depthwise_bias = weight_data(builder, dw + ".bias");
-    pointwise = weight_data(builder, pw + ".weight");
-    pointwise_bias = weight_data(builder, pw + ".bias");
-  }
+  NodeWeights depthwise, pointwise;
+  PairWeights(const PairMatch& match, const PlanBuilder& builder)
+      : depthwise(match.depthwise.node, builder), pointwise(match.pointwise.node, builder) {}
 };
-
-kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::direct:
-      return kernels::AlgorithmChoice::kDirect;
-    case Algorithm::strassen:
-      return kernels::AlgorithmChoice::kStrassen;
-    case Algorithm::automatic:
-      break;
-  }
-  return kernels::AlgorithmChoice::kAuto;
-}
 
 // Whether `automatic` may use Strassen's algorithm; reads all of the weights.
 bool well_scaled(const kernels::DwPwShape& shape, const PairWeights& weights) {
   const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
-  return even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise,
-                                 weights.depthwise_bias, weights.pointwise) <= kMaxStrassenGrowth;
+  return even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise.weight(),
+                                 weights.depthwise.bias(),
+                                 weights.pointwise.weight()) <= kMaxStrassenGrowth;
 }
 
-// The stored plan's, or the fastest by the cost model.
-kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& match,
-                          const PlanBuilder& builder) {
-  const CompileOptions& options = builder.options();
-  if (!options.tilings.empty()) {
-    const std::string& name = builder.node(match.pointwise.conv->node).name;
-    const auto found = options.tilings.find(name);
-    if (found == options.tilings.end()) throw Error(concat("[plan] no tiling of ", name));
-    return found->second;
-  }
-  // Images are spread over the threads first: only then the tiles of one.
-  const int images = static_cast<int>(std::max<std::int64_t>(1, builder.shape(match.input)[0]));
-  const int threads = std::max(1, options.threads / images);
-  const auto choose = [&](kernels::AlgorithmChoice choice) {
-    return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice, threads);
+kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& match, bool one_part,
+                          PlanBuilder& builder) {
+  const auto fastest = by_cost_model(shape);
+  const auto choose = [&](kernels::AlgorithmChoice choice, int threads) {
+    kernels::Tiling tiling = fastest(choice, threads);
+    const bool unsafe = choice == kernels::AlgorithmChoice::kAuto &&
+                        tiling.algorithm == kernels::Algorithm::kStrassen &&
+                        !well_scaled(shape, PairWeights(match, builder));
+    if (unsafe) tiling = fastest(kernels::AlgorithmChoice::kDirect, threads);
+    if (one_part) tiling.column_parts = 1;
+    return tiling;
   };
-  const kernels::Tiling tiling = choose(algorithm_choice(options.algorithm));
-  const bool unsafe = options.algorithm == Algorithm::automatic &&
-                      tiling.algorithm == kernels::Algorithm::kStrassen &&
-                      !well_scaled(shape, PairWeights(match, builder));
-  return unsafe ? choose(kernels::AlgorithmChoice::kDirect) : tiling;
+  return tiling_for(builder.node(match.pointwise.node).name, builder.shape(match.source)[0],
+                    builder, choose);
+}
+
+kernels::DwPwShape shape_of(const PairMatch& match, const PlanBuilder& builder) {
+  const kernels::MapShape in = map_shape(builder.shape(match.source));
+  const auto& depthwise = std::get<Conv2d>(builder.node(match.depthwise.node).op);
+  kernels::DwPwShape shape;
+  shape.channels_in = in.channels;
+  shape.channels_out = map_shape(builder.shape(match.result())).channels;
+  shape.height = in.height;
+  shape.width = in.width;
+  shape.stride = static_cast<int>(depthwise.stride[0]);
+  shape.depthwise_relu = match.depthwise.activation == kernels::Activation::kRelu;
+  shape.pointwise_relu = match.pointwise.activation == kernels::Activation::kRelu;
+  shape.depthwise_se = match.depthwise.squeeze.has_value();
+  return shape;
+}
+
+const char* algorithm_name(const DwPwPlan& plan) {
+  return plan.pointwise.strassen() ? "strassen" : "direct";
 }
 
 }  // namespace
 
+std::string PackedPair::details() const {
+  return concat(algorithm_name(plan), " rows=", plan.tile_rows);
+}
+
 PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder) {
-  const Shape& in = builder.shape(match.input);
-  kernels::DwPwShape shape;
-  shape.channels_in = static_cast<int>(in[1]);
-  shape.channels_out = static_cast<int>(builder.shape(match.result)[1]);
-  shape.height = static_cast<int>(in[2]);
-  shape.width = static_cast<int>(in[3]);
-  shape.stride = static_cast<int>(match.stride);
-  shape.depthwise_relu = match.depthwise.relu;
-  shape.pointwise_relu = match.pointwise.relu;
-  shape.depthwise_se = match.depthwise.squeeze.has_value();
-  kernels::Tiling tiling = tiling_of(shape, match, builder);
-  if (one_part) tiling.column_parts = 1;
-  const std::string& name = builder.node(match.pointwise.conv->node).name;
-  builder.tilings[name] = tiling;
+  const kernels::DwPwShape shape = shape_of(match, builder);
+  const kernels::Tiling tiling = tiling_of(shape, match, one_part, builder);
   PackedPair packed{kernels::plan_dwpw(table().panel_blocks, shape, tiling), nullptr};
   packed.weights = builder.packed(
-      concat(name, " fused ", algorithm_name(packed.plan)), packed.plan.packed_bytes(),
-      [&](void* out) {
+      concat(builder.node(match.pointwise.node).name, " fused ", algorithm_name(packed.plan)),
+      packed.plan.packed_bytes(), [&](void* out) {
         const PairWeights weights(match, builder);
-        kernels::pack_dwpw(packed.plan, weights.depthwise, weights.depthwise_bias,
-                           weights.pointwise, weights.pointwise_bias, static_cast<float*>(out));
+        kernels::pack_dwpw(packed.plan, weights.depthwise.weight(), weights.depthwise.bias(),
+                           weights.pointwise.weight(), weights.pointwise.bias(),
+                           static_cast<float*>(out));
       });
   return packed;
 }
 
-std::string algorithm_name(const DwPwPlan& plan) {
-  return plan.pointwise.strassen() ? "strassen" : "direct";
-}
-
 void emit_pair(const PairMatch& match, PlanBuilder& builder) {
-  PairSpec spec;
-  spec.packed = pack_pair(match, false, builder);
-  spec.depthwise_squeeze = pack(match.depthwise.squeeze, builder);
-  spec.pointwise_squeeze = pack(match.pointwise.squeeze, builder);
-  spec.images = builder.shape(match.result)[0];
-  spec.threads = builder.options().threads;
-  spec.pool = pool(spec.threads);
-  spec.fetched_floats =
-      announce_panel(spec.packed.data(), spec.packed.plan.first_floats(), builder);
-  spec.src = builder.in_layout(match.input, map_layout());
-  spec.src_factor = builder.factor_of(match.input);
-  spec.dst = builder.new_result(match.result, map_layout());
-  std::vector<ValueId> reads{spec.src}, writes{spec.dst};
-  if (spec.src_factor >= 0) reads.push_back(spec.src_factor);
-  if (spec.pointwise_squeeze) {
-    spec.dst_factor =
-        builder.new_temporary({spec.images, kernels::padded(spec.packed.plan.shape.channels_out)});
-    builder.set_factor(match.result, spec.dst_factor);
-    writes.push_back(spec.dst_factor);
+  PairOperands operands;
+  operands.pair = pack_pair(match, false, builder);
+  const DwPwPlan& plan = operands.pair.plan;
+  operands.depthwise_squeeze = pack(match.depthwise.squeeze, builder);
+  operands.pointwise_squeeze = pack(match.pointwise.squeeze, builder);
+  operands.fetched_floats = announce_late(operands.pair.data(), plan.first_floats(), builder);
+  operands.src = builder.in_layout(match.source, map_layout());
+  operands.src_factor = builder.factor_of(match.source);
+  operands.dst = builder.new_result(match.result(), map_layout());
+  TiledStep::Work work;
+  work.map = operands.dst;
+  work.map_shape = plan.shape.dst();
+  work.images = builder.shape(match.result())[0];
+  work.units = plan.units();
+  work.threads = builder.options().threads;
+  work.thread_bytes = plan.scratch_bytes();
+  std::vector<ValueId> reads{operands.src}, writes{operands.dst};
+  if (operands.src_factor >= 0) reads.push_back(operands.src_factor);
+  if (operands.pointwise_squeeze) {
+    operands.dst_factor = builder.new_temporary({work.images, operands.unit_sums()});
+    builder.set_factor(match.result(), operands.dst_factor);
+    writes.push_back(operands.dst_factor);
+    work.in_turn = true;  // an image's factor is made of its sums before the next one's begin
+    work.shared_bytes =
+        sizeof(float) * std::size_t(operands.hidden_floats() + operands.sums_floats());
   }
-  std::vector<const LoweredOp*> ops;
-  for (const ConvMatch* conv : {&match.depthwise, &match.pointwise}) {
-    for (std::size_t i = 0; i < conv->taken; ++i) ops.push_back(conv->conv + i);
-  }
-  const DwPwPlan& plan = spec.packed.plan;
-  StepInfo info = describe(ops, builder,
-                           concat("fused ", kernels::isa_name(table().isa), " ",
-                                  algorithm_name(plan), " rows=", plan.tile_rows));
-  builder.add_step(std::make_unique<PairStep>(std::move(info), std::move(spec)), reads, writes);
+  StepInfo info = describe(match.ops, builder, implementation(operands.pair.details()));
+  builder.add_step(std::make_unique<PairStep>(std::move(info), work, std::move(operands)), reads,
+                   writes);
 }
 
 }  // namespace mobileone::fused

@@ -1,130 +1,142 @@
-#include <algorithm>
+#include "mobileone/backends/fused/patterns/stem_step.hpp"
 
-#include "mobileone/backends/fused/steps.hpp"
-#include "mobileone/backends/fused/support.hpp"
+#include "mobileone/backends/fused/activation.hpp"
+#include "mobileone/backends/fused/patterns/pair_step.hpp"
+#include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
 
 namespace {
 
-struct StemSpec {
-  kernels::StemPlan stem;
-  std::shared_ptr<const void> stem_weights;
-  std::optional<PackedPair> pair;  // what follows, when it is part of the step
-  ValueId src, dst;
-  std::int64_t images = 1;
-  int threads = 1;
-  ThreadPool* pool = nullptr;
+struct StemOperands {
+  kernels::StemPlan plan;
+  kernels::Activation activation = kernels::Activation::kNone;
+  std::shared_ptr<const void> weights;
+  ValueId src = -1, dst = -1;
 
-  kernels::MapShape dst_map() const { return pair ? pair->plan.shape.dst() : stem.dst(); }
-  // Independent pieces of one image: tiles of the pair, or output rows of the stem.
-  int units() const { return pair ? pair->plan.tiles() : stem.out_height(); }
-  std::size_t thread_bytes() const {
-    return aligned_bytes(pair ? kernels::plan_stem_block(stem, pair->plan).scratch_bytes()
-                              : stem.scratch_bytes());
+  const float* image(const Buffers& buffers, std::int64_t index) const {
+    const std::ptrdiff_t pixels = std::ptrdiff_t{plan.height} * plan.width;
+    return static_cast<const float*>(buffers.address(src)) +
+           index * pixels * kernels::kImageChannels;
   }
+  const float* packed() const { return static_cast<const float*>(weights.get()); }
 };
 
-class BoundStem : public BoundStep {
+// Units are rows where the activation is a floor. Others are applied to what has just been written:
+// few enough rows at a time to be in L1 and L2.
+constexpr int kRowsInCache = 4;
+
+class StemStep : public TiledStep {
  public:
-  BoundStem(const StemSpec& spec, const Buffers& buffers) : spec_(spec), buffers_(buffers) {
-    if (spec.pair) plan_ = kernels::plan_stem_block(spec.stem, spec.pair->plan);
+  StemStep(StepInfo info, const Work& work, StemOperands operands)
+      : TiledStep(std::move(info), work), operands_(std::move(operands)) {}
+
+  static int rows_per_unit(kernels::Activation activation) {
+    return is_floor(activation) ? 1 : kRowsInCache;
   }
 
-  void run() override {
-    const auto* images = static_cast<const float*>(buffers_.address(spec_.src));
-    auto* maps = static_cast<float*>(buffers_.address(spec_.dst));
-    zero_borders(spec_.dst_map(), spec_.images, spec_.dst, buffers_);
-    const int units = spec_.units();
-    spread(spec_.pool, static_cast<int>(spec_.images) * units, [&](int begin, int end, int worker) {
-      while (begin < end) {
-        const int image = begin / units;
-        const int last = std::min(end, (image + 1) * units);
-        run_units(images, maps, image, begin - image * units, last - image * units, worker);
-        begin = last;
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const kernels::MapShape map = operands_.plan.dst();
+    const kernels::StemArgs args{operands_.image(buffers, range.image),
+                                 map_of(buffers, operands_.dst, map, range.image),
+                                 operands_.packed(), range.scratch};
+    if (is_floor(operands_.activation)) {
+      table().run_stem(operands_.plan, args, range.begin, range.end);
+      return;
+    }
+    for (int unit = range.begin; unit < range.end; ++unit) {
+      const int begin = unit * kRowsInCache;
+      const int end = std::min(begin + kRowsInCache, map.height);
+      table().run_stem(operands_.plan, args, begin, end);
+      for (int block = 0; block < kernels::blocks(map.channels); ++block) {
+        for (int y = begin; y < end; ++y) {
+          table().finish(operands_.activation, nullptr, args.dst + map.offset(block, y, 0),
+                         std::ptrdiff_t{map.width} * kernels::kBlock);
+        }
       }
-    });
-  }
-
- private:
-  void run_units(const float* images, float* maps, int image, int begin, int end,
-                 int worker) const {
-    const std::ptrdiff_t pixels = std::ptrdiff_t{spec_.stem.height} * spec_.stem.width;
-    const float* source = images + image * pixels * kernels::kImageChannels;
-    float* target = maps + image * spec_.dst_map().num_floats();
-    const auto* stem = static_cast<const float*>(spec_.stem_weights.get());
-    void* scratch = buffers_.scratch() + static_cast<std::size_t>(worker) * spec_.thread_bytes();
-    if (spec_.pair) {
-      table().run_stem_block(plan_, {source, target, stem, spec_.pair->data(), scratch}, begin,
-                             end);
-    } else {
-      table().run_stem(spec_.stem, {source, target, stem, scratch}, begin, end);
     }
   }
 
-  const StemSpec& spec_;
-  const Buffers& buffers_;
-  kernels::StemBlockPlan plan_;
+ private:
+  StemOperands operands_;
 };
 
-class StemStep : public Step {
+class StemPairStep : public TiledStep {
  public:
-  StemStep(StepInfo info, StemSpec spec) : Step(std::move(info)), spec_(std::move(spec)) {}
-  std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(spec_.threads) * spec_.thread_bytes();
-  }
-  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
-    return std::make_unique<BoundStem>(spec_, buffers);
+  StemPairStep(StepInfo info, const Work& work, StemOperands operands, PackedPair pair)
+      : TiledStep(std::move(info), work),
+        operands_(std::move(operands)),
+        pair_(std::move(pair)),
+        plan_(kernels::plan_stem_block(operands_.plan, pair_.plan)) {}
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const kernels::StemBlockArgs args{
+        operands_.image(buffers, range.image),
+        map_of(buffers, operands_.dst, pair_.plan.shape.dst(), range.image), operands_.packed(),
+        pair_.data(), range.scratch};
+    table().run_stem_block(plan_, args, range.begin, range.end);
   }
 
  private:
-  StemSpec spec_;
+  StemOperands operands_;
+  PackedPair pair_;
+  kernels::StemBlockPlan plan_;
 };
 
-StemSpec make_stem(const ConvMatch& match, PlanBuilder& builder) {
-  const Node& node = builder.node(match.conv->node);
-  const Shape& in = builder.shape(node.inputs[0]);
-  StemSpec spec;
-  spec.stem =
-      kernels::plan_stem(table().panel_blocks, static_cast<int>(in[2]), static_cast<int>(in[3]),
-                         static_cast<int>(builder.shape(match.result)[1]), match.relu);
-  spec.stem_weights =
-      builder.packed(node.name + " fused", spec.stem.packed_bytes(), [&](void* out) {
-        kernels::pack_stem(spec.stem, weight_data(builder, node.name + ".weight"),
-                           weight_data(builder, node.name + ".bias"), static_cast<float*>(out));
+// Everything but where the result goes.
+StemOperands pack_stem(const StemMatch& match, PlanBuilder& builder) {
+  const Node& node = builder.node(match.conv);
+  const kernels::MapShape in = map_shape(builder.shape(node.inputs[0]));
+  StemOperands operands;
+  operands.activation = match.activation;
+  operands.plan = kernels::plan_stem(table().panel_blocks, in.height, in.width,
+                                     static_cast<int>(std::get<Conv2d>(node.op).out_channels),
+                                     match.activation == kernels::Activation::kRelu);
+  operands.weights =
+      builder.packed(node.name + " fused", operands.plan.packed_bytes(), [&](void* out) {
+        const NodeWeights weights(match.conv, builder);
+        kernels::pack_stem(operands.plan, weights.weight(), weights.bias(),
+                           static_cast<float*>(out));
       });
-  spec.images = in[0];
-  spec.threads = builder.options().threads;
-  spec.pool = pool(spec.threads);
-  spec.src = builder.value_of(node.inputs[0]);
-  return spec;
+  operands.src = builder.value_of(node.inputs[0]);
+  return operands;
 }
-
-void add(StemSpec spec, const std::vector<const LoweredOp*>& ops, NodeId result,
-         const std::string& implementation, PlanBuilder& builder) {
-  spec.dst = builder.new_result(result, map_layout());
-  const std::vector<ValueId> reads{spec.src}, writes{spec.dst};
-  builder.add_step(
-      std::make_unique<StemStep>(describe(ops, builder, implementation), std::move(spec)), reads,
-      writes);
-}
-
-std::string isa() { return concat("fused ", kernels::isa_name(table().isa)); }
 
 }  // namespace
 
-void emit_stem(const ConvMatch& stem, PlanBuilder& builder) {
-  add(make_stem(stem, builder), {stem.conv}, stem.result, isa(), builder);
+void emit_stem(const StemMatch& match, PlanBuilder& builder) {
+  StemOperands operands = pack_stem(match, builder);
+  const ValueId src = operands.src;
+  TiledStep::Work work;
+  work.map = operands.dst = builder.new_result(match.result(), map_layout());
+  work.map_shape = operands.plan.dst();
+  work.images = builder.shape(match.result())[0];
+  work.units = kernels::ceil_div(work.map_shape.height, StemStep::rows_per_unit(match.activation));
+  work.threads = builder.options().threads;
+  work.thread_bytes = operands.plan.scratch_bytes();
+  StepInfo info = describe(match.ops, builder, implementation());
+  builder.add_step(std::make_unique<StemStep>(std::move(info), work, std::move(operands)), {src},
+                   {work.map});
 }
 
-void emit_stem_pair(const ConvMatch& stem, const PairMatch& pair, PlanBuilder& builder) {
-  StemSpec spec = make_stem(stem, builder);
-  spec.pair = pack_pair(pair, true, builder);
-  const std::string implementation =
-      concat(isa(), " ", algorithm_name(spec.pair->plan), " rows=", spec.pair->plan.tile_rows);
-  add(std::move(spec), {stem.conv, pair.depthwise.conv, pair.pointwise.conv}, pair.result,
-      implementation, builder);
+void emit_stem_pair(const StemPairMatch& match, PlanBuilder& builder) {
+  StemOperands operands = pack_stem(match.stem, builder);
+  const ValueId src = operands.src;
+  PackedPair pair = pack_pair(match.pair, true, builder);
+  TiledStep::Work work;
+  work.map = operands.dst = builder.new_result(match.result(), map_layout());
+  work.map_shape = pair.plan.shape.dst();
+  work.images = builder.shape(match.result())[0];
+  work.units = pair.plan.tiles();
+  work.threads = builder.options().threads;
+  work.thread_bytes = kernels::plan_stem_block(operands.plan, pair.plan).scratch_bytes();
+  StepInfo info = describe(match.ops, builder, implementation(pair.details()));
+  builder.add_step(
+      std::make_unique<StemPairStep>(std::move(info), work, std::move(operands), std::move(pair)),
+      {src}, {work.map});
 }
 
 }  // namespace mobileone::fused

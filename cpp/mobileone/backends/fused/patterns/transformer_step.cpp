@@ -1,7 +1,6 @@
 #include "mobileone/backends/fused/patterns/transformer_step.hpp"
 
-#include "mobileone/backends/fused/steps.hpp"
-#include "mobileone/backends/fused/support.hpp"
+#include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
@@ -18,115 +17,87 @@ struct BlockSpec {
   ValueId src = -1, dst = -1, last = -1, x = -1, qkv = -1, attended = -1;
   std::int64_t images = 1;
   int threads = 1;
-  ThreadPool* pool = nullptr;
 
   kernels::ResizeShape resize() const {
     const kernels::MapShape from = plan.shape.last(), to = plan.shape.dst();
     return {to.channels, from.height, from.width, to.height, to.width, true};
   }
+  // How many half panels of tokens go through the weights together. Where there are too few for
+  // the threads, they are divided: every thread gets some.
+  int unit_halves() const {
+    const int halves = plan.half_panels();
+    int size = threads == 1 ? halves : 2 * kernels::kTokenUnitPanels;
+    while (size > 1 && images * kernels::ceil_div(halves, size) < threads) size /= 2;
+    return size;
+  }
 };
 using Spec = std::shared_ptr<const BlockSpec>;
 
-class BoundPass : public BoundStep {
+class PassStep : public TiledStep {
  public:
-  BoundPass(const BlockSpec& spec, int pass, const Buffers& buffers)
-      : spec_(spec), pass_(pass), buffers_(buffers) {}
+  PassStep(StepInfo info, const Work& work, Spec spec)
+      : TiledStep(std::move(info), work), spec_(std::move(spec)) {}
 
-  void run() override {
-    const TransformerPlan& plan = spec_.plan;
-    if (pass_ > 2 * plan.shape.depth) return resize();
-    if (pass_ % 2 == 1) return attend();
-    const bool leaves = pass_ == 2 * plan.shape.depth;
-    if (leaves && !plan.shape.resizes())
-      zero_borders(plan.shape.dst(), spec_.images, spec_.dst, buffers_);
-    transform();
-  }
-
- private:
-  float* at(ValueId id) const {
-    return id < 0 ? nullptr : static_cast<float*>(buffers_.address(id));
-  }
-
-  TransformerArgs args(std::int64_t image, int worker) const {
-    const TransformerPlan& plan = spec_.plan;
+ protected:
+  const BlockSpec& spec() const { return *spec_; }
+  TransformerArgs args(const Buffers& buffers, const UnitRange& range) const {
+    const TransformerPlan& plan = spec_->plan;
+    const auto of_image = [&](ValueId id, std::ptrdiff_t image_floats) {
+      return floats(buffers, id) + range.image * image_floats;
+    };
     TransformerArgs args;
-    args.src = at(spec_.src) + image * plan.shape.src().num_floats();
+    args.src = of_image(spec_->src, plan.shape.src().num_floats());
     args.dst =
-        at(plan.shape.resizes() ? spec_.last : spec_.dst) + image * plan.shape.last().num_floats();
-    args.x = at(spec_.x) + image * plan.x_floats();
-    args.qkv = at(spec_.qkv) + image * plan.qkv_floats();
-    args.attended = at(spec_.attended) + image * plan.x_floats();
-    args.packed = static_cast<const float*>(spec_.weights.get());
-    args.scratch = buffers_.scratch() + worker * aligned_bytes(plan.scratch_bytes());
+        of_image(plan.shape.resizes() ? spec_->last : spec_->dst, plan.shape.last().num_floats());
+    args.x = of_image(spec_->x, plan.x_floats());
+    args.qkv = of_image(spec_->qkv, plan.qkv_floats());
+    args.attended = of_image(spec_->attended, plan.x_floats());
+    args.packed = static_cast<const float*>(spec_->weights.get());
+    args.scratch = range.scratch;
     return args;
-  }
-
-  // work(args, begin, end) on parts of each image's [0, units).
-  template <typename Work>
-  void per_image(int units, const Work& work) const {
-    const int images = static_cast<int>(spec_.images);
-    spread(spec_.pool, images * units, [&](int begin, int end, int worker) {
-      while (begin < end) {
-        const int image = begin / units;
-        const int last = std::min(end, (image + 1) * units);
-        work(args(image, worker), begin - image * units, last - image * units);
-        begin = last;
-      }
-    });
-  }
-
-  void transform() const {
-    const TransformerPlan& plan = spec_.plan;
-    // Panels go through the weights together where every thread gets some; where there are too few
-    // of them for the threads, they are halved.
-    const int halves = plan.half_panels();
-    int size = spec_.threads == 1 ? halves : 2 * kernels::kTokenUnitPanels;
-    while (size > 1 && spec_.images * kernels::ceil_div(halves, size) < spec_.threads) size /= 2;
-    per_image(kernels::ceil_div(halves, size), [&](const TransformerArgs& args, int begin,
-                                                   int end) {
-      table().transform_tokens(plan, args, pass_ / 2, begin * size, std::min(end * size, halves));
-    });
-  }
-
-  void attend() const {
-    per_image(spec_.plan.attention_units(), [&](const TransformerArgs& args, int begin, int end) {
-      table().attention(spec_.plan, args, begin, end);
-    });
-  }
-
-  void resize() const {
-    const kernels::ResizeShape shape = spec_.resize();
-    const kernels::MapShape from = shape.src(), to = shape.dst();
-    zero_borders(to, spec_.images, spec_.dst, buffers_);
-    const int images = static_cast<int>(spec_.images);
-    spread(spec_.pool, images * to.height, [&](int begin, int end, int) {
-      for (int row = begin; row < end; ++row) {
-        const int image = row / to.height, y = row % to.height;
-        table().resize_map(shape, at(spec_.last) + image * from.num_floats(),
-                           at(spec_.dst) + image * to.num_floats(), y, y + 1);
-      }
-    });
-  }
-
-  const BlockSpec& spec_;
-  int pass_;
-  const Buffers& buffers_;
-};
-
-class PassStep : public Step {
- public:
-  PassStep(StepInfo info, Spec spec, int pass)
-      : Step(std::move(info)), spec_(std::move(spec)), pass_(pass) {}
-  std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(spec_->threads) * aligned_bytes(spec_->plan.scratch_bytes());
-  }
-  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
-    return std::make_unique<BoundPass>(*spec_, pass_, buffers);
   }
 
  private:
   Spec spec_;
-  int pass_;
+};
+
+class TokensStep : public PassStep {
+ public:
+  TokensStep(StepInfo info, Work work, const Spec& spec, int stage)
+      : PassStep(std::move(info), work, spec), stage_(stage), size_(spec->unit_halves()) {}
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const TransformerPlan& plan = spec().plan;
+    table().transform_tokens(plan, args(buffers, range), stage_, range.begin * size_,
+                             std::min(range.end * size_, plan.half_panels()));
+  }
+
+ private:
+  int stage_, size_;
+};
+
+class AttentionStep : public PassStep {
+ public:
+  using PassStep::PassStep;
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    table().attention(spec().plan, args(buffers, range), range.begin, range.end);
+  }
+};
+
+class ResizeStep : public PassStep {
+ public:
+  using PassStep::PassStep;
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const kernels::ResizeShape shape = spec().resize();
+    table().resize_map(shape, map_of(buffers, spec().last, shape.src(), range.image),
+                       map_of(buffers, spec().dst, shape.dst(), range.image), range.begin,
+                       range.end);
+  }
 };
 
 kernels::TransformerShape shape_of(const TransformerMatch& match, const PlanBuilder& builder) {
@@ -139,41 +110,25 @@ kernels::TransformerShape shape_of(const TransformerMatch& match, const PlanBuil
   shape.hidden = static_cast<int>(match.hidden);
   shape.heads = static_cast<int>(match.heads);
   shape.depth = static_cast<int>(match.layers.size());
-  shape.channels_out = static_cast<int>(builder.shape(match.result)[1]);
+  shape.channels_out = static_cast<int>(builder.shape(match.result())[1]);
   shape.patch_height = static_cast<int>(match.patch[0]);
   shape.patch_width = static_cast<int>(match.patch[1]);
   shape.eps = static_cast<float>(match.eps);
   return shape;
 }
 
-// Weight and bias of a node; the bias is null where the operator has none.
-struct NodeWeights {
-  const float *weight, *bias;
-  NodeWeights(NodeId id, const PlanBuilder& builder) {
-    const Node& node = builder.node(id);
-    const auto* conv = std::get_if<Conv2d>(&node.op);
-    const auto* linear = std::get_if<Linear>(&node.op);
-    weight = weight_data(builder, node.name + ".weight");
-    bias = weight_data(builder, node.name + ".bias",
-                       (!conv || conv->bias) && (!linear || linear->bias));
-  }
-};
-
 kernels::TransformerWeights weights_of(const TransformerMatch& match, const PlanBuilder& builder) {
-  const auto of = [&](NodeId id) { return NodeWeights(id, builder); };
+  const auto set = [&](NodeId id, const float*& weight, const float*& bias) {
+    const NodeWeights weights(id, builder);
+    weight = weights.weight();
+    bias = weights.bias();
+  };
   kernels::TransformerWeights all;
-  all.enter = of(match.enter).weight;
-  all.enter_bias = of(match.enter).bias;
-  all.norm = of(match.norm).weight;
-  all.norm_bias = of(match.norm).bias;
-  all.leave = of(match.leave).weight;
-  all.leave_bias = of(match.leave).bias;
+  set(match.enter, all.enter, all.enter_bias);
+  set(match.norm, all.norm, all.norm_bias);
+  set(match.leave, all.leave, all.leave_bias);
   for (const TransformerLayerMatch& from : match.layers) {
     kernels::TransformerLayerWeights& to = all.layers.emplace_back();
-    const auto set = [&](NodeId id, const float*& weight, const float*& bias) {
-      weight = of(id).weight;
-      bias = of(id).bias;
-    };
     set(from.norm1, to.norm1, to.norm1_bias);
     set(from.qkv, to.qkv, to.qkv_bias);
     set(from.proj, to.proj, to.proj_bias);
@@ -196,7 +151,6 @@ std::shared_ptr<BlockSpec> make_spec(const TransformerMatch& match, PlanBuilder&
       });
   spec->images = builder.shape(match.source)[0];
   spec->threads = builder.options().threads;
-  spec->pool = pool(spec->threads);
   spec->src = builder.in_layout(match.source, map_layout());
   const auto value = [&](std::ptrdiff_t floats) {
     return builder.new_temporary({spec->images, floats});
@@ -205,43 +159,75 @@ std::shared_ptr<BlockSpec> make_spec(const TransformerMatch& match, PlanBuilder&
   spec->qkv = value(plan.qkv_floats());
   spec->attended = value(plan.x_floats());
   if (plan.shape.resizes()) spec->last = value(plan.shape.last().num_floats());
-  spec->dst = builder.new_result(match.result, map_layout());
+  spec->dst = builder.new_result(match.result(), map_layout());
   return spec;
+}
+
+TiledStep::Work work_of(const BlockSpec& spec, int units) {
+  TiledStep::Work work;
+  work.images = spec.images;
+  work.units = units;
+  work.threads = spec.threads;
+  work.thread_bytes = spec.plan.scratch_bytes();
+  return work;
+}
+
+// Pass `stage` over the tokens, of the operators `ops`.
+void add_tokens(const Spec& spec, int stage, const std::vector<const LoweredOp*>& ops,
+                PlanBuilder& builder) {
+  const bool enters = stage == 0, leaves = stage == spec->plan.shape.depth;
+  const bool resizes = spec->plan.shape.resizes();
+  TiledStep::Work work =
+      work_of(*spec, kernels::ceil_div(spec->plan.half_panels(), spec->unit_halves()));
+  std::vector<ValueId> reads{spec->x, spec->attended}, writes{spec->x, spec->qkv};
+  if (enters) reads = {spec->src};
+  if (leaves) writes = {resizes ? spec->last : spec->dst};
+  if (leaves && !resizes) {
+    work.map = spec->dst;
+    work.map_shape = spec->plan.shape.dst();
+  }
+  builder.add_step(std::make_unique<TokensStep>(describe(ops, builder, implementation("tokens")),
+                                                work, spec, stage),
+                   reads, writes);
+}
+
+void add_attention(const Spec& spec, const std::vector<const LoweredOp*>& ops,
+                   PlanBuilder& builder) {
+  builder.add_step(
+      std::make_unique<AttentionStep>(describe(ops, builder, implementation("attention")),
+                                      work_of(*spec, spec->plan.attention_units()), spec),
+      {spec->qkv}, {spec->attended});
+}
+
+// Interpolates the result back to its size, last of all (kernels/tokens/transformer.hpp).
+void add_resize(const Spec& spec, const TransformerMatch& match, PlanBuilder& builder) {
+  StepInfo info = describe(*match.ops[match.ops.size() - 2], builder, implementation("resize"));
+  info.output_shape = builder.shape(match.result());
+  const kernels::MapShape map = spec->plan.shape.dst();
+  TiledStep::Work work = work_of(*spec, map.height);
+  work.map = spec->dst;
+  work.map_shape = map;
+  builder.add_step(std::make_unique<ResizeStep>(std::move(info), work, spec), {spec->last},
+                   {spec->dst});
 }
 
 }  // namespace
 
-void emit_transformer(const TransformerMatch& match, const std::vector<LoweredOp>& ops,
-                      PlanBuilder& builder) {
-  const std::shared_ptr<BlockSpec> spec = make_spec(match, builder);
-  const std::string isa = concat("fused ", kernels::isa_name(table().isa));
-  const int depth = spec->plan.shape.depth;
-  const auto add = [&](int pass, const std::vector<const LoweredOp*>& group, const char* what,
-                       const std::vector<ValueId>& reads, const std::vector<ValueId>& writes) {
-    builder.add_step(std::make_unique<PassStep>(describe(group, builder, isa + what), spec, pass),
-                     reads, writes);
-  };
-  for (int pass = 0; pass <= 2 * depth; ++pass) {
-    std::vector<const LoweredOp*> group;
-    for (std::size_t i = match.pass_begin[pass]; i < match.pass_begin[pass + 1]; ++i) {
-      group.push_back(&ops[i]);
-    }
+void emit_transformer(const TransformerMatch& match, PlanBuilder& builder) {
+  const Spec spec = make_spec(match, builder);
+  for (int pass = 0; pass <= 2 * spec->plan.shape.depth; ++pass) {
+    const auto index = static_cast<std::size_t>(pass);
+    const auto at = [&](std::size_t i) {
+      return match.ops.begin() + static_cast<std::ptrdiff_t>(match.pass_begin[i]);
+    };
+    const std::vector<const LoweredOp*> ops(at(index), at(index + 1));
     if (pass % 2 == 1) {
-      add(pass, group, " attention", {spec->qkv}, {spec->attended});
-      continue;
+      add_attention(spec, ops, builder);
+    } else {
+      add_tokens(spec, pass / 2, ops, builder);
     }
-    std::vector<ValueId> reads{spec->x, spec->attended}, writes{spec->x, spec->qkv};
-    if (pass == 0) reads = {spec->src};
-    if (pass == 2 * depth) writes = {spec->plan.shape.resizes() ? spec->last : spec->dst};
-    add(pass, group, " tokens", reads, writes);
   }
-  if (!spec->plan.shape.resizes()) return;
-  // Interpolated back last (kernels/transformer.hpp).
-  const LoweredOp* back = &ops[match.pass_begin.back() - 2];
-  StepInfo info = describe(*back, builder, isa + " resize");
-  info.output_shape = builder.shape(match.result);
-  builder.add_step(std::make_unique<PassStep>(std::move(info), spec, 2 * depth + 1), {spec->last},
-                   {spec->dst});
+  if (spec->plan.shape.resizes()) add_resize(spec, match, builder);
 }
 
 }  // namespace mobileone::fused
