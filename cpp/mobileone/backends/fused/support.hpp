@@ -18,10 +18,26 @@ const kernels::KernelTable& table();
 // Bordered maps of the fused kernels.
 inline Layout map_layout() { return Layout::blocked(kernels::kBlock, 1); }
 
+// Whether a node's result is such a map.
+bool is_map(NodeId id, const PlanBuilder& builder);
+
 kernels::MapShape map_shape(const Shape& shape);
 
-// float32 data of a weight of the network, or null when `present` is false.
-const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present = true);
+// What profile() calls a step on these kernels: "fused avx512 direct rows=7".
+std::string implementation(const std::string& details = "");
+
+// float32 weight and bias of a convolution, a linear layer or a norm, looked up when asked for: the
+// network of a stored plan has none.
+class NodeWeights {
+ public:
+  NodeWeights(NodeId id, const PlanBuilder& builder) : node_(builder.node(id)), builder_(builder) {}
+  const float* weight() const;
+  const float* bias() const;  // null when the operator has none
+
+ private:
+  const Node& node_;
+  const PlanBuilder& builder_;
+};
 
 // Zeroes the borders of every image of a map that is about to be written.
 void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
@@ -49,23 +65,6 @@ void spread(ThreadPool* pool, int units, const Work& work, int parts_per_thread 
 
 // The compile option, as the cost model takes it.
 kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm);
-
-// What choose(choice, threads) returns for a batch, whose images are spread over the plan's threads
-// before the tiles of one are. What an image's bits depend on is chosen as if it were alone: the
-// algorithm, and the rows of a tile where Strassen's algorithm pairs its pixels or where `sums` of
-// the output are made per tile.
-template <typename Choose>
-kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOptions& options,
-                             const Choose& choose) {
-  kernels::Tiling alone = choose(algorithm_choice(options.algorithm), options.threads);
-  if (images <= 1) return alone;
-  const int threads = static_cast<int>(std::max<std::int64_t>(1, options.threads / images));
-  if (alone.algorithm == kernels::Algorithm::kDirect && !sums) {
-    return choose(kernels::AlgorithmChoice::kDirect, threads);
-  }
-  alone.column_parts = std::min(alone.column_parts, threads);
-  return alone;
-}
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) {
   return (bytes + kernels::kAlignment - 1) / kernels::kAlignment * kernels::kAlignment;
