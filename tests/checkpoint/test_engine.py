@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict
-from mobileone.families.expected import graph_parameter_shapes
+from mobileone.families.configuration import graph_parameter_shapes
 from mobileone.families.variants import variants
 from mobileone.verification.rounding import rounding_bound
 
