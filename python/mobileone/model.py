@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-import numpy as np
-
 from mobileone._core import Graph, Network, Plan
 from mobileone.data.arrays import Float32
 from mobileone.data.config import DataConfig
-from mobileone.families import graph_of
 from mobileone.network.bundle import Bundle
 from mobileone.network.compiled import CompiledModel
 from mobileone.network.plan_cache import PlanCache
 from mobileone.network.session import Session
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 __all__ = ["Model", "create_model", "from_torch", "load", "reparameterize"]
@@ -91,26 +89,13 @@ class Model:
         return model
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle and deepcopy take along, everything but compiled plans: as since 0.1.0."""
-        bundle, session = self.bundle, self._session
-        return {
-            **{key: value for key, value in vars(self).items() if key != "_session"},
-            **{key: getattr(bundle, key) for key in ("config", "arch", "name", "report")},
-            "network": {name: np.array(w) for name, w in bundle.network.weights().items()},
-            "data_config": bundle.data_config,
-            "_class_names": bundle.class_names,
-            "training": session.training,
-            "dropout_seed": session.dropout_seed,
-        }
+        """What pickle and deepcopy take along: everything but compiled plans."""
+        own = {key: value for key, value in vars(self).items() if key != "_session"}
+        return own | self._session.state()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        mode = {key: state.pop(key) for key in ("training", "dropout_seed")}
-        config, weights = state.pop("config"), state.pop("network")
-        told = {key: state.pop(key) for key in ("arch", "name", "report", "data_config")}
-        told["class_names"] = state.pop("_class_names")
-        bundle = Bundle.of(Network(graph_of(config), weights), config, **told)
-        self.__dict__ |= state | {"_session": Session(bundle, **mode)}
+        self._session, own = Session.from_state(state)
+        self.__dict__ |= own
 
     @property
     def bundle(self) -> Bundle:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mobileone._core import Plan
+from mobileone._core import Network, Plan
 from mobileone.data.arrays import Float32, as_images, output_array
+from mobileone.families import graph_of
 from mobileone.families.family import TRAIN_TIME
+from mobileone.network.bundle import Bundle
 from mobileone.network.plan_cache import PlanCache
 from mobileone.util.machine.threads import thread_count
 
-if TYPE_CHECKING:
-    from mobileone.network.bundle import Bundle
-
 __all__ = ["Session"]
+
+_FACTS = ("config", "arch", "name", "report", "data_config")
 
 
 class Session:
@@ -37,6 +38,27 @@ class Session:
         self.dropout_seed = dropout_seed
         self.plans: PlanCache[Plan] = PlanCache()
         self._training_lock = threading.Lock()
+
+    def state(self) -> dict[str, Any]:
+        """What pickles hold, by the names that they have since 0.1.0."""
+        bundle = self.bundle
+        return {
+            **{key: getattr(bundle, key) for key in _FACTS},
+            "network": {name: np.array(w) for name, w in bundle.network.weights().items()},
+            "_class_names": bundle.class_names,
+            "training": self.training,
+            "dropout_seed": self.dropout_seed,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
+        """The session of `state`, and what else is there."""
+        rest = dict(state)
+        facts = {key: rest.pop(key) for key in _FACTS}
+        facts["class_names"] = rest.pop("_class_names")
+        mode = {key: rest.pop(key) for key in ("training", "dropout_seed")}
+        network = Network(graph_of(facts["config"]), rest.pop("network"))
+        return cls(Bundle.of(network, **facts), **mode), rest
 
     def logits(self, x: Any, out: Float32 | None = None) -> Float32:
         """Logits [N, num_classes] of images [N, C, H, W]; see `mobileone.Model.__call__`."""
