@@ -59,12 +59,12 @@ class Model:
         report: how its file was understood; None where there was none.
     """
 
-    name = _Held[str]()
-    arch = _Held[str]()
-    config = _Held[dict[str, Any]]()
-    data_config = _Held[DataConfig]()
-    network = _Held[Network]()
-    report = _Held[Any]()
+    name: _Held[str] = _Held()
+    arch: _Held[str] = _Held()
+    config: _Held[dict[str, Any]] = _Held()
+    data_config: _Held[DataConfig] = _Held()
+    network: _Held[Network] = _Held()
+    report: _Held[Any] = _Held()
 
     def __init__(
         self,
