@@ -216,11 +216,14 @@ TAMPERED: dict[str, tuple[Callable[[Header], Any], str]] = {
     "one stage less": (changed("config/widths", [16, 48]), "no plan"),
     "negative width": (changed("config/widths", [16, 48, -40]), "config is"),
     "classes": (changed("config/num_classes", 300), "bytes; expected"),
-    "no tilings": (changed("tilings", {}), "no plan"),
-    "one tiling less": (lambda h: h["tilings"].popitem() and None, "no tiling of"),
-    "no such algorithm": (first("tilings", lambda t: ["fast", *t[1:]]), "tilings is"),
-    "no rows": (first("tilings", lambda t: [t[0], 0, *t[2:]]), "tilings is"),
-    "strassen on odd blocks": (first("tilings", lambda t: ["strassen", *t[1:]]), "strassen"),
+    "no records": (changed("records", {}), "no record of"),
+    "one record less": (lambda h: h["records"].popitem() and None, "no record of"),
+    "a record that is none": (first("records", lambda r: [*r.values()]), "records is"),
+    "text in a record": (first("records", lambda r: r | {"rows": "1"}), "records is"),
+    "no such algorithm": (first("records", lambda r: r | {"strassen": 2}), "strassen is 2"),
+    "no rows": (first("records", lambda r: r | {"rows": 0}), "rows is 0; expected 1 to"),
+    "a field less": (first("records", lambda r: {"rows": 1}), "has no strassen"),
+    "strassen on odd blocks": (first("records", lambda r: r | {"strassen": 1}), "strassen needs"),
     "no weights": (changed("weights", {}), "no weights"),
     "unaligned": (first("weights", lambda p: [p[0] + 4, p[1]]), "multiple of 64"),
     "outside": (first("weights", lambda p: [1 << 39, p[1]]), "inside the file"),
@@ -331,5 +334,5 @@ def test_what_is_no_plan(tmp_path: Path, stored: Path) -> None:
         mobileone.load(stored)
     data = stored.read_bytes()
     stored.write_bytes(data[:8] + struct.pack("<I", FORMAT + 1) + data[12:])
-    with pytest.raises(ValueError, match=f"format {FORMAT + 1}; expected {FORMAT}"):
+    with pytest.raises(ValueError, match=f"format {FORMAT + 1}; expected {FORMAT}: make it again"):
         mobileone.load_plan(stored)

@@ -13,7 +13,7 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
                                     std::shared_ptr<WeightCache> weights, const Shape& input_shape,
                                     const CompileOptions& options);
 
-// The plan that was stored with these packed weights and tilings, for a graph without weights.
+// The plan that was stored with these packed weights and records, for a graph without weights.
 // Throws Error when anything of it does not fit, NotSupported when it needs another backend.
 std::shared_ptr<const Plan> restore(const Graph& graph, MappedWeights weights,
                                     const Shape& input_shape, const CompileOptions& options);

@@ -158,30 +158,6 @@ py::dict memory_of(const PyPlan& self) {
 
 // key -> (offset, bytes) in the file.
 using Entries = std::map<std::string, std::pair<std::size_t, std::size_t>>;
-// pointwise convolution -> (algorithm, rows per tile, parts of its columns, weights stay in L2).
-using PyTilings = std::map<std::string, std::tuple<std::string, int, int, bool>>;
-
-PyTilings tilings_of(const PyPlan& self) {
-  PyTilings result;
-  for (const auto& [name, tiling] : self.plan().tilings()) {
-    const bool strassen = tiling.algorithm == kernels::Algorithm::kStrassen;
-    result[name] = {strassen ? "strassen" : "direct", tiling.tile_rows, tiling.column_parts,
-                    tiling.weights_stay};
-  }
-  return result;
-}
-
-Tilings to_tilings(const PyTilings& tilings) {
-  Tilings result;
-  for (const auto& [name, fields] : tilings) {
-    const auto& [algorithm, rows, parts, stay] = fields;
-    const bool strassen = to_algorithm(algorithm) == mobileone::Algorithm::strassen;
-    result[name] = {strassen ? kernels::Algorithm::kStrassen : kernels::Algorithm::kDirect, rows,
-                    parts, stay};
-  }
-  return result;
-}
-
 py::dict packed_weights_of(const PyPlan& self) {
   py::dict result;
   for (const auto& [key, weight] : self.plan().packed_weights()) {
@@ -194,14 +170,12 @@ py::dict packed_weights_of(const PyPlan& self) {
 
 std::unique_ptr<PyPlan> restore_plan(const Graph& graph, const std::string& path,
                                      const Entries& entries, const py::sequence& input_shape,
-                                     int threads, const PyTilings& tilings) {
+                                     int threads, const Records& records) {
   const Shape shape = to_shape(input_shape);
   CompileOptions options;
   options.threads = threads;
   options.outputs = {graph.output};
-  // Without any, they would be chosen anew, and need not be those that the weights are packed for.
-  if (tilings.empty()) throw Error("[plan] has no tilings; expected one for every pair");
-  options.tilings = to_tilings(tilings);
+  options.records = records;
   const py::gil_scoped_release release;
   std::map<std::string, MappedWeights::Entry> places;
   for (const auto& [key, place] : entries) places[key] = {place.first, place.second};
@@ -211,7 +185,7 @@ std::unique_ptr<PyPlan> restore_plan(const Graph& graph, const std::string& path
 
 void bind_plan(py::module_& module) {
   module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("path"), py::arg("entries"),
-             py::arg("input_shape"), py::arg("threads"), py::arg("tilings"),
+             py::arg("input_shape"), py::arg("threads"), py::arg("records"),
              "The plan of a graph on weights packed before: key -> (offset, bytes) in the file.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
@@ -231,8 +205,9 @@ void bind_plan(py::module_& module) {
                              })
       .def_property_readonly("threads", [](const PyPlan& self) { return self.plan().threads(); })
       .def_property_readonly("steps", &steps_of, "What runs, in order: one dict per step.")
-      .def_property_readonly("tilings", &tilings_of,
-                             "How each fused pair of convolutions is cut up, by name.")
+      .def_property_readonly(
+          "records", [](const PyPlan& self) { return self.plan().records(); },
+          "What the steps decided, for a stored plan to hand back: by node, integers by name.")
       .def_property_readonly("packed_weights", &packed_weights_of,
                              "Read-only views of the weights that the steps read, by key.")
       .def_property_readonly(

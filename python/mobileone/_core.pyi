@@ -49,7 +49,7 @@ class Plan:
     @property
     def steps(self) -> list[dict[str, Any]]: ...
     @property
-    def tilings(self) -> dict[str, tuple[str, int, int, bool]]: ...
+    def records(self) -> dict[str, dict[str, int]]: ...
     @property
     def packed_weights(self) -> dict[str, npt.NDArray[np.float32]]: ...
     @property
@@ -72,7 +72,7 @@ def restore_plan(
     entries: Mapping[str, tuple[int, int]],
     input_shape: Sequence[int],
     threads: int,
-    tilings: Mapping[str, tuple[str, int, int, bool]],
+    records: Mapping[str, Mapping[str, int]],
 ) -> Plan: ...
 def mobileone_graph(
     *,

@@ -2,8 +2,8 @@
 
 A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON header, and from
 the next page on the packed weights, each at a multiple of 64 bytes. The header says what they were
-packed for: package version, instruction set, block and panel sizes, input shape, threads, and how
-every pair of convolutions is cut up. Loading makes the plan again from the configuration, so that
+packed for: package version, instruction set, block and panel sizes, input shape, threads, and
+what the steps decided (records). Loading makes the plan again from the configuration, so that
 every size and offset is checked against what the plan needs.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"\x93M1PLAN\n"
 # Magic, format, CRC-32 of the header, bytes of the header.
 _START = struct.Struct("<8sIIQ")
@@ -102,7 +102,7 @@ def save_plan(
         "data_config": model.data_config.to_json(),
         "input_shape": plan.input_shape,
         "threads": plan.threads,
-        "tilings": plan.tilings,
+        "records": plan.records,
         "weights": places,
         "weights_bytes": size,
     }
@@ -144,7 +144,7 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
             {key: (start + offset, n) for key, (offset, n) in header["weights"].items()},
             header["input_shape"],
             header["threads"],
-            {name: tuple(tiling) for name, tiling in header["tilings"].items()},
+            header["records"],
         )
         return StoredPlan(plan, header)
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -179,7 +179,9 @@ def _read(where: str) -> tuple[dict[str, Any], int, int]:
             raise ValueError(f"{where}: starts with {first[:8]!r}; expected {_MAGIC!r}, a plan")
         _, version, checksum, length = _START.unpack(first)
         if version != FORMAT:
-            raise ValueError(f"{where}: is a plan of format {version}; expected {FORMAT}")
+            raise ValueError(
+                f"{where}: is a plan of format {version}; expected {FORMAT}: make it again with save_plan"
+            )
         if length > min(_MAX_HEADER, size):
             raise ValueError(f"{where}: declares a header of {length} bytes, and has {size} in all")
         text = file.read(length)

@@ -107,6 +107,13 @@ std::shared_ptr<const void> PlanBuilder::packed(const std::string& key, std::siz
   return weight.data;
 }
 
+const Record* PlanBuilder::stored_record(const std::string& name) const {
+  if (!options_.records) return nullptr;
+  const auto found = options_.records->find(name);
+  if (found == options_.records->end()) throw Error(concat("[plan] no record of ", name));
+  return &found->second;
+}
+
 void PlanBuilder::convert(ValueId from, ValueId to) {
   for (const Backend* backend : backends_) {
     if (auto step = backend->reorder(from, to, *this)) {

@@ -3,11 +3,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
-#include "mobileone/kernels/block/dwpw.hpp"
 #include "mobileone/plan/arena.hpp"
 #include "mobileone/plan/lower.hpp"
+#include "mobileone/plan/record.hpp"
 #include "mobileone/plan/step.hpp"
 #include "mobileone/plan/weight_cache.hpp"
 
@@ -16,9 +17,6 @@ namespace mobileone {
 // How the fused kernels multiply matrices: `strassen` takes one level of Strassen's algorithm
 // wherever it applies, `automatic` where the cost model says that it pays.
 enum class Algorithm { automatic, direct, strassen };
-
-// How each fused pair of convolutions is cut up, by the name of its pointwise one.
-using Tilings = std::map<std::string, kernels::Tiling>;
 
 struct CompileOptions {
   int threads = 1;
@@ -30,8 +28,8 @@ struct CompileOptions {
   std::uint64_t dropout_seed = 0;  // of training: which elements a Dropout keeps
   bool fused = true;               // false: every step on oneDNN
   Algorithm algorithm = Algorithm::automatic;
-  // Those of a stored plan; none: they are chosen.
-  Tilings tilings = {};
+  // Those of a stored plan: steps are made as they say. None: steps decide.
+  std::optional<Records> records = {};
 };
 
 class PlanBuilder;
@@ -46,7 +44,7 @@ class Backend {
   // A step that copies a value into another layout, or null.
   virtual std::unique_ptr<Step> reorder(ValueId from, ValueId to,
                                         const PlanBuilder& builder) const = 0;
-  // Whether its steps can be made again from packed weights and tilings alone.
+  // Whether its steps can be made again from packed weights and records alone.
   virtual bool storable() const { return false; }
 };
 
@@ -79,6 +77,12 @@ class PlanBuilder {
   std::shared_ptr<const void> packed(const std::string& key, std::size_t bytes,
                                      const std::function<void(void*)>& pack);
 
+  // What a stored plan has on the step of `name`, null when the step decides. Throws Error when the
+  // plan is a stored one that has nothing.
+  const Record* stored_record(const std::string& name) const;
+  // Files what a step decided.
+  void keep_record(const std::string& name, Record record) { records[name] = std::move(record); }
+
   // A new value for a node's result. `direct` lets it be the caller's own memory when the node is
   // a wanted output and the layout is plain.
   ValueId new_result(NodeId id, const Layout& layout, bool direct = false);
@@ -96,7 +100,7 @@ class PlanBuilder {
 
   std::vector<std::unique_ptr<Step>> steps;
   std::map<std::string, PackedWeight> packed_weights;
-  Tilings tilings;  // that the steps use
+  Records records;  // of the steps
   std::vector<Lifetime> lifetimes;
   std::vector<Value>& values() { return values_; }
   std::size_t extra_outputs() const { return extra_outputs_; }

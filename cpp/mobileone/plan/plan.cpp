@@ -70,7 +70,7 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   keep_borders(values_, builder.lifetimes);
   steps_ = std::move(builder.steps);
   packed_weights_ = std::move(builder.packed_weights);
-  tilings_ = std::move(builder.tilings);
+  records_ = std::move(builder.records);
   for (const auto& step : steps_) {
     infos_.push_back(step->info());
     scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());

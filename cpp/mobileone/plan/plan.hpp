@@ -42,9 +42,9 @@ class Plan {
   int threads() const { return threads_; }
   PlanMemory memory() const;
 
-  // What a stored plan consists of: the weights that the steps read, by key, and their tilings.
+  // What a stored plan consists of: the weights that the steps read, by key, and the steps' records.
   const std::map<std::string, PackedWeight>& packed_weights() const { return packed_weights_; }
-  const Tilings& tilings() const { return tilings_; }
+  const Records& records() const { return records_; }
   // The first operator whose step cannot be stored; empty when all can.
   const std::string& not_storable() const { return not_storable_; }
 
@@ -68,7 +68,7 @@ class Plan {
   std::vector<Shape> output_shapes_;
   int threads_ = 1;
   std::map<std::string, PackedWeight> packed_weights_;
-  Tilings tilings_;
+  Records records_;
   std::string not_storable_;
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;

@@ -3,6 +3,7 @@
 #include "mobileone/backends/fused/steps.hpp"
 #include "mobileone/backends/fused/strassen_guard.hpp"
 #include "mobileone/backends/fused/support.hpp"
+#include "mobileone/backends/fused/tiling_record.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/kernels/tiling/cost_model.hpp"
 
@@ -212,12 +213,8 @@ bool well_scaled(const kernels::DwPwShape& shape, const PairWeights& weights) {
 kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& match,
                           const PlanBuilder& builder) {
   const CompileOptions& options = builder.options();
-  if (!options.tilings.empty()) {
-    const std::string& name = builder.node(match.pointwise.conv->node).name;
-    const auto found = options.tilings.find(name);
-    if (found == options.tilings.end()) throw Error(concat("[plan] no tiling of ", name));
-    return found->second;
-  }
+  const std::string& name = builder.node(match.pointwise.conv->node).name;
+  if (const Record* stored = builder.stored_record(name)) return to_tiling(name, *stored);
   // Images are spread over the threads first: only then the tiles of one.
   const int images = static_cast<int>(std::max<std::int64_t>(1, builder.shape(match.input)[0]));
   const int threads = std::max(1, options.threads / images);
@@ -247,7 +244,7 @@ PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder
   kernels::Tiling tiling = tiling_of(shape, match, builder);
   if (one_part) tiling.column_parts = 1;
   const std::string& name = builder.node(match.pointwise.conv->node).name;
-  builder.tilings[name] = tiling;
+  builder.keep_record(name, to_record(tiling));
   PackedPair packed{kernels::plan_dwpw(table().panel_blocks, shape, tiling), nullptr};
   packed.weights = builder.packed(
       concat(name, " fused ", algorithm_name(packed.plan)), packed.plan.packed_bytes(),

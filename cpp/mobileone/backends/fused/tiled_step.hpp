@@ -3,7 +3,7 @@
 
 #include "mobileone/backends/fused/steps.hpp"
 #include "mobileone/backends/fused/support.hpp"
-#include "mobileone/base/error.hpp"
+#include "mobileone/backends/fused/tiling_record.hpp"
 #include "mobileone/kernels/tiling/conv_tiling.hpp"
 
 namespace mobileone::fused {
@@ -65,10 +65,7 @@ template <typename Choose>
 kernels::Tiling tiling_for(const std::string& name, std::int64_t images, PlanBuilder& builder,
                            const Choose& choose) {
   const CompileOptions& options = builder.options();
-  const auto stored = options.tilings.find(name);
-  if (!options.tilings.empty() && stored == options.tilings.end()) {
-    throw Error(concat("[plan] no tiling of ", name));
-  }
+  const Record* const stored = builder.stored_record(name);
   const kernels::AlgorithmChoice choice =
       options.algorithm == Algorithm::direct     ? kernels::AlgorithmChoice::kDirect
       : options.algorithm == Algorithm::strassen ? kernels::AlgorithmChoice::kStrassen
@@ -76,8 +73,9 @@ kernels::Tiling tiling_for(const std::string& name, std::int64_t images, PlanBui
   // Images are spread over the threads first: only then the tiles of one.
   const int threads =
       std::max(1, options.threads / static_cast<int>(std::max<std::int64_t>(1, images)));
-  return builder.tilings[name] =
-             stored != options.tilings.end() ? stored->second : choose(choice, threads);
+  const kernels::Tiling tiling = stored ? to_tiling(name, *stored) : choose(choice, threads);
+  builder.keep_record(name, to_record(tiling));
+  return tiling;
 }
 
 }  // namespace mobileone::fused
