@@ -12,7 +12,7 @@ from pathlib import Path
 import mobileone
 import numpy as np
 import pytest
-from mobileone.cli import main
+from mobileone.cli.commands import main
 from PIL import Image
 
 Capture = pytest.CaptureFixture[str]
@@ -210,7 +210,7 @@ def test_warnings_are_one_line_on_stderr(capsys: Capture, monkeypatch: pytest.Mo
 
 # Says when the first sample is in, so that the test knows when to press Ctrl-C.
 MARK_FIRST_SAMPLE = """
-from mobileone.benchmark_result import Measurement
+from mobileone.measure.benchmark_result import Measurement
 add = Measurement.add
 def marked(self, index, samples):
     add(self, index, samples)

@@ -76,9 +76,9 @@ class _Worker:
 
     def peak_gflops(self, threads: int) -> float:
         """Of our own fused-multiply-add loop on these CPUs."""
-        from mobileone import _core
+        from mobileone._core import peak_gflops
 
-        return float(_core.peak_gflops(threads))
+        return float(peak_gflops(threads))
 
     def peak_memory(self) -> int:
         """The largest resident set of this process so far, in bytes."""
