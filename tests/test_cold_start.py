@@ -161,3 +161,21 @@ def test_libraries_are_found_beside_the_package() -> None:
     assert [Path(path).resolve().parent for path in beside] == [ONEDNN.resolve().parent]
     extension = needed(_core.__file__)
     assert not [name for name in extension if name.startswith(("libdnnl", "libgomp"))]
+
+
+def test_loops_run_both_forms_without_onednn(python: Run) -> None:
+    """The same results within rounding: the bounds are those of tests/cpp/ops_test.cpp."""
+    script = (
+        LOADED
+        + """
+import numpy, mobileone
+x = numpy.random.default_rng(0).standard_normal((2, 3, 64, 48)).astype(numpy.float32)
+model = mobileone.create_model("mobileone_mu0")
+fused = mobileone.reparameterize(model)
+found = [m.compile(x.shape, backend="loops", threads=2)(x) for m in (model, fused)]
+assert libraries() == [], libraries()
+kinds = {step["implementation"] for step in model.compile(x.shape, backend="loops").steps}
+print(kinds, *(numpy.allclose(y, m(x), atol=1e-4) for y, m in zip(found, (model, fused))))
+"""
+    )
+    assert python(script) == "{'loops'} True True"

@@ -7,15 +7,16 @@
 #include "bindings.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/engine.hpp"
-#include "mobileone/train/running_statistics.hpp"
 
 namespace mobileone::python {
 
 namespace {
 
-bool is_fused(const std::string& backend) {
-  if (backend == "auto" || backend == "onednn") return backend == "auto";
-  throw Error(concat("[compile] backend is '", backend, "'; expected 'auto' or 'onednn'"));
+BackendChoice to_backend(const std::string& name) {
+  if (name == "auto") return BackendChoice::automatic;
+  if (name == "onednn") return BackendChoice::onednn;
+  if (name == "loops") return BackendChoice::loops;
+  throw Error(concat("[compile] backend is '", name, "'; expected 'auto', 'onednn' or 'loops'"));
 }
 
 Algorithm to_algorithm(const std::string& name) {
@@ -26,19 +27,27 @@ Algorithm to_algorithm(const std::string& name) {
       concat("[compile] algorithm is '", name, "'; expected 'auto', 'direct' or 'strassen'"));
 }
 
+// Of the outputs that Python asked for: batch statistics are the engine's own.
+std::vector<Shape> wanted_shapes(const Plan& plan) {
+  std::vector<Shape> shapes;
+  for (const PlanOutput& output : plan.outputs()) {
+    if (output.kind == PlanOutput::Kind::value) shapes.push_back(output.shape);
+  }
+  return shapes;
+}
+
 // Owns a plan; gives the GIL up while the plan is made, run and destroyed.
 class PyPlan {
  public:
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
-         const std::string& backend, const std::string& algorithm, std::uint64_t dropout_seed)
+         const std::string& backend, const std::string& algorithm)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
     CompileOptions options;
     options.threads = threads;
     options.training = training;
-    options.dropout_seed = dropout_seed;
-    options.fused = is_fused(backend);
+    options.backend = to_backend(backend);
     options.algorithm = to_algorithm(algorithm);
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
@@ -83,32 +92,18 @@ class PyPlan {
     return py::make_tuple(profile.step_ns, profile.wall_ns);
   }
 
-  // Batch statistics lie behind the wanted outputs: mean, variance of each batch norm that ran.
-  PyNetwork update_running_statistics(const py::list& statistics) const {
-    const Graph& graph = network_->graph;
-    const std::vector<Shape> shapes = infer_shapes(graph, plan_->input_shape());
-    std::vector<BatchStatistics> batch;
-    std::size_t index = 0;
-    for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
-      if (!std::holds_alternative<BatchNorm>(graph.node(id).op)) continue;
-      if (index + 1 >= statistics.size()) break;  // nodes behind the last wanted output
-      const Shape& shape = shapes[static_cast<std::size_t>(id)];
-      auto mean = statistics[index].cast<py::array>();
-      auto variance = statistics[index + 1].cast<py::array>();
-      batch.push_back({id, shape[0] * shape[2] * shape[3],
-                       checked_data(mean, {shape[1]}, "batch mean", false),
-                       checked_data(variance, {shape[1]}, "batch variance", false)});
-      index += 2;
-    }
+  PyNetwork train_forward(const PyNetwork& network, py::array input, const py::list& outputs,
+                          std::uint64_t dropout_seed) const {
+    const Pointers pointers(*this, input, outputs);
     const py::gil_scoped_release release;
-    return {
-        std::make_shared<const Network>(mobileone::update_running_statistics(*network_, batch))};
+    return {std::make_shared<const Network>(mobileone::train_forward(
+        *plan_, *network.network, pointers.input, pointers.outputs, dropout_seed))};
   }
 
  private:
   struct Pointers {
     Pointers(const PyPlan& self, py::array& in, const py::list& out) {
-      const auto& shapes = self.plan_->output_shapes();
+      const std::vector<Shape> shapes = wanted_shapes(*self.plan_);
       if (out.size() != shapes.size()) {
         throw Error(concat("[run] ", out.size(), " output arrays; expected ", shapes.size()));
       }
@@ -189,16 +184,15 @@ void bind_plan(py::module_& module) {
              "The plan of a graph on weights packed before: key -> (offset, bytes) in the file.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
-                    bool, const std::string&, const std::string&, std::uint64_t>(),
+                    bool, const std::string&, const std::string&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
-           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
-           py::arg("dropout_seed") = 0)
+           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto")
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",
                              [](const PyPlan& self) {
                                py::list shapes;
-                               for (const Shape& shape : self.plan().output_shapes()) {
+                               for (const Shape& shape : wanted_shapes(self.plan())) {
                                  shapes.append(to_tuple(shape));
                                }
                                return shapes;
@@ -220,8 +214,13 @@ void bind_plan(py::module_& module) {
            "Wall time of each run in nanoseconds.")
       .def("profile", &PyPlan::profile, py::arg("input"), py::arg("outputs"), py::arg("runs"),
            "([run][step] nanoseconds, [run] wall nanoseconds).")
-      .def("update_running_statistics", &PyPlan::update_running_statistics, py::arg("statistics"),
-           "The network after a training run that wrote these batch statistics.");
+      .def(
+          "release_idle", [](const PyPlan& self) { self.plan().release_idle(); },
+          "Frees the memory of contexts that no run uses.")
+      .def("train_forward", &PyPlan::train_forward, py::arg("network"), py::arg("input"),
+           py::arg("outputs"), py::arg("dropout_seed"),
+           "Of a training plan: runs it on the network's weights, and returns the network with the "
+           "running statistics that the batch leaves behind.");
 }
 
 }  // namespace mobileone::python

@@ -38,7 +38,6 @@ class Plan:
         training: bool = False,
         backend: str = "auto",
         algorithm: str = "auto",
-        dropout_seed: int = 0,
     ) -> None: ...
     @property
     def input_shape(self) -> tuple[int, ...]: ...
@@ -64,7 +63,14 @@ class Plan:
     def profile(
         self, input: npt.NDArray[np.float32], outputs: list[npt.NDArray[np.float32]], runs: int
     ) -> tuple[list[list[int]], list[int]]: ...
-    def update_running_statistics(self, statistics: list[npt.NDArray[np.float32]]) -> Network: ...
+    def release_idle(self) -> None: ...
+    def train_forward(
+        self,
+        network: Network,
+        input: npt.NDArray[np.float32],
+        outputs: list[npt.NDArray[np.float32]],
+        dropout_seed: int,
+    ) -> Network: ...
 
 def restore_plan(
     graph: Graph,

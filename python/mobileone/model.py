@@ -17,6 +17,7 @@ from mobileone.data.config import DataConfig, default_data_config
 from mobileone.families.graph import INFERENCE, TRAIN_TIME, architecture_of
 from mobileone.network.compiled import CompiledModel
 from mobileone.network.plan_cache import PlanCache
+from mobileone.network.training_plans import TrainingPlans
 from mobileone.tasks.classification.labels import check_class_names
 from mobileone.util.machine.threads import thread_count
 
@@ -66,12 +67,13 @@ class Model:
         self.training = False
         self.dropout_seed = 0
         self.plans: PlanCache[Plan] = PlanCache()
+        self._training_plans = TrainingPlans()
         self._training_lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle and deepcopy take along: everything but compiled plans."""
         state = self.__dict__.copy()
-        del state["plans"], state["_training_lock"]
+        del state["plans"], state["_training_plans"], state["_training_lock"]
         state["network"] = {n: np.array(w) for n, w in self.network.weights().items()}
         return state
 
@@ -81,6 +83,7 @@ class Model:
         self.__dict__ |= state
         self.network = Network(graph_of(self.config), state["network"])
         self.plans = PlanCache()
+        self._training_plans = TrainingPlans()
         self._training_lock = threading.Lock()
 
     @property
@@ -255,20 +258,16 @@ class Model:
                 "one value per channel; use a larger batch or image, or model.eval()"
             )
         with self._training_lock:
-            # Weights change with every call, so that the plan is not kept.
-            plan = Plan(
+            self.network = self._training_plans.step(
                 self.network,
-                images.shape,
+                images,
                 names,
-                thread_count().count,
-                training=True,
+                outputs,
+                threads=thread_count().count,
                 dropout_seed=self.dropout_seed,
             )
-            statistics = [np.empty(s, np.float32) for s in plan.output_shapes[len(names) :]]
-            plan.run(images, [*outputs, *statistics])
-            self.network = plan.update_running_statistics(statistics)
             self.dropout_seed += 1
-            self.plans.clear()
+            self.plans.clear()  # they hold the statistics of before
 
     def compile(
         self,
@@ -285,7 +284,8 @@ class Model:
             input_shape: (N, C, H, W).
             dtype: arithmetic; "float32".
             threads: default: `mobileone.show_config()` says how many and why.
-            backend: "auto" runs what it can on the fused kernels, "onednn" nothing.
+            backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
+                everything in plain loops, without loading oneDNN.
             algorithm: of the fused pointwise convolutions: "direct", "strassen" (one level of
                 Strassen's algorithm wherever it applies), or "auto" (where it is faster).
         """
@@ -327,7 +327,7 @@ class Model:
         """
         report = dict.fromkeys(("weights", "packed", "arena", "scratch", "plans"), 0)
         report["weights"] = sum(array.nbytes for array in self.network.weights().values())
-        for plan in self.plans.values():
+        for plan in (*self.plans.values(), *self._training_plans.plans.values()):
             memory = plan.memory()
             report["packed"] = memory["packed_weights"]
             report["arena"] += memory["arena"] * memory["contexts"]

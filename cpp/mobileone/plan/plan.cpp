@@ -38,16 +38,17 @@ std::int64_t now_ns() {
 Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> weights,
            const Shape& input_shape, const CompileOptions& options,
            const std::vector<const Backend*>& backends)
-    : network_(std::move(network)),
+    : network_(options.training ? std::make_shared<const Network>(Network{network->graph, {}})
+                                : network),
       weights_(std::move(weights)),
       input_shape_(input_shape),
       threads_(options.threads) {
-  PlanBuilder builder(*network_, input_shape, options, *weights_, backends);
+  PlanBuilder builder(*network, input_shape, options, *weights_, backends);
   const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs);
   for (std::size_t at = 0; at < ops.size();) {
     std::size_t taken = 0;
     for (const Backend* backend : backends) {
-      taken = backend->emit(ops, at, builder);
+      taken = builder.emit(*backend, ops, at);
       if (taken > 0 && !backend->storable() && not_storable_.empty()) {
         not_storable_ = builder.node(ops[at].node).name;
       }
@@ -61,9 +62,11 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   }
   builder.finish_outputs();
 
-  output_shapes_.resize(options.outputs.size() + builder.extra_outputs());
-  for (const Value& value : builder.values()) {
-    if (value.storage == Storage::output) output_shapes_[value.slot] = value.shape;
+  outputs_ = std::move(builder.outputs);
+  for (const PlanOutput& output : outputs_) output_shapes_.push_back(output.shape);
+  parameters_ = std::move(builder.parameters);
+  for (const std::string& name : parameters_) {
+    parameter_shapes_.push_back(network->weight(name).shape());
   }
   values_ = std::move(builder.values());
   arena_bytes_ = assign_offsets(values_, builder.lifetimes);
@@ -78,8 +81,26 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   release(acquire());  // the first context is made here, not in the first run
 }
 
-Plan::~Plan() {
-  for (auto& slot : idle_) delete slot.exchange(nullptr);
+Plan::~Plan() { release_idle(); }
+
+void Plan::release_idle() const {
+  for (auto& slot : idle_) {
+    const std::unique_ptr<Context> context(slot.exchange(nullptr));
+    if (context) --contexts_;
+  }
+}
+
+std::vector<const float*> Plan::parameters_of(const Network& network) const {
+  std::vector<const float*> pointers;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Tensor& weight = network.weight(parameters_[i]);
+    if (weight.shape() != parameter_shapes_[i]) {
+      throw Error(concat("[plan] weight ", parameters_[i], " has shape ", to_string(weight.shape()),
+                         "; expected ", to_string(parameter_shapes_[i])));
+    }
+    pointers.push_back(weight.f32());
+  }
+  return pointers;
 }
 
 std::unique_ptr<Plan::Context> Plan::acquire() const {
@@ -102,12 +123,14 @@ void Plan::release(std::unique_ptr<Context> context) const {
 }
 
 template <typename Work>
-void Plan::with_context(const float* input, float* const* outputs, const Work& work) const {
+void Plan::with_context(const RunArguments& arguments, const Work& work) const {
+  if (!parameters_.empty() && arguments.parameters == nullptr) {
+    throw Error(concat("[plan] a run without parameters; expected ", parameters_.size()));
+  }
   const auto body = [&] {
     const ScopedFlushDenormals flush;
     std::unique_ptr<Context> context = acquire();
-    context->buffers.input = input;
-    context->buffers.outputs = outputs;
+    context->buffers.arguments = arguments;
     work(*context);
     release(std::move(context));
   };
@@ -118,8 +141,8 @@ void Plan::with_context(const float* input, float* const* outputs, const Work& w
   }
 }
 
-void Plan::run(const float* input, float* const* outputs) const {
-  with_context(input, outputs, [](Context& context) {
+void Plan::run(const RunArguments& arguments) const {
+  with_context(arguments, [](Context& context) {
     for (const auto& step : context.steps) step->run();
   });
 }
@@ -140,7 +163,7 @@ PlanProfile Plan::profile(const float* input, float* const* outputs, int runs) c
   for (int run_index = 0; run_index < runs; ++run_index) {
     std::vector<std::int64_t> times(steps_.size());
     const std::int64_t start = now_ns();
-    with_context(input, outputs, [&](Context& context) {
+    with_context({input, outputs}, [&](Context& context) {
       std::int64_t before = now_ns();
       for (std::size_t i = 0; i < context.steps.size(); ++i) {
         context.steps[i]->run();

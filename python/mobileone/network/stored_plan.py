@@ -180,7 +180,8 @@ def _read(where: str) -> tuple[dict[str, Any], int, int]:
         _, version, checksum, length = _START.unpack(first)
         if version != FORMAT:
             raise ValueError(
-                f"{where}: is a plan of format {version}; expected {FORMAT}: make it again with save_plan"
+                f"{where}: is a plan of format {version}; expected {FORMAT}: "
+                "make it again with save_plan"
             )
         if length > min(_MAX_HEADER, size):
             raise ValueError(f"{where}: declares a header of {length} bytes, and has {size} in all")

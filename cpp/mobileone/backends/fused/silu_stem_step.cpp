@@ -1,5 +1,6 @@
 #include "mobileone/backends/fused/conv_steps.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
+#include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
 
