@@ -125,14 +125,14 @@ def test_a_training_plan_reads_the_weights_it_is_given() -> None:
     from mobileone._core import Network, Plan
 
     model, x = fresh_model("mobileone_mu0"), images(2, (64, 64))
-    name = model.graph.output_name
-    plan = Plan(model.network, x.shape, [name], 1, training=True)
+    plan = Plan(model.network, x.shape, [model.graph.output_name], 1, training=True)
+    logits = np.empty((2, 1000), np.float32)
     weights = {key: np.array(value) for key, value in model.network.weights().items()}
-    weights["linear.bias"] += 1.0
-    logits, moved = np.empty((2, 1000), np.float32), np.empty((2, 1000), np.float32)
-    plan.train_forward(model.network, x, [logits], 0)
-    plan.train_forward(Network(model.graph, weights), x, [moved], 0)
-    np.testing.assert_allclose(moved, logits + 1.0, rtol=0, atol=1e-5)
+    weights["linear.weight"][:] = 0.0  # what is left is the bias, exactly
+    for bias in (0.0, 1.5):
+        weights["linear.bias"][:] = bias
+        plan.train_forward(Network(model.graph, weights), x, [logits], 0)
+        assert (logits == bias).all()
     with pytest.raises(ValueError, match="without parameters"):
         plan.run(x, [logits])
     other = fresh_model("mobileone_s0").network
