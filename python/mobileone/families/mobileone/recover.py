@@ -52,7 +52,7 @@ class _Evidence:
         if is_kernel and len(shape) == 4 and index % 2 == 1:
             self.widths.setdefault(stage, Counter())[shape[0]] += 1
         if is_kernel and len(shape) == 4 and index % 2 == 0 and index > 0:
-            # A depthwise block behind the first pair has the stage's width too.
+            # A depthwise block after the first pair has the stage's width too.
             self.widths.setdefault(stage, Counter())[shape[0]] += 1
 
 

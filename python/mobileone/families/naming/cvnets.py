@@ -40,7 +40,7 @@ _BLOCK_UNITS = (
 )
 # A fused convolution has a bias and no norm.
 _UNIT_PARTS = ("block.conv.{wb}", "block.norm.{bn}")
-# The rest of a MobileViT block. Numbers go on behind its transformers, with the last norm.
+# The rest of a MobileViT block. Numbers go on after its transformers, with the last norm.
 _BLOCK_PARTS = (
     "local_rep.conv_1x1.block.conv.weight",
     "global_rep.{t}.pre_norm_mha.0.{wb}",

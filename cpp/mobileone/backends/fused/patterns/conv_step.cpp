@@ -1,7 +1,8 @@
-#include "mobileone/backends/fused/conv_steps.hpp"
+#include "mobileone/backends/fused/patterns/conv_step.hpp"
+
 #include "mobileone/backends/fused/tiled_step.hpp"
+#include "mobileone/backends/fused/tiling.hpp"
 #include "mobileone/base/error.hpp"
-#include "mobileone/kernels/tiling/conv_tiling.hpp"
 
 namespace mobileone::fused {
 
@@ -17,7 +18,9 @@ class ConvStep : public TiledStep {
  public:
   ConvStep(StepInfo info, const Work& work, const kernels::ConvPlan& plan, ConvOperands operands)
       : TiledStep(std::move(info), work), plan_(plan), operands_(std::move(operands)) {}
+  Prefetching prefetching() const override { return Prefetching::brings; }
 
+ protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
     const kernels::ConvShape& shape = plan_.shape;
     kernels::ConvArgs args;
@@ -31,8 +34,8 @@ class ConvStep : public TiledStep {
     args.dst = map_of(buffers, operands_.dst, shape.dst(), range.image);
     args.packed = static_cast<const float*>(operands_.weights.get());
     args.scratch = range.scratch;
-    args.next_data = next_data();
-    args.next_floats = next_floats();
+    args.next_data = next().data;
+    args.next_floats = next().floats;
     args.fetched_floats = operands_.fetched_floats;
     table().run_conv(plan_, args, range.begin, range.end);
   }
@@ -47,7 +50,7 @@ kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& buil
   kernels::ConvShape shape;
   shape.channels_in = in.channels;
   if (match.source2 >= 0) shape.channels_in2 = map_shape(builder.shape(match.source2)).channels;
-  shape.channels_out = map_shape(builder.shape(match.result)).channels;
+  shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
   shape.kernel = static_cast<int>(std::get<Conv2d>(builder.node(match.conv).op).kernel[0]);
@@ -58,26 +61,19 @@ kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& buil
 
 }  // namespace
 
-void emit_dense_conv(const DenseConvMatch& match, const std::vector<const LoweredOp*>& ops,
-                     PlanBuilder& builder) {
+void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   const kernels::ConvShape shape = shape_of(match, builder);
-  const Node& node = builder.node(match.conv);
-  const std::int64_t images = builder.shape(match.result)[0];
-  const kernels::Tiling tiling =
-      tiling_for(node.name, images, builder, [&](kernels::AlgorithmChoice choice, int threads) {
-        return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice,
-                                      threads);
-      });
+  const std::string& name = builder.node(match.conv).name;
+  const std::int64_t images = builder.shape(match.result())[0];
+  const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
   const auto plan = kernels::plan_conv(table().panel_blocks, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
   const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";
   ConvOperands operands;
   operands.weights =
-      builder.packed(concat(node.name, " fused ", algorithm), plan.packed_bytes(), [&](void* out) {
-        const bool bias = std::get<Conv2d>(node.op).bias;
-        kernels::pack_conv(plan, weight_data(builder, node.name + ".weight"),
-                           weight_data(builder, node.name + ".bias", bias),
-                           static_cast<float*>(out));
+      builder.packed(concat(name, " fused ", algorithm), plan.packed_bytes(), [&](void* out) {
+        const NodeWeights weights(match.conv, builder);
+        kernels::pack_conv(plan, weights.weight(), weights.bias(), static_cast<float*>(out));
       });
   operands.fetched_floats =
       announce(static_cast<const float*>(operands.weights.get()), plan.packed_bytes(), builder);
@@ -90,20 +86,18 @@ void emit_dense_conv(const DenseConvMatch& match, const std::vector<const Lowere
   operands.src = read(match.source);
   operands.src2 = read(match.source2);
   operands.residual = read(match.residual);
-  operands.dst = builder.new_result(match.result, map_layout());
+  operands.dst = builder.new_result(match.result(), map_layout());
   TiledStep::Work work;
-  work.map = shape.dst();
-  work.result = operands.dst;
+  work.map = operands.dst;
+  work.map_shape = shape.dst();
   work.images = images;
   work.units = plan.units();
   work.threads = builder.options().threads;
   work.thread_bytes = plan.scratch_bytes();
-  StepInfo info = describe(
-      ops, builder,
-      concat("fused ", kernels::isa_name(table().isa), " ", algorithm, " rows=", plan.tile_rows));
-  const std::vector<ValueId> writes{operands.dst};
+  StepInfo info =
+      describe(match.ops, builder, implementation(concat(algorithm, " rows=", plan.tile_rows)));
   builder.add_step(std::make_unique<ConvStep>(std::move(info), work, plan, std::move(operands)),
-                   reads, writes);
+                   reads, {work.map});
 }
 
 }  // namespace mobileone::fused

@@ -1,7 +1,8 @@
-#include "mobileone/backends/fused/conv_steps.hpp"
+#include "mobileone/backends/fused/patterns/inverted_residual_step.hpp"
+
 #include "mobileone/backends/fused/tiled_step.hpp"
+#include "mobileone/backends/fused/tiling.hpp"
 #include "mobileone/base/error.hpp"
-#include "mobileone/kernels/tiling/conv_tiling.hpp"
 
 namespace mobileone::fused {
 
@@ -16,23 +17,24 @@ class InvertedResidualStep : public TiledStep {
       : TiledStep(std::move(info), work),
         plan_(plan),
         source_(source),
-        result_(work.result),
         weights_(std::move(weights)) {}
+  Prefetching prefetching() const override { return Prefetching::brings; }
 
+ protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
     kernels::InvertedResidualArgs args;
     args.src = map_of(buffers, source_, plan_.shape.src(), range.image);
-    args.dst = map_of(buffers, result_, plan_.shape.dst(), range.image);
+    args.dst = map_of(buffers, work().map, plan_.shape.dst(), range.image);
     args.packed = static_cast<const float*>(weights_.get());
     args.scratch = range.scratch;
-    args.next_data = next_data();
-    args.next_floats = next_floats();
+    args.next_data = next().data;
+    args.next_floats = next().floats;
     table().run_inverted_residual(plan_, args, range.begin, range.end);
   }
 
  private:
   InvertedResidualPlan plan_;
-  ValueId source_, result_;
+  ValueId source_;
   std::shared_ptr<const void> weights_;
 };
 
@@ -43,7 +45,7 @@ kernels::InvertedResidualShape shape_of(const InvertedResidualMatch& match,
   kernels::InvertedResidualShape shape;
   shape.channels_in = in.channels;
   shape.hidden = static_cast<int>(depthwise.out_channels);
-  shape.channels_out = map_shape(builder.shape(match.result)).channels;
+  shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
   shape.stride = static_cast<int>(depthwise.stride[0]);
@@ -54,15 +56,10 @@ kernels::InvertedResidualShape shape_of(const InvertedResidualMatch& match,
 
 kernels::InvertedResidualWeights weights_of(const InvertedResidualMatch& match,
                                             const PlanBuilder& builder) {
-  const auto weight = [&](NodeId id) {
-    return weight_data(builder, builder.node(id).name + ".weight");
-  };
-  const auto bias = [&](NodeId id) {
-    const Node& node = builder.node(id);
-    return weight_data(builder, node.name + ".bias", std::get<Conv2d>(node.op).bias);
-  };
-  return {weight(match.expand),  bias(match.expand),    weight(match.depthwise),
-          bias(match.depthwise), weight(match.project), bias(match.project)};
+  const NodeWeights expand(match.expand, builder), depthwise(match.depthwise, builder),
+      project(match.project, builder);
+  return {expand.weight(),  expand.bias(),    depthwise.weight(),
+          depthwise.bias(), project.weight(), project.bias()};
 }
 
 // Every part of the work computes the expanded rows at its upper edge once more: few parts.
@@ -70,16 +67,11 @@ constexpr int kRowsPerPart = 16;
 
 }  // namespace
 
-void emit_inverted_residual(const InvertedResidualMatch& match,
-                            const std::vector<const LoweredOp*>& ops, PlanBuilder& builder) {
+void emit_inverted_residual(const InvertedResidualMatch& match, PlanBuilder& builder) {
   const kernels::InvertedResidualShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.project).name;
-  const std::int64_t images = builder.shape(match.result)[0];
-  const kernels::Tiling tiling =
-      tiling_for(name, images, builder, [&](kernels::AlgorithmChoice choice, int threads) {
-        return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice,
-                                      threads);
-      });
+  const std::int64_t images = builder.shape(match.result())[0];
+  const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
   const auto plan = kernels::plan_inverted_residual(table().panel_blocks, shape, tiling.tile_rows,
                                                     tiling.algorithm);
   const char* algorithm = plan.project.strassen() ? "strassen" : "direct";
@@ -90,8 +82,8 @@ void emit_inverted_residual(const InvertedResidualMatch& match,
   announce(static_cast<const float*>(weights.get()), plan.packed_bytes(), builder);
   const ValueId source = builder.in_layout(match.source, map_layout());
   TiledStep::Work work;
-  work.map = shape.dst();
-  work.result = builder.new_result(match.result, map_layout());
+  work.map = builder.new_result(match.result(), map_layout());
+  work.map_shape = shape.dst();
   work.images = images;
   work.units = plan.tiles();
   work.threads = builder.options().threads;
@@ -99,12 +91,11 @@ void emit_inverted_residual(const InvertedResidualMatch& match,
   work.parts_per_thread =
       static_cast<int>(std::clamp<std::int64_t>(rows / kRowsPerPart / work.threads, 1, 4));
   work.thread_bytes = plan.scratch_bytes();
-  StepInfo info = describe(
-      ops, builder,
-      concat("fused ", kernels::isa_name(table().isa), " ", algorithm, " rows=", plan.tile_rows));
+  StepInfo info =
+      describe(match.ops, builder, implementation(concat(algorithm, " rows=", plan.tile_rows)));
   builder.add_step(std::make_unique<InvertedResidualStep>(std::move(info), work, plan, source,
                                                           std::move(weights)),
-                   {source}, {work.result});
+                   {source}, {work.map});
 }
 
 }  // namespace mobileone::fused

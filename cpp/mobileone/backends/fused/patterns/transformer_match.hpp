@@ -1,10 +1,7 @@
 // The global half of a MobileViT block among lowered operators.
 #pragma once
 
-#include <optional>
-#include <vector>
-
-#include "mobileone/plan/builder.hpp"
+#include "mobileone/backends/fused/match.hpp"
 
 namespace mobileone::fused {
 
@@ -14,19 +11,17 @@ struct TransformerLayerMatch {
 };
 
 // 1x1 -> resize -> unfold -> transformers -> layer norm -> fold -> resize back -> 1x1 + SiLU,
-// nothing else reading what lies between. Operators of pass s (kernels/transformer.hpp) are
-// [pass_begin[s], pass_begin[s + 1]) of the lowered ones.
-struct TransformerMatch {
-  NodeId source = -1, enter = -1, norm = -1, leave = -1, result = -1;
+// nothing else reading what lies between. Operators of pass s (kernels/tokens/transformer.hpp) are
+// [pass_begin[s], pass_begin[s + 1]) of those taken.
+struct TransformerMatch : Match {
+  NodeId source = -1, enter = -1, norm = -1, leave = -1;
   std::vector<TransformerLayerMatch> layers;
   Extent patch{1, 1};
   std::int64_t features = 0, hidden = 0, heads = 0;
   double eps = 0.0;
   std::vector<std::size_t> pass_begin;  // [2 depth + 2]
-  std::size_t taken = 0;
 };
 
-std::optional<TransformerMatch> match_transformer(const std::vector<LoweredOp>& ops, std::size_t at,
-                                                  const PlanBuilder& builder);
+std::optional<TransformerMatch> match_transformer(const Cursor& cursor);
 
 }  // namespace mobileone::fused
