@@ -88,7 +88,8 @@ Network train_forward(const Plan& plan, const Network& network, const float* inp
   return update_running_statistics(network, moved);
 }
 
-std::shared_ptr<const Plan> restore(const Graph& graph, MappedWeights weights,
+std::shared_ptr<const Plan> restore(const Graph& graph,
+                                    std::shared_ptr<const MappedWeights> weights,
                                     const Shape& input_shape, const CompileOptions& options) {
   check_threads(options.threads);
   if (!fused::backend()) throw NotSupported("[plan] this CPU has no AVX2 and FMA; expected both");

@@ -21,7 +21,8 @@ Network train_forward(const Plan& plan, const Network& network, const float* inp
 
 // The plan that was stored with these packed weights and records, for a graph without weights.
 // Throws Error when anything of it does not fit, NotSupported when it needs another backend.
-std::shared_ptr<const Plan> restore(const Graph& graph, MappedWeights weights,
+std::shared_ptr<const Plan> restore(const Graph& graph,
+                                    std::shared_ptr<const MappedWeights> weights,
                                     const Shape& input_shape, const CompileOptions& options);
 
 }  // namespace mobileone

@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/engine.hpp"
 
@@ -151,8 +152,8 @@ py::dict memory_of(const PyPlan& self) {
 
 }  // namespace
 
-// key -> (offset, bytes) in the file.
-using Entries = std::map<std::string, std::pair<std::size_t, std::size_t>>;
+// key -> (offset, bytes, checksum) in the file.
+using Entries = std::map<std::string, std::tuple<std::size_t, std::size_t, std::uint32_t>>;
 py::dict packed_weights_of(const PyPlan& self) {
   py::dict result;
   for (const auto& [key, weight] : self.plan().packed_weights()) {
@@ -163,25 +164,47 @@ py::dict packed_weights_of(const PyPlan& self) {
   return result;
 }
 
-std::unique_ptr<PyPlan> restore_plan(const Graph& graph, const std::string& path,
-                                     const Entries& entries, const py::sequence& input_shape,
-                                     int threads, const Records& records) {
+std::shared_ptr<MappedWeights> map_weights(const std::string& path, const Entries& entries) {
+  std::map<std::string, MappedWeights::Entry> places;
+  for (const auto& [key, place] : entries) {
+    const auto& [offset, bytes, sum] = place;
+    places[key] = {offset, bytes, sum};
+  }
+  const py::gil_scoped_release release;
+  return std::make_shared<MappedWeights>(path, std::move(places));
+}
+
+std::unique_ptr<PyPlan> restore_plan(const Graph& graph,
+                                     const std::shared_ptr<MappedWeights>& weights,
+                                     const py::sequence& input_shape, int threads,
+                                     const Records& records) {
   const Shape shape = to_shape(input_shape);
   CompileOptions options;
   options.threads = threads;
   options.outputs = {graph.output};
   options.records = records;
   const py::gil_scoped_release release;
-  std::map<std::string, MappedWeights::Entry> places;
-  for (const auto& [key, place] : entries) places[key] = {place.first, place.second};
-  return std::make_unique<PyPlan>(
-      restore(graph, MappedWeights(path, std::move(places)), shape, options));
+  return std::make_unique<PyPlan>(restore(graph, weights, shape, options));
 }
 
 void bind_plan(py::module_& module) {
-  module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("path"), py::arg("entries"),
+  py::class_<MappedWeights, std::shared_ptr<MappedWeights>>(
+      module, "MappedWeights", "Packed weights in a file, mapped and used in place.")
+      .def(py::init(&map_weights), py::arg("path"), py::arg("entries"),
+           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit.")
+      .def("verify", &MappedWeights::verify, py::call_guard<py::gil_scoped_release>(),
+           "ValueError naming the first weights that are no longer what was stored.");
+  module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),
              py::arg("input_shape"), py::arg("threads"), py::arg("records"),
-             "The plan of a graph on weights packed before: key -> (offset, bytes) in the file.");
+             "The plan of a graph on weights packed before.");
+  module.def(
+      "checksum",
+      [](py::array array) {
+        if (!(array.flags() & py::array::c_style))
+          throw Error("[checksum] expected a C-order array");
+        return checksum(array.data(), static_cast<std::size_t>(array.nbytes()));
+      },
+      py::arg("array"), "Of an array's bytes: what a stored plan knows its weights by.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&>(),

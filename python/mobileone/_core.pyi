@@ -72,14 +72,18 @@ class Plan:
         dropout_seed: int,
     ) -> Network: ...
 
+class MappedWeights:
+    def __init__(self, path: str, entries: Mapping[str, tuple[int, int, int]]) -> None: ...
+    def verify(self) -> None: ...
+
 def restore_plan(
     graph: Graph,
-    path: str,
-    entries: Mapping[str, tuple[int, int]],
+    weights: MappedWeights,
     input_shape: Sequence[int],
     threads: int,
     records: Mapping[str, Mapping[str, int]],
 ) -> Plan: ...
+def checksum(array: npt.NDArray[Any]) -> int: ...
 def mobileone_graph(
     *,
     stem_width: int,

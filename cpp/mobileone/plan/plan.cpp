@@ -6,8 +6,19 @@
 #include "mobileone/base/error.hpp"
 #include "mobileone/base/thread_pool.hpp"
 #include "mobileone/plan/threading.hpp"
+#include "mobileone/plan/verbose.hpp"
 
 namespace mobileone {
+
+namespace {
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
 
 // Everything that a run writes to. One call at a time.
 struct Plan::Context {
@@ -20,20 +31,21 @@ struct Plan::Context {
     for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
   }
 
+  // Sets the nanoseconds of each step.
+  void run_timed(std::vector<std::int64_t>& times) {
+    std::int64_t before = now_ns();
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      steps[i]->run();
+      const std::int64_t after = now_ns();
+      times[i] = after - before;
+      before = after;
+    }
+  }
+
   std::shared_ptr<void> memory;
   Buffers buffers;
   std::vector<std::unique_ptr<BoundStep>> steps;
 };
-
-namespace {
-
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
 
 Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> weights,
            const Shape& input_shape, const CompileOptions& options,
@@ -142,6 +154,11 @@ void Plan::with_context(const RunArguments& arguments, const Work& work) const {
 }
 
 void Plan::run(const RunArguments& arguments) const {
+  if (verbose()) {
+    std::vector<std::int64_t> times(steps_.size());
+    with_context(arguments, [&](Context& context) { context.run_timed(times); });
+    return print_steps(infos_, times);
+  }
   with_context(arguments, [](Context& context) {
     for (const auto& step : context.steps) step->run();
   });
@@ -163,15 +180,7 @@ PlanProfile Plan::profile(const float* input, float* const* outputs, int runs) c
   for (int run_index = 0; run_index < runs; ++run_index) {
     std::vector<std::int64_t> times(steps_.size());
     const std::int64_t start = now_ns();
-    with_context({input, outputs}, [&](Context& context) {
-      std::int64_t before = now_ns();
-      for (std::size_t i = 0; i < context.steps.size(); ++i) {
-        context.steps[i]->run();
-        const std::int64_t after = now_ns();
-        times[i] = after - before;
-        before = after;
-      }
-    });
+    with_context({input, outputs}, [&](Context& context) { context.run_timed(times); });
     result.wall_ns.push_back(now_ns() - start);
     result.step_ns.push_back(std::move(times));
   }

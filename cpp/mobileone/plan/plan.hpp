@@ -58,7 +58,7 @@ class Plan {
 
   // `input` holds input_shape() floats; outputs[i] has room for output_shapes()[i]. Allocates
   // nothing unless more calls run at once than ever before. Throws Error when a training plan gets
-  // no parameters.
+  // no parameters. Under MOBILEONE_VERBOSE every run says what its steps took (verbose.hpp).
   void run(const RunArguments& arguments) const;
   void run(const float* input, float* const* outputs) const { run({input, outputs}); }
   PlanProfile profile(const float* input, float* const* outputs, int runs) const;

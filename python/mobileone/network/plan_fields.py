@@ -63,8 +63,8 @@ def _is_record(value: Any) -> bool:
 
 
 def _is_place(value: Any) -> bool:
-    whole = isinstance(value, list) and len(value) == 2
-    return whole and all(_size(n, 0, 1 << 40) for n in value)
+    whole = isinstance(value, list) and len(value) == 3
+    return whole and all(_size(n, 0, 1 << 40) for n in value) and value[2] < 1 << 32
 
 
 FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
@@ -91,6 +91,6 @@ EXPECTED = {
     "input_shape": "four sizes",
     "threads": f"an integer from 1 to {_MAX_THREADS}",
     "records": "integers by name, by node",
-    "weights": "[offset, bytes] by name",
+    "weights": "[offset, bytes, checksum] by name",
     "weights_bytes": "a number of bytes",
 }

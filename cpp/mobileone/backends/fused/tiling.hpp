@@ -31,8 +31,8 @@ template <typename Choose>
 kernels::Tiling tiling_for(const std::string& name, std::int64_t images, bool sums,
                            PlanBuilder& builder, const Choose& choose) {
   const Record* const stored = builder.stored_record(name);
-  const kernels::Tiling tiling = stored ? to_tiling(name, *stored)
-                                        : batch_tiling(images, sums, builder.options(), choose);
+  const kernels::Tiling tiling =
+      stored ? to_tiling(name, *stored) : batch_tiling(images, sums, builder.options(), choose);
   builder.keep_record(name, to_record(tiling));
   return tiling;
 }

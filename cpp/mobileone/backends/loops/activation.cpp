@@ -43,10 +43,9 @@ void activate(ActivationKind kind, const float* x, float* y, std::int64_t count)
 template <>
 void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builder) {
   const ActivationKind kind = activation.kind;
-  add_elementwise(op, builder, {builder.node(op.node).inputs[0]},
-                  [kind](const auto& x, float* y, std::int64_t count) {
-                    activate(kind, x(0), y, count);
-                  });
+  add_elementwise(
+      op, builder, {builder.node(op.node).inputs[0]},
+      [kind](const auto& x, float* y, std::int64_t count) { activate(kind, x(0), y, count); });
 }
 
 }  // namespace mobileone::loops

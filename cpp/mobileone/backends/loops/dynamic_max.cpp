@@ -117,8 +117,7 @@ struct Maximum {
     const auto run_lanes = [&](std::int64_t from, std::int64_t first, std::int64_t last,
                                std::int64_t offset) {
       const std::int64_t skip = begin * width + first;
-      const float* own =
-          expanded + image * op.vectors() * op.channels + block * width + first;
+      const float* own = expanded + image * op.vectors() * op.channels + block * width + first;
       const auto vector = [&](std::int64_t v) { return own + v * op.channels; };
       Run run{};
       run.x[0] = x + geometry.at(image, block) + skip;

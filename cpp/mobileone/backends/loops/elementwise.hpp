@@ -20,16 +20,15 @@ void add_elementwise(const LoweredOp& op, PlanBuilder& builder, const std::vecto
   const std::int64_t count = element_count(builder.shape(op.result));
   const auto step = [=, activation = op.activation,
                      pool = pool_of(builder)](const Buffers& buffers) {
-    spread(pool, (count + kPiece - 1) / kPiece,
-           [&](std::int64_t begin, std::int64_t end, int) {
-             for (std::int64_t piece = begin; piece < end; ++piece) {
-               const std::int64_t first = piece * kPiece;
-               const std::int64_t floats = std::min(kPiece, count - first);
-               float* const y = output(buffers, result) + first;
-               run([&](std::size_t i) { return input(buffers, sources[i]) + first; }, y, floats);
-               activate(activation, y, floats);
-             }
-           });
+    spread(pool, (count + kPiece - 1) / kPiece, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t piece = begin; piece < end; ++piece) {
+        const std::int64_t first = piece * kPiece;
+        const std::int64_t floats = std::min(kPiece, count - first);
+        float* const y = output(buffers, result) + first;
+        run([&](std::size_t i) { return input(buffers, sources[i]) + first; }, y, floats);
+        activate(activation, y, floats);
+      }
+    });
   };
   add_loop(op, builder, sources, {result}, step);
 }

@@ -18,8 +18,7 @@ void emit(const GlobalAvgPool&, const LoweredOp& op, PlanBuilder& builder) {
         const std::int64_t image = task / pieces / map.runs();
         const std::int64_t lane = task % pieces * kLanes;
         const std::int64_t channel = task / pieces % map.runs() * map.run + lane;
-        const std::int64_t lanes =
-            std::min({kLanes, map.run - lane, map.channels - channel});
+        const std::int64_t lanes = std::min({kLanes, map.run - lane, map.channels - channel});
         const float* const x = input(buffers, src) + map.at(image, channel, 0, 0);
         float* const y = output(buffers, dst) + image * map.channels + channel;
         vectorized([&]() MOBILEONE_INLINE_LAMBDA {

@@ -16,8 +16,8 @@ Layout map_layout(const PlanBuilder& builder, const Shape& shape) {
 ValueId dense_map(PlanBuilder& builder, NodeId node) {
   const ValueId made = builder.value_of(node);
   const Value& value = builder.value(made);
-  const bool padded = value.bytes() != static_cast<std::size_t>(element_count(value.shape)) *
-                                           size_of(value.dtype);
+  const bool padded =
+      value.bytes() != static_cast<std::size_t>(element_count(value.shape)) * size_of(value.dtype);
   return padded ? builder.in_layout(node, Layout::nhwc()) : made;
 }
 

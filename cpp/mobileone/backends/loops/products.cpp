@@ -26,8 +26,7 @@ struct Block {
   // Whether all kPixels pixels exist, and no tap of theirs lies left or right of the image.
   bool inside() const {
     return pixels == kPixels && source_column(0) >= 0 &&
-           source_column(products.conv.kernel[1] - 1) +
-                   (kPixels - 1) * products.conv.stride[1] <
+           source_column(products.conv.kernel[1] - 1) + (kPixels - 1) * products.conv.stride[1] <
                products.in.width;
   }
 };
@@ -77,8 +76,7 @@ MOBILEONE_INLINE void add_taps(const Block& block, float (&sums)[kPixels][kTile]
       } else {
         const std::int64_t first = column >= 0 ? 0 : (-column + stride - 1) / stride;
         const std::int64_t last =
-            column >= in.width ? 0
-                               : std::min(block.pixels, (in.width - 1 - column) / stride + 1);
+            column >= in.width ? 0 : std::min(block.pixels, (in.width - 1 - column) / stride + 1);
         add_tap<false>(block, x, weights, step, first, last, sums);
       }
     }
@@ -101,9 +99,8 @@ void Products::pack(const float* weight, float* packed) const {
         for (std::int64_t c = 0; c < inputs(); ++c) {
           for (std::int64_t i = 0; i < kTile; ++i) {
             const std::int64_t o = tile * kTile + i;
-            *packed++ = o < outputs()
-                            ? weight[((group * outputs() + o) * inputs() + c) * taps + tap]
-                            : 0.f;
+            *packed++ =
+                o < outputs() ? weight[((group * outputs() + o) * inputs() + c) * taps + tap] : 0.f;
           }
         }
       }
@@ -149,11 +146,9 @@ void Products::run(std::int64_t task, const float* x, const float* packed, const
 void add_products(const Products& products, ValueId src, ValueId dst, const LoweredOp& op,
                   PlanBuilder& builder) {
   const std::string& name = builder.node(op.node).name;
-  const Operand weights =
-      builder.reordered(name + " loops", {name + ".weight"}, products.packed_floats(),
-                        [products](const float* const* from, float* packed) {
-                          products.pack(from[0], packed);
-                        });
+  const Operand weights = builder.reordered(
+      name + " loops", {name + ".weight"}, products.packed_floats(),
+      [products](const float* const* from, float* packed) { products.pack(from[0], packed); });
   const Operand bias = products.conv.bias ? builder.weight(name + ".bias") : Operand{};
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     spread(pool, products.tasks(), [&](std::int64_t begin, std::int64_t end, int) {
