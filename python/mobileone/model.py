@@ -267,7 +267,8 @@ class Model:
             input_shape: (N, C, H, W).
             dtype: arithmetic; "float32".
             threads: default: `mobileone.show_config()` says how many and why.
-            backend: "auto" runs what it can on the fused kernels, "onednn" nothing.
+            backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
+                everything in plain loops, without loading oneDNN.
             algorithm: of the fused pointwise convolutions: "direct", "strassen" (one level of
                 Strassen's algorithm wherever it applies), or "auto" (where it is faster).
         """

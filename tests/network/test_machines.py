@@ -80,10 +80,10 @@ def test_machines_plan_differently(fused: dict[str, mobileone.Model]) -> None:
     for machine in _core.known_machines():
         _core.force_machine(machine)
         try:
-            plan = fused["mobileone_s1"].compile((1, 3, 224, 224), threads=1)._plan
+            plan = fused["mobileone_s1"].compile((1, 3, 224, 224), threads=1).plan
         finally:
             _core.force_machine("")
-        seen.add(repr(plan.tilings))
+        seen.add(repr(plan.records))
     assert len(seen) > 1
 
 
@@ -93,7 +93,7 @@ import hashlib, mobileone, numpy as np
 model = mobileone.reparameterize(mobileone.create_model("mobileone_mu0", seed=0))
 x = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
 plan = model.compile(x.shape, threads=1)
-print(hashlib.sha256(plan(x).tobytes() + repr(plan._plan.tilings).encode()).hexdigest())
+print(hashlib.sha256(plan(x).tobytes() + repr(plan.plan.records).encode()).hexdigest())
 """
     assert len({python(script) for _ in range(3)}) == 1
 

@@ -151,7 +151,7 @@ def test_weights_are_used_in_place(stored: Path) -> None:
 def test_the_train_time_form_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plan"
     path.write_bytes(b"mine")
-    with pytest.raises(NotImplementedError, match=r"stage0\S* runs on oneDNN"):
+    with pytest.raises(NotImplementedError, match=r"stage0\S* runs on no fused kernel"):
         small_model(form="train-time").save_plan(path)
     assert path.read_bytes() == b"mine"
     assert os.listdir(tmp_path) == ["plan"]
@@ -216,16 +216,21 @@ TAMPERED: dict[str, tuple[Callable[[Header], Any], str]] = {
     "one stage less": (changed("config/widths", [16, 48]), "no plan"),
     "negative width": (changed("config/widths", [16, 48, -40]), "config is"),
     "classes": (changed("config/num_classes", 300), "bytes; expected"),
-    "no tilings": (changed("tilings", {}), "no plan"),
-    "one tiling less": (lambda h: h["tilings"].popitem() and None, "no tiling of"),
-    "no such algorithm": (first("tilings", lambda t: ["fast", *t[1:]]), "tilings is"),
-    "no rows": (first("tilings", lambda t: [t[0], 0, *t[2:]]), "tilings is"),
-    "strassen on odd blocks": (first("tilings", lambda t: ["strassen", *t[1:]]), "strassen"),
+    "no records": (changed("records", {}), "no record of"),
+    "one record less": (lambda h: h["records"].popitem() and None, "no record of"),
+    "a record that is none": (first("records", lambda r: [*r.values()]), "records is"),
+    "text in a record": (first("records", lambda r: r | {"rows": "1"}), "records is"),
+    "no such algorithm": (first("records", lambda r: r | {"strassen": 2}), "strassen is 2"),
+    "no rows": (first("records", lambda r: r | {"rows": 0}), "rows is 0; expected 1 to"),
+    "a field less": (first("records", lambda r: {"rows": 1}), "has no strassen"),
+    "strassen on odd blocks": (first("records", lambda r: r | {"strassen": 1}), "strassen needs"),
     "no weights": (changed("weights", {}), "no weights"),
-    "unaligned": (first("weights", lambda p: [p[0] + 4, p[1]]), "multiple of 64"),
-    "outside": (first("weights", lambda p: [1 << 39, p[1]]), "inside the file"),
-    "negative": (first("weights", lambda p: [-64, p[1]]), "weights is"),
-    "short weights": (first("weights", lambda p: [p[0], p[1] - 4]), "bytes; expected"),
+    "unaligned": (first("weights", lambda p: [p[0] + 4, *p[1:]]), "multiple of 64"),
+    "outside": (first("weights", lambda p: [1 << 39, *p[1:]]), "inside the file"),
+    "negative": (first("weights", lambda p: [-64, *p[1:]]), "weights is"),
+    "short weights": (first("weights", lambda p: [p[0], p[1] - 4, p[2]]), "checksum"),
+    "another checksum": (first("weights", lambda p: [*p[:2], p[2] ^ 1]), "have checksum"),
+    "no checksum": (first("weights", lambda p: [*p[:2], -1]), "weights is"),
     "bytes": (changed("weights_bytes", 64), "bytes; expected"),
     "a list": (lambda _: [1, 2], "expected an object"),
 }
@@ -295,15 +300,47 @@ def test_any_header_is_an_error_or_a_plan_that_runs(
         stored.write_bytes(original)
 
 
-def test_every_damaged_byte_of_the_header_is_noticed(stored: Path) -> None:
+def test_any_flipped_bit_is_noticed(stored: Path) -> None:
+    """Of the start, the header, the padding after it, the weights, and what lies between them."""
     data = bytearray(stored.read_bytes())
-    length = START.unpack(data[: START.size])[3]
-    for at in [*range(START.size), *range(START.size, START.size + length, 37)]:
-        data[at] ^= 0x10
+    plan = mobileone.load_plan(stored)
+    random = np.random.default_rng(0)
+    places = [*range(START.size), *random.integers(0, len(data), 600), len(data) - 1]
+    for at in places:
+        bit = 1 << int(random.integers(8))
+        data[at] ^= bit
         stored.write_bytes(data)
         with pytest.raises(ValueError, match=r"small\.plan: "):
             mobileone.load_plan(stored)
-        data[at] ^= 0x10
+        data[at] ^= bit
+    stored.write_bytes(data)
+    x = images(2, SHAPE[2:])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(mobileone.load_plan(stored)(x), plan(x))
+
+
+def test_damaged_weights_are_named(stored: Path) -> None:
+    data = bytearray(stored.read_bytes())
+    plan = mobileone.load_plan(stored)
+    plan.verify()
+    data[-70] ^= 1
+    with stored.open("r+b") as file:  # in place: the same file that the plan uses
+        file.write(data)
+    for check in (plan.verify, lambda: mobileone.load_plan(stored)):
+        with pytest.raises(
+            ValueError, match=r"small\.plan: is damaged: its weights \S+ .*checksum"
+        ):
+            check()
+
+
+def test_a_plan_that_is_replaced_or_deleted_goes_on(stored: Path) -> None:
+    x = images(2, SHAPE[2:])  # type: ignore[arg-type]
+    plan = mobileone.load_plan(stored)
+    expected = plan(x)
+    small_model(seed=4).save_plan(stored, SHAPE, threads=1)
+    assert not np.array_equal(mobileone.load_plan(stored)(x), expected)
+    stored.unlink()
+    plan.verify()
+    np.testing.assert_array_equal(plan(x), expected)
 
 
 def test_truncated_and_extended_files(stored: Path) -> None:
@@ -330,6 +367,7 @@ def test_what_is_no_plan(tmp_path: Path, stored: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected \.safetensors"):
         mobileone.load(stored)
     data = stored.read_bytes()
-    stored.write_bytes(data[:8] + struct.pack("<I", FORMAT + 1) + data[12:])
-    with pytest.raises(ValueError, match=f"format {FORMAT + 1}; expected {FORMAT}"):
-        mobileone.load_plan(stored)
+    for version in (1, FORMAT + 1):
+        stored.write_bytes(data[:8] + struct.pack("<I", version) + data[12:])
+        with pytest.raises(ValueError, match=f"format {version}; expected {FORMAT}: make it again"):
+            mobileone.load_plan(stored)

@@ -98,6 +98,48 @@ def test_eval_uses_the_updated_statistics() -> None:
     np.testing.assert_array_equal(again(x), after)
 
 
+def test_twenty_steps_compile_one_plan() -> None:
+    model, x = fresh_model("mobileone_s0").train(), images(8, (64, 64))
+    for _ in range(20):
+        model(x)
+    assert model._session.training_plans.plans.made == 1
+    assert model.memory_report()["plans"] == 1
+    model.features(x, out_indices=(1,))
+    model(images(4, (64, 64)))
+    model(x)
+    assert model._session.training_plans.plans.made == 3
+    held = [plan.memory()["contexts"] for plan in model._session.training_plans.plans.values()]
+    assert sorted(held) == [0, 0, 1]  # activations of the latest shape only
+
+
+def test_another_network_gets_a_plan_of_its_own() -> None:
+    model, x = fresh_model("mobileone_mu0").train(), images(2, (64, 64))
+    twin = fresh_model("mobileone_mu0").train()
+    first = model(x)
+    model.network = twin.network
+    np.testing.assert_array_equal(model(x), first)
+    assert model._session.training_plans.plans.made == 2
+
+
+def test_a_training_plan_reads_the_weights_it_is_given() -> None:
+    from mobileone._core import Network, Plan
+
+    model, x = fresh_model("mobileone_mu0"), images(2, (64, 64))
+    plan = Plan(model.network, x.shape, [model.graph.output_name], 1, training=True)
+    logits = np.empty((2, 1000), np.float32)
+    weights = {key: np.array(value) for key, value in model.network.weights().items()}
+    weights["linear.weight"][:] = 0.0  # what is left is the bias, exactly
+    for bias in (0.0, 1.5):
+        weights["linear.bias"][:] = bias
+        plan.train_forward(Network(model.graph, weights), x, [logits], 0)
+        assert (logits == bias).all()
+    with pytest.raises(ValueError, match="without parameters"):
+        plan.run(x, [logits])
+    other = fresh_model("mobileone_s0").network
+    with pytest.raises(ValueError, match="shape"):
+        plan.train_forward(other, x, [logits], 0)
+
+
 def test_eval_changes_nothing_and_is_reached_from_either_side() -> None:
     model, x = fresh_model("mobileone_mu0"), images(2, (64, 64))
     assert model.training is False

@@ -161,3 +161,22 @@ def test_libraries_are_found_beside_the_package() -> None:
     assert [Path(path).resolve().parent for path in beside] == [ONEDNN.resolve().parent]
     extension = needed(_core.__file__)
     assert not [name for name in extension if name.startswith(("libdnnl", "libgomp"))]
+
+
+def test_loops_run_both_forms_without_onednn(python: Run) -> None:
+    script = (
+        LOADED
+        + """
+import numpy, mobileone
+from mobileone.verification.rounding import rounding_bound
+x = numpy.random.default_rng(0).standard_normal((2, 3, 64, 48)).astype(numpy.float32)
+model = mobileone.create_model("mobileone_mu0")
+for form in (model, mobileone.reparameterize(model)):
+    compiled = form.compile(x.shape, backend="loops", threads=2)
+    exact, _ = mobileone._core.reference_forward(form.network, x, [form.graph.output_name])
+    error = numpy.abs(compiled(x) - exact[0]).max()
+    print(error <= rounding_bound(form, x).logits, {s["implementation"] for s in compiled.steps})
+assert libraries() == [], libraries()
+"""
+    )
+    assert python(script).splitlines() == ["True {'loops'}"] * 2

@@ -97,6 +97,42 @@ class CompiledModel:
         """What runs, in order: name, kind, implementation, shapes, macs, bytes."""
         return self.plan.steps
 
+    def describe(self) -> str:
+        """The steps as a table to print: what each executes, how, on which shapes, and the
+        multiply-accumulates and bytes (activations and weights) that it costs.
+        """
+        from mobileone.util.tables import (
+            Column,
+            Table,
+            bytes_text,
+            chain_text,
+            count_text,
+            threads_text,
+        )
+
+        rows = [
+            (
+                chain_text(step["name"]),
+                chain_text(step["kind"]),
+                step["implementation"],
+                ", ".join(map(str, step["input_shapes"])),
+                str(step["output_shape"]),
+                count_text(step["macs"]),
+                bytes_text(step["bytes"]),
+            )
+            for step in self.steps
+        ]
+        titles = ("name", "kind", "implementation", "inputs", "output")
+        columns = [*(Column(title, "left") for title in titles), Column("MACs"), Column("bytes")]
+        memory = self.memory()
+        note = (
+            f"{len(rows)} steps, {count_text(sum(step['macs'] for step in self.steps))} MACs; "
+            f"weights {bytes_text(memory['packed_weights'])}, "
+            f"activations {bytes_text(memory['arena'])}, scratch {bytes_text(memory['scratch'])}"
+        )
+        title = f"input {self.input_shape}, {threads_text(self.threads)}"
+        return Table(title, columns, rows, [note]).to_text()
+
     def memory(self) -> dict[str, int]:
         """Bytes: packed_weights (shared by all plans of the model), arena, scratch."""
         return self.plan.memory()

@@ -22,15 +22,13 @@ def _is_config(config: dict[str, Any]) -> bool:
     return known and family_of(config).is_config(config)
 
 
-def _is_tiling(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 4 or value[0] not in ("direct", "strassen"):
-        return False
-    return _size(value[1]) and _size(value[2]) and type(value[3]) is bool
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and all(_size(n, -(1 << 40), 1 << 40) for n in value.values())
 
 
 def _is_place(value: Any) -> bool:
-    whole = isinstance(value, list) and len(value) == 2
-    return whole and all(_size(n, 0, 1 << 40) for n in value)
+    whole = isinstance(value, list) and len(value) == 3
+    return whole and all(_size(n, 0, 1 << 40) for n in value) and value[2] < 1 << 32
 
 
 FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
@@ -44,7 +42,7 @@ FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "data_config": (str, lambda _: True),
     "input_shape": (list, lambda v: all(_size(n) for n in v)),
     "threads": (int, lambda v: _size(v, most=_MAX_THREADS)),
-    "tilings": (dict, lambda v: all(map(_is_tiling, v.values()))),
+    "records": (dict, lambda v: all(map(_is_record, v.values()))),
     "weights": (dict, lambda v: all(map(_is_place, v.values()))),
     "weights_bytes": (int, lambda v: _size(v, 0, 1 << 40)),
 }
@@ -56,7 +54,7 @@ EXPECTED = {
     "data_config": "a string",
     "input_shape": "four sizes",
     "threads": f"an integer from 1 to {_MAX_THREADS}",
-    "tilings": "[algorithm, rows, parts, stay] by name",
-    "weights": "[offset, bytes] by name",
+    "records": "integers by name, by node",
+    "weights": "[offset, bytes, checksum] by name",
     "weights_bytes": "a number of bytes",
 }

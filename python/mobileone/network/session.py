@@ -15,6 +15,7 @@ from mobileone.families import graph_of
 from mobileone.families.family import TRAIN_TIME
 from mobileone.network.bundle import Bundle
 from mobileone.network.plan_cache import PlanCache
+from mobileone.network.training_plans import TrainingPlans
 from mobileone.util.machine.threads import thread_count
 
 __all__ = ["Session"]
@@ -30,6 +31,7 @@ class Session:
         training: whether batch norms use batch statistics and update the running ones.
         dropout_seed: of the next training step, which increases it by one.
         plans: the cache of compiled plans, least recently used first.
+        training_plans: those of training steps.
     """
 
     def __init__(self, bundle: Bundle, *, training: bool = False, dropout_seed: int = 0) -> None:
@@ -37,6 +39,7 @@ class Session:
         self.training = training
         self.dropout_seed = dropout_seed
         self.plans: PlanCache[Plan] = PlanCache()
+        self.training_plans = TrainingPlans()
         self._training_lock = threading.Lock()
 
     def state(self) -> dict[str, Any]:
@@ -102,7 +105,7 @@ class Session:
         """Bytes by kind, and the number of plans; see `mobileone.Model.memory_report`."""
         report = dict.fromkeys(("weights", "packed", "arena", "scratch", "plans"), 0)
         report["weights"] = sum(array.nbytes for array in self.bundle.network.weights().values())
-        for plan in self.plans.values():
+        for plan in (*self.plans.values(), *self.training_plans.plans.values()):
             memory = plan.memory()
             report["packed"] = memory["packed_weights"]
             report["arena"] += memory["arena"] * memory["contexts"]
@@ -134,18 +137,14 @@ class Session:
                 "one value per channel; use a larger batch or image, or model.eval()"
             )
         with self._training_lock:
-            # Weights change with every call, so that the plan is not kept.
-            plan = Plan(
+            network = self.training_plans.step(
                 self.bundle.network,
-                images.shape,
+                images,
                 names,
-                thread_count().count,
-                training=True,
+                outputs,
+                threads=thread_count().count,
                 dropout_seed=self.dropout_seed,
             )
-            statistics = [np.empty(s, np.float32) for s in plan.output_shapes[len(names) :]]
-            plan.run(images, [*outputs, *statistics])
-            network = plan.update_running_statistics(statistics)
             self.bundle = replace(self.bundle, network=network)
             self.dropout_seed += 1
-            self.plans.clear()
+            self.plans.clear()  # they hold the statistics of before
