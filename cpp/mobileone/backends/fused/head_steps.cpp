@@ -97,7 +97,7 @@ void emit_linear(const Linear& linear, const LoweredOp& op, PlanBuilder& builder
   const Node& node = builder.node(op.node);
   LinearSpec spec;
   spec.plan = {static_cast<int>(linear.in_features), static_cast<int>(linear.out_features),
-               table().linear_columns};
+               table().traits.linear_columns()};
   spec.weights = builder.packed(node.name + " fused", spec.plan.packed_bytes(), [&](void* out) {
     kernels::pack_linear(spec.plan, weight_data(builder, node.name + ".weight"),
                          weight_data(builder, node.name + ".bias", linear.bias),

@@ -7,12 +7,12 @@ namespace mobileone::fused {
 
 namespace {
 
-using kernels::InvertedResidualPlan;
+using kernels::BlockPlan;
 
 class InvertedResidualStep : public TiledStep {
  public:
-  InvertedResidualStep(StepInfo info, const Work& work, const InvertedResidualPlan& plan,
-                       ValueId source, std::shared_ptr<const void> weights)
+  InvertedResidualStep(StepInfo info, const Work& work, const BlockPlan& plan, ValueId source,
+                       std::shared_ptr<const void> weights)
       : TiledStep(std::move(info), work),
         plan_(plan),
         source_(source),
@@ -20,40 +20,38 @@ class InvertedResidualStep : public TiledStep {
         weights_(std::move(weights)) {}
 
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    kernels::InvertedResidualArgs args;
+    kernels::BlockArgs args;
     args.src = map_of(buffers, source_, plan_.shape.src(), range.image);
     args.dst = map_of(buffers, result_, plan_.shape.dst(), range.image);
     args.packed = static_cast<const float*>(weights_.get());
     args.scratch = range.scratch;
     args.next_data = next_data();
     args.next_floats = next_floats();
-    table().run_inverted_residual(plan_, args, range.begin, range.end);
+    table().run_block(plan_, args, range.begin, range.end);
   }
 
  private:
-  InvertedResidualPlan plan_;
+  BlockPlan plan_;
   ValueId source_, result_;
   std::shared_ptr<const void> weights_;
 };
 
-kernels::InvertedResidualShape shape_of(const InvertedResidualMatch& match,
-                                        const PlanBuilder& builder) {
+kernels::BlockShape shape_of(const InvertedResidualMatch& match, const PlanBuilder& builder) {
   const kernels::MapShape in = map_shape(builder.shape(match.source));
   const auto& depthwise = std::get<Conv2d>(builder.node(match.depthwise).op);
-  kernels::InvertedResidualShape shape;
+  kernels::BlockShape shape;
   shape.channels_in = in.channels;
-  shape.hidden = static_cast<int>(depthwise.out_channels);
+  shape.expanded = static_cast<int>(depthwise.out_channels);
   shape.channels_out = map_shape(builder.shape(match.result)).channels;
   shape.height = in.height;
   shape.width = in.width;
   shape.stride = static_cast<int>(depthwise.stride[0]);
-  shape.activation = match.activation;
-  shape.residual = match.residual;
+  shape.expand_activation = shape.depthwise_activation = match.activation;
+  shape.project.residual = match.residual;
   return shape;
 }
 
-kernels::InvertedResidualWeights weights_of(const InvertedResidualMatch& match,
-                                            const PlanBuilder& builder) {
+kernels::BlockWeights weights_of(const InvertedResidualMatch& match, const PlanBuilder& builder) {
   const auto weight = [&](NodeId id) {
     return weight_data(builder, builder.node(id).name + ".weight");
   };
@@ -72,7 +70,7 @@ constexpr int kRowsPerPart = 16;
 
 void emit_inverted_residual(const InvertedResidualMatch& match,
                             const std::vector<const LoweredOp*>& ops, PlanBuilder& builder) {
-  const kernels::InvertedResidualShape shape = shape_of(match, builder);
+  const kernels::BlockShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.project).name;
   const std::int64_t images = builder.shape(match.result)[0];
   const kernels::Tiling tiling =
@@ -80,12 +78,11 @@ void emit_inverted_residual(const InvertedResidualMatch& match,
         return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice,
                                       threads);
       });
-  const auto plan = kernels::plan_inverted_residual(table().panel_blocks, shape, tiling.tile_rows,
-                                                    tiling.algorithm);
+  const auto plan = kernels::plan_block(table().traits, shape, tiling);
   const char* algorithm = plan.project.strassen() ? "strassen" : "direct";
   auto weights =
       builder.packed(concat(name, " fused block ", algorithm), plan.packed_bytes(), [&](void* out) {
-        kernels::pack_inverted_residual(plan, weights_of(match, builder), static_cast<float*>(out));
+        kernels::pack_block(plan, weights_of(match, builder), static_cast<float*>(out));
       });
   announce(static_cast<const float*>(weights.get()), plan.packed_bytes(), builder);
   const ValueId source = builder.in_layout(match.source, map_layout());
@@ -93,7 +90,7 @@ void emit_inverted_residual(const InvertedResidualMatch& match,
   work.map = shape.dst();
   work.result = builder.new_result(match.result, map_layout());
   work.images = images;
-  work.units = plan.tiles();
+  work.units = plan.units();
   work.threads = builder.options().threads;
   const std::int64_t rows = images * shape.out_height();
   work.parts_per_thread =

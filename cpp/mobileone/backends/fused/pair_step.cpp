@@ -10,7 +10,7 @@ namespace mobileone::fused {
 
 namespace {
 
-using kernels::DwPwPlan;
+using kernels::BlockPlan;
 
 // Without weights where there is no SE.
 struct PackedSqueeze {
@@ -47,7 +47,7 @@ struct PairSpec {
   std::int64_t images = 1;
   int threads = 1;
   ThreadPool* pool = nullptr;
-  // What the step behind reads, to be brought into L2 in time (see DwPwArgs); and how much of this
+  // What the step behind reads, to be brought into L2 in time (see BlockArgs); and how much of this
   // step's own weights the step before brings.
   const float* next_panel = nullptr;
   std::ptrdiff_t next_panel_floats = 0;
@@ -79,7 +79,7 @@ class BoundPair : public BoundStep {
         dst_(static_cast<float*>(buffers.address(spec.dst))) {}
 
   void run() override {
-    const DwPwPlan& plan = spec_.packed.plan;
+    const BlockPlan& plan = spec_.packed.plan;
     zero_borders(plan.shape.dst(), spec_.images, spec_.dst, buffers_);
     if (spec_.pointwise_squeeze) {
       // Sums of one image at a time: its factor is made before the next begins.
@@ -108,13 +108,13 @@ class BoundPair : public BoundStep {
   }
 
   void run_units(std::int64_t image, int begin, int end, int worker, float* sums) const {
-    const DwPwPlan& plan = spec_.packed.plan;
-    kernels::DwPwArgs args;
+    const BlockPlan& plan = spec_.packed.plan;
+    kernels::BlockArgs args;
     args.src = src_ + image * plan.shape.src().num_floats();
     args.dst = dst_ + image * plan.shape.dst().num_floats();
     args.packed = spec_.packed.data();
     args.src_scale = factor(spec_.src_factor, image, plan.shape.channels_in);
-    if (spec_.depthwise_squeeze) args.depthwise_se = &spec_.depthwise_squeeze.shape;
+    if (spec_.depthwise_squeeze) args.excite = &spec_.depthwise_squeeze.shape;
     args.dst_sums = sums;
     args.scratch = thread_scratch(worker);
     args.next_panel = spec_.next_panel;
@@ -122,12 +122,12 @@ class BoundPair : public BoundStep {
     args.next_data = spec_.next_data;
     args.next_floats = spec_.next_floats;
     args.fetched_floats = spec_.fetched_floats;
-    table().run_dwpw(plan, args, begin, end);
+    table().run_block(plan, args, begin, end);
   }
 
   // Every unit sums on its own, and the sums are added in order: the same bits on any thread.
   void run_with_sums(std::int64_t image) const {
-    const DwPwPlan& plan = spec_.packed.plan;
+    const BlockPlan& plan = spec_.packed.plan;
     const int channels = kernels::padded(plan.shape.channels_out);
     auto* hidden = reinterpret_cast<float*>(buffers_.scratch());
     float* sums = hidden + spec_.hidden_floats();
@@ -202,14 +202,14 @@ kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
 }
 
 // Whether `automatic` may use Strassen's algorithm; reads all of the weights.
-bool well_scaled(const kernels::DwPwShape& shape, const PairWeights& weights) {
+bool well_scaled(const kernels::BlockShape& shape, const PairWeights& weights) {
   const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
   return even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise,
                                  weights.depthwise_bias, weights.pointwise) <= kMaxStrassenGrowth;
 }
 
 // The stored plan's, or the fastest by the cost model.
-kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& match,
+kernels::Tiling tiling_of(const kernels::BlockShape& shape, const PairMatch& match,
                           const PlanBuilder& builder) {
   const CompileOptions& options = builder.options();
   if (!options.tilings.empty()) {
@@ -235,32 +235,38 @@ kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& matc
 
 PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder) {
   const Shape& in = builder.shape(match.input);
-  kernels::DwPwShape shape;
+  kernels::BlockShape shape;
   shape.channels_in = static_cast<int>(in[1]);
   shape.channels_out = static_cast<int>(builder.shape(match.result)[1]);
   shape.height = static_cast<int>(in[2]);
   shape.width = static_cast<int>(in[3]);
   shape.stride = static_cast<int>(match.stride);
-  shape.depthwise_relu = match.depthwise.relu;
-  shape.pointwise_relu = match.pointwise.relu;
-  shape.depthwise_se = match.depthwise.squeeze.has_value();
+  const auto activation = [](bool relu) {
+    return relu ? kernels::Activation::kRelu : kernels::Activation::kNone;
+  };
+  shape.depthwise_activation = activation(match.depthwise.relu);
+  shape.project.activation = activation(match.pointwise.relu);
+  if (match.depthwise.squeeze) shape.excite = kernels::ExcitePlace::kBeforeActivation;
   kernels::Tiling tiling = tiling_of(shape, match, builder);
   if (one_part) tiling.column_parts = 1;
   const std::string& name = builder.node(match.pointwise.conv->node).name;
   builder.tilings[name] = tiling;
-  PackedPair packed{kernels::plan_dwpw(table().panel_blocks, shape, tiling), nullptr};
-  packed.weights = builder.packed(
-      concat(name, " fused ", algorithm_name(packed.plan)), packed.plan.packed_bytes(),
-      [&](void* out) {
-        const PairWeights weights(match, builder);
-        kernels::pack_dwpw(packed.plan, weights.depthwise, weights.depthwise_bias,
-                           weights.pointwise, weights.pointwise_bias, static_cast<float*>(out));
-      });
+  PackedPair packed{kernels::plan_block(table().traits, shape, tiling), nullptr};
+  packed.weights = builder.packed(concat(name, " fused ", algorithm_name(packed.plan)),
+                                  packed.plan.packed_bytes(), [&](void* out) {
+                                    const PairWeights weights(match, builder);
+                                    kernels::pack_block(packed.plan,
+                                                        {.depthwise = weights.depthwise,
+                                                         .depthwise_bias = weights.depthwise_bias,
+                                                         .project = weights.pointwise,
+                                                         .project_bias = weights.pointwise_bias},
+                                                        static_cast<float*>(out));
+                                  });
   return packed;
 }
 
-std::string algorithm_name(const DwPwPlan& plan) {
-  return plan.pointwise.strassen() ? "strassen" : "direct";
+std::string algorithm_name(const BlockPlan& plan) {
+  return plan.project.strassen() ? "strassen" : "direct";
 }
 
 void emit_pair(const PairMatch& match, PlanBuilder& builder) {
@@ -288,7 +294,7 @@ void emit_pair(const PairMatch& match, PlanBuilder& builder) {
   for (const ConvMatch* conv : {&match.depthwise, &match.pointwise}) {
     for (std::size_t i = 0; i < conv->taken; ++i) ops.push_back(conv->conv + i);
   }
-  const DwPwPlan& plan = spec.packed.plan;
+  const BlockPlan& plan = spec.packed.plan;
   StepInfo info = describe(ops, builder,
                            concat("fused ", kernels::isa_name(table().isa), " ",
                                   algorithm_name(plan), " rows=", plan.tile_rows));

@@ -5,7 +5,7 @@ namespace mobileone::fused {
 
 namespace {
 
-constexpr int kRowsPerUnit = 4;  // few enough to be in L1 and L2 when they are finished
+constexpr int kRowsPerUnit = 4;
 
 class SiluStemStep : public TiledStep {
  public:
@@ -30,12 +30,6 @@ class SiluStemStep : public TiledStep {
       const int begin = unit * kRowsPerUnit;
       const int end = std::min(begin + kRowsPerUnit, map.height);
       table().run_stem(plan_, args, begin, end);
-      for (int block = 0; block < kernels::blocks(map.channels); ++block) {
-        for (int y = begin; y < end; ++y) {
-          table().finish(kernels::Activation::kSilu, nullptr, args.dst + map.offset(block, y, 0),
-                         std::ptrdiff_t{map.width} * kernels::kBlock);
-        }
-      }
     }
   }
 
@@ -51,8 +45,8 @@ void emit_silu_stem(const LoweredOp& op, PlanBuilder& builder) {
   const Node& node = builder.node(op.node);
   const kernels::MapShape in = map_shape(builder.shape(node.inputs[0]));
   const auto plan =
-      kernels::plan_stem(table().panel_blocks, in.height, in.width,
-                         static_cast<int>(builder.shape(op.result)[1]), /*relu=*/false);
+      kernels::plan_stem(table().traits, in.height, in.width,
+                         static_cast<int>(builder.shape(op.result)[1]), kernels::Activation::kSilu);
   auto weights = builder.packed(node.name + " fused", plan.packed_bytes(), [&](void* out) {
     kernels::pack_stem(plan, weight_data(builder, node.name + ".weight"),
                        weight_data(builder, node.name + ".bias", std::get<Conv2d>(node.op).bias),

@@ -87,8 +87,9 @@ StemSpec make_stem(const ConvMatch& match, PlanBuilder& builder) {
   const Shape& in = builder.shape(node.inputs[0]);
   StemSpec spec;
   spec.stem =
-      kernels::plan_stem(table().panel_blocks, static_cast<int>(in[2]), static_cast<int>(in[3]),
-                         static_cast<int>(builder.shape(match.result)[1]), match.relu);
+      kernels::plan_stem(table().traits, static_cast<int>(in[2]), static_cast<int>(in[3]),
+                         static_cast<int>(builder.shape(match.result)[1]),
+                         match.relu ? kernels::Activation::kRelu : kernels::Activation::kNone);
   spec.stem_weights =
       builder.packed(node.name + " fused", spec.stem.packed_bytes(), [&](void* out) {
         kernels::pack_stem(spec.stem, weight_data(builder, node.name + ".weight"),

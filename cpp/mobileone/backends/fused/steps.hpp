@@ -2,7 +2,7 @@
 #pragma once
 
 #include "mobileone/backends/fused/match.hpp"
-#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/block/block.hpp"
 
 namespace mobileone::fused {
 
@@ -33,11 +33,11 @@ std::ptrdiff_t announce_panel(const float* data, std::ptrdiff_t floats, PlanBuil
 
 // A pair's plan and packed weights.
 struct PackedPair {
-  kernels::DwPwPlan plan;
+  kernels::BlockPlan plan;
   std::shared_ptr<const void> weights;
   const float* data() const { return static_cast<const float*>(weights.get()); }
 };
 PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder);
-std::string algorithm_name(const kernels::DwPwPlan& plan);
+std::string algorithm_name(const kernels::BlockPlan& plan);
 
 }  // namespace mobileone::fused
