@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/tiling/tiling.hpp"
 #include "mobileone/plan/arena.hpp"
 #include "mobileone/plan/lower.hpp"
 #include "mobileone/plan/step.hpp"

@@ -9,7 +9,7 @@ namespace {
 // The activation of what was taken last, if the kernels apply it to their sums.
 std::optional<kernels::Activation> floor_of(const Cursor& cursor) {
   const auto activation = kernel_activation(cursor.activation());
-  return activation && is_floor(*activation) ? activation : std::nullopt;
+  return activation && kernels::is_floor(*activation) ? activation : std::nullopt;
 }
 
 // Takes one on sums that have no activation yet, which the kernels know how to run.

@@ -35,7 +35,7 @@ std::optional<StemMatch> match_stem(const Cursor& at) {
 std::optional<StemPairMatch> match_stem_pair(const Cursor& at) {
   Cursor cursor = at;
   const auto stem = take_stem(cursor);
-  if (!stem || !is_floor(stem->activation) || !cursor.hands_over()) return std::nullopt;
+  if (!stem || !kernels::is_floor(stem->activation) || !cursor.hands_over()) return std::nullopt;
   const auto pair = match_pair(cursor.here());
   if (!pair || pair->depthwise.squeeze || pair->pointwise.squeeze) return std::nullopt;
   const auto& depthwise = std::get<Conv2d>(at.builder().node(pair->depthwise.node).op);
