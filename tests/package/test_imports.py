@@ -112,3 +112,22 @@ def test_only_the_module_entry_point_is_exported() -> None:
     ).stdout.split("\n")
     exported = {line.split()[-1].split("@")[0] for line in symbols if line.strip()}
     assert exported == {"PyInit__core"}
+
+
+def test_modules_under_the_names_that_documents_gave_up_to_0_1_0(python: Run) -> None:
+    """The same modules, not copies; unknown names are still unknown."""
+    script = """
+import sys, mobileone
+assert not [name for name in mobileone._MOVED if name in sys.modules]
+from mobileone.plots import PALETTE, plot_roofline
+import mobileone.drawing, mobileone.environment, mobileone.rounding, mobileone.threads
+import mobileone.figures.drawing, mobileone.verification.rounding
+assert mobileone.drawing is mobileone.figures.drawing
+assert mobileone.rounding is mobileone.verification.rounding
+for old, new in mobileone._MOVED.items():
+    module = sys.modules[new]
+    assert sys.modules[old] is module and module.__spec__.name == module.__name__ == new
+try: import mobileone.nonsense
+except ModuleNotFoundError as error: print(error)
+"""
+    assert python(script) == "No module named 'mobileone.nonsense'"
