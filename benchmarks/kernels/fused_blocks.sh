@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fused blocks against oneDNN on each instruction set: blocks.sh PATH_OF_blocks [CPU] [ARGUMENTS...]
+# Fused blocks against oneDNN on each instruction set: fused_blocks.sh PATH_OF_fused_blocks [CPU] [ARGUMENTS...]
 # On one CPU, which nothing else should use.
 set -eu
 program=$1
