@@ -178,12 +178,21 @@ TEST(ThreadPool, DenormalsAreFlushedInScopeAndRestoredAfter) {
   EXPECT_EQ(half, 0.0f);
 }
 
+BlockShape pair(int in, int out, int size) {
+  BlockShape shape;
+  shape.channels_in = in;
+  shape.channels_out = out;
+  shape.height = shape.width = size;
+  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
+  return shape;
+}
+
 // Whatever the number of threads and the cost model choose, the result is the same to the bit as
 // long as the algorithm is.
 TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
   for (Isa isa : supported_isas()) {
     const KernelTable& table = kernels(isa);
-    const DwPwShape shape{64, 160, 14, 14, 1};
+    const BlockShape shape = pair(64, 160, 14);
     const auto dw = random_floats(64 * 9, 1), pw = random_floats(64 * 160, 2);
     const auto image = random_floats(64 * 14 * 14, 3);
     Buffer src(shape.src().num_floats());
@@ -194,19 +203,19 @@ TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
       const Tiling tiling =
           choose_tiling(table, machine_model(table), shape, AlgorithmChoice::kDirect, threads);
       EXPECT_EQ(tiling.algorithm, Algorithm::kDirect);
-      const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
+      const BlockPlan plan = plan_block(table.traits, shape, tiling);
       EXPECT_GE(plan.units(), threads);
       Buffer packed(plan.packed_bytes() / 4), dst(shape.dst().num_floats());
-      pack_dwpw(plan, dw.data(), nullptr, pw.data(), nullptr, packed.get());
+      pack_block(plan, {.depthwise = dw.data(), .project = pw.data()}, packed.get());
       std::vector<Buffer> scratch;
       for (int i = 0; i < threads; ++i) scratch.emplace_back(plan.scratch_bytes() / 4);
       ASSERT_TRUE(pool.run(plan.units(), [&](int thread, int unit) {
-        DwPwArgs args;
+        BlockArgs args;
         args.src = src.get();
         args.dst = dst.get();
         args.packed = packed.get();
         args.scratch = scratch[thread].get();
-        table.run_dwpw(plan, args, unit, unit + 1);
+        table.run_block(plan, args, unit, unit + 1);
       }));
       const std::vector<float> got(dst.get(), dst.get() + dst.size);
       if (threads == 1) expected = got;
@@ -220,7 +229,7 @@ TEST(CostModel, Choices) {
   for (Isa isa : supported_isas()) {
     const KernelTable& table = kernels(isa);
     const MachineModel machine{48e3, 2e6, 2e11, 1e11, 3e10};
-    const DwPwShape wide{512, 512, 14, 14, 1}, odd{48, 48, 7, 7, 1}, narrow{32, 32, 56, 56, 1};
+    const BlockShape wide = pair(512, 512, 14), odd = pair(48, 48, 7), narrow = pair(32, 32, 56);
     using enum AlgorithmChoice;
     EXPECT_EQ(choose_tiling(table, machine, wide, kAuto, 1).algorithm, Algorithm::kStrassen);
     EXPECT_EQ(choose_tiling(table, machine, wide, kDirect, 1).algorithm, Algorithm::kDirect);
@@ -233,7 +242,7 @@ TEST(CostModel, Choices) {
     EXPECT_EQ(choose_tiling(table, slow, wide, kAuto, 1).tile_rows, 14);
     for (int threads : {2, 3, 4}) {
       const Tiling tiling = choose_tiling(table, machine, wide, kAuto, threads);
-      EXPECT_GE(plan_dwpw(table.panel_blocks, wide, tiling).units(), threads);
+      EXPECT_GE(plan_block(table.traits, wide, tiling).units(), threads);
     }
   }
 }

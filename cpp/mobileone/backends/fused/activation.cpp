@@ -21,8 +21,4 @@ std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKin
   return std::nullopt;
 }
 
-bool is_floor(kernels::Activation activation) {
-  return activation == kernels::Activation::kNone || activation == kernels::Activation::kRelu;
-}
-
 }  // namespace mobileone::fused

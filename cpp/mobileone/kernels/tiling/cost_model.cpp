@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mobileone/kernels/tiling/conv_tiling.hpp"
+
 namespace mobileone::kernels {
 
 namespace {
@@ -37,9 +39,9 @@ double call_bytes(const PointwisePlan& p) {
   return double(p.k_blocks) * pixels * kBlock * sizeof(float) + sums_bytes(p);
 }
 
-bool fits_l2(const DwPwPlan& plan, const MachineModel& machine) {
-  const double weights = double(plan.pointwise.packed_floats()) * sizeof(float);
-  return weights + tile_bytes(plan.pointwise) <= kResidentShare * machine.l2_bytes;
+bool fits_l2(const BlockPlan& plan, const MachineModel& machine) {
+  const double weights = double(plan.project.packed_floats()) * sizeof(float);
+  return weights + tile_bytes(plan.project) <= kResidentShare * machine.l2_bytes;
 }
 
 }  // namespace
@@ -49,14 +51,14 @@ std::ptrdiff_t next_step_floats(const MachineModel& machine) {
 }
 
 double estimate_seconds(const KernelTable& table, const MachineModel& machine,
-                        const DwPwShape& shape, const Tiling& tiling, int threads) {
-  const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
-  const PointwisePlan& p = plan.pointwise;
+                        const BlockShape& shape, const Tiling& tiling, int threads) {
+  const BlockPlan plan = plan_block(table.traits, shape, tiling);
+  const PointwisePlan& p = plan.project;
   const bool strassen = p.strassen();
   const double k = p.k_blocks * kBlock, n = p.n_blocks * kBlock;
   const double pixels = double(shape.out_height()) * shape.out_width();
-  const double lanes = table.isa == Isa::kAvx512 ? 16 : 8;
-  const double group = table.isa == Isa::kAvx512 ? 14 : 6;
+  const double lanes = table.traits.lanes;
+  const double group = table.traits.pixels;
   const double cycle_flops = 4.0 * lanes;  // two FMA ports
 
   const double calls = pixels / group * n / (p.panel_blocks * kBlock) * (strassen ? 0.75 : 1.0);
@@ -100,8 +102,9 @@ bool better(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const DwPwShape& shape,
+Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
                      AlgorithmChoice choice, int threads) {
+  if (shape.has_ring()) return choose_ring_tiling(table, machine, shape, choice, threads);
   Candidate best[2];  // direct, Strassen
   for (int which = 0; which < 2; ++which) {
     const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
@@ -118,7 +121,7 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
                        : choice == AlgorithmChoice::kAuto   ? best[0].seconds / kMinStrassenGain
                                                             : 0.0;
   Tiling tiling = best[best[1].seconds < limit].tiling;
-  const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
+  const BlockPlan plan = plan_block(table.traits, shape, tiling);
   tiling.weights_stay = fits_l2(plan, machine);
   return tiling;
 }

@@ -10,7 +10,7 @@ namespace mobileone::kernels {
 /// what has to come from beyond L2 (weights, once per tile if they do not stay in L2, and T if it
 /// does not).
 double estimate_seconds(const KernelTable& table, const MachineModel& machine,
-                        const DwPwShape& shape, const Tiling& tiling, int threads);
+                        const BlockShape& shape, const Tiling& tiling, int threads);
 
 enum class AlgorithmChoice { kAuto, kDirect, kStrassen };
 
@@ -20,7 +20,7 @@ std::ptrdiff_t next_step_floats(const MachineModel& machine);
 
 /// The fastest tiling by that estimate. kStrassen falls back to direct where Strassen's algorithm
 /// cannot run; kAuto takes it only where it promises at least 3 %, because it rounds more often.
-Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const DwPwShape& shape,
+Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
                      AlgorithmChoice choice, int threads);
 
 }  // namespace mobileone::kernels

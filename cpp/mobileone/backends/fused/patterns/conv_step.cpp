@@ -54,8 +54,8 @@ kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& buil
   shape.height = in.height;
   shape.width = in.width;
   shape.kernel = static_cast<int>(std::get<Conv2d>(builder.node(match.conv).op).kernel[0]);
-  shape.activation = match.activation;
-  shape.residual = match.residual >= 0;
+  shape.epilogue.activation = match.activation;
+  shape.epilogue.residual = match.residual >= 0;
   return shape;
 }
 
@@ -66,7 +66,7 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   const std::string& name = builder.node(match.conv).name;
   const std::int64_t images = builder.shape(match.result())[0];
   const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
-  const auto plan = kernels::plan_conv(table().panel_blocks, shape, tiling);
+  const auto plan = kernels::plan_conv(table().traits, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
   const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";
   ConvOperands operands;

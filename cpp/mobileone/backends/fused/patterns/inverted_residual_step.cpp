@@ -8,12 +8,12 @@ namespace mobileone::fused {
 
 namespace {
 
-using kernels::InvertedResidualPlan;
+using kernels::BlockPlan;
 
 class InvertedResidualStep : public TiledStep {
  public:
-  InvertedResidualStep(StepInfo info, const Work& work, const InvertedResidualPlan& plan,
-                       ValueId source, std::shared_ptr<const void> weights)
+  InvertedResidualStep(StepInfo info, const Work& work, const BlockPlan& plan, ValueId source,
+                       std::shared_ptr<const void> weights)
       : TiledStep(std::move(info), work),
         plan_(plan),
         source_(source),
@@ -22,40 +22,38 @@ class InvertedResidualStep : public TiledStep {
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    kernels::InvertedResidualArgs args;
+    kernels::BlockArgs args;
     args.src = map_of(buffers, source_, plan_.shape.src(), range.image);
     args.dst = map_of(buffers, work().map, plan_.shape.dst(), range.image);
     args.packed = static_cast<const float*>(weights_.get());
     args.scratch = range.scratch;
     args.next_data = next().data;
     args.next_floats = next().floats;
-    table().run_inverted_residual(plan_, args, range.begin, range.end);
+    table().run_block(plan_, args, range.begin, range.end);
   }
 
  private:
-  InvertedResidualPlan plan_;
+  BlockPlan plan_;
   ValueId source_;
   std::shared_ptr<const void> weights_;
 };
 
-kernels::InvertedResidualShape shape_of(const InvertedResidualMatch& match,
-                                        const PlanBuilder& builder) {
+kernels::BlockShape shape_of(const InvertedResidualMatch& match, const PlanBuilder& builder) {
   const kernels::MapShape in = map_shape(builder.shape(match.source));
   const auto& depthwise = std::get<Conv2d>(builder.node(match.depthwise).op);
-  kernels::InvertedResidualShape shape;
+  kernels::BlockShape shape;
   shape.channels_in = in.channels;
-  shape.hidden = static_cast<int>(depthwise.out_channels);
+  shape.expanded = static_cast<int>(depthwise.out_channels);
   shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
   shape.stride = static_cast<int>(depthwise.stride[0]);
-  shape.activation = match.activation;
-  shape.residual = match.residual;
+  shape.expand_activation = shape.depthwise_activation = match.activation;
+  shape.project.residual = match.residual;
   return shape;
 }
 
-kernels::InvertedResidualWeights weights_of(const InvertedResidualMatch& match,
-                                            const PlanBuilder& builder) {
+kernels::BlockWeights weights_of(const InvertedResidualMatch& match, const PlanBuilder& builder) {
   const NodeWeights expand(match.expand, builder), depthwise(match.depthwise, builder),
       project(match.project, builder);
   return {expand.weight(),  expand.bias(),    depthwise.weight(),
@@ -68,16 +66,15 @@ constexpr int kRowsPerPart = 16;
 }  // namespace
 
 void emit_inverted_residual(const InvertedResidualMatch& match, PlanBuilder& builder) {
-  const kernels::InvertedResidualShape shape = shape_of(match, builder);
+  const kernels::BlockShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.project).name;
   const std::int64_t images = builder.shape(match.result())[0];
   const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
-  const auto plan = kernels::plan_inverted_residual(table().panel_blocks, shape, tiling.tile_rows,
-                                                    tiling.algorithm);
+  const auto plan = kernels::plan_block(table().traits, shape, tiling);
   const char* algorithm = plan.project.strassen() ? "strassen" : "direct";
   auto weights =
       builder.packed(concat(name, " fused block ", algorithm), plan.packed_bytes(), [&](void* out) {
-        kernels::pack_inverted_residual(plan, weights_of(match, builder), static_cast<float*>(out));
+        kernels::pack_block(plan, weights_of(match, builder), static_cast<float*>(out));
       });
   announce(static_cast<const float*>(weights.get()), plan.packed_bytes(), builder);
   const ValueId source = builder.in_layout(match.source, map_layout());
@@ -85,7 +82,7 @@ void emit_inverted_residual(const InvertedResidualMatch& match, PlanBuilder& bui
   work.map = builder.new_result(match.result(), map_layout());
   work.map_shape = shape.dst();
   work.images = images;
-  work.units = plan.tiles();
+  work.units = plan.units();
   work.threads = builder.options().threads;
   const std::int64_t rows = images * shape.out_height();
   work.parts_per_thread =

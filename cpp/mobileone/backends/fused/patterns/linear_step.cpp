@@ -42,7 +42,8 @@ void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
   const Node& node = builder.node(match.linear);
   const auto& linear = std::get<Linear>(node.op);
   const kernels::LinearPlan plan{static_cast<int>(linear.in_features),
-                                 static_cast<int>(linear.out_features), table().linear_columns};
+                                 static_cast<int>(linear.out_features),
+                                 table().traits.linear_columns()};
   auto packed = builder.packed(node.name + " fused", plan.packed_bytes(), [&](void* out) {
     const NodeWeights weights(match.linear, builder);
     kernels::pack_linear(plan, weights.weight(), weights.bias(), static_cast<float*>(out));

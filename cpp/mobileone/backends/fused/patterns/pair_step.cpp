@@ -11,7 +11,7 @@ namespace mobileone::fused {
 
 namespace {
 
-using kernels::DwPwPlan;
+using kernels::BlockPlan;
 
 // Without weights where there is no SE.
 struct PackedSqueeze {
@@ -76,7 +76,7 @@ class PairStep : public TiledStep {
     std::fill_n(sums(buffers), operands_.sums_floats(), 0.f);
   }
   void finish_image(const Buffers& buffers, std::int64_t image) const override {
-    const kernels::DwPwShape& shape = operands_.pair.plan.shape;
+    const kernels::BlockShape& shape = operands_.pair.plan.shape;
     float* const total = sums(buffers);
     const std::ptrdiff_t channels = operands_.unit_sums();
     for (std::ptrdiff_t at = channels; at < operands_.sums_floats(); at += channels) {
@@ -97,13 +97,13 @@ class PairStep : public TiledStep {
   }
 
   void run(const Buffers& buffers, const UnitRange& range, float* unit_sums) const {
-    const DwPwPlan& plan = operands_.pair.plan;
-    kernels::DwPwArgs args;
+    const BlockPlan& plan = operands_.pair.plan;
+    kernels::BlockArgs args;
     args.src = map_of(buffers, operands_.src, plan.shape.src(), range.image);
     args.dst = map_of(buffers, operands_.dst, plan.shape.dst(), range.image);
     args.packed = operands_.pair.data();
     args.src_scale = factor(buffers, operands_.src_factor, range.image, plan.shape.channels_in);
-    if (operands_.depthwise_squeeze) args.depthwise_se = &operands_.depthwise_squeeze.shape;
+    if (operands_.depthwise_squeeze) args.excite = &operands_.depthwise_squeeze.shape;
     args.dst_sums = unit_sums;
     args.scratch = range.scratch;
     if (next().late) {
@@ -114,7 +114,7 @@ class PairStep : public TiledStep {
       args.next_floats = next().floats;
     }
     args.fetched_floats = operands_.fetched_floats;
-    table().run_dwpw(plan, args, range.begin, range.end);
+    table().run_block(plan, args, range.begin, range.end);
   }
 
   PairOperands operands_;
@@ -128,14 +128,14 @@ struct PairWeights {
 };
 
 // Whether `automatic` may use Strassen's algorithm; reads all of the weights.
-bool well_scaled(const kernels::DwPwShape& shape, const PairWeights& weights) {
+bool well_scaled(const kernels::BlockShape& shape, const PairWeights& weights) {
   const bool even = shape.channels_in % 2 == 0 && shape.channels_out % 2 == 0;
   return even && strassen_growth(shape.channels_in, shape.channels_out, weights.depthwise.weight(),
                                  weights.depthwise.bias(),
                                  weights.pointwise.weight()) <= kMaxStrassenGrowth;
 }
 
-kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& match, bool one_part,
+kernels::Tiling tiling_of(const kernels::BlockShape& shape, const PairMatch& match, bool one_part,
                           PlanBuilder& builder) {
   const auto fastest = by_cost_model(shape);
   const auto choose = [&](kernels::AlgorithmChoice choice, int threads) {
@@ -151,23 +151,23 @@ kernels::Tiling tiling_of(const kernels::DwPwShape& shape, const PairMatch& matc
                     match.pointwise.squeeze.has_value(), builder, choose);
 }
 
-kernels::DwPwShape shape_of(const PairMatch& match, const PlanBuilder& builder) {
+kernels::BlockShape shape_of(const PairMatch& match, const PlanBuilder& builder) {
   const kernels::MapShape in = map_shape(builder.shape(match.source));
   const auto& depthwise = std::get<Conv2d>(builder.node(match.depthwise.node).op);
-  kernels::DwPwShape shape;
+  kernels::BlockShape shape;
   shape.channels_in = in.channels;
   shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
   shape.stride = static_cast<int>(depthwise.stride[0]);
-  shape.depthwise_relu = match.depthwise.activation == kernels::Activation::kRelu;
-  shape.pointwise_relu = match.pointwise.activation == kernels::Activation::kRelu;
-  shape.depthwise_se = match.depthwise.squeeze.has_value();
+  shape.depthwise_activation = match.depthwise.activation;
+  shape.project.activation = match.pointwise.activation;
+  if (match.depthwise.squeeze) shape.excite = kernels::ExcitePlace::kBeforeActivation;
   return shape;
 }
 
-const char* algorithm_name(const DwPwPlan& plan) {
-  return plan.pointwise.strassen() ? "strassen" : "direct";
+const char* algorithm_name(const BlockPlan& plan) {
+  return plan.project.strassen() ? "strassen" : "direct";
 }
 
 }  // namespace
@@ -177,16 +177,19 @@ std::string PackedPair::details() const {
 }
 
 PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder) {
-  const kernels::DwPwShape shape = shape_of(match, builder);
+  const kernels::BlockShape shape = shape_of(match, builder);
   const kernels::Tiling tiling = tiling_of(shape, match, one_part, builder);
-  PackedPair packed{kernels::plan_dwpw(table().panel_blocks, shape, tiling), nullptr};
+  PackedPair packed{kernels::plan_block(table().traits, shape, tiling), nullptr};
   packed.weights = builder.packed(
       concat(builder.node(match.pointwise.node).name, " fused ", algorithm_name(packed.plan)),
       packed.plan.packed_bytes(), [&](void* out) {
         const PairWeights weights(match, builder);
-        kernels::pack_dwpw(packed.plan, weights.depthwise.weight(), weights.depthwise.bias(),
-                           weights.pointwise.weight(), weights.pointwise.bias(),
-                           static_cast<float*>(out));
+        kernels::pack_block(packed.plan,
+                            {.depthwise = weights.depthwise.weight(),
+                             .depthwise_bias = weights.depthwise.bias(),
+                             .project = weights.pointwise.weight(),
+                             .project_bias = weights.pointwise.bias()},
+                            static_cast<float*>(out));
       });
   return packed;
 }
@@ -194,7 +197,7 @@ PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder
 void emit_pair(const PairMatch& match, PlanBuilder& builder) {
   PairOperands operands;
   operands.pair = pack_pair(match, false, builder);
-  const DwPwPlan& plan = operands.pair.plan;
+  const BlockPlan& plan = operands.pair.plan;
   operands.depthwise_squeeze = pack(match.depthwise.squeeze, builder);
   operands.pointwise_squeeze = pack(match.pointwise.squeeze, builder);
   operands.fetched_floats = announce_late(operands.pair.data(), plan.first_floats(), builder);

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "mobileone/backends/fused/patterns/pair_match.hpp"
-#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/block/block.hpp"
 
 namespace mobileone::fused {
 
@@ -12,7 +12,7 @@ void emit_pair(const PairMatch& match, PlanBuilder& builder);
 
 // A pair's plan and packed weights.
 struct PackedPair {
-  kernels::DwPwPlan plan;
+  kernels::BlockPlan plan;
   std::shared_ptr<const void> weights;
   const float* data() const { return static_cast<const float*>(weights.get()); }
   // "direct rows=7"

@@ -11,7 +11,6 @@ namespace {
 
 struct StemOperands {
   kernels::StemPlan plan;
-  kernels::Activation activation = kernels::Activation::kNone;
   std::shared_ptr<const void> weights;
   ValueId src = -1, dst = -1;
 
@@ -23,18 +22,10 @@ struct StemOperands {
   const float* packed() const { return static_cast<const float*>(weights.get()); }
 };
 
-// Units are rows where the activation is a floor. Others are applied to what has just been written:
-// few enough rows at a time to be in L1 and L2.
-constexpr int kRowsInCache = 4;
-
 class StemStep : public TiledStep {
  public:
   StemStep(StepInfo info, const Work& work, StemOperands operands)
       : TiledStep(std::move(info), work), operands_(std::move(operands)) {}
-
-  static int rows_per_unit(kernels::Activation activation) {
-    return is_floor(activation) ? 1 : kRowsInCache;
-  }
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
@@ -42,21 +33,7 @@ class StemStep : public TiledStep {
     const kernels::StemArgs args{operands_.image(buffers, range.image),
                                  map_of(buffers, operands_.dst, map, range.image),
                                  operands_.packed(), range.scratch};
-    if (is_floor(operands_.activation)) {
-      table().run_stem(operands_.plan, args, range.begin, range.end);
-      return;
-    }
-    for (int unit = range.begin; unit < range.end; ++unit) {
-      const int begin = unit * kRowsInCache;
-      const int end = std::min(begin + kRowsInCache, map.height);
-      table().run_stem(operands_.plan, args, begin, end);
-      for (int block = 0; block < kernels::blocks(map.channels); ++block) {
-        for (int y = begin; y < end; ++y) {
-          table().finish(operands_.activation, nullptr, args.dst + map.offset(block, y, 0),
-                         std::ptrdiff_t{map.width} * kernels::kBlock);
-        }
-      }
-    }
+    table().run_stem(operands_.plan, args, range.begin, range.end);
   }
 
  private:
@@ -91,10 +68,9 @@ StemOperands pack_stem(const StemMatch& match, PlanBuilder& builder) {
   const Node& node = builder.node(match.conv);
   const kernels::MapShape in = map_shape(builder.shape(node.inputs[0]));
   StemOperands operands;
-  operands.activation = match.activation;
-  operands.plan = kernels::plan_stem(table().panel_blocks, in.height, in.width,
+  operands.plan = kernels::plan_stem(table().traits, in.height, in.width,
                                      static_cast<int>(std::get<Conv2d>(node.op).out_channels),
-                                     match.activation == kernels::Activation::kRelu);
+                                     match.activation);
   operands.weights =
       builder.packed(node.name + " fused", operands.plan.packed_bytes(), [&](void* out) {
         const NodeWeights weights(match.conv, builder);
@@ -114,7 +90,7 @@ void emit_stem(const StemMatch& match, PlanBuilder& builder) {
   work.map = operands.dst = builder.new_result(match.result(), map_layout());
   work.map_shape = operands.plan.dst();
   work.images = builder.shape(match.result())[0];
-  work.units = kernels::ceil_div(work.map_shape.height, StemStep::rows_per_unit(match.activation));
+  work.units = work.map_shape.height;
   work.threads = builder.options().threads;
   work.thread_bytes = operands.plan.scratch_bytes();
   StepInfo info = describe(match.ops, builder, implementation());

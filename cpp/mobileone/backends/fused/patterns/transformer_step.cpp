@@ -20,7 +20,7 @@ struct BlockSpec {
 
   kernels::ResizeShape resize() const {
     const kernels::MapShape from = plan.shape.last(), to = plan.shape.dst();
-    return {to.channels, from.height, from.width, to.height, to.width, true};
+    return {to.channels, from.height, from.width, to.height, to.width, kernels::Activation::kSilu};
   }
   // How many half panels of tokens go through the weights together. Where there are too few for
   // the threads, they are divided: every thread gets some.
@@ -141,8 +141,7 @@ kernels::TransformerWeights weights_of(const TransformerMatch& match, const Plan
 
 std::shared_ptr<BlockSpec> make_spec(const TransformerMatch& match, PlanBuilder& builder) {
   const auto spec = std::make_shared<BlockSpec>();
-  spec->plan = kernels::plan_transformer(table().token_columns, table().token_rows,
-                                         shape_of(match, builder));
+  spec->plan = kernels::plan_transformer(table().traits, shape_of(match, builder));
   const TransformerPlan& plan = spec->plan;
   spec->weights = builder.packed(
       builder.node(match.leave).name + " fused transformer",
