@@ -165,14 +165,15 @@ TEST(FusedConvolutions, OtherActivationsAndStridesAreLeftToOthers) {
   net.check(1);
 }
 
-TEST(FusedConvolutions, AnExpansionThatSomebodyElseReadsIsNoBlock) {
+TEST(FusedConvolutions, AnExpansionThatSomebodyElseReadsIsNoPartOfTheBlock) {
   Net net;
   const NodeId hidden = net.silu("expand", dense(16, 32, 1));
   net.last = hidden;
   net.last = net.silu("depthwise", depthwise(32, 1));
   net.last = net.conv("project", dense(32, 32, 1));
   net.last = net.graph.add("sum", Add{}, {net.last, hidden});
-  net.check(2);
+  const auto plan = net.check(3);
+  EXPECT_EQ(plan->steps()[2].kind, "Conv2d+silu > Conv2d > Add");
 }
 
 TEST(FusedConvolutions, BlocksWithAndWithoutResidual) {

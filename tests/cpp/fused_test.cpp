@@ -91,7 +91,7 @@ TEST(Fused, WithoutItEveryStepIsOneDnns) {
 
 TEST(StrassenGuard, WeightsOfOneSizeGrowByEight) {
   const std::vector<float> depthwise(4 * 9, 1.f), bias(4, 0.f), pointwise(4 * 4, -1.f);
-  EXPECT_DOUBLE_EQ(strassen_growth(4, 4, depthwise.data(), bias.data(), pointwise.data()), 8.0);
+  EXPECT_DOUBLE_EQ(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()), 8.0);
 }
 
 TEST(StrassenGuard, ASmallOutputChannelBesideALargeOneIsNoticed) {
@@ -99,17 +99,17 @@ TEST(StrassenGuard, ASmallOutputChannelBesideALargeOneIsNoticed) {
   std::vector<float> pointwise(4 * 4, 1.f);
   for (int k = 0; k < 4; ++k)
     pointwise[static_cast<std::size_t>(k)] = 1e-4f;  // channel 0, paired with 2
-  EXPECT_GT(strassen_growth(4, 4, depthwise.data(), bias.data(), pointwise.data()),
+  EXPECT_GT(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
             kMaxStrassenGrowth);
   for (int k = 0; k < 4; ++k) pointwise[static_cast<std::size_t>(k)] = 0.f;
-  EXPECT_LE(strassen_growth(4, 4, depthwise.data(), bias.data(), pointwise.data()), 8.0);
+  EXPECT_LE(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()), 8.0);
 }
 
 TEST(StrassenGuard, ALargeInputChannelWithSmallWeightsIsNoticed) {
   std::vector<float> depthwise(4 * 9, 1.f), bias(4, 0.f), pointwise(4 * 4, 1.f);
   bias[0] = 1e4f;                                                // input channel 0 is large, and
   for (std::size_t j = 0; j < 4; ++j) pointwise[4 * j] = 1e-4f;  // read with small weights
-  EXPECT_GT(strassen_growth(4, 4, depthwise.data(), bias.data(), pointwise.data()),
+  EXPECT_GT(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
             kMaxStrassenGrowth);
 }
 

@@ -1,24 +1,16 @@
 #include "mobileone/backends/fused/activation.hpp"
 
-#include <utility>
-
 namespace mobileone::fused {
 
-namespace {
-
-constexpr std::pair<ActivationKind, kernels::Activation> kActivations[] = {
-    {ActivationKind::relu, kernels::Activation::kRelu},
-    {ActivationKind::silu, kernels::Activation::kSilu},
-};
-
-}  // namespace
-
 std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKind> activation) {
-  if (!activation) return kernels::Activation::kNone;
-  for (const auto& [kind, kernel] : kActivations) {
-    if (kind == *activation) return kernel;
-  }
-  return std::nullopt;
+  return activation ? kernels::find_activation(to_string(*activation)) : kernels::Activation::kNone;
+}
+
+std::optional<kernels::Activation> map_activation(std::optional<ActivationKind> activation) {
+  const auto found = kernel_activation(activation);
+  const bool keeps_zero =
+      found != kernels::Activation::kSigmoid && found != kernels::Activation::kHardSigmoid;
+  return keeps_zero ? found : std::nullopt;
 }
 
 }  // namespace mobileone::fused

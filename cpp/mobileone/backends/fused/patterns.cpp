@@ -1,9 +1,8 @@
 #include "mobileone/backends/fused/patterns.hpp"
 
+#include "mobileone/backends/fused/patterns/block_step.hpp"
 #include "mobileone/backends/fused/patterns/conv_step.hpp"
-#include "mobileone/backends/fused/patterns/inverted_residual_step.hpp"
 #include "mobileone/backends/fused/patterns/linear_step.hpp"
-#include "mobileone/backends/fused/patterns/pair_step.hpp"
 #include "mobileone/backends/fused/patterns/pool_step.hpp"
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
 #include "mobileone/backends/fused/patterns/transformer_step.hpp"
@@ -21,11 +20,10 @@ std::size_t take(const Cursor& cursor, PlanBuilder& builder) {
 }
 
 constexpr Pattern kPatterns[] = {
-    {"stem and pair", take<match_stem_pair, emit_stem_pair>},
+    {"stem and block", take<match_stem_block, emit_stem_block>},
     {"stem", take<match_stem, emit_stem>},
-    {"pair", take<match_pair, emit_pair>},
+    {"block", take<match_block, emit_block>},
     {"transformer", take<match_transformer, emit_transformer>},
-    {"inverted residual", take<match_inverted_residual, emit_inverted_residual>},
     {"dense convolution", take<match_dense_conv, emit_dense_conv>},
     {"pool", take<match_pool, emit_pool>},
     {"linear", take<match_linear, emit_linear>},

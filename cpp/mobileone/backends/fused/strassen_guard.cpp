@@ -8,11 +8,14 @@ namespace mobileone::fused {
 
 namespace {
 
-std::vector<double> channel_magnitudes(int channels, const float* weight, const float* bias) {
+std::vector<double> channel_magnitudes(int channels, int taps, const float* weight,
+                                       const float* bias) {
   std::vector<double> magnitudes(static_cast<std::size_t>(channels));
   for (int c = 0; c < channels; ++c) {
-    double sum = std::abs(static_cast<double>(bias[c]));
-    for (int tap = 0; tap < 9; ++tap) sum += std::abs(static_cast<double>(weight[9 * c + tap]));
+    double sum = bias ? std::abs(static_cast<double>(bias[c])) : 0.0;
+    for (int tap = 0; tap < taps; ++tap) {
+      sum += std::abs(static_cast<double>(weight[taps * c + tap]));
+    }
     magnitudes[static_cast<std::size_t>(c)] = sum;
   }
   return magnitudes;
@@ -37,9 +40,10 @@ RowSums row_sums(const std::vector<double>& magnitude, const float* row) {
 
 }  // namespace
 
-double strassen_growth(int channels_in, int channels_out, const float* depthwise,
+double strassen_growth(int channels_in, int channels_out, int taps, const float* depthwise,
                        const float* depthwise_bias, const float* pointwise) {
-  const std::vector<double> magnitude = channel_magnitudes(channels_in, depthwise, depthwise_bias);
+  const std::vector<double> magnitude =
+      channel_magnitudes(channels_in, taps, depthwise, depthwise_bias);
   const int half = channels_out / 2;
   double growth = 0.0;
   for (int j = 0; j < half; ++j) {

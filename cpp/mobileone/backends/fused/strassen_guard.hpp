@@ -14,9 +14,9 @@ namespace mobileone::fused {
 // magnitude that depthwise channel k can have for inputs in [-1, 1]: its absolute weights and bias.
 // 8 for weights of one size. Channels whose weights are all zero do not count.
 //
-// depthwise [channels_in][3][3], depthwise_bias [channels_in], pointwise
+// depthwise [channels_in][taps], depthwise_bias [channels_in] or null, pointwise
 // [channels_out][channels_in]; both channel counts even.
-double strassen_growth(int channels_in, int channels_out, const float* depthwise,
+double strassen_growth(int channels_in, int channels_out, int taps, const float* depthwise,
                        const float* depthwise_bias, const float* pointwise);
 
 // Above this, `automatic` stays with the direct product: entries that are added differ by more than

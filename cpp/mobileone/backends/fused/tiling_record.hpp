@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/tiling/tiling.hpp"
 #include "mobileone/plan/record.hpp"
 
 namespace mobileone::fused {

@@ -32,7 +32,7 @@ std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
   if (!conv || (!is_dense(*conv, 1, 1) && !is_dense(*conv, 3, 1))) return std::nullopt;
   match.conv = cursor.node();
   take_residual(cursor, match);
-  const auto activation = kernel_activation(cursor.activation());
+  const auto activation = map_activation(cursor.activation());
   if (!activation) return std::nullopt;
   match.activation = *activation;
   match.ops = cursor.taken();

@@ -54,8 +54,7 @@ kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& buil
   shape.height = in.height;
   shape.width = in.width;
   shape.kernel = static_cast<int>(std::get<Conv2d>(builder.node(match.conv).op).kernel[0]);
-  shape.epilogue.activation = match.activation;
-  shape.epilogue.residual = match.residual >= 0;
+  shape.epilogue = {match.activation, match.residual >= 0};
   return shape;
 }
 

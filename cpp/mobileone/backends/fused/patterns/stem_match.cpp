@@ -10,7 +10,7 @@ std::optional<StemMatch> take_stem(Cursor& cursor) {
   const auto* conv = cursor.take<Conv2d>();
   if (!conv || conv->in_channels != 3 || !is_dense(*conv, 3, 2)) return std::nullopt;
   const Node& node = cursor.builder().node(cursor.node());
-  const auto activation = kernel_activation(cursor.activation());
+  const auto activation = map_activation(cursor.activation());
   // Without bias and activation it is of the train-time form: its batch norm follows.
   const bool fits = std::holds_alternative<Input>(cursor.builder().node(node.inputs[0]).op) &&
                     activation && (conv->bias || cursor.activation());
@@ -32,16 +32,16 @@ std::optional<StemMatch> match_stem(const Cursor& at) {
   return take_squeeze(cursor) ? std::nullopt : stem;
 }
 
-std::optional<StemPairMatch> match_stem_pair(const Cursor& at) {
+std::optional<StemBlockMatch> match_stem_block(const Cursor& at) {
   Cursor cursor = at;
   const auto stem = take_stem(cursor);
-  if (!stem || !is_floor(stem->activation) || !cursor.hands_over()) return std::nullopt;
-  const auto pair = match_pair(cursor.here());
-  if (!pair || pair->depthwise.squeeze || pair->pointwise.squeeze) return std::nullopt;
-  const auto& depthwise = std::get<Conv2d>(at.builder().node(pair->depthwise.node).op);
-  if (depthwise.stride[0] != 2) return std::nullopt;
-  cursor.skip(pair->ops.size());
-  return StemPairMatch{{cursor.taken()}, *stem, *pair};
+  if (!stem || !cursor.hands_over()) return std::nullopt;
+  const auto block = match_block(cursor.here());
+  if (!block || block->expand || block->excite || block->factor) return std::nullopt;
+  const auto& depthwise = std::get<Conv2d>(at.builder().node(block->depthwise.node).op);
+  if (!is_square(depthwise, 3, 2)) return std::nullopt;
+  cursor.skip(block->ops.size());
+  return StemBlockMatch{{cursor.taken()}, *stem, *block};
 }
 
 }  // namespace mobileone::fused

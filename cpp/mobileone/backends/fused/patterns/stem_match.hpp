@@ -1,7 +1,7 @@
 // The first convolution of a network, which makes a map of an image.
 #pragma once
 
-#include "mobileone/backends/fused/patterns/pair_match.hpp"
+#include "mobileone/backends/fused/patterns/block_match.hpp"
 
 namespace mobileone::fused {
 
@@ -12,11 +12,12 @@ struct StemMatch : Match {
 };
 std::optional<StemMatch> match_stem(const Cursor& cursor);
 
-// The same and the stride-2 pair that follows: the map between them is never made.
-struct StemPairMatch : Match {
+// The same and the block that follows, 3x3 depthwise with stride 2 and pointwise: the map between
+// them is never made.
+struct StemBlockMatch : Match {
   StemMatch stem;
-  PairMatch pair;
+  BlockMatch block;
 };
-std::optional<StemPairMatch> match_stem_pair(const Cursor& cursor);
+std::optional<StemBlockMatch> match_stem_block(const Cursor& cursor);
 
 }  // namespace mobileone::fused

@@ -1,7 +1,6 @@
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
 
-#include "mobileone/backends/fused/activation.hpp"
-#include "mobileone/backends/fused/patterns/pair_step.hpp"
+#include "mobileone/backends/fused/patterns/block_step.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
 
@@ -22,6 +21,7 @@ struct StemOperands {
   const float* packed() const { return static_cast<const float*>(weights.get()); }
 };
 
+// Units are rows.
 class StemStep : public TiledStep {
  public:
   StemStep(StepInfo info, const Work& work, StemOperands operands)
@@ -29,9 +29,8 @@ class StemStep : public TiledStep {
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    const kernels::MapShape map = operands_.plan.dst();
     const kernels::StemArgs args{operands_.image(buffers, range.image),
-                                 map_of(buffers, operands_.dst, map, range.image),
+                                 map_of(buffers, operands_.dst, operands_.plan.dst(), range.image),
                                  operands_.packed(), range.scratch};
     table().run_stem(operands_.plan, args, range.begin, range.end);
   }
@@ -40,26 +39,26 @@ class StemStep : public TiledStep {
   StemOperands operands_;
 };
 
-class StemPairStep : public TiledStep {
+class StemBlockStep : public TiledStep {
  public:
-  StemPairStep(StepInfo info, const Work& work, StemOperands operands, PackedPair pair)
+  StemBlockStep(StepInfo info, const Work& work, StemOperands operands, PackedBlock block)
       : TiledStep(std::move(info), work),
         operands_(std::move(operands)),
-        pair_(std::move(pair)),
-        plan_(kernels::plan_stem_block(operands_.plan, pair_.plan)) {}
+        block_(std::move(block)),
+        plan_(kernels::plan_stem_block(operands_.plan, block_.plan)) {}
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
     const kernels::StemBlockArgs args{
         operands_.image(buffers, range.image),
-        map_of(buffers, operands_.dst, pair_.plan.shape.dst(), range.image), operands_.packed(),
-        pair_.data(), range.scratch};
+        map_of(buffers, operands_.dst, block_.plan.shape.dst(), range.image), operands_.packed(),
+        block_.data(), range.scratch};
     table().run_stem_block(plan_, args, range.begin, range.end);
   }
 
  private:
   StemOperands operands_;
-  PackedPair pair_;
+  PackedBlock block_;
   kernels::StemBlockPlan plan_;
 };
 
@@ -98,20 +97,20 @@ void emit_stem(const StemMatch& match, PlanBuilder& builder) {
                    {work.map});
 }
 
-void emit_stem_pair(const StemPairMatch& match, PlanBuilder& builder) {
+void emit_stem_block(const StemBlockMatch& match, PlanBuilder& builder) {
   StemOperands operands = pack_stem(match.stem, builder);
   const ValueId src = operands.src;
-  PackedPair pair = pack_pair(match.pair, true, builder);
+  PackedBlock block = pack_block(match.block, true, builder);
   TiledStep::Work work;
   work.map = operands.dst = builder.new_result(match.result(), map_layout());
-  work.map_shape = pair.plan.shape.dst();
+  work.map_shape = block.plan.shape.dst();
   work.images = builder.shape(match.result())[0];
-  work.units = pair.plan.tiles();
+  work.units = block.plan.tiles();
   work.threads = builder.options().threads;
-  work.thread_bytes = kernels::plan_stem_block(operands.plan, pair.plan).scratch_bytes();
-  StepInfo info = describe(match.ops, builder, implementation(pair.details()));
+  work.thread_bytes = kernels::plan_stem_block(operands.plan, block.plan).scratch_bytes();
+  StepInfo info = describe(match.ops, builder, implementation(block.details()));
   builder.add_step(
-      std::make_unique<StemPairStep>(std::move(info), work, std::move(operands), std::move(pair)),
+      std::make_unique<StemBlockStep>(std::move(info), work, std::move(operands), std::move(block)),
       {src}, {work.map});
 }
 

@@ -1,17 +1,16 @@
-// The step of a MobileOne block.
+// The step of a block.
 #pragma once
 
 #include <memory>
 
-#include "mobileone/backends/fused/patterns/pair_match.hpp"
-#include "mobileone/kernels/block/block.hpp"
+#include "mobileone/backends/fused/patterns/block_match.hpp"
 
 namespace mobileone::fused {
 
-void emit_pair(const PairMatch& match, PlanBuilder& builder);
+void emit_block(const BlockMatch& match, PlanBuilder& builder);
 
-// A pair's plan and packed weights.
-struct PackedPair {
+// A block's plan and packed weights.
+struct PackedBlock {
   kernels::BlockPlan plan;
   std::shared_ptr<const void> weights;
   const float* data() const { return static_cast<const float*>(weights.get()); }
@@ -19,6 +18,6 @@ struct PackedPair {
   std::string details() const;
 };
 // `one_part`: a tile's output channels are not divided.
-PackedPair pack_pair(const PairMatch& match, bool one_part, PlanBuilder& builder);
+PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& builder);
 
 }  // namespace mobileone::fused

@@ -1,0 +1,136 @@
+#include "mobileone/backends/fused/patterns/block_match.hpp"
+
+#include "mobileone/backends/fused/activation.hpp"
+
+namespace mobileone::fused {
+
+namespace {
+
+using kernels::Activation;
+using kernels::ExcitePlace;
+
+// Of a convolution that was just taken; nothing if the kernels do not know its activation.
+std::optional<ConvMatch> taken_conv(const Cursor& cursor) {
+  const auto activation = map_activation(cursor.activation());
+  if (!activation) return std::nullopt;
+  return ConvMatch{cursor.node(), *activation};
+}
+
+std::optional<ConvMatch> take_pointwise(Cursor& cursor) {
+  const auto* conv = cursor.get<Conv2d>();
+  if (!conv || !is_dense(*conv, 1, 1)) return std::nullopt;
+  cursor.skip(1);
+  return taken_conv(cursor);
+}
+
+std::optional<ConvMatch> take_depthwise(Cursor& cursor) {
+  const auto* conv = cursor.get<Conv2d>();
+  const bool fits = conv && conv->depthwise() && conv->stride[0] <= 2 &&
+                    (is_conv(*conv, 3) || is_conv(*conv, 5) || is_conv(*conv, 7));
+  if (!fits) return std::nullopt;
+  cursor.skip(1);
+  return taken_conv(cursor);
+}
+
+// Takes one whose parts the kernels know, and the activation after it, which `activation` is set
+// to.
+std::optional<SqueezeMatch> take_known_squeeze(Cursor& cursor, Activation& activation) {
+  Cursor next = cursor;
+  const auto squeeze = take_squeeze(next);
+  if (!squeeze || squeeze->reduced > squeeze->channels) return std::nullopt;
+  const auto after = map_activation(next.activation());
+  if (!kernel_activation(squeeze->activation) || !kernel_activation(squeeze->gate) || !after) {
+    return std::nullopt;
+  }
+  cursor = next;
+  activation = *after;
+  return squeeze;
+}
+
+// Takes an SE after the depthwise convolution: before its activation or after it.
+void take_excite(Cursor& cursor, BlockMatch& match) {
+  Cursor next = cursor;
+  Activation after = Activation::kNone;
+  const auto squeeze = take_known_squeeze(next, after);
+  const bool active = match.depthwise.activation != Activation::kNone;
+  if (!squeeze || (active && after != Activation::kNone)) return;
+  cursor = next;
+  match.excite = squeeze;
+  match.place = active ? ExcitePlace::kAfterActivation : ExcitePlace::kBeforeActivation;
+  if (!active) match.depthwise.activation = after;
+}
+
+// Takes the sum of the source and the projection, and the activation of it.
+void take_residual(Cursor& cursor, BlockMatch& match) {
+  const auto& depthwise = std::get<Conv2d>(cursor.builder().node(match.depthwise.node).op);
+  const bool free = match.project.activation == Activation::kNone && depthwise.stride[0] == 1;
+  Cursor next = cursor;
+  if (!free || !cursor.hands_over() || next.take_sum(cursor.result()) != match.source) return;
+  const auto activation = map_activation(next.activation());
+  if (!activation) return;
+  cursor = next;
+  match.residual = true;
+  match.project.activation = *activation;
+}
+
+// Everything but an SE after the projection.
+std::optional<BlockMatch> take_block(Cursor& cursor) {
+  BlockMatch match;
+  match.source = cursor.inputs()[0];
+  Cursor expanded = cursor;
+  match.expand = take_pointwise(expanded);
+  if (match.expand) {
+    if (!expanded.hands_over()) return std::nullopt;
+    cursor = expanded;
+  }
+  const auto depthwise = take_depthwise(cursor);
+  if (!depthwise) return std::nullopt;
+  match.depthwise = *depthwise;
+  take_excite(cursor, match);
+  const auto project = cursor.hands_over() ? take_pointwise(cursor) : std::nullopt;
+  if (!project) return std::nullopt;
+  match.project = *project;
+  take_residual(cursor, match);
+  return match;
+}
+
+// Whether factor * activation(x) = activation(factor * x) for every factor that the gate makes.
+bool commutes(Activation activation, Activation gate) {
+  return activation == Activation::kNone ||
+         (activation == Activation::kRelu &&
+          (gate == Activation::kSigmoid || gate == Activation::kHardSigmoid));
+}
+
+// Whether what reads the result of the operator taken last multiplies it with a factor.
+bool factor_is_applied(Cursor cursor) {
+  if (!cursor.hands_over()) return false;
+  if (cursor.get<GlobalAvgPool>()) return true;
+  const auto next = take_block(cursor);
+  return next && !next->expand && !next->residual;
+}
+
+// Takes an SE after the projection, whose factor somebody applies.
+void take_factor(Cursor& cursor, BlockMatch& match) {
+  if (match.residual || match.project.activation != Activation::kNone) return;
+  Cursor next = cursor;
+  Activation activation = Activation::kNone;
+  const auto squeeze = take_known_squeeze(next, activation);
+  if (!squeeze || !commutes(activation, *kernel_activation(squeeze->gate))) return;
+  if (!factor_is_applied(next)) return;
+  cursor = next;
+  match.factor = squeeze;
+  match.project.activation = activation;
+}
+
+}  // namespace
+
+std::optional<BlockMatch> match_block(const Cursor& at) {
+  Cursor cursor = at;
+  auto match = take_block(cursor);
+  if (!match) return std::nullopt;
+  take_factor(cursor, *match);
+  match->ops = cursor.taken();
+  return match;
+}
+
+}  // namespace mobileone::fused

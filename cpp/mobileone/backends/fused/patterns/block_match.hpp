@@ -1,0 +1,33 @@
+// The block that mobile networks are made of: [1x1 expansion ->] depthwise -> 1x1 projection.
+#pragma once
+
+#include "mobileone/backends/fused/match.hpp"
+#include "mobileone/kernels/block/block.hpp"
+
+namespace mobileone::fused {
+
+// A convolution and the activation after it.
+struct ConvMatch {
+  NodeId node = -1;
+  kernels::Activation activation = kernels::Activation::kNone;
+};
+
+// What kernels/block/block.hpp runs; nothing else reads what lies between. MobileOne's pairs,
+// MobileNetV2's inverted residuals, and the blocks of MobileNetV3 and EfficientNet.
+struct BlockMatch : Match {
+  NodeId source = -1;
+  std::optional<ConvMatch> expand;  // 1x1
+  ConvMatch depthwise;              // 3x3, 5x5 or 7x7, stride 1 or 2
+  kernels::ExcitePlace place = kernels::ExcitePlace::kNone;
+  std::optional<SqueezeMatch> excite;  // between depthwise and projection, at `place`
+  ConvMatch project;                   // 1x1; its activation comes after the residual or the SE
+  bool residual = false;               // the source is added
+  // After the projection: left to whoever reads the result, as a factor of it.
+  std::optional<SqueezeMatch> factor;
+};
+
+// The block that comes next, if there is one. An SE after the projection is part of it only if
+// every reader of the result can apply its factor: the next block, or the global pool.
+std::optional<BlockMatch> match_block(const Cursor& cursor);
+
+}  // namespace mobileone::fused
