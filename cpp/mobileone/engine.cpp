@@ -62,7 +62,7 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
 
 Network train_forward(const Plan& plan, const Network& network, const float* input,
                       const std::vector<float*>& outputs, std::uint64_t dropout_seed) {
-  const std::vector<const float*> parameters = plan.parameters_of(network);
+  const auto parameters = plan.parameters_of(network);
   std::vector<float*> pointers = outputs;
   std::vector<std::vector<float>> measured;
   std::map<NodeId, BatchStatistics> batch;
@@ -73,18 +73,14 @@ Network train_forward(const Plan& plan, const Network& network, const float* inp
     pointers.push_back(measured.back().data());
     BatchStatistics& statistics = batch[output.node];
     statistics.node = output.node;
+    statistics.count = output.count;
     (output.kind == PlanOutput::Kind::batch_mean ? statistics.mean : statistics.variance) =
         measured.back().data();
   }
   plan.run({input, pointers.data(), parameters.data(), dropout_seed});
 
-  const std::vector<Shape> shapes = infer_shapes(network.graph, plan.input_shape());
   std::vector<BatchStatistics> moved;
-  for (auto& [node, statistics] : batch) {
-    const Shape& shape = shapes[static_cast<std::size_t>(node)];
-    statistics.count = element_count(shape) / shape[1];
-    moved.push_back(statistics);
-  }
+  for (const auto& [node, statistics] : batch) moved.push_back(statistics);
   return update_running_statistics(network, moved);
 }
 

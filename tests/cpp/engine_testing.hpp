@@ -63,7 +63,7 @@ inline std::vector<std::vector<float>> run(const Plan& plan, const std::vector<f
     outputs.emplace_back(static_cast<std::size_t>(element_count(shape)));
   }
   for (auto& output : outputs) pointers.push_back(output.data());
-  std::vector<const float*> parameters;
+  std::vector<std::shared_ptr<const void>> parameters;
   if (network != nullptr) parameters = plan.parameters_of(*network);
   plan.run({input.data(), pointers.data(), network ? parameters.data() : nullptr, dropout_seed});
   return outputs;

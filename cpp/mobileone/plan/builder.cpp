@@ -1,9 +1,9 @@
 #include "mobileone/plan/builder.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "mobileone/base/error.hpp"
-#include "mobileone/plan/pack_step.hpp"
 
 namespace mobileone {
 
@@ -34,7 +34,7 @@ PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
     input.storage = Storage::input;
     results_[id].push_back(add_value(input));
   }
-  for (NodeId id : options.outputs) outputs.push_back({id, PlanOutput::Kind::value, shape(id)});
+  for (NodeId id : options.outputs) outputs.push_back({id, PlanOutput::Kind::value, shape(id), 0});
 }
 
 ValueId PlanBuilder::add_value(Value value) {
@@ -86,7 +86,8 @@ ValueId PlanBuilder::new_extra_output(NodeId node, PlanOutput::Kind kind, const 
   Value output{shape, Layout::nchw()};
   output.storage = Storage::output;
   output.slot = outputs.size();
-  outputs.push_back({node, kind, shape});
+  const Shape& measured = shapes_[static_cast<std::size_t>(node)];
+  outputs.push_back({node, kind, shape, element_count(measured) / element_count(shape)});
   return add_value(output);
 }
 
@@ -97,7 +98,7 @@ void PlanBuilder::add_step(std::unique_ptr<Step> step, const std::vector<ValueId
     for (ValueId id : *ids) {
       Lifetime& life = lifetimes[static_cast<std::size_t>(id)];
       if (life.first < 0) life.first = now;
-      life.last = now;
+      life.last = std::max(life.last, now);
     }
   }
   steps.push_back(std::move(step));
@@ -129,15 +130,29 @@ Operand PlanBuilder::reordered(const std::string& key, const std::vector<std::st
   std::vector<Operand> weights;
   for (const std::string& name : sources) weights.push_back(weight(name));
   if (options_.training) {
-    const ValueId result = new_temporary({floats});
-    add_step(pack_step(key, weights, value(result), result, pack), values_of(weights), {result});
-    return {result, nullptr};
+    const ValueId result = new_kept({floats});
+    return add_pack(pack_step(key, weights, value(result), result, pack), weights, result);
   }
   return {-1, packed(key, static_cast<std::size_t>(floats) * sizeof(float), [&](void* out) {
             std::vector<const float*> from;
             for (const std::string& name : sources) from.push_back(network_.weight(name).f32());
             pack(from.data(), static_cast<float*>(out));
           })};
+}
+
+ValueId PlanBuilder::new_kept(const Shape& shape) {
+  const ValueId id = new_temporary(shape);
+  lifetimes[static_cast<std::size_t>(id)] = {0, std::numeric_limits<int>::max()};
+  return id;
+}
+
+Operand PlanBuilder::add_pack(std::unique_ptr<Step> step, const std::vector<Operand>& sources,
+                              ValueId result) {
+  const std::vector<ValueId> parameters_read = values_of(sources);
+  std::vector<std::size_t> slots;
+  for (ValueId id : parameters_read) slots.push_back(value(id).slot);
+  add_step(when_changed(std::move(step), std::move(slots)), parameters_read, {result});
+  return {result, nullptr};
 }
 
 std::vector<ValueId> PlanBuilder::values_of(const std::vector<Operand>& operands) {

@@ -9,6 +9,7 @@
 
 #include "mobileone/plan/arena.hpp"
 #include "mobileone/plan/lower.hpp"
+#include "mobileone/plan/pack_step.hpp"
 #include "mobileone/plan/record.hpp"
 #include "mobileone/plan/step.hpp"
 #include "mobileone/plan/weight_cache.hpp"
@@ -43,6 +44,7 @@ struct PlanOutput {
   NodeId node;
   Kind kind;
   Shape shape;
+  std::int64_t count = 0;  // of statistics: the elements of each channel that they are of
 };
 
 class PlanBuilder;
@@ -92,11 +94,13 @@ class PlanBuilder {
                                      const std::function<void(void*)>& pack);
   // A weight as the network holds it: constant, in training a parameter.
   Operand weight(const std::string& name);
-  // Weights in another order, float32: packed() of them, in training by a step of its own, which
-  // every run executes before the step that reads the result.
-  using Pack = std::function<void(const float* const* sources, float* packed)>;
+  // Weights in another order, float32: packed() of them, in training by a step (add_pack).
   Operand reordered(const std::string& key, const std::vector<std::string>& sources,
                     std::int64_t floats, const Pack& pack);
+  // Of training: a value that keeps from run to run what it holds, and the step that makes it of
+  // parameters whenever they have changed.
+  ValueId new_kept(const Shape& shape);
+  Operand add_pack(std::unique_ptr<Step> step, const std::vector<Operand>& sources, ValueId result);
   // The values among `operands`, for add_step.
   static std::vector<ValueId> values_of(const std::vector<Operand>& operands);
 

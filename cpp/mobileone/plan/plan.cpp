@@ -102,17 +102,21 @@ void Plan::release_idle() const {
   }
 }
 
-std::vector<const float*> Plan::parameters_of(const Network& network) const {
-  std::vector<const float*> pointers;
+std::vector<std::shared_ptr<const void>> Plan::parameters_of(const Network& network) const {
+  std::vector<std::shared_ptr<const void>> storages;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& weight = network.weight(parameters_[i]);
     if (weight.shape() != parameter_shapes_[i]) {
       throw Error(concat("[plan] weight ", parameters_[i], " has shape ", to_string(weight.shape()),
                          "; expected ", to_string(parameter_shapes_[i])));
     }
-    pointers.push_back(weight.f32());
+    if (weight.dtype() != DType::float32) {
+      throw Error(concat("[plan] weight ", parameters_[i], " has dtype ", to_string(weight.dtype()),
+                         "; expected float32"));
+    }
+    storages.push_back(weight.storage());
   }
-  return pointers;
+  return storages;
 }
 
 std::unique_ptr<Plan::Context> Plan::acquire() const {

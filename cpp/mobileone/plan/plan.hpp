@@ -42,7 +42,7 @@ class Plan {
   // The weights that a run of a training plan reads, and where they lie in `network`. Throws Error
   // when it lacks one, or has one of another shape or type.
   const std::vector<std::string>& parameters() const { return parameters_; }
-  std::vector<const float*> parameters_of(const Network& network) const;
+  std::vector<std::shared_ptr<const void>> parameters_of(const Network& network) const;
   const std::vector<StepInfo>& steps() const { return infos_; }
   int threads() const { return threads_; }
   PlanMemory memory() const;

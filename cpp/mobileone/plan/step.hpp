@@ -16,8 +16,9 @@ namespace mobileone {
 struct RunArguments {
   const float* input = nullptr;
   float* const* outputs = nullptr;
-  // Of a training plan: Plan::parameters(), in that order, and which elements its Dropouts keep.
-  const float* const* parameters = nullptr;
+  // Of a training plan: Plan::parameters(), in that order, and which elements its Dropouts keep. A
+  // tensor does not change: the same one in the next run holds the same numbers.
+  const std::shared_ptr<const void>* parameters = nullptr;
   std::uint64_t dropout_seed = 0;
 };
 
@@ -38,7 +39,7 @@ class Buffers {
       case Storage::output:
         return arguments.outputs[value.slot];
       case Storage::parameter:
-        return const_cast<float*>(arguments.parameters[value.slot]);
+        return const_cast<void*>(arguments.parameters[value.slot].get());
     }
     return nullptr;
   }

@@ -2,7 +2,6 @@
 
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/team.hpp"
-#include "mobileone/plan/pack_step.hpp"
 
 namespace mobileone::onednn {
 
@@ -84,21 +83,21 @@ Argument plain_weight(int index, PlanBuilder& builder, const std::string& name,
 
 namespace {
 
-// Adds a step that reorders a weight in every run.
+// Adds the step that reorders a weight which is a parameter.
 Operand reorder_weight(PlanBuilder& builder, const std::string& name,
                        const dnnl::memory::desc& plain, const dnnl::memory::desc& packed) {
   const dnnl::reorder::primitive_desc primitive(cpu_engine(), plain, cpu_engine(), packed,
                                                 strict_attributes());
   const Operand source = builder.weight(name);
   const auto floats = static_cast<std::int64_t>((packed.get_size() + 3) / sizeof(float));
-  const ValueId result = builder.new_temporary({floats});
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       pack_info(name, implementation_name(primitive), builder.value(result)),
-                       dnnl::reorder(primitive), primitive.scratchpad_desc(),
-                       std::vector<Argument>{{DNNL_ARG_FROM, plain, source},
-                                             value_argument(DNNL_ARG_TO, packed, result)}),
-                   {source.value}, {result});
-  return {result, nullptr};
+  const ValueId result = builder.new_kept({floats});
+  return builder.add_pack(
+      std::make_unique<PrimitiveStep>(
+          pack_info(name, implementation_name(primitive), builder.value(result)),
+          dnnl::reorder(primitive), primitive.scratchpad_desc(),
+          std::vector<Argument>{{DNNL_ARG_FROM, plain, source},
+                                value_argument(DNNL_ARG_TO, packed, result)}),
+      {source}, result);
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ class PrimitiveStep : public Step {
 Argument plain_weight(int index, PlanBuilder& builder, const std::string& name,
                       const dnnl::memory::dims& dims);
 // The same, reordered into `packed` once and shared by all plans of the network; in training by a
-// step of its own in every run.
+// step.
 Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
                        const dnnl::memory::dims& dims, const dnnl::memory::desc& packed);
 Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value);
