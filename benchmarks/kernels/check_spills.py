@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,28 +129,27 @@ def inner_loops(function: Function) -> list[Loop]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel template: its first two integers, and the multiply-adds its inner loop unrolls."""
+    """A kernel template, and the multiply-adds that its inner loop unrolls."""
 
     name: str
-    fmas: int  # times the first integer ...
-    per_second: bool  # ... and the second
+    fmas: Callable[[Sequence[int]], int]  # of the template's integers
 
     def expected(self, function: str, isa: str) -> int | None:
         """Multiply-adds that the loop of `function` must hold, if it is this kernel's."""
-        pattern = rf"::{isa}::(?:\(anonymous namespace\)::)?{self.name}<(\d+), (\d+)(?:, \w+)*>\("
+        pattern = (
+            rf"::{isa}::(?:\(anonymous namespace\)::)?{self.name}<(\d+(?:, \d+)*)(?:, \w+)*>\("
+        )
         match = re.search(pattern, function)
-        if match is None:
-            return None
-        first, second = int(match[1]), int(match[2])
-        return self.fmas * first * second if self.per_second else self.fmas * second
+        return None if match is None else self.fmas([int(i) for i in match[1].split(", ")])
 
 
 KERNELS = (
-    Kernel("microkernel", 4, True),  # <pixels, vectors>, four steps of k
-    Kernel("token_kernel", 4, True),  # <rows, vectors>, four steps of k
-    Kernel("conv_run", 4, True),  # <pixels, vectors>, four steps of k
-    Kernel("stem_group", 3, True),  # <pixels, vectors>, one row of the 3x3 kernel
-    Kernel("depthwise_group", 9, False),  # <stride, outputs>, all taps
+    Kernel("microkernel", lambda n: 4 * n[0] * n[1]),  # <pixels, vectors>, four steps of k
+    Kernel("token_kernel", lambda n: 4 * n[0] * n[1]),  # <rows, vectors>, four steps of k
+    Kernel("conv_run", lambda n: 4 * n[0] * n[1]),  # <pixels, vectors>, four steps of k
+    Kernel("stem_group", lambda n: 3 * n[0] * n[1]),  # <pixels, vectors>, a row of the 3x3 kernel
+    Kernel("depthwise_group", lambda n: 9 * n[1]),  # <stride, outputs>, all taps
+    Kernel("depthwise_wide_group", lambda n: n[0] * n[2]),  # <kernel, stride, outputs>, a row
 )
 
 

@@ -72,35 +72,37 @@ class Benchmark {
   }
 
   void stem(int size, int channels) {
-    const StemPlan plan = plan_stem(table_.panel_blocks, size, size, channels, false);
+    const StemPlan plan = plan_stem(table_.traits, size, size, channels, activation_);
     const MapShape map = plan.dst();
     const Floats image(3 * size * size), dst(map.num_floats()), packed(plan.packed_bytes() / 4);
     const Floats scratch(plan.scratch_bytes() / 4);
     const StemArgs args{image.get(), dst.get(), packed.get(), scratch.get()};
     report("stem", plan.macs(), [&] {
-      for (int y = 0; y < map.height; ++y) {
-        if (y % 4 == 0) table_.run_stem(plan, args, y, std::min(y + 4, map.height));
-        table_.finish(activation_, nullptr, dst.get() + map.offset(0, y, 0), map.width * kBlock);
+      for (int y = 0; y < map.height; y += 4) {
+        table_.run_stem(plan, args, y, std::min(y + 4, map.height));
       }
     });
   }
 
   void block(int in, int expansion, int out, int size, int stride) {
-    InvertedResidualShape shape{in, in * expansion, out, size, size, stride, activation_};
-    shape.residual = stride == 1 && in == out;
+    BlockShape shape{in, in * expansion, out, size, size, 3, stride, activation_, activation_};
+    shape.project.residual = stride == 1 && in == out;
     const Tiling tiling = choose_tiling(table_, machine_, shape, AlgorithmChoice::kAuto, 1);
-    const auto plan = plan_inverted_residual(table_.panel_blocks, shape, tiling.tile_rows);
+    const auto plan = plan_block(table_.traits, shape, tiling);
     const Floats src(shape.src().num_floats()), dst(shape.dst().num_floats());
     const Floats packed(plan.packed_bytes() / 4, 0.1f), scratch(plan.scratch_bytes() / 4);
-    InvertedResidualArgs args{src.get(), dst.get(), packed.get(), scratch.get()};
-    report("block", shape.macs(),
-           [&] { table_.run_inverted_residual(plan, args, 0, plan.tiles()); });
+    BlockArgs args;
+    args.src = src.get();
+    args.dst = dst.get();
+    args.packed = packed.get();
+    args.scratch = scratch.get();
+    report("block", shape.macs(), [&] { table_.run_block(plan, args, 0, plan.units()); });
   }
 
   void convolution(int in, int in2, int out, int size, int kernel) {
     const ConvShape shape{in, in2, out, size, size, kernel, activation_};
     const Tiling tiling = choose_tiling(table_, machine_, shape, AlgorithmChoice::kAuto, 1);
-    const ConvPlan plan = plan_conv(table_.panel_blocks, shape, tiling);
+    const ConvPlan plan = plan_conv(table_.traits, shape, tiling);
     const Floats src(shape.src().num_floats()), src2(shape.src2().num_floats());
     const Floats dst(shape.dst().num_floats()), packed(plan.packed_bytes() / 4, 0.1f);
     const Floats scratch(plan.scratch_bytes() / 4);
@@ -155,7 +157,7 @@ class Benchmark {
   }
 
   const KernelTable& table_ = kernels(detect_isa());
-  const MachineModel& machine_ = machine_model(table_);
+  const MachineModel machine_ = machine_model(table_);
   const int rounds_;
   const Activation activation_;
   double peak_ = 0.0;

@@ -54,21 +54,21 @@ void print_row(const std::string& label, double macs, Timing t, double peak) {
               gflops, 100.0 * gflops / peak);
 }
 
-std::string describe(const DwPwPlan& plan) {
-  const DwPwShape& s = plan.shape;
+std::string describe(const BlockPlan& plan) {
+  const BlockShape& s = plan.shape;
   char text[96];
   std::snprintf(text, sizeof text, "%4d>%4d %3dx%-3d s%d %s rows %2d", s.channels_in,
                 s.channels_out, s.out_height(), s.out_width(), s.stride,
-                plan.pointwise.strassen() ? "strassen" : "direct  ", plan.tile_rows);
+                plan.project.strassen() ? "strassen" : "direct  ", plan.tile_rows);
   return text;
 }
 
 bool same_work(const Block& a, const Block& b) {
-  const DwPwShape &p = a.plan.shape, &q = b.plan.shape;
+  const BlockShape &p = a.plan.shape, &q = b.plan.shape;
   return p.channels_in == q.channels_in && p.stride == q.stride && a.se == b.se;
 }
 
-std::vector<Tiling> candidates(const DwPwShape& shape) {
+std::vector<Tiling> candidates(const BlockShape& shape) {
   std::vector<Tiling> all;
   for (int rows = 1; rows <= shape.out_height(); ++rows) {
     const int pixels = rows * shape.out_width();
@@ -89,7 +89,7 @@ void sweep(Network& net, const std::vector<float>& image, double peak, int round
       net.set_tiling(i, net.block(i - 1).tiling);
       continue;
     }
-    const DwPwShape shape = net.block(i).plan.shape;
+    const BlockShape shape = net.block(i).plan.shape;
     const std::vector<Tiling> all = candidates(shape);
     std::vector<Timing> times(all.size(), {1e30, 1e30});
     for (int round = 0; round < rounds; ++round) {
@@ -142,10 +142,12 @@ int main(int argc, char** argv) {
   }
   const KernelTable& table = kernels(detect_isa());
   const double peak = peak_gflops(table);
-  const MachineModel& machine = machine_model(table);
-  std::printf("isa %s, FMA peak %.1f GFLOP/s, L2 %.0f KiB at %.0f GB/s, beyond %.0f GB/s\n",
-              isa_name(table.isa).data(), peak, machine.l2_bytes / 1024,
-              machine.l2_bytes_per_second * 1e-9, machine.far_bytes_per_second * 1e-9);
+  const MachineModel machine = machine_model(table), measured = measure_machine(table);
+  std::printf(
+      "isa %s, FMA peak %.1f GFLOP/s, L2 %.0f KiB at %.0f GB/s, beyond %.0f GB/s; plans of %s\n",
+      isa_name(table.isa).data(), peak, measured.l2_bytes / 1024,
+      measured.l2_bytes_per_second * 1e-9, measured.far_bytes_per_second * 1e-9,
+      this_machine().name.data());
   ThreadPool pool(threads);
   std::mt19937 engine(1);
   std::normal_distribution<float> normal;

@@ -60,8 +60,8 @@ class Random {
   std::mt19937 engine_{0};
 };
 
-BlockWeights make_weights(const DwPwShape& shape, bool se, Random& random) {
-  BlockWeights w;
+PairWeights make_weights(const BlockShape& shape, bool se, Random& random) {
+  PairWeights w;
   w.depthwise = random.weights(std::size_t(shape.channels_in) * 9, 9);
   w.depthwise_bias = random.bias(shape.channels_in);
   w.pointwise =
@@ -83,7 +83,7 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
     : table_(table), pool_(pool), next_floats_(next_step_floats(machine_model(table))) {
   constexpr int kDepths[4] = {2, 8, 10, 1};
   Random random;
-  stem_ = plan_stem(table.panel_blocks, image_size, image_size, variant.widths[0]);
+  stem_ = plan_stem(table.traits, image_size, image_size, variant.widths[0]);
   stem_weight_ = random.weights(std::size_t(stem_.channels) * kStemTaps, kStemTaps);
   stem_bias_ = random.bias(stem_.channels);
   stem_packed_ = Buffer(stem_.packed_bytes());
@@ -95,11 +95,16 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
     float* ping_pong[2] = {};
     for (int i = 0; i < kDepths[stage]; ++i) {
       Block block;
-      block.plan.shape = {map.channels, variant.widths[stage + 1], map.height, map.width,
-                          i == 0 ? 2 : 1};
+      BlockShape& shape = block.plan.shape;
+      shape.channels_in = map.channels;
+      shape.channels_out = variant.widths[stage + 1];
+      shape.height = map.height;
+      shape.width = map.width;
+      shape.stride = i == 0 ? 2 : 1;
+      shape.depthwise_activation = shape.project.activation = Activation::kRelu;
       block.se = i >= kDepths[stage] - variant.se_blocks[stage];
-      block.plan.shape.depthwise_se = block.se;
-      map = block.plan.shape.dst();
+      if (block.se) shape.excite = ExcitePlace::kBeforeActivation;
+      map = shape.dst();
       if (i < 2) {
         maps_.emplace_back(sizeof(float) * static_cast<std::size_t>(map.num_floats()));
         ping_pong[i] = maps_.back().get();
@@ -112,7 +117,7 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
         SqueezeExcite& se = block.squeeze_excite[j];
         se = {channels, channels / 16, nullptr};
         block.packed_se[j] = Buffer(se.packed_floats() * sizeof(float));
-        const BlockWeights& w = block.weights;
+        const PairWeights& w = block.weights;
         pack_squeeze_excite(channels, channels / 16, w.reduce[j].data(), w.reduce_bias[j].data(),
                             w.expand[j].data(), w.expand_bias[j].data(), block.packed_se[j].get());
         se.packed = block.packed_se[j].get();
@@ -121,7 +126,7 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
       set_tiling(num_blocks() - 1, {Algorithm::kDirect, std::max(1, 224 / map.width)});
     }
   }
-  linear_ = {map.channels, 1000, table.linear_columns};
+  linear_ = {map.channels, 1000, table.traits.linear_columns()};
   linear_weight_ = random.weights(std::size_t(map.channels) * 1000, map.channels);
   linear_bias_ = random.bias(1000);
   linear_packed_ = Buffer(linear_.packed_bytes());
@@ -148,11 +153,15 @@ float* Network::scratch(int thread) const {
 void Network::set_tiling(int index, const Tiling& tiling) {
   Block& block = blocks_[index];
   block.tiling = tiling;
-  block.plan = plan_dwpw(table_.panel_blocks, block.plan.shape, tiling);
+  block.plan = plan_block(table_.traits, block.plan.shape, tiling);
   block.packed = Buffer(block.plan.packed_bytes());
-  const BlockWeights& w = block.weights;
-  pack_dwpw(block.plan, w.depthwise.data(), w.depthwise_bias.data(), w.pointwise.data(),
-            w.pointwise_bias.data(), block.packed.get());
+  const PairWeights& w = block.weights;
+  pack_block(block.plan,
+             {.depthwise = w.depthwise.data(),
+              .depthwise_bias = w.depthwise_bias.data(),
+              .project = w.pointwise.data(),
+              .project_bias = w.pointwise_bias.data()},
+             block.packed.get());
   reserve_scratch(index == 0 ? plan_stem_block(stem_, block.plan).scratch_bytes()
                              : block.plan.scratch_bytes());
 }
@@ -171,13 +180,13 @@ void Network::run_stem(const float* image) {
 
 void Network::run_block(int index) {
   const Block& block = blocks_[index];
-  DwPwArgs args;
+  BlockArgs args;
   args.src = block.src;
   args.dst = block.dst;
   args.packed = block.packed.get();
   if (blocks_[index - 1].se) args.src_scale = scale_;
   if (block.se) {
-    args.depthwise_se = &block.squeeze_excite[0];
+    args.excite = &block.squeeze_excite[0];
     args.dst_sums = sums_;
     std::fill_n(sums_, padded(block.plan.shape.channels_out), 0.0f);
   }
@@ -191,12 +200,12 @@ void Network::run_block(int index) {
   }
   if (index > 1) args.fetched_floats = block.plan.first_floats();
   parallel(block.plan.units(), [&](int thread, int unit) {
-    DwPwArgs mine = args;
+    BlockArgs mine = args;
     mine.scratch = scratch(thread);
-    table_.run_dwpw(block.plan, mine, unit, unit + 1);
+    table_.run_block(block.plan, mine, unit, unit + 1);
   });
   if (block.se) {
-    const DwPwShape& shape = block.plan.shape;
+    const BlockShape& shape = block.plan.shape;
     table_.squeeze_excite(block.squeeze_excite[1], sums_, shape.out_height() * shape.out_width(),
                           hidden_, scale_);
   }
@@ -242,22 +251,23 @@ Map exact_vector(int channels, const float* values) {
   return reference::exact_map(channels, 1, 1, std::vector<float>(values, values + channels));
 }
 
-Map scale_of(const Map& map, const BlockWeights& w, int which) {
-  return reference::squeeze_excite_scale(
-      reference::mean(map), static_cast<int>(w.reduce_bias[which].size()), w.reduce[which],
-      w.reduce_bias[which], w.expand[which], w.expand_bias[which]);
+Map scale_of(const Map& map, const PairWeights& w, int which) {
+  const SqueezeExcite se{map.channels, static_cast<int>(w.reduce_bias[which].size())};
+  return reference::squeeze_excite_scale(se, reference::mean(map), w.reduce[which],
+                                         w.reduce_bias[which], w.expand[which],
+                                         w.expand_bias[which]);
 }
 
 // Both convolutions; returns the output before its ReLU.
 Map reference_block(const Block& block, const Map& src) {
-  const DwPwShape& shape = block.plan.shape;
-  const BlockWeights& w = block.weights;
-  Map t =
-      reference::conv3x3(src, shape.channels_in, true, shape.stride, w.depthwise, w.depthwise_bias);
+  const BlockShape& shape = block.plan.shape;
+  const PairWeights& w = block.weights;
+  Map t = reference::conv(src, shape.channels_in, {3, shape.stride, true}, w.depthwise,
+                          w.depthwise_bias);
   if (block.se) reference::multiply(t, scale_of(t, w, 0));
-  reference::relu(t);
+  reference::activate(Activation::kRelu, t);
   Map out = reference::conv1x1(t, shape.channels_out, w.pointwise, w.pointwise_bias);
-  if (block.plan.pointwise.strassen()) {
+  if (block.plan.project.strassen()) {
     const double bound = reference::strassen_bound(t, w.pointwise, w.pointwise_bias);
     std::fill(out.bound.begin(), out.bound.end(), bound);
   }
@@ -277,7 +287,7 @@ std::string Network::check_block(int index) {
     const std::string wrong = reference::mismatch(scale, scale_);
     if (!wrong.empty()) return "scale of block " + std::to_string(index) + ", " + wrong;
   }
-  reference::relu(expected);
+  reference::activate(Activation::kRelu, expected);
   std::vector<float> got(expected.value.size());
   from_blocked(block.plan.shape.dst(), block.dst, got.data());
   const std::string wrong = reference::mismatch(expected, got.data());
@@ -286,12 +296,11 @@ std::string Network::check_block(int index) {
 
 std::string Network::check(const std::vector<float>& image) {
   run_stem(image.data());
-  Map stem =
-      reference::conv3x3(reference::exact_map(kImageChannels, stem_.height, stem_.width, image),
-                         stem_.channels, false, 2, stem_weight_, stem_bias_);
-  reference::relu(stem);
+  Map stem = reference::conv(reference::exact_map(kImageChannels, stem_.height, stem_.width, image),
+                             stem_.channels, {3, 2, false}, stem_weight_, stem_bias_);
+  reference::activate(Activation::kRelu, stem);
   Map first = reference_block(blocks_[0], stem);
-  reference::relu(first);
+  reference::activate(Activation::kRelu, first);
   std::vector<float> got(first.value.size());
   from_blocked(blocks_[0].plan.shape.dst(), blocks_[0].dst, got.data());
   std::string wrong = reference::mismatch(first, got.data());

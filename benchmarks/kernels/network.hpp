@@ -37,16 +37,16 @@ class Buffer {
 };
 
 /// Weights in the order of the packing functions, kept for the reference.
-struct BlockWeights {
+struct PairWeights {
   std::vector<float> depthwise, depthwise_bias, pointwise, pointwise_bias;
   std::vector<float> reduce[2], reduce_bias[2], expand[2], expand_bias[2];  // [0] after depthwise
 };
 
 struct Block {
   Tiling tiling;
-  DwPwPlan plan;
+  BlockPlan plan;
   bool se = false;
-  BlockWeights weights;
+  PairWeights weights;
   Buffer packed, packed_se[2];
   SqueezeExcite squeeze_excite[2];
   float* src = nullptr;  // maps in the network's buffers

@@ -75,7 +75,7 @@ void run_block(const KernelTable& table, const Block& block, int rounds, double 
                const std::function<void()>& before) {
   const TransformerShape shape{block.size,         block.size, block.channels, block.features,
                                2 * block.features, 4,          block.depth,    block.channels};
-  const TransformerPlan plan = plan_transformer(table.token_columns, table.token_rows, shape);
+  const TransformerPlan plan = plan_transformer(table.traits, shape);
   const Floats src = make_floats(shape.src().num_floats(), 1.0f);
   const Floats dst = make_floats(shape.dst().num_floats(), 1.0f);
   const Floats x = make_floats(plan.x_floats(), 1.0f), qkv = make_floats(plan.qkv_floats(), 1.0f);

@@ -39,18 +39,17 @@ struct ConvData {
   }
 
   Map finish(Map map) const {
-    if (shape.residual) {
+    if (shape.epilogue.residual) {
       add(map, exact_map(shape.channels_out, shape.height, shape.width, residual));
     }
-    if (shape.activation == Activation::kRelu) relu(map);
-    if (shape.activation == Activation::kSilu) silu(map);
+    activate(shape.epilogue.activation, map);
     return map;
   }
 
   Map expected() const {
     const Map map = source();
     return finish(shape.kernel == 1 ? conv1x1(map, shape.channels_out, weight, bias)
-                                    : conv3x3(map, shape.channels_out, false, 1, weight, bias));
+                                    : conv(map, shape.channels_out, {3, 1, false}, weight, bias));
   }
 };
 
@@ -120,19 +119,18 @@ class ConvTest : public ::testing::TestWithParam<Isa> {
                  << " kernel " << shape.kernel << " rows " << tiling.tile_rows << " parts "
                  << tiling.column_parts << " step " << step);
     const ConvData data(shape);
-    const auto plan = plan_conv(table.panel_blocks, shape, tiling);
+    const auto plan = plan_conv(table.traits, shape, tiling);
     EXPECT_EQ(mismatch(data.expected(), run_conv(table, plan, data, step).data()), "");
   }
 };
-
-constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kSilu};
 
 TEST_P(ConvTest, AwkwardChannels) {
   const int channels[] = {1, 15, 16, 17, 24, 48, 80};
   for (int in : channels) {
     for (int out : channels) {
       for (int kernel : {1, 3}) {
-        check({in, 0, out, 6, 7, kernel, kActivations[(in + out) % 3], in % 2 == 0},
+        check({in, 0, out, 6, 7, kernel, kActivations[(in + out) % std::size(kActivations)],
+               in % 2 == 0},
               {Algorithm::kDirect, 2, 1 + out % 3}, 1 + in % 4);
       }
     }
@@ -175,7 +173,7 @@ void check_strassen(const KernelTable& table, const ConvShape& shape, int rows, 
   Map exact = data.source();
   exact.channels *= shape.taps();
   const double bound = 1.1 * strassen_bound(exact, data.weight, data.bias);
-  const auto plan = plan_conv(table.panel_blocks, shape, {Algorithm::kStrassen, rows, parts});
+  const auto plan = plan_conv(table.traits, shape, {Algorithm::kStrassen, rows, parts});
   EXPECT_EQ(mismatch(data.expected(), run_conv(table, plan, data, 1 + parts).data(), bound), "");
 }
 
@@ -193,12 +191,12 @@ TEST_P(ConvTest, Strassen) {
 TEST_P(ConvTest, ThreadsAndPartitionsGiveTheSameBits) {
   const ConvShape shape{32, 32, 112, 12, 11, 3, Activation::kSilu, true};
   const ConvData data(shape);
-  const auto whole = plan_conv(table.panel_blocks, shape, {Algorithm::kDirect, 12});
+  const auto whole = plan_conv(table.traits, shape, {Algorithm::kDirect, 12});
   const std::vector<float> expected = run_conv(table, whole, data, 1);
   for (int threads : {1, 2, 3, 4}) {
     ThreadPool pool(threads);
     for (int rows : {1, 5}) {
-      const auto plan = plan_conv(table.panel_blocks, shape, {Algorithm::kDirect, rows, 2});
+      const auto plan = plan_conv(table.traits, shape, {Algorithm::kDirect, rows, 2});
       const ConvRun run(plan, data);
       std::vector<Buffer> scratch;
       for (int i = 0; i < threads; ++i) scratch.emplace_back(plan.scratch_bytes() / 4);
@@ -214,7 +212,7 @@ TEST_P(ConvTest, NanStaysInItsWindow) {
   const ConvShape shape{16, 0, 32, 6, 6, 3, Activation::kSilu};
   ConvData data(shape);
   data.src[0] = kNan;
-  const auto plan = plan_conv(table.panel_blocks, shape, {Algorithm::kDirect, 6});
+  const auto plan = plan_conv(table.traits, shape, {Algorithm::kDirect, 6});
   const std::vector<float> got = run_conv(table, plan, data, 1);
   for (int pixel = 0; pixel < 36; ++pixel) {
     EXPECT_EQ(std::isnan(got[std::size_t(pixel)]), pixel / 6 < 2 && pixel % 6 < 2) << pixel;
@@ -222,27 +220,34 @@ TEST_P(ConvTest, NanStaysInItsWindow) {
 }
 
 TEST(ConvPlan, GoesByRowsWhereTheyFillAMicrokernel) {
-  const auto by_rows = [](int panel_blocks, int width, Algorithm algorithm) {
-    return plan_conv(panel_blocks, {32, 0, 32, 8, width, 3}, {algorithm, 2}).by_rows;
+  const auto by_rows = [](const IsaTraits& isa, int width, Algorithm algorithm) {
+    return plan_conv(isa, {32, 0, 32, 8, width, 3}, {algorithm, 2}).by_rows;
   };
-  for (int width : {8, 14, 16, 32, 33}) EXPECT_TRUE(by_rows(2, width, Algorithm::kDirect)) << width;
-  for (int width : {1, 7, 15}) EXPECT_FALSE(by_rows(2, width, Algorithm::kDirect)) << width;
-  for (int width : {5, 6, 16, 33}) EXPECT_TRUE(by_rows(1, width, Algorithm::kDirect)) << width;
-  for (int width : {1, 4, 8}) EXPECT_FALSE(by_rows(1, width, Algorithm::kDirect)) << width;
-  EXPECT_FALSE(by_rows(2, 32, Algorithm::kStrassen));
+  for (int width : {8, 14, 16, 32, 33})
+    EXPECT_TRUE(by_rows(avx512::kTraits, width, Algorithm::kDirect)) << width;
+  for (int width : {1, 7, 15})
+    EXPECT_FALSE(by_rows(avx512::kTraits, width, Algorithm::kDirect)) << width;
+  for (int width : {5, 6, 16, 33})
+    EXPECT_TRUE(by_rows(avx2::kTraits, width, Algorithm::kDirect)) << width;
+  for (int width : {1, 4, 8})
+    EXPECT_FALSE(by_rows(avx2::kTraits, width, Algorithm::kDirect)) << width;
+  EXPECT_FALSE(by_rows(avx512::kTraits, 32, Algorithm::kStrassen));
 }
 
 TEST(ConvPlan, RejectsBadArguments) {
   const ConvShape good{32, 0, 32, 4, 4, 3};
-  EXPECT_NO_THROW(plan_conv(2, good, {Algorithm::kDirect, 1}));
-  EXPECT_THROW(plan_conv(2, {0, 0, 32, 4, 4, 3}, {Algorithm::kDirect, 1}), std::invalid_argument);
-  EXPECT_THROW(plan_conv(2, {32, -1, 32, 4, 4, 3}, {Algorithm::kDirect, 1}), std::invalid_argument);
-  EXPECT_THROW(plan_conv(2, {32, 0, 32, 4, 4, 5}, {Algorithm::kDirect, 1}), std::invalid_argument);
-  EXPECT_THROW(plan_conv(2, good, {Algorithm::kDirect, 0}), std::invalid_argument);
-  EXPECT_THROW(plan_conv(2, good, {Algorithm::kDirect, 1, 0}), std::invalid_argument);
-  EXPECT_THROW(plan_conv(2, {48, 0, 32, 4, 4, 3}, {Algorithm::kStrassen, 2}),
+  EXPECT_NO_THROW(plan_conv(avx512::kTraits, good, {Algorithm::kDirect, 1}));
+  EXPECT_THROW(plan_conv(avx512::kTraits, {0, 0, 32, 4, 4, 3}, {Algorithm::kDirect, 1}),
                std::invalid_argument);
-  EXPECT_THROW(plan_conv(2, {32, 0, 60, 4, 4, 3}, {Algorithm::kStrassen, 2}),
+  EXPECT_THROW(plan_conv(avx512::kTraits, {32, -1, 32, 4, 4, 3}, {Algorithm::kDirect, 1}),
+               std::invalid_argument);
+  EXPECT_THROW(plan_conv(avx512::kTraits, {32, 0, 32, 4, 4, 5}, {Algorithm::kDirect, 1}),
+               std::invalid_argument);
+  EXPECT_THROW(plan_conv(avx512::kTraits, good, {Algorithm::kDirect, 0}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(avx512::kTraits, good, {Algorithm::kDirect, 1, 0}), std::invalid_argument);
+  EXPECT_THROW(plan_conv(avx512::kTraits, {48, 0, 32, 4, 4, 3}, {Algorithm::kStrassen, 2}),
+               std::invalid_argument);
+  EXPECT_THROW(plan_conv(avx512::kTraits, {32, 0, 60, 4, 4, 3}, {Algorithm::kStrassen, 2}),
                std::invalid_argument);
 }
 

@@ -1,11 +1,5 @@
 // The stem, alone and fused with the first block, against the float64 reference.
-#include <gtest/gtest.h>
-
-#include <limits>
-
-#include "kernels_testing.hpp"
-#include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/reference/reference.hpp"
+#include "kernels_block_testing.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {
@@ -17,8 +11,9 @@ struct StemData {
   std::vector<float> image, weight, bias;
   Buffer packed;
 
-  StemData(const KernelTable& table, int height, int width, int channels, bool relu = true)
-      : plan(plan_stem(table.panel_blocks, height, width, channels, relu)),
+  StemData(const KernelTable& table, int height, int width, int channels,
+           Activation activation = Activation::kRelu)
+      : plan(plan_stem(table.traits, height, width, channels, activation)),
         image(random_floats(std::size_t(3) * height * width, 1)),
         weight(random_floats(std::size_t(channels) * kStemTaps, 2, 0.3f)),
         bias(random_floats(channels, 3)),
@@ -26,9 +21,9 @@ struct StemData {
     pack_stem(plan, weight.data(), bias.data(), packed.get());
   }
   Map reference() const {
-    Map map = conv3x3(exact_map(3, plan.height, plan.width, image), plan.channels, false, 2, weight,
-                      bias);
-    if (plan.relu) relu(map);
+    Map map = conv(exact_map(3, plan.height, plan.width, image), plan.channels, {3, 2, false},
+                   weight, bias);
+    activate(plan.activation, map);
     return map;
   }
 };
@@ -50,7 +45,8 @@ TEST_P(StemTest, MatchesReference) {
       for (int step : {1, 3, 1000}) {
         SCOPED_TRACE(::testing::Message() << channels << " channels, " << height << "x" << width
                                           << ", " << step << " rows per call");
-        const StemData data(table, height, width, channels, channels != 16);
+        const StemData data(table, height, width, channels,
+                            kActivations[channels % std::size(kActivations)]);
         const MapShape shape = data.plan.dst();
         Buffer dst(shape.num_floats());
         const Buffer scratch = poisoned(data.plan.scratch_bytes());
@@ -67,35 +63,42 @@ TEST_P(StemTest, MatchesReference) {
   }
 }
 
+BlockShape first_block(const MapShape& stem, int out) {
+  BlockShape shape;
+  shape.channels_in = stem.channels;
+  shape.channels_out = out;
+  shape.height = stem.height;
+  shape.width = stem.width;
+  shape.stride = 2;
+  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
+  return shape;
+}
+
 void check_stem_block(const KernelTable& table, int height, int width, int channels, int out,
-                      const Tiling& tiling, int step) {
+                      const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
   SCOPED_TRACE(::testing::Message() << isa_name(table.isa) << " " << channels << " to " << out
                                     << " channels, " << height << "x" << width << ", rows "
                                     << tiling.tile_rows << ", " << step << " tiles per call");
-  const StemData data(table, height, width, channels);
-  const MapShape stem = data.plan.dst();
-  const DwPwShape shape{channels, out, stem.height, stem.width, 2};
-  const DwPwPlan block = plan_dwpw(table.panel_blocks, shape, tiling);
+  const StemData data(table, height, width, channels, activation);
+  BlockShape shape = first_block(data.plan.dst(), out);
+  shape.depthwise_activation = shape.project.activation = activation;
+  const BlockData block_data(shape);
+  const BlockPlan block = plan_block(table.traits, shape, tiling);
   const StemBlockPlan plan = plan_stem_block(data.plan, block);
-  const auto depthwise = random_floats(std::size_t(channels) * 9, 4, 0.5f);
-  const auto depthwise_bias = random_floats(channels, 5);
-  const auto pointwise = random_floats(std::size_t(channels) * out, 6, 0.2f);
-  const auto pointwise_bias = random_floats(out, 7);
   Buffer packed(block.packed_bytes() / 4), dst(shape.dst().num_floats());
-  pack_dwpw(block, depthwise.data(), depthwise_bias.data(), pointwise.data(), pointwise_bias.data(),
-            packed.get());
+  pack_block(block, block_data.weights(), packed.get());
   const Buffer scratch = poisoned(plan.scratch_bytes());
   const StemBlockArgs args{data.image.data(), dst.get(), data.packed.get(), packed.get(),
                            scratch.get()};
   for (int tile = 0; tile < block.tiles(); tile += step) {
     table.run_stem_block(plan, args, tile, std::min(tile + step, block.tiles()));
   }
-  Map t = conv3x3(data.reference(), channels, true, 2, depthwise, depthwise_bias);
-  relu(t);
-  Map expected = conv1x1(t, out, pointwise, pointwise_bias);
-  relu(expected);
+  const Map t = block_data.filtered(data.reference());
+  const Map expected = block_data.projected(t);
   double slack = 0.0;
-  if (block.pointwise.strassen()) slack = strassen_bound(t, pointwise, pointwise_bias);
+  if (block.project.strassen()) {
+    slack = strassen_bound(t, block_data.project, block_data.project_bias);
+  }
   std::vector<float> got(expected.value.size());
   from_blocked(shape.dst(), dst.get(), got.data());
   EXPECT_EQ(mismatch(expected, got.data(), slack), "");
@@ -106,6 +109,8 @@ TEST_P(StemTest, FusedWithTheFirstBlock) {
     for (int step : {1, 2, 1000}) {
       check_stem_block(table, height, width, 48, 48, {Algorithm::kDirect, 2}, step);
       check_stem_block(table, height, width, 17, 33, {Algorithm::kDirect, 3}, step);
+      check_stem_block(table, height, width, 16, 24, {Algorithm::kDirect, 2}, step,
+                       Activation::kSilu);
     }
   }
   check_stem_block(table, 224, 224, 64, 96, {Algorithm::kDirect, 4}, 5);
@@ -114,20 +119,25 @@ TEST_P(StemTest, FusedWithTheFirstBlock) {
 }
 
 TEST(StemPlan, RejectsBadArguments) {
-  EXPECT_THROW(plan_stem(2, 0, 8, 16), std::invalid_argument);
-  EXPECT_THROW(plan_stem(2, 8, 8, 0), std::invalid_argument);
-  const StemPlan stem = plan_stem(2, 32, 32, 48);
-  const auto block = [](int channels, int size, int stride) {
-    return plan_dwpw(2, {channels, 48, size, size, stride}, {Algorithm::kDirect, 1});
+  EXPECT_THROW(plan_stem(avx512::kTraits, 0, 8, 16), std::invalid_argument);
+  EXPECT_THROW(plan_stem(avx512::kTraits, 8, 8, 0), std::invalid_argument);
+  const StemPlan stem = plan_stem(avx512::kTraits, 32, 32, 48);
+  const auto plan = [&](auto change) {
+    BlockShape shape = first_block(stem.dst(), 48);
+    change(shape);
+    return plan_stem_block(stem, plan_block(avx512::kTraits, shape, {}));
   };
-  EXPECT_NO_THROW(plan_stem_block(stem, block(48, 16, 2)));
-  EXPECT_THROW(plan_stem_block(stem, block(48, 16, 1)), std::invalid_argument);
-  EXPECT_THROW(plan_stem_block(stem, block(48, 15, 2)), std::invalid_argument);
-  EXPECT_THROW(plan_stem_block(stem, block(64, 16, 2)), std::invalid_argument);
+  EXPECT_NO_THROW(plan([](BlockShape&) {}));
+  EXPECT_THROW(plan([](BlockShape& s) { s.stride = 1; }), std::invalid_argument);
+  EXPECT_THROW(plan([](BlockShape& s) { s.height = s.width = 15; }), std::invalid_argument);
+  EXPECT_THROW(plan([](BlockShape& s) { s.channels_in = 64; }), std::invalid_argument);
+  EXPECT_THROW(plan([](BlockShape& s) { s.kernel = 5; }), std::invalid_argument);
+  EXPECT_THROW(plan([](BlockShape& s) { s.expanded = 96; }), std::invalid_argument);
+  EXPECT_THROW(plan([](BlockShape& s) { s.excite = ExcitePlace::kAfterActivation; }),
+               std::invalid_argument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, StemTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
+INSTANTIATE_TEST_SUITE_P(Isas, StemTest, ::testing::ValuesIn(supported_isas()), isa_label);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

@@ -1,6 +1,7 @@
 // The thread pool, and blocks that run on it.
 #include <gtest/gtest.h>
 #include <immintrin.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,7 +9,9 @@
 #include <cfloat>
 #include <chrono>
 #include <ctime>
+#include <fstream>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 
 #include "kernels_testing.hpp"
@@ -43,6 +46,32 @@ TEST(ThreadPool, RejectsBadArguments) {
   EXPECT_THROW(static_cast<void>(pool.run(ThreadPool::kMaxUnits + 1, [](int, int) {})),
                std::invalid_argument);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
+// Room for a few stacks of the default size, not for 63.
+TEST(ThreadPool, JoinsThoseThatRunWhenOthersCannotBeStarted) {
+  const pid_t child = fork();
+  if (child == 0) {
+    rlimit limit{};
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    limit.rlim_cur = limit.rlim_max =
+        pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{100} << 20);
+    if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    try {
+      ThreadPool pool(64);
+    } catch (const std::runtime_error& error) {
+      const std::string_view what = error.what();
+      _exit(what.find("of 64 threads could be started") != what.npos ? 0 : 3);
+    }
+    _exit(4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+#endif
 
 int sum_of_units(ThreadPool& pool, int units) {
   std::atomic<int> sum{0};
@@ -149,12 +178,21 @@ TEST(ThreadPool, DenormalsAreFlushedInScopeAndRestoredAfter) {
   EXPECT_EQ(half, 0.0f);
 }
 
+BlockShape pair(int in, int out, int size) {
+  BlockShape shape;
+  shape.channels_in = in;
+  shape.channels_out = out;
+  shape.height = shape.width = size;
+  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
+  return shape;
+}
+
 // Whatever the number of threads and the cost model choose, the result is the same to the bit as
 // long as the algorithm is.
 TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
   for (Isa isa : supported_isas()) {
     const KernelTable& table = kernels(isa);
-    const DwPwShape shape{64, 160, 14, 14, 1};
+    const BlockShape shape = pair(64, 160, 14);
     const auto dw = random_floats(64 * 9, 1), pw = random_floats(64 * 160, 2);
     const auto image = random_floats(64 * 14 * 14, 3);
     Buffer src(shape.src().num_floats());
@@ -165,19 +203,19 @@ TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
       const Tiling tiling =
           choose_tiling(table, machine_model(table), shape, AlgorithmChoice::kDirect, threads);
       EXPECT_EQ(tiling.algorithm, Algorithm::kDirect);
-      const DwPwPlan plan = plan_dwpw(table.panel_blocks, shape, tiling);
+      const BlockPlan plan = plan_block(table.traits, shape, tiling);
       EXPECT_GE(plan.units(), threads);
       Buffer packed(plan.packed_bytes() / 4), dst(shape.dst().num_floats());
-      pack_dwpw(plan, dw.data(), nullptr, pw.data(), nullptr, packed.get());
+      pack_block(plan, {.depthwise = dw.data(), .project = pw.data()}, packed.get());
       std::vector<Buffer> scratch;
       for (int i = 0; i < threads; ++i) scratch.emplace_back(plan.scratch_bytes() / 4);
       ASSERT_TRUE(pool.run(plan.units(), [&](int thread, int unit) {
-        DwPwArgs args;
+        BlockArgs args;
         args.src = src.get();
         args.dst = dst.get();
         args.packed = packed.get();
         args.scratch = scratch[thread].get();
-        table.run_dwpw(plan, args, unit, unit + 1);
+        table.run_block(plan, args, unit, unit + 1);
       }));
       const std::vector<float> got(dst.get(), dst.get() + dst.size);
       if (threads == 1) expected = got;
@@ -191,7 +229,7 @@ TEST(CostModel, Choices) {
   for (Isa isa : supported_isas()) {
     const KernelTable& table = kernels(isa);
     const MachineModel machine{48e3, 2e6, 2e11, 1e11, 3e10};
-    const DwPwShape wide{512, 512, 14, 14, 1}, odd{48, 48, 7, 7, 1}, narrow{32, 32, 56, 56, 1};
+    const BlockShape wide = pair(512, 512, 14), odd = pair(48, 48, 7), narrow = pair(32, 32, 56);
     using enum AlgorithmChoice;
     EXPECT_EQ(choose_tiling(table, machine, wide, kAuto, 1).algorithm, Algorithm::kStrassen);
     EXPECT_EQ(choose_tiling(table, machine, wide, kDirect, 1).algorithm, Algorithm::kDirect);
@@ -204,20 +242,46 @@ TEST(CostModel, Choices) {
     EXPECT_EQ(choose_tiling(table, slow, wide, kAuto, 1).tile_rows, 14);
     for (int threads : {2, 3, 4}) {
       const Tiling tiling = choose_tiling(table, machine, wide, kAuto, threads);
-      EXPECT_GE(plan_dwpw(table.panel_blocks, wide, tiling).units(), threads);
+      EXPECT_GE(plan_block(table.traits, wide, tiling).units(), threads);
     }
   }
 }
 
-TEST(CostModel, MeasuresPlausibleNumbers) {
-  for (Isa isa : supported_isas()) {
-    const MachineModel& machine = machine_model(kernels(isa));
-    EXPECT_GE(machine.l1_bytes, 8 << 10);
-    EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
-    EXPECT_GT(machine.peak_flops, 1e9);
-    EXPECT_GT(machine.l2_bytes_per_second, 1e8);
-    EXPECT_GT(machine.far_bytes_per_second, 1e7);
+void expect_plausible(const MachineModel& machine) {
+  EXPECT_GE(machine.l1_bytes, 8 << 10);
+  EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
+  EXPECT_GT(machine.peak_flops, 1e9);
+  EXPECT_GT(machine.l2_bytes_per_second, 1e8);
+  EXPECT_GT(machine.far_bytes_per_second, 1e7);
+}
+
+TEST(Machine, MeasuresPlausibleNumbers) {
+  for (Isa isa : supported_isas()) expect_plausible(measure_machine(kernels(isa)));
+}
+
+TEST(Machine, IsKnownByVendorFamilyAndModel) {
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0xcf).name, "emerald-rapids");
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x8f).name, "emerald-rapids");
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x55).name, "cascade-lake");
+  EXPECT_EQ(find_machine("AuthenticAMD", 0x1a, 0x44).name, "zen5");
+  EXPECT_EQ(find_machine("AuthenticAMD", 0x19, 0x61).name, "other");
+  EXPECT_EQ(find_machine("", 0, 0).name, "other");
+}
+
+TEST(Machine, CanBeForced) {
+  const std::string_view own = this_machine().name;
+  for (const KnownMachine& machine : known_machines()) {
+    force_machine(machine.name);
+    EXPECT_EQ(this_machine().name, machine.name);
+    for (Isa isa : supported_isas()) {
+      const MachineModel model = machine_model(kernels(isa));
+      expect_plausible(model);
+      EXPECT_EQ(model.l2_bytes, machine.avx512.l2_bytes);
+    }
   }
+  force_machine("");
+  EXPECT_EQ(this_machine().name, own);
+  EXPECT_THROW(force_machine("abacus"), std::invalid_argument);
 }
 
 }  // namespace

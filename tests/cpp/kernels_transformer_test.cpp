@@ -29,9 +29,7 @@ struct Block {
   Buffer packed;
 
   Block(const KernelTable& table, const TransformerShape& s)
-      : shape(s),
-        plan(plan_transformer(table.token_columns, table.token_rows, s)),
-        packed(plan.packed_floats()) {
+      : shape(s), plan(plan_transformer(table.traits, s)), packed(plan.packed_floats()) {
     unsigned seed = 1;
     const auto matrix = [&](int out, int in) {
       return random_floats(std::size_t(out) * in, seed++, 1.0f / std::sqrt(float(in)));
@@ -87,7 +85,7 @@ struct Block {
     add(middle, x);
     Map hidden = folded_linear(normalize(middle, shape.eps), shape.hidden, l.fc1.data(),
                                l.fc1_bias.data(), {l.norm2.data(), l.norm2_bias.data()});
-    silu(hidden);
+    activate(Activation::kSilu, hidden);
     Map result = folded_linear(hidden, d, l.fc2.data(), l.fc2_bias.data(), {});
     add(result, middle);
     return result;
@@ -146,8 +144,9 @@ struct Pass {
   void resize() const {
     if (!block.shape.resizes()) return;
     const MapShape from = block.shape.last(), to = block.shape.dst();
-    table.resize_map({to.channels, from.height, from.width, to.height, to.width, true}, last.get(),
-                     dst.get(), 0, to.height);
+    const ResizeShape shape{to.channels, from.height, from.width,
+                            to.height,   to.width,    Activation::kSilu};
+    table.resize_map(shape, last.get(), dst.get(), 0, to.height);
   }
   std::vector<float> result() const { return interior(block.shape.dst(), dst); }
   static std::vector<float> interior(const MapShape& shape, const Buffer& dst) {
@@ -263,7 +262,7 @@ class TransformerTest : public ::testing::TestWithParam<Isa> {
     }
     if (!last) return;
     Map map = fold(out, t.height, t.width, t.patch_height, t.patch_width);
-    if (!shape.resizes()) silu(map);
+    if (!shape.resizes()) activate(Activation::kSilu, map);
     const Buffer& got = shape.resizes() ? run.last : run.dst;
     EXPECT_EQ(mismatch(map, run.interior(shape.last(), got).data()), "");
   }
@@ -293,7 +292,7 @@ TEST_P(TransformerTest, PassByPass) {
     const Map big = exact_map(last.channels, last.height, last.width, run.interior(last, run.last));
     run.resize();
     Map expected = resize(big, shape.height, shape.width);
-    silu(expected);
+    activate(Activation::kSilu, expected);
     EXPECT_EQ(mismatch(expected, run.result().data()), "");
   }
 }
@@ -380,17 +379,17 @@ TEST_P(TransformerTest, NanStaysInItsSequence) {
 
 TEST(TransformerPlan, RejectsBadArguments) {
   const TransformerShape good = shape_of(8, 8, 16, 16, 16, 4, 1);
-  EXPECT_NO_THROW(plan_transformer(32, 14, good));
+  EXPECT_NO_THROW(plan_transformer(avx512::kTraits, good));
   for (auto field :
        {&TransformerShape::height, &TransformerShape::width, &TransformerShape::features,
         &TransformerShape::hidden, &TransformerShape::depth, &TransformerShape::patch_width}) {
     TransformerShape bad = good;
     bad.*field = 0;
-    EXPECT_THROW(plan_transformer(32, 14, bad), std::invalid_argument);
+    EXPECT_THROW(plan_transformer(avx512::kTraits, bad), std::invalid_argument);
   }
   TransformerShape bad = good;
   bad.heads = 5;
-  EXPECT_THROW(plan_transformer(32, 14, bad), std::invalid_argument);
+  EXPECT_THROW(plan_transformer(avx512::kTraits, bad), std::invalid_argument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, TransformerTest, ::testing::ValuesIn(supported_isas()),

@@ -6,15 +6,11 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-inline constexpr int kLinearVectors = 7;
-
-void run_dwpw(const DwPwPlan& plan, const DwPwArgs& args, int unit_begin, int unit_end);
+void run_block(const BlockPlan& plan, const BlockArgs& args, int unit_begin, int unit_end);
 void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row_end);
 void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
                     int tile_end);
 void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int unit_end);
-void run_inverted_residual(const InvertedResidualPlan& plan, const InvertedResidualArgs& args,
-                           int tile_begin, int tile_end);
 void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, float* hidden,
                     float* scale);
 void global_pool(const MapShape& shape, const float* map, const float* scale, float* mean);

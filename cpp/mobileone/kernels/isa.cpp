@@ -4,18 +4,65 @@
 #include <stdexcept>
 #include <string>
 
+#include "mobileone/kernels/kernels.hpp"
+
 namespace mobileone::kernels {
 
-std::string_view isa_name(Isa isa) { return isa == Isa::kAvx512 ? "avx512" : "avx2"; }
+namespace avx2 {
+extern const KernelTable kTable;
+}
+namespace avx512 {
+extern const KernelTable kTable;
+}
+
+namespace {
+
+struct Entry {
+  Isa isa;
+  std::string_view name;
+  // GCC's builtins also ask XGETBV whether the operating system saves the wide registers.
+  bool (*supported)();
+  const KernelTable& table;
+};
+
+// Fastest first.
+constexpr Entry kEntries[] = {
+    {Isa::kAvx512, "avx512",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+     },
+     avx512::kTable},
+    {Isa::kAvx2, "avx2",
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, avx2::kTable},
+};
+
+const Entry& entry(Isa isa) {
+  for (const Entry& candidate : kEntries) {
+    if (candidate.isa == isa) return candidate;
+  }
+  throw std::invalid_argument("[kernels] no such instruction set");
+}
+
+std::string expected_names() {
+  std::string names;
+  for (const Entry& known : kEntries) {
+    names = std::string(known.name) + (names.empty() ? "" : " or ") + names;
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string_view isa_name(Isa isa) { return entry(isa).name; }
+
+const KernelTable& kernels(Isa isa) { return entry(isa).table; }
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> found;
-  // GCC's builtins also ask XGETBV whether the operating system saves the wide registers.
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    found.push_back(Isa::kAvx512);
+  for (const Entry& known : kEntries) {
+    if (known.supported()) found.push_back(known.isa);
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(Isa::kAvx2);
   return found;
 }
 
@@ -24,15 +71,14 @@ Isa detect_isa() {
   const char* forced = std::getenv("MOBILEONE_MAX_ISA");
   if (forced != nullptr && *forced != '\0') {
     const std::string_view name = forced;
-    if (name != "avx2" && name != "avx512") {
+    for (const Entry& known : kEntries) {
+      if (known.name != name) continue;
+      if (known.supported()) return known.isa;
       throw std::invalid_argument("[kernels] MOBILEONE_MAX_ISA is \"" + std::string(name) +
-                                  "\"; expected avx2 or avx512");
-    }
-    for (Isa isa : supported) {
-      if (isa_name(isa) == name) return isa;
+                                  "\", which this CPU does not support");
     }
     throw std::invalid_argument("[kernels] MOBILEONE_MAX_ISA is \"" + std::string(name) +
-                                "\", which this CPU does not support");
+                                "\"; expected " + expected_names());
   }
   if (supported.empty()) {
     throw std::runtime_error("[kernels] this CPU has neither AVX-512 nor AVX2 with FMA");

@@ -4,8 +4,7 @@
 // Each is safe to call from several threads with scratch (and outputs) of their own.
 #pragma once
 
-#include "mobileone/kernels/block/dwpw.hpp"
-#include "mobileone/kernels/block/inverted_residual.hpp"
+#include "mobileone/kernels/block/block.hpp"
 #include "mobileone/kernels/conv/conv.hpp"
 #include "mobileone/kernels/elementwise.hpp"
 #include "mobileone/kernels/head/head.hpp"
@@ -18,22 +17,16 @@ namespace mobileone::kernels {
 
 struct KernelTable {
   Isa isa;
-  int panel_blocks;    // pointwise panel width / 16: what plan_dwpw and plan_stem take
-  int linear_columns;  // what LinearPlan::panel_columns takes
-  int token_columns;   // what plan_transformer takes: tokens of a panel,
-  int token_rows;      // and rows of its weights that are packed together
+  IsaTraits traits;  // what plans for this table are made with
 
   /// Units [unit_begin, unit_end) of one image's block.
-  void (*run_dwpw)(const DwPwPlan&, const DwPwArgs&, int unit_begin, int unit_end);
+  void (*run_block)(const BlockPlan&, const BlockArgs&, int unit_begin, int unit_end);
   /// Output rows [row_begin, row_end) of the stem.
   void (*run_stem)(const StemPlan&, const StemArgs&, int row_begin, int row_end);
   /// Tiles [tile_begin, tile_end) of stem + block; the block's column_parts must be 1.
   void (*run_stem_block)(const StemBlockPlan&, const StemBlockArgs&, int tile_begin, int tile_end);
   /// Units [unit_begin, unit_end) of one image's convolution.
   void (*run_conv)(const ConvPlan&, const ConvArgs&, int unit_begin, int unit_end);
-  /// Tiles [tile_begin, tile_end) of one image's block.
-  void (*run_inverted_residual)(const InvertedResidualPlan&, const InvertedResidualArgs&,
-                                int tile_begin, int tile_end);
   /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may
   /// be null.
   void (*finish)(Activation, const float* other, float* data, std::ptrdiff_t count);

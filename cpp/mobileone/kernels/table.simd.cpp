@@ -6,16 +6,12 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 extern const KernelTable kTable;
 const KernelTable kTable = {
-    .isa = kLanes == 16 ? Isa::kAvx512 : Isa::kAvx2,
-    .panel_blocks = kLanes == 16 ? 2 : 1,
-    .linear_columns = kLinearVectors * kLanes,
-    .token_columns = kPanel,
-    .token_rows = kMaxRows,
-    .run_dwpw = run_dwpw,
+    .isa = kIsa,
+    .traits = kTraits,
+    .run_block = run_block,
     .run_stem = run_stem,
     .run_stem_block = run_stem_block,
     .run_conv = run_conv,
-    .run_inverted_residual = run_inverted_residual,
     .finish = finish_in_place,
     .squeeze_excite = squeeze_excite,
     .global_pool = global_pool,

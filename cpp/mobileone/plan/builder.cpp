@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/plan/pack_step.hpp"
 
 namespace mobileone {
 
@@ -33,6 +34,7 @@ PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
     input.storage = Storage::input;
     results_[id].push_back(add_value(input));
   }
+  for (NodeId id : options.outputs) outputs.push_back({id, PlanOutput::Kind::value, shape(id)});
 }
 
 ValueId PlanBuilder::add_value(Value value) {
@@ -70,20 +72,21 @@ ValueId PlanBuilder::in_layout(NodeId id, const Layout& layout) {
 
 ValueId PlanBuilder::new_result(NodeId id, const Layout& layout, bool direct) {
   Value result{shape(id), canonical(shape(id), layout)};
-  const auto& outputs = options_.outputs;
-  if (direct && std::count(outputs.begin(), outputs.end(), id) == 1) {
+  const auto& wanted = options_.outputs;
+  if (direct && std::count(wanted.begin(), wanted.end(), id) == 1) {
     result.storage = Storage::output;
     result.slot =
-        static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), id) - outputs.begin());
+        static_cast<std::size_t>(std::find(wanted.begin(), wanted.end(), id) - wanted.begin());
   }
   results_[id].push_back(add_value(result));
   return results_[id].back();
 }
 
-ValueId PlanBuilder::new_extra_output(const Shape& shape) {
+ValueId PlanBuilder::new_extra_output(NodeId node, PlanOutput::Kind kind, const Shape& shape) {
   Value output{shape, Layout::nchw()};
   output.storage = Storage::output;
-  output.slot = options_.outputs.size() + extra_outputs_++;
+  output.slot = outputs.size();
+  outputs.push_back({node, kind, shape});
   return add_value(output);
 }
 
@@ -107,8 +110,63 @@ std::shared_ptr<const void> PlanBuilder::packed(const std::string& key, std::siz
   return weight.data;
 }
 
+Operand PlanBuilder::weight(const std::string& name) {
+  const Tensor& tensor = network_.weight(name);
+  if (!options_.training) return {-1, tensor.storage()};
+  const auto [found, added] = parameter_values_.try_emplace(name, -1);
+  if (added) {
+    Value value{tensor.shape(), Layout::nchw(), tensor.dtype()};
+    value.storage = Storage::parameter;
+    value.slot = parameters.size();
+    parameters.push_back(name);
+    found->second = add_value(value);
+  }
+  return {found->second, nullptr};
+}
+
+Operand PlanBuilder::reordered(const std::string& key, const std::vector<std::string>& sources,
+                               std::int64_t floats, const Pack& pack) {
+  std::vector<Operand> weights;
+  for (const std::string& name : sources) weights.push_back(weight(name));
+  if (options_.training) {
+    const ValueId result = new_temporary({floats});
+    add_step(pack_step(key, weights, value(result), result, pack), values_of(weights), {result});
+    return {result, nullptr};
+  }
+  return {-1, packed(key, static_cast<std::size_t>(floats) * sizeof(float), [&](void* out) {
+            std::vector<const float*> from;
+            for (const std::string& name : sources) from.push_back(network_.weight(name).f32());
+            pack(from.data(), static_cast<float*>(out));
+          })};
+}
+
+std::vector<ValueId> PlanBuilder::values_of(const std::vector<Operand>& operands) {
+  std::vector<ValueId> values;
+  for (const Operand& operand : operands) {
+    if (operand.value >= 0) values.push_back(operand.value);
+  }
+  return values;
+}
+
+std::size_t PlanBuilder::emit(const Backend& backend, const std::vector<LoweredOp>& ops,
+                              std::size_t at) {
+  const bool before = in_use_.count(&backend) > 0;
+  in_use_.insert(&backend);
+  const std::size_t taken = backend.emit(ops, at, *this);
+  if (taken == 0 && !before) in_use_.erase(&backend);
+  return taken;
+}
+
+const Record* PlanBuilder::stored_record(const std::string& name) const {
+  if (!options_.records) return nullptr;
+  const auto found = options_.records->find(name);
+  if (found == options_.records->end()) throw Error(concat("[plan] no record of ", name));
+  return &found->second;
+}
+
 void PlanBuilder::convert(ValueId from, ValueId to) {
   for (const Backend* backend : backends_) {
+    if (backend != backends_.back() && in_use_.count(backend) == 0) continue;
     if (auto step = backend->reorder(from, to, *this)) {
       add_step(std::move(step), {from}, {to});
       return;

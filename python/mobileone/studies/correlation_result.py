@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone._tables import Column, Table, count_text, number_text
-from mobileone.benchmark_result import BenchmarkResult
+from mobileone.measure.benchmark_result import BenchmarkResult
 from mobileone.studies import paper
 from mobileone.studies.result import machine_notes
 from mobileone.studies.spearman import RankCorrelation, rank_correlation
+from mobileone.util.tables import Column, Table, count_text, number_text
 
 if TYPE_CHECKING:
     import pandas
@@ -65,9 +65,10 @@ class CorrelationResult:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Latency over MACs, a dot per model; needs matplotlib."""
-        from mobileone.studies.figures import plot_correlation
+        from mobileone.figures.studies import plot_correlation
 
-        return plot_correlation(self, ax)
+        coefficients = {name: pair.coefficient for name, pair in self.coefficients.items()}
+        return plot_correlation(self.benchmark.rows, coefficients, ax)
 
     def tables(self) -> list[Table]:
         """The coefficients beside the paper's, and the models."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mobileone import _core
+from mobileone._core import Network, initialize
+from mobileone.families.plain_cnn import FAMILY
 from mobileone.model import Model
 
 if TYPE_CHECKING:
-    from mobileone.compiled import CompiledModel
+    from mobileone.network.compiled import CompiledModel
 
 __all__ = ["ACTIVATIONS", "PlainCnn", "plain_cnn"]
 
@@ -23,17 +24,6 @@ ACTIVATIONS = {
     "DynamicReLU-A": "dynamic_relu_a",
     "DynamicReLU-B": "dynamic_relu_b",
 }
-
-
-_FIELDS: tuple[str, ...] = (
-    "activation",
-    "squeeze_excite",
-    "skip",
-    "num_classes",
-    "in_channels",
-    "reduction",
-)
-_FIELDS += ("groups", "stem_width", "widths", "strides")
 
 
 class PlainCnn(Model):
@@ -96,7 +86,7 @@ def plain_cnn(
     Raises:
         ValueError: an unknown activation, or a value that makes no network.
     """
-    config = {
+    config = FAMILY.mark | {
         "activation": activation,
         "squeeze_excite": squeeze_excite,
         "skip": skip,
@@ -106,15 +96,10 @@ def plain_cnn(
         "groups": groups,
         **widths,
     }
-    return PlainCnn(_core.initialize(_graph(config), seed), config, arch="plain_cnn")
-
-
-def _graph(config: dict[str, Any]) -> _core.Graph:
-    for key in config:
-        if key not in _FIELDS:
-            raise ValueError(f"plain_cnn has no field {key!r}; expected one of {_FIELDS}")
-    return _core.plain_cnn_graph(**config)
+    return PlainCnn(initialize(FAMILY.graph(config), seed), config, arch=FAMILY.name)
 
 
 def _restore(config: dict[str, Any], weights: dict[str, Any]) -> PlainCnn:
-    return PlainCnn(_core.Network(_graph(config), weights), config, arch="plain_cnn")
+    """From a pickle; those of 0.1.0 do not name the family."""
+    config = FAMILY.mark | config
+    return PlainCnn(Network(FAMILY.graph(config), weights), config, arch=FAMILY.name)

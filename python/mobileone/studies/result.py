@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone._tables import Column, Table, count_text, number_text, threads_text
-from mobileone.benchmark_result import BenchmarkResult, BenchmarkRow
+from mobileone.measure.benchmark_result import BenchmarkResult, BenchmarkRow
+from mobileone.util.tables import Column, Table, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
     import pandas
@@ -91,9 +91,9 @@ class StudyResult:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Times relative to the first network, here and in the paper; needs matplotlib."""
-        from mobileone.studies.figures import plot_ratios
+        from mobileone.figures.studies import plot_ratios
 
-        return plot_ratios(self, ax)
+        return plot_ratios(self.rows, self.title, ax)
 
     def tables(self) -> list[Table]:
         """The one table."""

@@ -45,8 +45,8 @@ std::string isa_in_use() {
 std::vector<std::pair<std::string, int>> packing_parameters() {
   if (kernels::supported_isas().empty()) return {};
   return {{"channel_block", kernels::kBlock},
-          {"panel_blocks", table().panel_blocks},
-          {"linear_columns", table().linear_columns}};
+          {"panel_blocks", table().traits.panel_blocks},
+          {"linear_columns", table().traits.linear_columns()}};
 }
 
 std::vector<std::string> available_isas() {

@@ -1,9 +1,10 @@
-// Squeeze-and-excite on pooled sums (Hu et al., 2018, section 3; MobileOne, table 2: S4 only):
-//   scale = sigmoid(W2 relu(W1 mean + b1) + b2).
+// Squeeze-and-excite on pooled sums (Hu et al., 2018, section 3):
+//   scale = gate(W2 activation(W1 mean + b1) + b2).
 #pragma once
 
 #include <cstddef>
 
+#include "mobileone/kernels/activation.hpp"
 #include "mobileone/kernels/layout.hpp"
 
 namespace mobileone::kernels {
@@ -13,6 +14,8 @@ struct SqueezeExcite {
   int channels = 0;
   int reduced = 0;
   const float* packed = nullptr;
+  Activation activation = Activation::kRelu;
+  Activation gate = Activation::kSigmoid;
 
   std::size_t packed_floats() const {
     return std::size_t(channels) * padded(reduced) + padded(reduced) +

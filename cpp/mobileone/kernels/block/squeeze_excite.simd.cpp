@@ -1,5 +1,5 @@
 #include "mobileone/kernels/entry_points.hpp"
-#include "mobileone/kernels/simd/math.hpp"
+#include "mobileone/kernels/simd/activations.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
@@ -32,11 +32,11 @@ void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, floa
   const Vec inverse = broadcast(1.0f / static_cast<float>(pixels));
   for (int o = 0; o < reduced; o += kLanes) {
     const Vec dot = dot_columns(sums, se.channels, w1 + o, reduced);
-    store(hidden + o, max(zero(), fma(dot, inverse, load(b1 + o))));
+    store(hidden + o, activate(se.activation, fma(dot, inverse, load(b1 + o))));
   }
   for (int o = 0; o < channels; o += kLanes) {
     const Vec dot = dot_columns(hidden, se.reduced, w2 + o, channels);
-    store(scale + o, sigmoid(add(dot, load(b2 + o))));
+    store(scale + o, activate(se.gate, add(dot, load(b2 + o))));
   }
 }
 

@@ -14,9 +14,8 @@ void require(bool condition, const std::string& message) {
 }
 
 // Rows that are cut into runs of at least so many pixels keep the multipliers busy.
-bool fills_microkernels(const ConvShape& shape, int panel_blocks) {
-  const int widest = panel_blocks > 1 ? 14 : 6, enough = panel_blocks > 1 ? 8 : 5;
-  return shape.width / ceil_div(shape.width, widest) >= enough;
+bool fills_microkernels(const ConvShape& shape, const IsaTraits& isa) {
+  return shape.width / ceil_div(shape.width, isa.pixels) >= isa.row_pixels;
 }
 
 }  // namespace
@@ -31,7 +30,7 @@ bool strassen_applies(const ConvShape& shape) {
          strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
 }
 
-ConvPlan plan_conv(int panel_blocks, const ConvShape& shape, const Tiling& tiling) {
+ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& tiling) {
   require(shape.channels_in >= 1 && shape.channels_in2 >= 0 && shape.channels_out >= 1 &&
               shape.height >= 1 && shape.width >= 1,
           "channels and sizes must be at least 1");
@@ -51,10 +50,10 @@ ConvPlan plan_conv(int panel_blocks, const ConvShape& shape, const Tiling& tilin
                     .n_blocks = blocks(shape.channels_out),
                     .tile_pixels = pixels,
                     .max_pixels = pixels,
-                    .panel_blocks = panel_blocks,
+                    .panel_blocks = isa.panel_blocks,
                     .algorithm = tiling.algorithm};
   plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
-  plan.by_rows = tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, panel_blocks);
+  plan.by_rows = tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, isa);
   return plan;
 }
 

@@ -1,6 +1,6 @@
 // Dense convolutions on blocked maps: 1x1, and 3x3 with stride 1 and padding 1. With bias, an
 // optional map that is added, and an activation; of one source or of two, whose channels lie one
-// behind the other (a concatenation that is never made).
+// after the other (a concatenation that is never made).
 //
 // Two ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
 // they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows
@@ -14,7 +14,7 @@
 #pragma once
 
 #include "mobileone/kernels/activation.hpp"
-#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/tiling/tiling.hpp"
 
 namespace mobileone::kernels {
 
@@ -25,8 +25,7 @@ struct ConvShape {
   int height = 0;
   int width = 0;
   int kernel = 1;  // 1 or 3
-  Activation activation = Activation::kNone;
-  bool residual = false;  // activation(convolution + residual)
+  Epilogue epilogue = {};
 
   int taps() const { return kernel * kernel; }
   int source_blocks() const { return blocks(channels_in) + blocks(channels_in2); }
@@ -67,11 +66,11 @@ struct ConvPlan {
 struct ConvArgs {
   const float* src = nullptr;
   const float* src2 = nullptr;      // required when shape.channels_in2 > 0
-  const float* residual = nullptr;  // a map of the output's shape, required when shape.residual
+  const float* residual = nullptr;  // a map of the output's shape, required when epilogue.residual
   float* dst = nullptr;
   const float* packed = nullptr;  // pack_conv
   void* scratch = nullptr;
-  // As in DwPwArgs: what the next step reads first, and what the previous one was asked to fetch.
+  // As in BlockArgs: what the next step reads first, and what the previous one was asked to fetch.
   const float* next_data = nullptr;
   std::ptrdiff_t next_floats = 0;
   std::ptrdiff_t fetched_floats = 0;
@@ -81,9 +80,9 @@ struct ConvArgs {
 bool strassen_applies(const ConvShape& shape);
 
 /// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a tiling with a value <
-/// 1, and for kStrassen where it does not apply. `panel_blocks` comes from the KernelTable that
-/// will run the plan.
-ConvPlan plan_conv(int panel_blocks, const ConvShape& shape, const Tiling& tiling);
+/// 1, and for kStrassen where it does not apply. `isa` is that of the KernelTable that will run
+/// the plan.
+ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& tiling);
 
 /// weight [channels_out][channels_in + channels_in2][kernel][kernel], bias [channels_out] or null
 /// (zero). `packed` holds plan.packed_bytes(), aligned to kAlignment.

@@ -42,8 +42,7 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
   tile.scratch = scratch;
   tile.packed = args.packed + plan.panels_offset();
   tile.bias = args.packed;
-  // With a residual the floor has to wait for it.
-  tile.floor = shape.residual ? kUnlimited : activation_floor(shape.activation);
+  tile.floor = epilogue_floor(shape.epilogue);
   tile.dst_block = dst.block_stride();
   PrefetchStream background =
       PrefetchStream::share(args.next_data, args.next_floats, unit_begin, unit_end, plan.units());

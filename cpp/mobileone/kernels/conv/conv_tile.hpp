@@ -53,16 +53,9 @@ struct ConvTile {
 
   /// Residual and activation of `count` output blocks.
   void finish(int first_block, int count) const {
-    const ConvShape& shape = plan.shape;
-    if (!shape.residual && shape.activation != Activation::kSilu) return;
-    const MapShape map = shape.dst();
-    for (int block = first_block; block < first_block + count; ++block) {
-      for (int y = row_begin; y < row_begin + rows; ++y) {
-        const std::ptrdiff_t at = map.offset(block, y, 0);
-        finish_in_place(shape.activation, shape.residual ? args.residual + at : nullptr,
-                        args.dst + at, std::ptrdiff_t{shape.width} * kBlock);
-      }
-    }
+    finish_rows(plan.shape.epilogue, plan.shape.dst(),
+                {first_block, first_block + count, row_begin, row_begin + rows}, args.residual,
+                args.dst);
   }
 };
 

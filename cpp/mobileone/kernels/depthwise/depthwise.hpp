@@ -1,17 +1,22 @@
-// Depthwise 3x3 over some output rows of one 16-channel block.
+// Depthwise k x k convolution over some output rows of one 16-channel block.
 #pragma once
 
+#include "mobileone/kernels/depthwise/depthwise_pack.hpp"
 #include "mobileone/kernels/pointwise/microkernel.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// Taps of one channel block: 9 weights (row-major 3x3), then the bias, each 16 channels.
-inline constexpr int kDepthwiseFloats = 10 * kBlock;
+struct DepthwiseWindow {
+  int kernel = 3;               // 3, 5 or 7
+  int stride = 1;               // 1 or 2
+  const float* taps = nullptr;  // of the block; pack_depthwise
+  float floor = 0.0f;
+};
 
 /// `count` output rows of `width` pixels. rows[i] is input row i of the window at its border pixel
-/// x = -1: output row y reads rows[y * stride] to rows[y * stride + 2]. Output pixel (y, x) goes to
-/// dst[16 (y * width + x)]: max(floor, bias + sum of the 9 products).
-void depthwise_rows(int stride, const float* const* rows, int count, const float* taps, float floor,
-                    int width, float* dst);
+/// x = -(kernel / 2): output row y reads rows[y * stride] to rows[y * stride + kernel - 1]. Output
+/// pixel (y, x) goes to dst[16 (y * width + x)]: max(floor, bias + sum of the products).
+void depthwise_rows(const DepthwiseWindow& window, const float* const* rows, int count, int width,
+                    float* dst);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

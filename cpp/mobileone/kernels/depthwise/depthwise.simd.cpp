@@ -3,7 +3,8 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-constexpr int kMaxOutputs = kLanes == 16 ? 14 : 8;
+/// Accumulators that leave registers for a row of the kernel's weights and a pixel.
+constexpr int max_outputs(int kernel) { return kTraits.registers == 32 ? 14 : kernel == 7 ? 7 : 8; }
 
 /// A column of groups: the same `kOutputs` output columns of consecutive rows.
 struct GroupColumn {
@@ -16,7 +17,7 @@ struct GroupColumn {
   std::ptrdiff_t dst_row;  // floats from one output row to the next
 };
 
-// Each input column is loaded once per row and feeds up to three accumulators.
+// 3 x 3. Each input column is loaded once per row and feeds up to three accumulators.
 template <int kStride, int kOutputs>
 __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
   const Vec floor = g.floor;
@@ -63,6 +64,44 @@ __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
   }
 }
 
+// 5 x 5 and 7 x 7: a row of the kernel in registers, through which the input columns go one by one,
+// each to up to kKernel accumulators. Kernel rows are a loop: unrolled, the code of a group would
+// be larger than the instruction cache's share of it.
+template <int kKernel, int kStride, int kOutputs>
+__attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
+  constexpr int kColumns = (kOutputs - 1) * kStride + kKernel;
+  const Vec floor = g.floor;
+  const std::ptrdiff_t column = g.column;
+  const float* const* rows = g.rows;
+  float* dst = g.dst;
+  for (int y = 0; y < g.count; ++y, rows += kStride, dst += g.dst_row) {
+    const float* taps = g.taps;
+    const Vec bias = load(taps + kKernel * kKernel * kBlock);
+    Vec acc[kOutputs];
+#pragma GCC unroll 16
+    for (int i = 0; i < kOutputs; ++i) acc[i] = bias;
+    for (int ky = 0; ky < kKernel; ++ky, taps += kKernel * kBlock) {
+      const float* row = opaque(rows[ky] + column);
+      Vec w[kKernel];
+#pragma GCC unroll 8
+      for (int kx = 0; kx < kKernel; ++kx) w[kx] = in_register(load(taps + kx * kBlock));
+#pragma GCC unroll 64
+      for (int c = 0; c < kColumns; ++c) {
+        const Vec x = in_register(load(row + c * kBlock));
+#pragma GCC unroll 8
+        for (int kx = 0; kx < kKernel; ++kx) {
+          const int output = (c - kx) / kStride;
+          if (c >= kx && (c - kx) % kStride == 0 && output < kOutputs) {
+            accumulate(acc[output], x, w[kx]);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kOutputs; ++i) store(dst + i * kBlock, max(floor, acc[i]));
+  }
+}
+
 using Group = void (*)(const GroupColumn&);
 
 template <int kStride>
@@ -86,23 +125,52 @@ constexpr Group kGroups[] = {
 #endif
 };
 
+template <int kKernel, int kStride>
+constexpr Group kWideGroups[] = {
+    nullptr,
+    depthwise_wide_group<kKernel, kStride, 1>,
+    depthwise_wide_group<kKernel, kStride, 2>,
+    depthwise_wide_group<kKernel, kStride, 3>,
+    depthwise_wide_group<kKernel, kStride, 4>,
+    depthwise_wide_group<kKernel, kStride, 5>,
+    depthwise_wide_group<kKernel, kStride, 6>,
+    depthwise_wide_group<kKernel, kStride, 7>,
+    depthwise_wide_group<kKernel, kStride, max_outputs(kKernel) < 8 ? 7 : 8>,
+#ifdef __AVX512F__
+    depthwise_wide_group<kKernel, kStride, 9>,
+    depthwise_wide_group<kKernel, kStride, 10>,
+    depthwise_wide_group<kKernel, kStride, 11>,
+    depthwise_wide_group<kKernel, kStride, 12>,
+    depthwise_wide_group<kKernel, kStride, 13>,
+    depthwise_wide_group<kKernel, kStride, 14>,
+#endif
+};
+
+/// The instances for a number of outputs up to max_outputs(kernel).
+const Group* find_groups(int kernel, int stride) {
+  if (kernel == 3) return stride == 1 ? kGroups<1> : kGroups<2>;
+  if (kernel == 5) return stride == 1 ? kWideGroups<5, 1> : kWideGroups<5, 2>;
+  return stride == 1 ? kWideGroups<7, 1> : kWideGroups<7, 2>;
+}
+
 }  // namespace
 
-void depthwise_rows(int stride, const float* const* rows, int count, const float* taps, float floor,
-                    int width, float* dst) {
-  const PixelGroups groups(width, kMaxOutputs);
+void depthwise_rows(const DepthwiseWindow& window, const float* const* rows, int count, int width,
+                    float* dst) {
+  const PixelGroups groups(width, max_outputs(window.kernel));
+  const Group* run = find_groups(window.kernel, window.stride);
   for (int lane = 0; lane < kBlock; lane += kLanes) {
     GroupColumn column{rows,
                        count,
                        lane,
-                       taps + lane,
-                       broadcast(floor),
+                       window.taps + lane,
+                       broadcast(window.floor),
                        dst + lane,
                        std::ptrdiff_t{width} * kBlock};
     for (int group = 0; group < groups.count; ++group) {
       const int outputs = groups.size(group);
-      (stride == 1 ? kGroups<1> : kGroups<2>)[outputs](column);
-      column.column += std::ptrdiff_t{outputs} * stride * kBlock;
+      run[outputs](column);
+      column.column += std::ptrdiff_t{outputs} * window.stride * kBlock;
       column.dst += outputs * kBlock;
     }
   }

@@ -10,7 +10,7 @@ namespace mobileone::kernels {
 struct LinearPlan {
   int in_features = 0;
   int out_features = 0;
-  int panel_columns = 0;  // KernelTable::linear_columns
+  int panel_columns = 0;  // IsaTraits::linear_columns
 
   int num_panels() const { return ceil_div(out_features, panel_columns); }
   /// Packed: bias [num_panels][columns], then panels [num_panels][in][columns].

@@ -23,8 +23,10 @@ void global_pool(const MapShape& shape, const float* map, const float* scale, fl
 
 namespace {
 
-constexpr int kColumns = kLinearVectors * kLanes;
-constexpr int kMaxImages = kLanes == 16 ? 3 : 1;
+constexpr int kLinearVectors = kTraits.linear_vectors;
+constexpr int kColumns = kTraits.linear_columns();
+// Accumulators of each image and its broadcast, and one weight, fit the registers.
+constexpr int kMaxImages = (kTraits.registers - 1) / (kLinearVectors + 1);
 
 // No prefetch: the weights are one long stream, and the hardware follows it better alone (4 %).
 template <int kImages>

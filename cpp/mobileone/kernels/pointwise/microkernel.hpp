@@ -216,12 +216,11 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
 
 using Microkernel = void (*)(const Chain&);
 
+static_assert(kTraits.pixels <= kMaxPixels);
+
 /// Widest pixel group for a panel of `vectors` vectors: accumulators + B vectors + 1 fit the
 /// registers.
-constexpr int max_pixels(int vectors) {
-  if constexpr (kLanes == 16) return vectors == 3 ? 8 : 14;
-  return 6;
-}
+constexpr int max_pixels(int vectors) { return vectors == 3 ? 8 : kTraits.pixels; }
 
 /// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)); `sums`: for chains
 /// whose outputs have sums.

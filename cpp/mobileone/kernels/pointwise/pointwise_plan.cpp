@@ -36,8 +36,7 @@ std::ptrdiff_t PointwisePlan::tile_floats() const {
 std::ptrdiff_t PointwisePlan::scratch_floats() const {
   std::ptrdiff_t total = tile_floats() + padded(tile_pixels);  // T and the offset table
   if (strassen()) {
-    constexpr int kMaxGroup = 14, kMaxPanelBlocks = 3;
-    total += 2 * kMaxGroup * kMaxPanelBlocks * kBlock;                    // U0, U1
+    total += kPartialFloats;
     total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
   }
   return total;
@@ -91,6 +90,11 @@ void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out
       for (int n = first; n < first + width; ++n) *packed++ = static_cast<float>(b(k, n));
     }
   }
+}
+
+void pack_bias(int channels, const float* bias, float* packed) {
+  std::fill_n(packed, padded(channels), 0.0f);
+  if (bias != nullptr) std::copy_n(bias, channels, packed);
 }
 
 }  // namespace mobileone::kernels

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 
+#include "mobileone/kernels/isa.hpp"
 #include "mobileone/kernels/layout.hpp"
 
 namespace mobileone::kernels {
@@ -33,7 +34,7 @@ struct PointwisePlan {
   int n_blocks = 0;      // output channels / 16, rounded up
   int tile_pixels = 0;   // pixels of T
   int max_pixels = 0;    // pixels that one call of pointwise() covers: T, or a part of it
-  int panel_blocks = 0;  // 2 on AVX-512, 1 on AVX2
+  int panel_blocks = 0;  // IsaTraits::panel_blocks
   Algorithm algorithm = Algorithm::kDirect;
 
   bool strassen() const { return algorithm == Algorithm::kStrassen; }
@@ -53,6 +54,9 @@ struct PointwisePlan {
   std::ptrdiff_t scratch_floats() const;
 };
 
+/// Of Strassen's U0 and U1 in scratch: one pixel group of the widest panel each.
+inline constexpr int kPartialFloats = 2 * kMaxPixels * 3 * kBlock;
+
 /// `pixels` rounded up so that consecutive channel blocks of one pixel group start in different L1
 /// sets: a pitch near a multiple of 64 lines would map all of them to the same few.
 int tile_pitch(int pixels);
@@ -63,5 +67,8 @@ bool strassen_divides(int k_blocks, int n_blocks);
 /// `weight` is [channels_out][channels_in] (a 1x1 convolution's, row-major).
 void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out,
                     const float* weight, float* packed);
+
+/// `bias` (or zeros) padded with zeros to whole blocks.
+void pack_bias(int channels, const float* bias, float* packed);
 
 }  // namespace mobileone::kernels

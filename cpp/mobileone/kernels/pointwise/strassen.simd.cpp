@@ -14,7 +14,6 @@ struct Quarters {
   float *a11, *u, *s1;
 
   Quarters(const PointwisePlan& plan, const PointwiseTile& t) {
-    constexpr int kPartials = 2 * 14 * 3 * kBlock;
     t_block = std::ptrdiff_t{plan.pitch()} * kBlock;
     s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
     to_a12 = plan.k_blocks / 2 * t_block;
@@ -23,7 +22,7 @@ struct Quarters {
     s_size = plan.k_blocks / 2 * s_block;
     a11 = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
     u = t.scratch + plan.tile_floats() + padded(plan.tile_pixels);
-    s1 = u + kPartials;
+    s1 = u + kPartialFloats;
   }
 };
 

@@ -11,26 +11,27 @@ Map exact_map(int c, int h, int w, const std::vector<float>& data) {
   return map;
 }
 
-Map conv3x3(const Map& src, int channels_out, bool depthwise, int stride,
-            const std::vector<float>& weight, const std::vector<float>& bias) {
-  const int group = depthwise ? 1 : src.channels;
+Map conv(const Map& src, int channels_out, const Window& window, const std::vector<float>& weight,
+         const std::vector<float>& bias) {
+  const int group = window.depthwise ? 1 : src.channels;
+  const int stride = window.stride, k = window.kernel, taps = k * k;
   Map dst(channels_out, (src.height - 1) / stride + 1, (src.width - 1) / stride + 1);
   for (int o = 0; o < channels_out; ++o) {
     for (int y = 0; y < dst.height; ++y) {
       for (int x = 0; x < dst.width; ++x) {
         double sum = bias[o], magnitude = std::abs(sum), inherited = 0.0;
         for (int i = 0; i < group; ++i) {
-          for (int tap = 0; tap < 9; ++tap) {
-            const int sy = y * stride + tap / 3 - 1, sx = x * stride + tap % 3 - 1;
+          for (int tap = 0; tap < taps; ++tap) {
+            const int sy = y * stride + tap / k - k / 2, sx = x * stride + tap % k - k / 2;
             if (sy < 0 || sy >= src.height || sx < 0 || sx >= src.width) continue;
-            const std::size_t from = src.at(depthwise ? o : i, sy, sx);
-            const double w = weight[(std::size_t(o) * group + i) * 9 + tap];
+            const std::size_t from = src.at(window.depthwise ? o : i, sy, sx);
+            const double w = weight[(std::size_t(o) * group + i) * taps + tap];
             sum += w * src.value[from];
             magnitude += std::abs(w * src.value[from]);
             inherited += std::abs(w) * src.bound[from];
           }
         }
-        const double g = gamma(9 * group + 1);
+        const double g = gamma(taps * group + 1);
         dst.value[dst.at(o, y, x)] = sum;
         dst.bound[dst.at(o, y, x)] = g * (magnitude + inherited) + inherited;
       }
@@ -66,18 +67,30 @@ Map conv1x1(const Map& src, int channels_out, const std::vector<float>& weight,
   return dst;
 }
 
-void relu(Map& map) {  // |max(0, a) - max(0, b)| <= |a - b|: the bound stays
-  for (double& x : map.value) x = std::max(x, 0.0);
-}
+namespace {
 
-void silu(Map& map) {
-  constexpr double kSteepest = 1.1;  // max |silu'| = 1.0998, at x = 2.3994
+struct Row {
+  double (*value)(double x);
+  double slope;
+  double (*error)(double x, double y);  // of |x| and |value|, in units of u
+};
+
+#define MOBILEONE_ROW(kind, name, form, exact, slope, error)         \
+  {[]([[maybe_unused]] double x) -> double { return exact; }, slope, \
+   []([[maybe_unused]] double x, [[maybe_unused]] double y) -> double { return error; }},
+const Row kRows[] = {MOBILEONE_ACTIVATIONS(MOBILEONE_ROW)};
+#undef MOBILEONE_ROW
+
+}  // namespace
+
+void activate(Activation activation, Map& map) {
+  const Row& row = kRows[static_cast<int>(activation)];
   const double u = std::ldexp(1.0, -24);
   for (std::size_t i = 0; i < map.value.size(); ++i) {
-    const double x = map.value[i];
-    map.value[i] = x / (1.0 + std::exp(-x));
-    const double inherited = kSteepest * map.bound[i];
-    map.bound[i] = inherited + (8.0 + std::abs(x) / 3.0) * u * (std::abs(map.value[i]) + inherited);
+    const double x = std::abs(map.value[i]) + map.bound[i];
+    map.value[i] = row.value(map.value[i]);
+    const double inherited = row.slope * map.bound[i];
+    map.bound[i] = inherited + u * row.error(x, std::abs(map.value[i]) + inherited);
   }
 }
 
@@ -116,21 +129,13 @@ Map mean(const Map& map) {
   return out;
 }
 
-Map squeeze_excite_scale(const Map& mean, int reduced, const std::vector<float>& w1,
+Map squeeze_excite_scale(const SqueezeExcite& se, const Map& mean, const std::vector<float>& w1,
                          const std::vector<float>& b1, const std::vector<float>& w2,
                          const std::vector<float>& b2) {
-  Map hidden = conv1x1(mean, reduced, w1, b1);
-  relu(hidden);
-  Map scale = conv1x1(hidden, mean.channels, w2, b2);
-  const double u = std::ldexp(1.0, -24);
-  for (int c = 0; c < scale.channels; ++c) {
-    const double x = scale.value[c];
-    scale.value[c] = 1.0 / (1.0 + std::exp(-x));
-    // sigmoid' <= 1/4; the exponential's argument reduction errs by |x| u at most (n ln 2 is
-    // rounded relative to x), its series by 8 roundings and a remainder below u, then add and
-    // divide.
-    scale.bound[c] = scale.bound[c] / 4.0 + (12.0 + std::abs(x) / 4.0) * u;
-  }
+  Map hidden = conv1x1(mean, se.reduced, w1, b1);
+  activate(se.activation, hidden);
+  Map scale = conv1x1(hidden, se.channels, w2, b2);
+  activate(se.gate, scale);
   return scale;
 }
 

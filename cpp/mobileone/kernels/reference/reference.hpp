@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "mobileone/kernels/layout.hpp"
+#include "mobileone/kernels/activation.hpp"
+#include "mobileone/kernels/block/squeeze_excite.hpp"
 
 namespace mobileone::kernels::reference {
 
@@ -33,22 +34,27 @@ struct Map {
 /// `data` as a map without error; [c][h][w].
 Map exact_map(int c, int h, int w, const std::vector<float>& data);
 
-/// Convolution with 3x3 kernels, padding 1: depthwise (groups = channels) or dense. No activation.
-Map conv3x3(const Map& src, int channels_out, bool depthwise, int stride,
-            const std::vector<float>& weight, const std::vector<float>& bias);
+/// Convolution with `kernel` x `kernel` weights, padding kernel / 2: depthwise (groups = channels)
+/// or dense. No activation.
+struct Window {
+  int kernel = 3;
+  int stride = 1;
+  bool depthwise = true;
+};
+Map conv(const Map& src, int channels_out, const Window& window, const std::vector<float>& weight,
+         const std::vector<float>& bias);
 Map conv1x1(const Map& src, int channels_out, const std::vector<float>& weight,
             const std::vector<float>& bias);
-void relu(Map& map);
-/// x / (1 + e^-x), evaluated with a relative error of (8 + |x| / 3) u.
-void silu(Map& map);
+/// The value and error of the activation's row (activation.hpp).
+void activate(Activation activation, Map& map);
 /// map += other.
 void add(Map& map, const Map& other);
 /// The channels of `first`, then those of `second`; equal sizes.
 Map concat(const Map& first, const Map& second);
 /// Channel means as a [channels][1][1] map.
 Map mean(const Map& map);
-/// sigmoid(W2 relu(W1 mean + b1) + b2), [channels][1][1].
-Map squeeze_excite_scale(const Map& mean, int reduced, const std::vector<float>& w1,
+/// gate(W2 activation(W1 mean + b1) + b2), [channels][1][1]; `se` gives the two functions.
+Map squeeze_excite_scale(const SqueezeExcite& se, const Map& mean, const std::vector<float>& w1,
                          const std::vector<float>& b1, const std::vector<float>& w2,
                          const std::vector<float>& b2);
 /// map *= scale per channel.

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "mobileone/kernels/activation.hpp"
-#include "mobileone/kernels/simd/math.hpp"
+#include "mobileone/kernels/layout.hpp"
+#include "mobileone/kernels/simd/simd.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
@@ -13,10 +14,33 @@ inline float activation_floor(Activation activation) {
   return activation == Activation::kRelu ? 0.0f : kUnlimited;
 }
 
-/// data[i] = silu(data[i]) for `count` floats, a multiple of kBlock.
-void silu_in_place(float* data, std::ptrdiff_t count);
-
-/// data[i] = activation(data[i] + other[i]); `other` may be null.
+/// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may
+/// be null. Vectors are taken in pairs: SiLU's bits depend on where `data` begins.
 void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count);
+
+/// The same without `other`, and nothing where the microkernels' floor was all.
+inline void activate_in_place(Activation activation, float* data, std::ptrdiff_t count) {
+  if (!is_floor(activation)) finish_in_place(activation, nullptr, data, count);
+}
+
+/// Zeroes what an activation of 0 has left in the channels that pad a map's last block: `channels`
+/// from this block on are the map's own.
+void keep_padding_zero(Activation activation, int channels, float* data, std::ptrdiff_t count);
+
+/// The floor of microkernels whose sums `epilogue` follows: finish_rows does the rest.
+inline float epilogue_floor(const Epilogue& epilogue) {
+  return epilogue.residual ? kUnlimited : activation_floor(epilogue.activation);
+}
+
+/// Blocks and rows of a map.
+struct MapPart {
+  int block_begin, block_end;
+  int row_begin, row_end;
+};
+
+/// What the floor has left to do of an epilogue, on a part of a map that has just been written.
+/// `residual` is a map of the same shape, if there is one.
+void finish_rows(const Epilogue& epilogue, const MapShape& shape, const MapPart& part,
+                 const float* residual, float* map);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -1,6 +1,6 @@
 #include "mobileone/kernels/simd/epilogue.hpp"
 
-#include "mobileone/kernels/layout.hpp"
+#include "mobileone/kernels/simd/activations.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
@@ -80,40 +80,79 @@ __attribute__((always_inline)) inline void silu_block(float* first, float* secon
 }
 #endif
 
-/// data[i] = silu(argument(i)), vector by vector.
-template <typename Argument>
-__attribute__((always_inline)) inline void silu_of(float* data, std::ptrdiff_t count,
-                                                   const Argument& argument) {
+/// Two vectors at a time. SiLU has a form for both of them that is faster than either alone.
+template <Activation kActivation>
+__attribute__((always_inline)) inline void activate_pair(float* first, float* second, Vec x,
+                                                         Vec y) {
+  if constexpr (kActivation == Activation::kSilu) {
+    silu_block(first, second, x, y);
+  } else {
+    store(first, activate<kActivation>(x));
+    store(second, activate<kActivation>(y));
+  }
+}
+
+template <Activation kActivation, typename Argument>
+__attribute__((always_inline)) inline void activate_all(float* data, std::ptrdiff_t count,
+                                                        const Argument& argument) {
   std::ptrdiff_t i = 0;
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-    silu_block(data + i, data + i + kLanes, argument(i), argument(i + kLanes));
+    activate_pair<kActivation>(data + i, data + i + kLanes, argument(i), argument(i + kLanes));
   }
   if (i < count) {
     float unused[kLanes];
-    silu_block(data + i, unused, argument(i), zero());
+    activate_pair<kActivation>(data + i, unused, argument(i), zero());
   }
 }
+
+// Apart, because together they would have more constants than AVX2 has registers.
+template <Activation kActivation>
+void finish(const float*, float* data, std::ptrdiff_t count) {
+  if constexpr (kActivation == Activation::kNone) return;
+  activate_all<kActivation>(
+      data, count, [&](std::ptrdiff_t i) __attribute__((always_inline)) { return load(data + i); });
+}
+
+template <Activation kActivation>
+void finish_sum(const float* other, float* data, std::ptrdiff_t count) {
+  activate_all<kActivation>(data, count, [&](std::ptrdiff_t i) __attribute__((always_inline)) {
+    return add(load(data + i), load(other + i));
+  });
+}
+
+using Finish = void (*)(const float*, float*, std::ptrdiff_t);
+#define MOBILEONE_FINISH(kind, ...) {finish<Activation::kind>, finish_sum<Activation::kind>},
+constexpr Finish kFinish[][2] = {MOBILEONE_ACTIVATIONS(MOBILEONE_FINISH)};
+#undef MOBILEONE_FINISH
 
 }  // namespace
 
-void silu_in_place(float* data, std::ptrdiff_t count) {
-  silu_of(data, count,
-          [&](std::ptrdiff_t i) __attribute__((always_inline)) { return load(data + i); });
+void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count) {
+  kFinish[static_cast<int>(activation)][other != nullptr](other, data, count);
 }
 
-void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count) {
-  if (other == nullptr) {
-    if (activation == Activation::kSilu) return silu_in_place(data, count);
-    if (activation == Activation::kNone) return;
-    for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(data + i, max(zero(), load(data + i)));
-    return;
+void keep_padding_zero(Activation activation, int channels, float* data, std::ptrdiff_t count) {
+  if (channels >= kBlock || is_floor(activation)) return;
+  float lanes[kLanes];
+  store(lanes, activate(activation, zero()));
+  if (lanes[0] == 0.0f) return;
+  for (std::ptrdiff_t i = 0; i < count; i += kBlock) {
+    for (int lane = channels; lane < kBlock; ++lane) data[i + lane] = 0.0f;
   }
-  const auto sum = [&](std::ptrdiff_t i) __attribute__((always_inline)) {
-    return add(load(data + i), load(other + i));
-  };
-  if (activation == Activation::kSilu) return silu_of(data, count, sum);
-  const Vec floor = broadcast(activation_floor(activation));
-  for (std::ptrdiff_t i = 0; i < count; i += kLanes) store(data + i, max(floor, sum(i)));
+}
+
+void finish_rows(const Epilogue& epilogue, const MapShape& shape, const MapPart& part,
+                 const float* residual, float* map) {
+  if (epilogue.floor_only()) return;
+  const std::ptrdiff_t floats = std::ptrdiff_t{shape.width} * kBlock;
+  for (int block = part.block_begin; block < part.block_end; ++block) {
+    for (int y = part.row_begin; y < part.row_end; ++y) {
+      const std::ptrdiff_t at = shape.offset(block, y, 0);
+      finish_in_place(epilogue.activation, epilogue.residual ? residual + at : nullptr, map + at,
+                      floats);
+      keep_padding_zero(epilogue.activation, shape.channels - block * kBlock, map + at, floats);
+    }
+  }
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

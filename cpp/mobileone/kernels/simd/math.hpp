@@ -1,4 +1,4 @@
-// Elementary functions of a vector, in line: exponential, sigmoid, SiLU.
+// Elementary functions of a vector, in line: exponential, sigmoid, SiLU, hard sigmoid.
 //
 //   e^x = 2^n 2^f,  n + f = x log2(e),  with log2(e) in two parts so that f is good to 2^-30.
 //
@@ -126,6 +126,12 @@ inline Vec exp2_saturating(Vec x) {
 inline Vec sigmoid(Vec x) {
   const Vec bounded = max(broadcast(-87.0f), min(broadcast(87.0f), x));
   return reciprocal(add(broadcast(1.0f), exp_bounded<-1>(bounded)));
+}
+
+/// min(max(x / 6 + 1/2, 0), 1) (MobileNetV3, arXiv 1905.02244, section 5.2).
+inline Vec hard_sigmoid(Vec x) {
+  const Vec line = fma(x, broadcast(1.0f / 6.0f), broadcast(0.5f));
+  return min(broadcast(1.0f), max(zero(), line));
 }
 
 /// x / (1 + e^-x), relative error (7.5 + |x| / 4) u; 0 (of either sign) below -87, where the

@@ -1,11 +1,12 @@
 // One vector type with the same operations for every instruction set. Included only by sources
-// named
-// *.simd.cpp, which are compiled once per set with MOBILEONE_ISA naming it: everything lives in a
-// namespace of that name, and no standard-library template is instantiated there, so that the
+// named *.simd.cpp, which are compiled once per set with MOBILEONE_ISA naming it: everything lives
+// in a namespace of that name, and no standard-library template is instantiated there, so that the
 // linker can never merge code of one set into another.
 #pragma once
 
 #include <immintrin.h>
+
+#include "mobileone/kernels/isa.hpp"
 
 #ifndef MOBILEONE_ISA
 #error "compile *.simd.cpp with -DMOBILEONE_ISA=avx2 or avx512"
@@ -13,9 +14,10 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
+inline constexpr int kLanes = kTraits.lanes;
+
 #ifdef __AVX512F__
 using Vec = __m512;
-inline constexpr int kLanes = 16;
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
@@ -37,7 +39,6 @@ inline Vec exp2_int(Vec n) {
 }
 #else
 using Vec = __m256;
-inline constexpr int kLanes = 8;
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
@@ -58,6 +59,8 @@ inline Vec exp2_int(Vec n) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
 #endif
+
+static_assert(sizeof(Vec) == kLanes * sizeof(float));
 
 /// Keeps `v` in a register: without it GCC folds a load that is used three times into three memory
 /// operands, and the loads, not the arithmetic, become the limit.

@@ -20,11 +20,12 @@ std::size_t StemPlan::packed_bytes() const {
   return sizeof(float) * std::size_t(padded(channels)) * (1 + kStemTaps);
 }
 
-StemPlan plan_stem(int panel_blocks, int height, int width, int channels, bool relu) {
+StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels,
+                   Activation activation) {
   if (height < 1 || width < 1 || channels < 1) {
     throw std::invalid_argument("[stem] channels and sizes must be at least 1");
   }
-  return {height, width, channels, relu, panel_blocks};
+  return {height, width, channels, activation, isa.panel_blocks};
 }
 
 void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed) {
@@ -43,14 +44,14 @@ void pack_stem(const StemPlan& plan, const float* weight, const float* bias, flo
   }
 }
 
-StemBlockPlan plan_stem_block(const StemPlan& stem, const DwPwPlan& block) {
+StemBlockPlan plan_stem_block(const StemPlan& stem, const BlockPlan& block) {
   const MapShape map = stem.dst();
-  const DwPwShape& shape = block.shape;
+  const BlockShape& shape = block.shape;
   if (shape.channels_in != map.channels || shape.height != map.height || shape.width != map.width ||
-      shape.stride != 2 || shape.depthwise_se) {
+      shape.stride != 2 || shape.kernel != 3 || shape.expands() || shape.excites()) {
     throw std::invalid_argument(
-        "[stem] the fused block must be a stride-2 block without squeeze-and-excite on the stem's "
-        "output");
+        "[stem] the fused block must be a 3x3 depthwise with stride 2 and a projection, without "
+        "squeeze-and-excite, on the stem's output");
   }
   return {stem, block};
 }

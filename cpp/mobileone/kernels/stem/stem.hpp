@@ -1,9 +1,9 @@
-// The stem (dense 3x3, stride 2, 3 -> C channels, bias, ReLU) from a plain NCHW image, alone or
-// fused with the stride-2 depthwise -> pointwise block that follows it: then the stem's map is
+// The stem (dense 3x3, stride 2, 3 -> C channels, bias, activation) from a plain NCHW image, alone
+// or fused with the stride-2 depthwise -> pointwise block that follows it: then the stem's map is
 // never stored; the depthwise reads it out of a ring of four rows.
 #pragma once
 
-#include "mobileone/kernels/block/dwpw.hpp"
+#include "mobileone/kernels/block/block.hpp"
 
 namespace mobileone::kernels {
 
@@ -14,7 +14,7 @@ struct StemPlan {
   int height = 0;  // of the image
   int width = 0;
   int channels = 0;
-  bool relu = true;
+  Activation activation = Activation::kRelu;
   int panel_blocks = 0;
 
   int out_height() const { return (height - 1) / 2 + 1; }
@@ -31,7 +31,8 @@ struct StemPlan {
 };
 
 /// Throws std::invalid_argument for sizes < 1.
-StemPlan plan_stem(int panel_blocks, int height, int width, int channels, bool relu = true);
+StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels,
+                   Activation activation = Activation::kRelu);
 
 /// weight [channels][3][3][3], bias [channels] or null.
 void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed);
@@ -46,7 +47,7 @@ struct StemArgs {
 /// Scratch of stem + block in one: the block's, the stem's, and the ring.
 struct StemBlockPlan {
   StemPlan stem;
-  DwPwPlan block;  // its input map is the stem's output; no squeeze-and-excite, no src_scale
+  BlockPlan block;  // its input map is the stem's output; no expansion, no squeeze-and-excite
 
   std::ptrdiff_t ring_row_floats() const { return std::ptrdiff_t{stem.out_width() + 2} * kBlock; }
   std::ptrdiff_t ring_block_floats() const { return 5 * ring_row_floats(); }  // 4 rows + 1 of zeros
@@ -56,8 +57,9 @@ struct StemBlockPlan {
   }
 };
 
-/// Throws std::invalid_argument when the block's input is not the stem's output.
-StemBlockPlan plan_stem_block(const StemPlan& stem, const DwPwPlan& block);
+/// Throws std::invalid_argument when the block's input is not the stem's output, or for another
+/// block than a 3x3 depthwise with stride 2 and a projection.
+StemBlockPlan plan_stem_block(const StemPlan& stem, const BlockPlan& block);
 
 struct StemBlockArgs {
   const float* image = nullptr;

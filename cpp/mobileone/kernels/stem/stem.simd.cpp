@@ -1,11 +1,10 @@
 #include "mobileone/kernels/depthwise/depthwise.hpp"
 #include "mobileone/kernels/entry_points.hpp"
 #include "mobileone/kernels/pointwise/pointwise.hpp"
+#include "mobileone/kernels/simd/epilogue.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
-
-constexpr float kNoFloor = -__builtin_inff();
 
 // The microkernel over 27 taps. rows[3 ky + channel] are padded image rows; the group's first pixel
 // reads column `column`. Neighbouring pixels share a broadcast (kx = 2 of one is kx = 0 of the
@@ -135,7 +134,7 @@ class ImageRows {
 // One output row of all channels; dst is its first pixel in block 0.
 void stem_row(const StemPlan& plan, const float* packed, const float* const rows[9], float* dst,
               std::ptrdiff_t dst_block) {
-  const float floor = plan.relu ? 0.0f : kNoFloor;
+  const float floor = activation_floor(plan.activation);
   PointwisePlan panels;
   panels.n_blocks = blocks(plan.channels);
   panels.panel_blocks = plan.panel_blocks;
@@ -152,6 +151,12 @@ void stem_row(const StemPlan& plan, const float* packed, const float* const rows
           rows, 2 * x, weights + std::ptrdiff_t{column} * kStemTaps, packed + column, floor,
           dst + panel.first_block * dst_block + x * kBlock, dst_block);
       x += groups.size(group);
+    }
+    for (int block = panel.first_block; block < panel.first_block + panel.num_blocks; ++block) {
+      float* const row = dst + block * dst_block;
+      const std::ptrdiff_t floats = std::ptrdiff_t{width} * kBlock;
+      activate_in_place(plan.activation, row, floats);
+      keep_padding_zero(plan.activation, plan.channels - block * kBlock, row, floats);
     }
   }
 }
@@ -197,56 +202,91 @@ void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row
   }
 }
 
+namespace {
+
+/// Stem and block in one: rows of the stem go into a ring, from which the depthwise reads.
+class StemBlockRun {
+ public:
+  StemBlockRun(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin)
+      : plan_(plan),
+        args_(args),
+        scratch_(static_cast<float*>(args.scratch)),
+        image_(plan.stem, args.image, scratch_ + plan.block.scratch_bytes() / sizeof(float)),
+        ring_(plan,
+              scratch_ + plan.block.scratch_bytes() / sizeof(float) + plan.stem.scratch_floats()) {
+    const PointwisePlan& project = plan.block.project;
+    const MapShape dst = plan.block.shape.dst();
+    fill_offsets(project, dst.width, dst.row_stride(), scratch_);
+    tile_.scratch = scratch_;
+    tile_.packed = args.block_packed + plan.block.project_offset();
+    tile_.bias = args.block_packed + plan.block.bias_offset();
+    tile_.floor = epilogue_floor(plan.block.shape.project);
+    tile_.dst_block = dst.block_stride();
+    tile_.panel_end = project.num_panels();
+    next_stem_row_ = 2 * tile_begin * plan.block.tile_rows - 1;
+    if (next_stem_row_ < 0) next_stem_row_ = 0;
+  }
+
+  void run(int index) {
+    const PointwisePlan& project = plan_.block.project;
+    const BlockShape& shape = plan_.block.shape;
+    const MapShape dst = shape.dst();
+    const int row_begin = index * plan_.block.tile_rows;
+    const int row_limit = row_begin + plan_.block.tile_rows;
+    const int row_end = row_limit < dst.height ? row_limit : dst.height;
+    for (int y = row_begin; y < row_end; ++y) {
+      fill_ring(2 * y + 1);
+      for (int block = 0; block < project.k_blocks; ++block) depthwise(block, y, y - row_begin);
+    }
+    tile_.pixels = (row_end - row_begin) * dst.width;
+    tile_.dst = args_.dst + dst.offset(0, row_begin, 0);
+    for (int block = 0; project.strassen() && block < project.k_blocks / 2; ++block) {
+      sum_quarters(project, tile_, block);
+    }
+    pointwise(project, tile_);
+    finish_rows(shape.project, dst, {0, project.n_blocks, row_begin, row_end}, nullptr, args_.dst);
+  }
+
+ private:
+  // The stem's rows up to `last`.
+  void fill_ring(int last) {
+    for (; next_stem_row_ <= last && next_stem_row_ < plan_.block.shape.height; ++next_stem_row_) {
+      const float* rows[9];
+      image_.gather(next_stem_row_, rows);
+      stem_row(plan_.stem, args_.stem_packed, rows, ring_.row(0, next_stem_row_) + kBlock,
+               plan_.ring_block_floats());
+    }
+  }
+
+  // Output row y of one channel block, to row `row` of T.
+  void depthwise(int block, int y, int row) const {
+    const BlockShape& shape = plan_.block.shape;
+    const std::ptrdiff_t floats = std::ptrdiff_t{shape.out_width()} * kBlock;
+    const float* const rows[3] = {ring_.row(block, 2 * y - 1), ring_.row(block, 2 * y),
+                                  ring_.row(block, 2 * y + 1)};
+    const DepthwiseWindow window{3, 2, args_.block_packed + block * depthwise_floats(3),
+                                 activation_floor(shape.depthwise_activation)};
+    float* const t =
+        scratch_ + std::ptrdiff_t{block} * plan_.block.project.pitch() * kBlock + row * floats;
+    depthwise_rows(window, rows, 1, shape.out_width(), t);
+    activate_in_place(shape.depthwise_activation, t, floats);
+  }
+
+  const StemBlockPlan& plan_;
+  const StemBlockArgs& args_;
+  float* scratch_;
+  ImageRows image_;
+  StemRing ring_;
+  PointwiseTile tile_;
+  int next_stem_row_ = 0;
+};
+
+}  // namespace
+
 void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
                     int tile_end) {
-  const DwPwPlan& block_plan = plan.block;
-  const DwPwShape& shape = block_plan.shape;
-  const PointwisePlan& pointwise_plan = block_plan.pointwise;
-  const MapShape dst = shape.dst();
-  float* scratch = static_cast<float*>(args.scratch);
-  float* image_scratch = scratch + block_plan.scratch_bytes() / sizeof(float);
-  ImageRows image(plan.stem, args.image, image_scratch);
-  const StemRing ring(plan, image_scratch + plan.stem.scratch_floats());
-  fill_offsets(pointwise_plan, shape.out_width(), dst.row_stride(), scratch);
-
-  PointwiseTile t;
-  t.scratch = scratch;
-  t.packed = args.block_packed + block_plan.panels_offset();
-  t.bias = args.block_packed + block_plan.bias_offset();
-  t.floor = shape.pointwise_relu ? 0.0f : kNoFloor;
-  t.dst_block = dst.block_stride();
-  t.panel_end = pointwise_plan.num_panels();
-  const float depthwise_floor = shape.depthwise_relu ? 0.0f : kNoFloor;
-  const std::ptrdiff_t t_block = std::ptrdiff_t{pointwise_plan.pitch()} * kBlock;
-  int next_stem_row = 2 * tile_begin * block_plan.tile_rows - 1;
-  if (next_stem_row < 0) next_stem_row = 0;
-  for (int index = tile_begin; index < tile_end; ++index) {
-    const int row_begin = index * block_plan.tile_rows;
-    const int row_limit = row_begin + block_plan.tile_rows;
-    const int row_end = row_limit < shape.out_height() ? row_limit : shape.out_height();
-    for (int y = row_begin; y < row_end; ++y) {
-      for (; next_stem_row <= 2 * y + 1 && next_stem_row < shape.height; ++next_stem_row) {
-        const float* rows[9];
-        image.gather(next_stem_row, rows);
-        stem_row(plan.stem, args.stem_packed, rows, ring.row(0, next_stem_row) + kBlock,
-                 plan.ring_block_floats());
-      }
-      for (int block = 0; block < pointwise_plan.k_blocks; ++block) {
-        const float* const rows[3] = {ring.row(block, 2 * y - 1), ring.row(block, 2 * y),
-                                      ring.row(block, 2 * y + 1)};
-        depthwise_rows(
-            2, rows, 1, args.block_packed + block * kDepthwiseFloats, depthwise_floor,
-            shape.out_width(),
-            scratch + block * t_block + std::ptrdiff_t{y - row_begin} * shape.out_width() * kBlock);
-      }
-    }
-    t.pixels = (row_end - row_begin) * shape.out_width();
-    t.dst = args.dst + dst.offset(0, row_begin, 0);
-    for (int block = 0; pointwise_plan.strassen() && block < pointwise_plan.k_blocks / 2; ++block) {
-      sum_quarters(pointwise_plan, t, block);
-    }
-    pointwise(pointwise_plan, t);
-  }
+  StemBlockRun run(plan, args, tile_begin);
+  for (int index = tile_begin; index < tile_end; ++index) run.run(index);
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -9,13 +9,14 @@ namespace {
 constexpr int kEnoughPixels = 256;     // of a tile
 constexpr double kScratchShare = 0.4;  // of L2
 constexpr int kTilesPerThread = 4;
+constexpr int kMaxTileRows = 16;
 
 }  // namespace
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                      AlgorithmChoice choice, int threads) {
   // A pair whose pointwise convolution has the same K, N and pixels.
-  DwPwShape pair;
+  BlockShape pair;
   pair.channels_in = shape.k_blocks() * kBlock;
   pair.channels_out = shape.channels_out;
   pair.height = shape.height;
@@ -24,16 +25,27 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   return choose_tiling(table, machine, pair, choice, threads);
 }
 
-Tiling choose_tiling(const KernelTable& table, const MachineModel& machine,
-                     const InvertedResidualShape& shape, AlgorithmChoice choice, int threads) {
+namespace {
+
+// What a tile keeps in use: of a T that is the whole map, the part of one call.
+double tile_bytes(const BlockPlan& plan) {
+  if (!plan.shape.excites()) return double(plan.scratch_bytes());
+  const std::ptrdiff_t call = std::ptrdiff_t{plan.project.k_blocks} * plan.project.max_pixels;
+  return sizeof(float) * double(plan.project.k_blocks * plan.ring_block() + call * kBlock);
+}
+
+}  // namespace
+
+Tiling choose_ring_tiling(const KernelTable& table, const MachineModel& machine,
+                          const BlockShape& shape, AlgorithmChoice choice, int threads) {
   const bool strassen = choice == AlgorithmChoice::kStrassen && strassen_applies(shape);
   Tiling tiling;
   tiling.algorithm = strassen ? Algorithm::kStrassen : Algorithm::kDirect;
-  const int limit = std::min(InvertedResidualPlan::kMaxTileRows, shape.out_height());
+  const int limit = std::min(kMaxTileRows, shape.out_height());
   const auto accepts = [&](int rows) {
-    const auto plan = plan_inverted_residual(table.panel_blocks, shape, rows, tiling.algorithm);
-    return double(plan.scratch_bytes()) <= kScratchShare * machine.l2_bytes &&
-           (threads == 1 || plan.tiles() >= kTilesPerThread * threads);
+    const BlockPlan plan = plan_block(table.traits, shape, {tiling.algorithm, rows});
+    return tile_bytes(plan) <= kScratchShare * machine.l2_bytes &&
+           (threads == 1 || shape.excites() || plan.tiles() >= kTilesPerThread * threads);
   };
   while (tiling.tile_rows * shape.out_width() < kEnoughPixels && tiling.tile_rows < limit &&
          accepts(tiling.tile_rows + 1)) {

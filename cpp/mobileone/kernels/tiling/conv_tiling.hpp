@@ -1,4 +1,4 @@
-// How convolutions and inverted residual blocks are cut up on this machine.
+// How convolutions and blocks with a ring of rows are cut up on this machine.
 #pragma once
 
 #include "mobileone/kernels/tiling/cost_model.hpp"
@@ -10,9 +10,10 @@ namespace mobileone::kernels {
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                      AlgorithmChoice choice, int threads);
 
-/// Rows per tile: enough pixels to multiply each weight by, a ring and a T that stay in L2, and
-/// tiles for all threads. column_parts is 1.
-Tiling choose_tiling(const KernelTable& table, const MachineModel& machine,
-                     const InvertedResidualShape& shape, AlgorithmChoice choice, int threads);
+/// Of a block whose depthwise reads from a ring (BlockPlan::has_ring). Rows per tile: enough pixels
+/// to multiply each weight by, a ring and a T that stay in L2, and tiles for all threads.
+/// column_parts is 1, and kAuto stays with the direct product.
+Tiling choose_ring_tiling(const KernelTable& table, const MachineModel& machine,
+                          const BlockShape& shape, AlgorithmChoice choice, int threads);
 
 }  // namespace mobileone::kernels

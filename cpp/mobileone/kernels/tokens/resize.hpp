@@ -1,6 +1,7 @@
 // Bilinear interpolation of maps, as torch.nn.functional.interpolate with align_corners=False.
 #pragma once
 
+#include "mobileone/kernels/activation.hpp"
 #include "mobileone/kernels/layout.hpp"
 
 namespace mobileone::kernels {
@@ -33,7 +34,7 @@ struct ResizeShape {
   int channels = 0;
   int height = 0, width = 0;
   int out_height = 0, out_width = 0;
-  bool silu = false;  // x / (1 + e^-x) of the result
+  Activation activation = Activation::kNone;
 
   MapShape src() const { return {channels, height, width}; }
   MapShape dst() const { return {channels, out_height, out_width}; }

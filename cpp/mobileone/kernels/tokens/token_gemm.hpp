@@ -9,8 +9,8 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-inline constexpr int kPanel = 2 * kLanes;               // tokens of a panel
-inline constexpr int kMaxRows = kLanes == 16 ? 14 : 6;  // accumulators fit the registers
+inline constexpr int kPanel = kTraits.token_columns();  // tokens of a panel
+inline constexpr int kMaxRows = kTraits.token_rows();   // accumulators fit the registers
 
 enum class Finish {
   kStore,  // c = acc

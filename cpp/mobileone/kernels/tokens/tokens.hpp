@@ -36,7 +36,7 @@ struct TokenLayout {
 struct TokenLinear {
   int in = 0;
   int out = 0;
-  int max_rows = 0;  // KernelTable::token_rows
+  int max_rows = 0;  // IsaTraits::token_rows
 
   std::ptrdiff_t packed_floats() const {
     return padded(out) + (std::ptrdiff_t{in} * out + kBlock - 1) / kBlock * kBlock;

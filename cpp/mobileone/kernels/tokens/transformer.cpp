@@ -50,7 +50,7 @@ std::size_t TransformerPlan::scratch_bytes() const {
   return sizeof(float) * static_cast<std::size_t>(std::max(stage, attention));
 }
 
-TransformerPlan plan_transformer(int panel_columns, int max_rows, const TransformerShape& shape) {
+TransformerPlan plan_transformer(const IsaTraits& isa, const TransformerShape& shape) {
   require(shape.height >= 1 && shape.width >= 1 && shape.channels_in >= 1 && shape.features >= 1 &&
               shape.hidden >= 1 && shape.heads >= 1 && shape.depth >= 1 &&
               shape.channels_out >= 1 && shape.patch_height >= 1 && shape.patch_width >= 1,
@@ -58,7 +58,7 @@ TransformerPlan plan_transformer(int panel_columns, int max_rows, const Transfor
   require(shape.features % shape.heads == 0, std::to_string(shape.features) +
                                                  " features; expected a multiple of the " +
                                                  std::to_string(shape.heads) + " heads");
-  return {shape, shape.tokens(), panel_columns, max_rows};
+  return {shape, shape.tokens(), isa.token_columns(), isa.token_rows()};
 }
 
 void pack_token_linear(const TokenLinear& linear, const float* weight, const float* bias,

@@ -14,6 +14,7 @@
 
 #include <vector>
 
+#include "mobileone/kernels/isa.hpp"
 #include "mobileone/kernels/tokens/tokens.hpp"
 
 namespace mobileone::kernels {
@@ -48,8 +49,8 @@ struct TransformerShape {
 struct TransformerPlan {
   TransformerShape shape;
   TokenLayout tokens;
-  int panel_columns = 0;  // KernelTable::token_columns
-  int max_rows = 0;       // KernelTable::token_rows
+  int panel_columns = 0;  // IsaTraits::token_columns
+  int max_rows = 0;       // IsaTraits::token_rows
 
   TokenLinear enter() const { return linear(shape.channels_in, shape.features); }
   TokenLinear qkv() const { return linear(shape.features, 3 * shape.features); }
@@ -94,7 +95,7 @@ struct TransformerWeights {
 };
 
 /// Throws std::invalid_argument for sizes < 1 and for features that heads do not divide.
-TransformerPlan plan_transformer(int panel_columns, int max_rows, const TransformerShape& shape);
+TransformerPlan plan_transformer(const IsaTraits& isa, const TransformerShape& shape);
 void pack_transformer(const TransformerPlan& plan, const TransformerWeights& weights,
                       float* packed);
 

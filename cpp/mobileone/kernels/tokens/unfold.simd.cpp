@@ -1,7 +1,7 @@
 #include "mobileone/kernels/tokens/unfold.hpp"
 
 #include "mobileone/kernels/entry_points.hpp"
-#include "mobileone/kernels/simd/math.hpp"
+#include "mobileone/kernels/simd/activations.hpp"
 #include "mobileone/kernels/simd/transpose.hpp"
 #include "mobileone/kernels/tokens/resize.hpp"
 
@@ -78,7 +78,7 @@ inline Vec interpolate(const float* map, const Sample& s) {
   return fma(load(map + s.at[3]), broadcast(s.weight[3]), sum);
 }
 
-// read(i, at): kLanes channels of column i, `at` floats behind its first channel.
+// read(i, at): kLanes channels of column i, `at` floats after its first channel.
 template <typename Read>
 void gather(int channels, std::ptrdiff_t block_stride, const Read& read, float* out) {
   for (int channel = 0; channel < channels; channel += kLanes) {
@@ -189,7 +189,7 @@ void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_
         float* out = dst + to.offset(block, row, x);
         for (int lane = 0; lane < kBlock; lane += kLanes) {
           const Vec value = interpolate(in + lane, sample);
-          store(out + lane, shape.silu ? silu(value) : value);
+          store(out + lane, activate(shape.activation, value));
         }
       }
     }

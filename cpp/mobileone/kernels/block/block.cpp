@@ -1,0 +1,104 @@
+#include "mobileone/kernels/block/block.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace mobileone::kernels {
+
+namespace {
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument("[block] " + message);
+}
+
+void check(const BlockShape& shape, const Tiling& tiling) {
+  require(shape.channels_in >= 1 && shape.expanded >= 0 && shape.channels_out >= 1 &&
+              shape.height >= 1 && shape.width >= 1,
+          "channels and sizes must be at least 1");
+  require(shape.kernel == 3 || shape.kernel == 5 || shape.kernel == 7,
+          "kernel is " + std::to_string(shape.kernel) + "; expected 3, 5 or 7");
+  require(shape.stride == 1 || shape.stride == 2,
+          "stride is " + std::to_string(shape.stride) + "; expected 1 or 2");
+  require(!shape.project.residual || (shape.stride == 1 && shape.channels_in == shape.channels_out),
+          "a residual needs stride 1 and as many output as input channels");
+  require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
+          "tile_rows and column_parts must be at least 1");
+  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
+          "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
+          "sides");
+}
+
+}  // namespace
+
+double BlockShape::macs() const {
+  const double expansion = expands() ? double(height) * width * channels_in * expanded : 0.0;
+  const double out = double(out_height()) * out_width();
+  return expansion + out * hidden() * (double(kernel) * kernel + channels_out);
+}
+
+bool strassen_applies(const BlockShape& shape) {
+  // Sums of sums leave rounding residue in padding columns, which must stay zero: no padding then.
+  return shape.channels_out % kBlock == 0 &&
+         strassen_divides(blocks(shape.hidden()), blocks(shape.channels_out));
+}
+
+BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling& tiling) {
+  check(shape, tiling);
+  BlockPlan plan;
+  plan.shape = shape;
+  plan.weights_stay = tiling.weights_stay;
+  plan.tile_rows = std::min(tiling.tile_rows, shape.out_height());
+  if (shape.expands()) {
+    plan.expand = {.k_blocks = blocks(shape.channels_in),
+                   .n_blocks = blocks(shape.expanded),
+                   .panel_blocks = isa.panel_blocks};
+  }
+  plan.project = {.k_blocks = blocks(shape.hidden()),
+                  .n_blocks = blocks(shape.channels_out),
+                  .tile_pixels = plan.depthwise_rows() * shape.out_width(),
+                  .max_pixels = plan.tile_rows * shape.out_width(),
+                  .panel_blocks = isa.panel_blocks,
+                  .algorithm = tiling.algorithm};
+  plan.column_parts = std::min(tiling.column_parts, plan.project.num_panels());
+  return plan;
+}
+
+bool BlockPlan::scales_weights() const {
+  return shape.excite == ExcitePlace::kAfterActivation && !project.strassen() &&
+         project.packed_floats() < project.tile_floats();
+}
+
+std::ptrdiff_t BlockPlan::vectors_offset() const {
+  return scaled_taps_offset() + (shape.expands() ? 0 : taps_floats());
+}
+
+std::ptrdiff_t BlockPlan::ring_offset() const {
+  const std::ptrdiff_t vectors = std::ptrdiff_t{3} * project.k_blocks * kBlock;
+  return vectors_offset() + (shape.excites() ? vectors : 0);
+}
+
+std::ptrdiff_t BlockPlan::scaled_weights_offset() const {
+  return ring_offset() + (shape.has_ring() ? project.k_blocks * ring_block() + ring_row() : 0);
+}
+
+std::size_t BlockPlan::scratch_bytes() const {
+  const std::ptrdiff_t weights = scales_weights() ? project.packed_floats() : 0;
+  return sizeof(float) * static_cast<std::size_t>(scaled_weights_offset() + weights);
+}
+
+void pack_block(const BlockPlan& plan, const BlockWeights& weights, float* packed) {
+  const BlockShape& shape = plan.shape;
+  if (shape.expands()) {
+    pack_bias(shape.expanded, weights.expand_bias, packed);
+    pack_pointwise(plan.expand, shape.channels_in, shape.expanded, weights.expand,
+                   packed + plan.expand_offset());
+  }
+  pack_depthwise(shape.hidden(), shape.kernel, weights.depthwise, weights.depthwise_bias,
+                 packed + plan.taps_offset());
+  pack_bias(shape.channels_out, weights.project_bias, packed + plan.bias_offset());
+  pack_pointwise(plan.project, shape.hidden(), shape.channels_out, weights.project,
+                 packed + plan.project_offset());
+}
+
+}  // namespace mobileone::kernels

@@ -1,0 +1,198 @@
+#include "mobileone/kernels/block/block_tile.hpp"
+#include "mobileone/kernels/entry_points.hpp"
+#include "mobileone/kernels/simd/epilogue.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+// The weights that are read first after this tile: the next step's, or this one's again.
+PrefetchStream first_weights(const BlockPlan& plan, const BlockArgs& args, int unit_begin,
+                             int unit_end, bool last) {
+  if (last) {
+    return PrefetchStream::share(args.next_panel, args.next_panel_floats, unit_begin, unit_end,
+                                 plan.units());
+  }
+  if (plan.weights_stay) return {};
+  return {args.packed + plan.project_offset(), args.packed + plan.first_floats()};
+}
+
+/// One call: units of one image.
+class BlockRun {
+ public:
+  BlockRun(const BlockPlan& plan, const BlockArgs& args, const RowRing* ring, const float* taps,
+           const PrefetchStream& background)
+      : plan_(plan),
+        args_(args),
+        scratch_(static_cast<float*>(args.scratch)),
+        ring_(ring),
+        depthwise_(plan, args.src, taps, ring, scratch_),
+        background_(background) {
+    tile_.scratch = scratch_;
+    tile_.packed = args.packed + plan.project_offset();
+    tile_.bias = args.packed + plan.bias_offset();
+    tile_.floor = epilogue_floor(plan.shape.project);
+    tile_.dst_block = plan.shape.dst().block_stride();
+    tile_.sums = args.dst_sums;
+    tile_.background = &background_;
+  }
+
+  /// Panels [panel_begin, panel_end) of tile `index`.
+  void run(int index, int panel_begin, int panel_end, PrefetchStream& late) {
+    const int row_begin = index * plan_.depthwise_rows();
+    const int rows_left = plan_.shape.out_height() - row_begin;
+    const int rows = rows_left < plan_.depthwise_rows() ? rows_left : plan_.depthwise_rows();
+    tile_.dst = args_.dst + plan_.shape.dst().offset(0, row_begin, 0);
+    tile_.fetched = plan_.weights_stay && index > 0 ? tile_.packed + plan_.project.packed_floats()
+                                                    : args_.packed + args_.fetched_floats;
+    tile_.panel_begin = panel_begin;
+    tile_.panel_end = panel_end;
+    tile_.pixel_begin = 0;
+    tile_.pixels = rows * plan_.shape.out_width();
+    if (ring_ != nullptr) {
+      fill_from_ring(row_begin, row_begin + rows);
+    } else {
+      fill_from_map(row_begin, row_begin + rows);
+    }
+    if (plan_.shape.excites()) apply_excite();
+    project(row_begin, rows, late);
+  }
+
+ private:
+  // Blocks in one half of K, whose sums Strassen's algorithm needs while they are in L1; the direct
+  // one needs none. A squeeze-and-excite changes them first.
+  int summed_blocks() const {
+    return plan_.project.strassen() && !plan_.shape.excites() ? plan_.project.k_blocks / 2 : 0;
+  }
+
+  void fill_from_map(int begin, int end) {
+    const auto fill = [&](int block) {
+      depthwise_.run(block, begin, end, begin);
+      if (plan_.shape.excites()) depthwise_.add_map(block);
+    };
+    const int half = summed_blocks();
+    for (int block = 0; block < half; ++block) {
+      fill(block);
+      fill(block + half);
+      sum_quarters(plan_.project, tile_, block);
+    }
+    for (int block = 2 * half; block < plan_.project.k_blocks; ++block) fill(block);
+  }
+
+  void fill_from_ring(int begin, int end) {
+    for (int y = begin; y < end; y += plan_.tile_rows) {
+      fill_rows(begin, y, y + plan_.tile_rows < end ? y + plan_.tile_rows : end);
+    }
+    for (int block = 0; block < summed_blocks(); ++block) {
+      sum_quarters(plan_.project, tile_, block);
+    }
+  }
+
+  // Output rows [begin, end) of the tile that starts at `first_row`: a block's rows go into the
+  // ring right before the depthwise reads them.
+  void fill_rows(int first_row, int begin, int end) {
+    const BlockShape& shape = plan_.shape;
+    const int first = begin * shape.stride - shape.reach();
+    const int limit = first + (end - begin - 1) * shape.stride + shape.kernel;
+    const int from = next_row_ > first ? next_row_ : first;
+    const int to = limit < shape.height ? limit : shape.height;
+    const auto fill = [&](int block) {
+      depthwise_.run(block, begin, end, first_row);
+      if (shape.excites()) depthwise_.add_rows(block, begin - first_row, end - first_row);
+    };
+    if (shape.expands()) {
+      for (int i = 0; i < plan_.expand.num_panels(); ++i) {
+        const Panel panel = plan_.expand.panel(i);
+        expand_rows(plan_, args_, *ring_, panel, from, to, background_);
+        for (int j = 0; j < panel.num_blocks; ++j) fill(panel.first_block + j);
+      }
+    } else {
+      for (int block = 0; block < plan_.project.k_blocks; ++block) {
+        copy_rows(plan_, args_.src, *ring_, block, from, to);
+        fill(block);
+      }
+    }
+    next_row_ = to;
+  }
+
+  void apply_excite() {
+    const float* scale = excite(plan_, *args_.excite, scratch_);
+    if (!plan_.scales_weights()) return scale_tile(plan_, scale, scratch_);
+    float* scaled = scratch_ + plan_.scaled_weights_offset();
+    scale_weights(plan_, args_.packed + plan_.project_offset(), scale, tile_.panel_begin,
+                  tile_.panel_end, scaled);
+    tile_.packed = scaled;
+    tile_.fetched = scaled + plan_.project.packed_floats();
+  }
+
+  void project(int row_begin, int rows, PrefetchStream& late) {
+    const bool strassen_left = plan_.project.strassen() && plan_.shape.excites();
+    const int width = plan_.shape.out_width();
+    for (int y = 0; y < rows; y += plan_.tile_rows) {
+      const int count = rows - y < plan_.tile_rows ? rows - y : plan_.tile_rows;
+      tile_.pixel_begin = y * width;
+      tile_.pixels = count * width;
+      for (int block = 0; strassen_left && block < plan_.project.k_blocks / 2; ++block) {
+        sum_quarters(plan_.project, tile_, block);
+      }
+      tile_.late = y + count == rows ? &late : nullptr;
+      pointwise(plan_.project, tile_);
+      finish(row_begin + y, count);
+    }
+  }
+
+  // The epilogue of this call's panels; Strassen's algorithm writes each one's right half too.
+  void finish(int row_begin, int count) const {
+    const PointwisePlan& plan = plan_.project;
+    const Panel last = plan.panel(tile_.panel_end - 1);
+    MapPart part{plan.panel(tile_.panel_begin).first_block, last.first_block + last.num_blocks,
+                 row_begin, row_begin + count};
+    for (int half = 0; half < (plan.strassen() ? 2 : 1); ++half) {
+      finish_rows(plan_.shape.project, plan_.shape.dst(), part, args_.src, args_.dst);
+      part.block_begin += plan.n_blocks / 2;
+      part.block_end += plan.n_blocks / 2;
+    }
+  }
+
+  const BlockPlan& plan_;
+  const BlockArgs& args_;
+  float* scratch_;
+  const RowRing* ring_;
+  DepthwiseTile depthwise_;
+  PrefetchStream background_;
+  PointwiseTile tile_;
+  int next_row_ = 0;  // first input row that is not in the ring yet
+};
+
+void run_units(const BlockPlan& plan, const BlockArgs& args, const RowRing* ring, int unit_begin,
+               int unit_end) {
+  float* const scratch = static_cast<float*>(args.scratch);
+  fill_offsets(plan.project, plan.shape.out_width(), plan.shape.dst().row_stride(), scratch);
+  const float* taps = args.packed + plan.taps_offset();
+  if (args.src_scale != nullptr) {
+    float* scaled = scratch + plan.scaled_taps_offset();
+    scale_taps(plan, taps, args.src_scale, scaled);
+    taps = scaled;
+  }
+  BlockRun run(
+      plan, args, ring, taps,
+      PrefetchStream::share(args.next_data, args.next_floats, unit_begin, unit_end, plan.units()));
+  for (int unit = unit_begin; unit < unit_end;) {
+    const int index = unit / plan.column_parts, part = unit % plan.column_parts;
+    // All of this call's parts of the tile share one depthwise.
+    const int tile_end = (index + 1) * plan.column_parts;
+    const int next = tile_end < unit_end ? tile_end : unit_end;
+    PrefetchStream late = first_weights(plan, args, unit_begin, unit_end, next == unit_end);
+    run.run(index, plan.first_panel(part), plan.first_panel(part + next - unit), late);
+    unit = next;
+  }
+}
+
+}  // namespace
+
+void run_block(const BlockPlan& plan, const BlockArgs& args, int unit_begin, int unit_end) {
+  if (!plan.shape.has_ring()) return run_units(plan, args, nullptr, unit_begin, unit_end);
+  const RowRing ring(plan, static_cast<float*>(args.scratch) + plan.ring_offset());
+  run_units(plan, args, &ring, unit_begin, unit_end);
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

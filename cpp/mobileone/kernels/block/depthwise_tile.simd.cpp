@@ -1,0 +1,90 @@
+#include "mobileone/kernels/block/block_tile.hpp"
+#include "mobileone/kernels/depthwise/depthwise.hpp"
+#include "mobileone/kernels/simd/epilogue.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+constexpr int kMaxRowPointers = 64;
+
+/// The sum of `pixels` vectors, one pixel apart, on four chains.
+Vec sum_pixels(const float* data, int pixels) {
+  Vec sum[4] = {zero(), zero(), zero(), zero()};
+  int p = 0;
+  for (; p + 4 <= pixels; p += 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) sum[i] = add(sum[i], load(data + (p + i) * kBlock));
+  }
+  for (; p < pixels; ++p) sum[0] = add(sum[0], load(data + p * kBlock));
+  return add(add(sum[0], sum[1]), add(sum[2], sum[3]));
+}
+
+}  // namespace
+
+DepthwiseTile::DepthwiseTile(const BlockPlan& plan, const float* src, const float* taps,
+                             const RowRing* ring, float* scratch)
+    : plan_(plan),
+      src_(src),
+      taps_(taps),
+      ring_(ring),
+      scratch_(scratch),
+      sums_(scratch + plan.vectors_offset()) {
+  if (!plan.shape.excites()) return;
+  for (int i = 0; i < plan.project.k_blocks * kBlock; i += kLanes) store(sums_ + i, zero());
+}
+
+const float* DepthwiseTile::source_row(int block, int y) const {
+  if (ring_ != nullptr) return ring_->row(block, y);
+  return src_ + plan_.shape.src().offset(block, y, -1);
+}
+
+// Row pointers are handed over in chunks, so that a tile may have any number of rows.
+void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
+  const BlockShape& shape = plan_.shape;
+  const int width = shape.out_width();
+  // With a squeeze-and-excite before it the activation has to wait.
+  const Activation activation = shape.excite == ExcitePlace::kBeforeActivation
+                                    ? Activation::kNone
+                                    : shape.depthwise_activation;
+  const DepthwiseWindow window{shape.kernel, shape.stride,
+                               taps_ + block * depthwise_floats(shape.kernel),
+                               activation_floor(activation)};
+  const int max_rows = (kMaxRowPointers - shape.kernel) / shape.stride + 1;
+  float* const dst = t(block) + std::ptrdiff_t{begin - first_row} * width * kBlock;
+  for (int y = begin; y < end; y += max_rows) {
+    const int count = end - y < max_rows ? end - y : max_rows;
+    const int first = y * shape.stride - shape.reach();
+    const float* rows[kMaxRowPointers];
+    for (int i = 0; i < (count - 1) * shape.stride + shape.kernel; ++i) {
+      rows[i] = source_row(block, first + i);
+    }
+    depthwise_rows(window, rows, count, width, dst + std::ptrdiff_t{y - begin} * width * kBlock);
+  }
+  if (is_floor(activation)) return;
+  // Whole rows at a time where it makes no difference in bits: SiLU pairs neighbours.
+  const int step = width % 2 == 0 ? end - begin : 1;
+  const std::ptrdiff_t floats = std::ptrdiff_t{step} * width * kBlock;
+  for (int y = begin; y < end; y += step) {
+    activate_in_place(activation, dst + std::ptrdiff_t{y - begin} * width * kBlock, floats);
+  }
+}
+
+void DepthwiseTile::add_rows(int block, int begin, int end) const {
+  const int width = plan_.shape.out_width();
+  for (int lane = 0; lane < kBlock; lane += kLanes) {
+    float* const at = sums_ + block * kBlock + lane;
+    Vec total = load(at);
+    for (int y = begin; y < end; ++y) {
+      total = add(total, sum_pixels(t(block) + std::ptrdiff_t{y} * width * kBlock + lane, width));
+    }
+    store(at, total);
+  }
+}
+
+void DepthwiseTile::add_map(int block) const {
+  for (int lane = 0; lane < kBlock; lane += kLanes) {
+    store(sums_ + block * kBlock + lane, sum_pixels(t(block) + lane, plan_.project.tile_pixels));
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

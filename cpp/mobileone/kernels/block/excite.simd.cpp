@@ -1,0 +1,61 @@
+#include "mobileone/kernels/block/block_tile.hpp"
+#include "mobileone/kernels/entry_points.hpp"
+#include "mobileone/kernels/simd/epilogue.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+const float* excite(const BlockPlan& plan, const SqueezeExcite& se, float* scratch) {
+  const std::ptrdiff_t channels = std::ptrdiff_t{plan.project.k_blocks} * kBlock;
+  float *sums = scratch + plan.vectors_offset(), *hidden = sums + channels;
+  float* scale = hidden + channels;
+  squeeze_excite(se, sums, plan.project.tile_pixels, hidden, scale);
+  return scale;
+}
+
+void scale_tile(const BlockPlan& plan, const float* scale, float* t) {
+  const PointwisePlan& project = plan.project;
+  const Activation activation = plan.shape.excite == ExcitePlace::kBeforeActivation
+                                    ? plan.shape.depthwise_activation
+                                    : Activation::kNone;
+  const Vec low = broadcast(activation_floor(activation));
+  const std::ptrdiff_t floats = std::ptrdiff_t{project.tile_pixels} * kBlock;
+  for (int block = 0; block < project.k_blocks; ++block, scale += kBlock) {
+    for (int lane = 0; lane < kBlock; lane += kLanes) {
+      const Vec factor = load(scale + lane);
+      for (std::ptrdiff_t i = lane; i < floats; i += kBlock) {
+        store(t + i, max(low, mul(load(t + i), factor)));
+      }
+    }
+    activate_in_place(activation, t, floats);
+    t += std::ptrdiff_t{project.pitch()} * kBlock;
+  }
+}
+
+void scale_weights(const BlockPlan& plan, const float* packed, const float* scale, int begin,
+                   int end, float* out) {
+  const PointwisePlan& project = plan.project;
+  for (int index = begin; index < end; ++index) {
+    const Panel panel = project.panel(index);
+    const int width = panel.num_blocks * kBlock;
+    const float* from = packed + project.panel_offset(panel.first_block);
+    float* to = out + project.panel_offset(panel.first_block);
+    for (int k = 0; k < project.k_blocks * kBlock; ++k, from += width, to += width) {
+      const Vec factor = broadcast(scale[k]);
+      for (int i = 0; i < width; i += kLanes) store(to + i, mul(load(from + i), factor));
+    }
+  }
+}
+
+void scale_taps(const BlockPlan& plan, const float* taps, const float* scale, float* out) {
+  const int weights = plan.shape.kernel * plan.shape.kernel;
+  for (int block = 0; block < plan.project.k_blocks; ++block, scale += kBlock) {
+    for (int tap = 0; tap <= weights; ++tap, taps += kBlock, out += kBlock) {
+      for (int lane = 0; lane < kBlock; lane += kLanes) {
+        const Vec w = load(taps + lane);
+        store(out + lane, tap < weights ? mul(w, load(scale + lane)) : w);
+      }
+    }
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -1,0 +1,155 @@
+"""From any source to a `Bundle`: a checkpoint file or module, a remote one, a variant by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import Network
+from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
+from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
+from mobileone.families import family_of
+from mobileone.families.variants import CUSTOM
+from mobileone.network.bundle import Bundle
+from mobileone.util.errors import CheckpointError, shown
+
+if TYPE_CHECKING:
+    from mobileone.checkpoint.wrappers import Weights
+
+__all__ = ["bundle_of", "is_variant", "open_bundle", "open_named"]
+
+# Beginnings of sources that `checkpoint.hub` fetches.
+REMOTE = ("hf-hub:", "https://", "http://")
+
+
+def bundle_of(source: Any) -> Bundle:
+    """The bundle of a model as it is, or of anything that `open_bundle` takes."""
+    held = getattr(source, "bundle", source)
+    return held if isinstance(held, Bundle) else open_bundle(source)
+
+
+def open_bundle(
+    source: Any,
+    *,
+    arch: str | None = None,
+    num_classes: int | None = None,
+    strict: bool = True,
+    weights: Weights = "auto",
+    sha256: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
+    if isinstance(source, Bundle):
+        return source
+    source, name, told = _locate(source, sha256)
+    loaded = load_state_dict(
+        source, arch=arch, num_classes=num_classes, strict=strict, weights=weights, config=config
+    )
+    family = family_of(loaded.config)
+    made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
+    found = loaded.config.get("arch", CUSTOM)
+    found = family.custom if found == CUSTOM else found
+    data_config = _data_config(told, loaded, found)
+    network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
+    names: Any = _metadata(loaded).get("class_names")
+    with _blaming(loaded.report.source, "class_names"):
+        if names is not None:
+            from mobileone.tasks.classification.labels import parse_class_names
+
+            names = parse_class_names(names)
+        return Bundle.of(
+            network,
+            made_from,
+            arch=found,
+            name=name or found,
+            report=loaded.report,
+            data_config=data_config,
+            class_names=names,
+        )
+
+
+def open_named(source: str | os.PathLike[str], seed: int = 0) -> Bundle:
+    """What a checkpoint file holds, or a named variant with seeded weights, in train-time form."""
+    if is_variant(source):
+        from mobileone.network.create import create_bundle
+
+        return create_bundle(os.fspath(source), 1000, seed, {})
+    return open_bundle(source)
+
+
+def is_variant(source: str | os.PathLike[str]) -> bool:
+    """True for the name of a variant; ValueError for what is neither that nor like a path."""
+    from mobileone.network.create import list_models
+
+    if not isinstance(source, str) or os.path.exists(source):
+        return False
+    if source in list_models():
+        return True
+    # Anything that looks like a path is opened: the error names the missing file.
+    if os.path.dirname(source) or os.path.splitext(source)[1]:
+        return False
+    names = ", ".join(list_models())
+    raise ValueError(f"{source!r} is neither a file nor a model name; expected one of {names}")
+
+
+def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Any]:
+    """What to read, its name if it is a file, and timm's description if it comes with one."""
+    if isinstance(source, str) and source.startswith(REMOTE):
+        from mobileone.checkpoint.hub import fetch
+
+        fetched = fetch(source, sha256)
+        return fetched.path, fetched.name, fetched.pretrained_cfg
+    file = isinstance(source, str | os.PathLike)
+    if sha256 is not None:
+        from mobileone.checkpoint.hub import check_sha256, parse_sha256
+
+        if not file:
+            raise ValueError(
+                f"sha256 is given, but source is a {type(source).__name__}; only files"
+                " have checksums"
+            )
+        check_sha256(source, parse_sha256(sha256), os.fsdecode(source))
+    name = os.path.basename(os.fsdecode(source)) if file else None
+    return source, name, getattr(source, "pretrained_cfg", None)
+
+
+def _data_config(told: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
+    """What the file says, or timm's description, or else what its variant and layout mean."""
+    channels = int(loaded.config["in_channels"])
+    stored = _metadata(loaded).get("data_config")
+    if stored is not None:
+        with _blaming(loaded.report.source, "data_config"):
+            return check_channels(DataConfig.from_json(stored), channels)
+    if isinstance(told, Mapping):
+        with suppress(ValueError):  # a description of other weights, such as interpolation "random"
+            return check_channels(DataConfig.from_timm(told), channels)
+    return family_of(loaded.config).data_config(arch, loaded.layout, channels)
+
+
+def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str, Any]:
+    """The weights with the stem's input channels as the data config has them; see `Model.save`."""
+    stored = _metadata(loaded).get("channel_order")
+    if stored is not None and stored not in CHANNEL_ORDERS:
+        raise CheckpointError(
+            f"{loaded.report.source}: channel_order {shown(stored)} in its metadata; "
+            f"expected one of {CHANNEL_ORDERS}"
+        )
+    if stored is None or stored == data_config.channel_order:
+        return dict(loaded.state)
+    return with_input_reversed(loaded.state, family_of(loaded.config).name)
+
+
+def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:
+    """The file's own metadata, if this package wrote it."""
+    return loaded.metadata if loaded.metadata.get("format") == "mobileone" else {}
+
+
+@contextmanager
+def _blaming(where: str, field: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise CheckpointError(f"{where}: damaged {field} in its metadata: {error}") from error

@@ -1,0 +1,146 @@
+"""CompiledModel: one plan, for one input shape and thread count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mobileone._core import Network, Plan
+from mobileone.data.arrays import Float32, as_images, check_shape, output_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from mobileone.data.config import DataConfig
+
+
+class CompiledModel:
+    """A network compiled for one input shape. Immutable, and safe to call from several threads.
+
+    Attributes:
+        input_shape: (N, C, H, W) that calls must have.
+        threads: that a call uses, at most.
+        plan: the engine's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        input_shape: tuple[int, ...],
+        threads: int,
+        data_config: DataConfig | None = None,
+        *,
+        backend: str = "auto",
+        algorithm: str = "auto",
+        min_size: int = 1,
+    ) -> None:
+        graph = network.graph
+        channels = graph.nodes[0]["attributes"]["channels"]
+        check_shape(input_shape, channels, min_size)
+        if input_shape[0] < 1:
+            raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
+        plan = Plan(
+            network,
+            input_shape,
+            [graph.output_name],
+            threads,
+            backend=backend,
+            algorithm=algorithm,
+        )
+        self._adopt(plan, data_config)
+
+    def _adopt(self, plan: Plan, data_config: DataConfig | Callable[[], DataConfig] | None) -> None:
+        self.input_shape = plan.input_shape
+        self.threads = plan.threads
+        self._channels = plan.input_shape[1]
+        self._data_config = data_config
+        self.plan = plan
+        self._output_shape = plan.output_shapes[0]
+
+    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
+        """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""
+        images = self._images(x)
+        logits = output_array(out, self._output_shape)
+        self.plan.run(images, [logits])
+        return logits
+
+    def time(self, x: Any, runs: int) -> npt.NDArray[np.int64]:
+        """Wall time of each of `runs` runs in nanoseconds, measured without the interpreter."""
+        logits = np.empty(self._output_shape, np.float32)
+        return self.plan.time(self._images(x), [logits], runs)
+
+    def profile(self, x: Any, runs: int = 50) -> tuple[list[dict[str, Any]], float]:
+        """Where the time goes: one dict per step, and the wall time of a run in nanoseconds.
+
+        Times are means over the faster half of `runs` runs, so that what is left of the wall time
+        after the steps is the engine's own overhead, exactly.
+
+        Returns:
+            Steps with name, kind, implementation, input_shapes, output_shape, macs, bytes and
+            time_ns; and the wall time.
+        """
+        logits = np.empty(self._output_shape, np.float32)
+        step_ns, wall_ns = self.plan.profile(self._images(x), [logits], runs)
+        faster_half = np.argsort(wall_ns, kind="stable")[: (runs + 1) // 2]
+        times = np.asarray(step_ns, np.float64)[faster_half].mean(axis=0)
+        steps = [
+            {**step, "time_ns": float(time)}
+            for step, time in zip(self.plan.steps, times, strict=True)
+        ]
+        return steps, float(np.asarray(wall_ns, np.float64)[faster_half].mean())
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What runs, in order: name, kind, implementation, shapes, macs, bytes."""
+        return self.plan.steps
+
+    def describe(self) -> str:
+        """The steps as a table to print: what each executes, how, on which shapes, and the
+        multiply-accumulates and bytes (activations and weights) that it costs.
+        """
+        from mobileone.util.tables import (
+            Column,
+            Table,
+            bytes_text,
+            chain_text,
+            count_text,
+            threads_text,
+        )
+
+        rows = [
+            (
+                chain_text(step["name"]),
+                chain_text(step["kind"]),
+                step["implementation"],
+                ", ".join(map(str, step["input_shapes"])),
+                str(step["output_shape"]),
+                count_text(step["macs"]),
+                bytes_text(step["bytes"]),
+            )
+            for step in self.steps
+        ]
+        titles = ("name", "kind", "implementation", "inputs", "output")
+        columns = [*(Column(title, "left") for title in titles), Column("MACs"), Column("bytes")]
+        memory = self.memory()
+        note = (
+            f"{len(rows)} steps, {count_text(sum(step['macs'] for step in self.steps))} MACs; "
+            f"weights {bytes_text(memory['packed_weights'])}, "
+            f"activations {bytes_text(memory['arena'])}, scratch {bytes_text(memory['scratch'])}"
+        )
+        title = f"input {self.input_shape}, {threads_text(self.threads)}"
+        return Table(title, columns, rows, [note]).to_text()
+
+    def memory(self) -> dict[str, int]:
+        """Bytes: packed_weights (shared by all plans of the model), arena, scratch."""
+        return self.plan.memory()
+
+    def _images(self, x: Any) -> Float32:
+        images = as_images(x, self._channels, self._data_config)
+        if images.shape != self.input_shape:
+            raise ValueError(
+                f"x has shape {images.shape}; this plan was compiled for {self.input_shape}"
+            )
+        return images

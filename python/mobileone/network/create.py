@@ -1,0 +1,56 @@
+"""The published variants by name, and networks with seeded random weights."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import initialize
+from mobileone.families import all_families
+from mobileone.families.family import INFERENCE, TRAIN_TIME
+from mobileone.families.variants import family_of_variant
+from mobileone.network.bundle import Bundle
+
+if TYPE_CHECKING:
+    from mobileone.families.family import Family
+
+__all__ = ["create_bundle", "list_models"]
+
+
+def list_models(filter: str = "*") -> list[str]:
+    """Names that `create_model` takes, in the order of the papers; `filter` is a shell pattern."""
+    names = [name for family in all_families() for name in family.variants()]
+    return [name for name in names if fnmatchcase(name, filter)]
+
+
+def create_bundle(name: str, num_classes: int, seed: int | None, config: dict[str, Any]) -> Bundle:
+    """A train-time network with random weights; see `mobileone.create_model`."""
+    family = _family(name, config)
+    full = _full_config(name, family, {"num_classes": num_classes, **config})
+    network = initialize(family.graph(full), 0 if seed is None else seed)
+    # Fields that a published variant has in any value.
+    free = {"form", "architecture", *(field.name for field in family.fields if field.free)}
+    arch = name if not set(config) - free else family.custom
+    return Bundle.of(network, full, arch=arch, name=name)
+
+
+def _family(name: str, changes: dict[str, Any]) -> Family:
+    customs = {family.custom: family for family in all_families() if family.custom}
+    found = customs.get(name) or family_of_variant(name)
+    if found is None:
+        known, custom = ", ".join(list_models()), " or ".join(map(repr, customs))
+        raise ValueError(f"name is {name!r}; expected one of {known}, or {custom}")
+    if changes.get("architecture", found.name) != found.name:
+        raise ValueError(f"architecture is {changes['architecture']!r}; {name} is a {found.name}")
+    return found
+
+
+def _full_config(name: str, family: Family, changes: dict[str, Any]) -> dict[str, Any]:
+    fields = tuple(field.name for field in family.fields)
+    for key in changes:
+        if key not in (*fields, *family.options, "form"):
+            raise ValueError(f"create_model has no field {key!r} for {name}; expected {fields}")
+    config = family.complete(name, {"form": TRAIN_TIME, "in_channels": 3} | changes)
+    if config["form"] not in (TRAIN_TIME, INFERENCE):
+        raise ValueError(f"form is {config['form']!r}; expected {TRAIN_TIME!r} or {INFERENCE!r}")
+    return config

@@ -1,0 +1,248 @@
+"""Stored plans: a compiled network as a file that is mapped and run in place.
+
+A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON header, and from
+the next page on the packed weights, each at a multiple of 64 bytes with a checksum of its own; what
+is between is zero. The header says what they were packed for: package version, instruction set,
+block and panel sizes, input shape, threads, and what the steps decided (records). Loading makes the
+plan again from the configuration, so that every size and offset is checked against what the plan
+needs, and reads every byte once: any damage is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import (
+    MappedWeights,
+    Plan,
+    __version__,
+    checksum,
+    kernel_parameters,
+    restore_plan,
+)
+from mobileone.data.arrays import check_shape
+from mobileone.families import family_of
+from mobileone.network.compiled import CompiledModel
+from mobileone.network.plan_fields import EXPECTED, FIELDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mobileone.data.config import DataConfig
+    from mobileone.network.bundle import Bundle
+
+__all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
+
+FORMAT = 2
+_MAGIC = b"\x93M1PLAN\n"
+# Magic, format, CRC-32 of the header, bytes of the header.
+_START = struct.Struct("<8sIIQ")
+_MAX_HEADER = 1 << 20
+_PAGE, _ALIGNMENT = 4096, 64
+
+
+class StoredPlan(CompiledModel):
+    """A compiled network from a file; see `load_plan`.
+
+    Attributes:
+        name, arch, config: as of the model that was stored.
+        class_names: names of the classes, or None.
+    """
+
+    def __init__(self, plan: Plan, header: Mapping[str, Any], weights: MappedWeights) -> None:
+        self._weights = weights
+        # Not a method of self: the plan would be part of a cycle, and outlive its last user.
+        self._load_data_config = partial(_data_config, header["data_config"])
+        self._adopt(plan, self._load_data_config)
+        self.name: str = header["name"]
+        self.arch: str = header["arch"]
+        self.config: dict[str, Any] = header["config"]
+        names = header["class_names"]
+        self.class_names: tuple[str, ...] | None = None if names is None else tuple(names)
+
+    @property
+    def data_config(self) -> DataConfig:
+        """What the network expects of its input."""
+        return self._load_data_config()
+
+    def verify(self) -> None:
+        """Read all weights again, as loading did.
+
+        Raises:
+            ValueError: the file was written to since; results before may be wrong.
+        """
+        self._weights.verify()
+
+    def __repr__(self) -> str:
+        return f"<mobileone.StoredPlan {self.name}: input {self.input_shape}>"
+
+
+def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledModel) -> None:
+    """Write a compiled network.
+
+    Args:
+        path: what is there is replaced, whole.
+        bundle: what was compiled, in inference form.
+        compiled: for one input shape and number of threads.
+
+    Raises:
+        NotImplementedError: a step runs on another backend, whose weights cannot be stored.
+    """
+    from mobileone.util.files import whole_file
+
+    plan = compiled.plan
+    if plan.not_storable:
+        raise NotImplementedError(
+            f"{bundle.name}: {plan.not_storable} runs on no fused kernel; only plans whose steps "
+            "are all fused kernels can be stored (mobileone.reparameterize makes such a form)"
+        )
+    weights = plan.packed_weights
+    places, size = _places(weights)
+    header = {
+        "mobileone": __version__,
+        "kernels": kernel_parameters(),
+        "name": bundle.name,
+        "arch": bundle.arch,
+        "config": bundle.config,
+        "class_names": bundle.class_names,
+        "data_config": bundle.data_config.to_json(),
+        "input_shape": plan.input_shape,
+        "threads": plan.threads,
+        "records": plan.records,
+        "weights": places,
+        "weights_bytes": size,
+    }
+    text = json.dumps(header).encode()
+    _check(json.loads(text), os.fsdecode(path))
+    with whole_file(path) as file:
+        file.write(_START.pack(_MAGIC, FORMAT, zlib.crc32(text), len(text)))
+        file.write(text)
+        start = _weights_start(len(text))
+        for key, (offset, *_) in places.items():
+            file.seek(start + offset)
+            file.write(weights[key].data)
+        file.truncate(start + size)
+
+
+def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
+    """A plan that `Model.save_plan` wrote: maps the file and packs nothing.
+
+    The weights are checked against their checksums, which takes 0.1 ms per MB. They are used in
+    place: while the plan is in use the file may be replaced or deleted (as `save_plan` does), but
+    not be written to or truncated. `StoredPlan.verify` tells whether it was written to.
+
+    Raises:
+        ValueError: no plan, truncated, damaged, of another version, or for another CPU.
+        OSError: there is no such file.
+    """
+    where = os.fsdecode(path)
+    header, start, size = _read(where)
+    _check_origin(header, where)
+    _check(header, where)
+    if size != start + header["weights_bytes"]:
+        raise ValueError(
+            f"{where}: has {size} bytes; expected {start + header['weights_bytes']}, the header "
+            "and its weights"
+        )
+    weights = MappedWeights(
+        where, {key: (start + at, n, crc) for key, (at, n, crc) in header["weights"].items()}
+    )
+    try:
+        plan = restore_plan(
+            family_of(header["config"]).graph(header["config"]),
+            weights,
+            header["input_shape"],
+            header["threads"],
+            header["records"],
+        )
+        return StoredPlan(plan, header, weights)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{where}: its header describes no plan: {error}") from error
+
+
+def _data_config(text: str) -> DataConfig:
+    from mobileone.data.config import DataConfig
+
+    return DataConfig.from_json(text)
+
+
+def _places(
+    weights: Mapping[str, npt.NDArray[np.float32]],
+) -> tuple[dict[str, tuple[int, int, int]], int]:
+    """(offset from the first weight, bytes, checksum) of each, and the bytes of all."""
+    places, end = {}, 0
+    for key, array in weights.items():
+        places[key] = (end, array.nbytes, checksum(array))
+        end += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+    return places, end
+
+
+def _weights_start(header_bytes: int) -> int:
+    return -(-(_START.size + header_bytes) // _PAGE) * _PAGE
+
+
+def _read(where: str) -> tuple[dict[str, Any], int, int]:
+    """The header as it is, where the weights start, and the size of the file."""
+    with open(where, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        first = file.read(_START.size)
+        if len(first) < _START.size or first[: len(_MAGIC)] != _MAGIC:
+            raise ValueError(f"{where}: starts with {first[:8]!r}; expected {_MAGIC!r}, a plan")
+        _, version, expected, length = _START.unpack(first)
+        if version != FORMAT:
+            raise ValueError(
+                f"{where}: is a plan of format {version}; expected {FORMAT}: "
+                "make it again with save_plan"
+            )
+        if length > min(_MAX_HEADER, size):
+            raise ValueError(f"{where}: declares a header of {length} bytes, and has {size} in all")
+        text = file.read(length)
+        padding = file.read(_weights_start(length) - _START.size - length)
+    if len(text) != length or zlib.crc32(text) != expected:
+        raise ValueError(
+            f"{where}: its header has checksum {zlib.crc32(text):08x}; expected {expected:08x}"
+        )
+    if any(padding):
+        raise ValueError(f"{where}: is damaged: what follows its header is not zero")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: its header is not JSON: {error}") from error
+    if type(header) is not dict:
+        raise ValueError(f"{where}: its header is a {type(header).__name__}; expected an object")
+    return header, _weights_start(length), size
+
+
+def _check_origin(header: Mapping[str, Any], where: str) -> None:
+    """ValueError unless the weights were packed as this package does on this CPU."""
+    for field, here in (("mobileone", __version__), ("kernels", kernel_parameters())):
+        if header.get(field) != here:
+            raise ValueError(
+                f"{where}: was made for {field} {header.get(field)!r}; here it is {here!r}. "
+                "Make it again with save_plan"
+            )
+
+
+def _check(header: Mapping[str, Any], where: str) -> None:
+    """ValueError naming the first field that no plan can have."""
+    for field, (kind, valid) in FIELDS.items():
+        value = header.get(field)
+        if not isinstance(value, kind) or not valid(value):
+            found = repr(value)
+            raise ValueError(f"{where}: {field} is {found[:80]}; expected {EXPECTED[field]}")
+    try:
+        config = header["config"]
+        min_size = family_of(config).min_size
+        check_shape(tuple(header["input_shape"]), config.get("in_channels"), min_size)
+    except ValueError as error:
+        raise ValueError(f"{where}: input_shape: {error}") from error
+    names = header["class_names"]
+    if names is not None and len(names) != header["config"].get("num_classes"):
+        raise ValueError(f"{where}: has {len(names)} class_names for another number of classes")

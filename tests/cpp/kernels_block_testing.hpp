@@ -1,0 +1,186 @@
+// A block's seeded weights and input, its float64 reference, and one run of it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels_testing.hpp"
+#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/reference/reference.hpp"
+
+namespace mobileone::kernels::testing {
+
+/// Names of the instruction sets for parametrised tests.
+inline std::string isa_label(const ::testing::TestParamInfo<Isa>& info) {
+  return std::string(isa_name(info.param));
+}
+
+/// Squeeze-and-excite with seeded weights.
+struct SeData {
+  std::vector<float> w1, b1, w2, b2;
+  Buffer packed;
+  SqueezeExcite se;
+
+  SeData(int channels, int reduced, unsigned seed)
+      : w1(random_floats(std::size_t(channels) * reduced, seed, 0.4f)),
+        b1(random_floats(reduced, seed + 1)),
+        w2(random_floats(std::size_t(channels) * reduced, seed + 2, 0.8f)),
+        b2(random_floats(channels, seed + 3)),
+        packed(SqueezeExcite{channels, reduced, nullptr}.packed_floats()),
+        se{channels, reduced, packed.get()} {
+    pack();
+  }
+  void pack() {
+    pack_squeeze_excite(se.channels, se.reduced, w1.data(), b1.data(), w2.data(), b2.data(),
+                        packed.get());
+  }
+  reference::Map scale(const reference::Map& means) const {
+    return reference::squeeze_excite_scale(se, means, w1, b1, w2, b2);
+  }
+};
+
+struct BlockData {
+  BlockShape shape;
+  std::vector<float> src, expand, expand_bias, depthwise, depthwise_bias, project, project_bias;
+  SeData excite;
+
+  explicit BlockData(const BlockShape& s, bool hard = false)
+      : shape(s), excite(s.hidden(), (s.hidden() + 3) / 4, 20) {
+    const auto make = [&](std::size_t n, unsigned seed, float scale) {
+      return hard ? hard_floats(n, seed) : random_floats(n, seed, scale);
+    };
+    const auto hidden = std::size_t(s.hidden());
+    src = make(std::size_t(s.channels_in) * s.height * s.width, 1, 1.0f);
+    expand = make(std::size_t(s.expanded) * s.channels_in, 2, 0.3f);
+    expand_bias = make(s.expanded, 3, 0.5f);
+    depthwise = make(hidden * s.kernel * s.kernel, 4, 1.5f / float(s.kernel));
+    depthwise_bias = make(hidden, 5, 0.5f);
+    project = make(hidden * s.channels_out, 6, 0.2f);
+    project_bias = make(s.channels_out, 7, 0.5f);
+  }
+
+  BlockWeights weights() const {
+    return {expand.data(),         expand_bias.data(), depthwise.data(),
+            depthwise_bias.data(), project.data(),     project_bias.data()};
+  }
+
+  reference::Map source() const {
+    return reference::exact_map(shape.channels_in, shape.height, shape.width, src);
+  }
+
+  /// What the projection reads, of `map`.
+  reference::Map filtered(reference::Map map) const {
+    if (shape.expands()) {
+      map = reference::conv1x1(map, shape.expanded, expand, expand_bias);
+      reference::activate(shape.expand_activation, map);
+    }
+    map = reference::conv(map, shape.hidden(), {shape.kernel, shape.stride, true}, depthwise,
+                          depthwise_bias);
+    if (shape.excite == ExcitePlace::kBeforeActivation) {
+      reference::multiply(map, excite.scale(reference::mean(map)));
+    }
+    reference::activate(shape.depthwise_activation, map);
+    if (shape.excite == ExcitePlace::kAfterActivation) {
+      reference::multiply(map, excite.scale(reference::mean(map)));
+    }
+    return map;
+  }
+  reference::Map filtered() const { return filtered(source()); }
+
+  /// The projection of `map` with its epilogue.
+  reference::Map projected(const reference::Map& map) const {
+    reference::Map out = reference::conv1x1(map, shape.channels_out, project, project_bias);
+    if (shape.project.residual) reference::add(out, source());
+    reference::activate(shape.project.activation, out);
+    return out;
+  }
+  reference::Map expected() const { return projected(filtered()); }
+};
+
+/// Packed weights, the input and an output map.
+struct BlockRun {
+  const BlockPlan& plan;
+  const SqueezeExcite* excite;
+  Buffer packed, src, dst;
+
+  BlockRun(const BlockPlan& p, const BlockData& data)
+      : plan(p),
+        excite(p.shape.excites() ? &data.excite.se : nullptr),
+        packed(p.packed_bytes() / 4),
+        src(p.shape.src().num_floats()),
+        dst(p.shape.dst().num_floats()) {
+    pack_block(plan, data.weights(), packed.get());
+    to_blocked(p.shape.src(), data.src.data(), src.get());
+    std::fill_n(dst.get(), dst.size, 777.0f);
+    zero_border(p.shape.dst(), dst.get());
+  }
+
+  BlockArgs args(float* scratch) const {
+    return {.src = src.get(),
+            .dst = dst.get(),
+            .packed = packed.get(),
+            .excite = excite,
+            .scratch = scratch};
+  }
+  void units(const KernelTable& table, int begin, int end, float* scratch) const {
+    table.run_block(plan, args(scratch), begin, end);
+  }
+
+  std::vector<float> result() const {
+    const MapShape map = plan.shape.dst();
+    std::vector<float> out(std::size_t(map.channels) * map.height * map.width);
+    from_blocked(map, dst.get(), out.data());
+    Buffer again(dst.size);
+    to_blocked(map, out.data(), again.get());
+    const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+    EXPECT_TRUE(std::equal(dst.get(), dst.get() + dst.size, again.get(), same))
+        << "the border or the padding channels are not zero";
+    return out;
+  }
+};
+
+/// One call per range of `step` units, scratch full of NaN.
+inline std::vector<float> run_block(const KernelTable& table, const BlockPlan& plan,
+                                    const BlockData& data, int step) {
+  const BlockRun run(plan, data);
+  Buffer scratch(plan.scratch_bytes() / 4);
+  for (int unit = 0; unit < plan.units(); unit += step) {
+    std::fill_n(scratch.get(), scratch.size, std::numeric_limits<float>::quiet_NaN());
+    run.units(table, unit, std::min(unit + step, plan.units()), scratch.get());
+  }
+  return run.result();
+}
+
+/// Runs the block and compares it with its reference.
+inline void check_block(const KernelTable& table, const BlockShape& shape, const Tiling& tiling,
+                        int step, bool hard = false) {
+  SCOPED_TRACE(::testing::Message()
+               << isa_name(table.isa) << " " << shape.channels_in << " > " << shape.expanded
+               << " > " << shape.channels_out << " " << shape.height << "x" << shape.width
+               << " kernel " << shape.kernel << " stride " << shape.stride << " activations "
+               << activation_name(shape.expand_activation) << " "
+               << activation_name(shape.depthwise_activation) << " "
+               << activation_name(shape.project.activation) << " excite " << int(shape.excite)
+               << " residual " << shape.project.residual << " rows " << tiling.tile_rows
+               << " parts " << tiling.column_parts << " step " << step << " hard " << hard);
+  const BlockData data(shape, hard);
+  const BlockPlan plan = plan_block(table.traits, shape, tiling);
+  const reference::Map t = data.filtered();
+  reference::Map expected = data.projected(t);
+  double slack = 0.0;
+  if (tiling.algorithm == Algorithm::kStrassen) {  // a bound by norms, for every element alike
+    std::fill(expected.bound.begin(), expected.bound.end(), 0.0);
+    slack = reference::strassen_bound(t, data.project, data.project_bias);
+    // Of the product; then the sum with the residual and the activation.
+    for (std::size_t i = 0; shape.project.residual && i < expected.value.size(); ++i) {
+      expected.bound[i] = reference::gamma(2) * (std::abs(expected.value[i]) + slack);
+    }
+    ASSERT_TRUE(is_floor(shape.project.activation));
+  }
+  EXPECT_EQ(reference::mismatch(expected, run_block(table, plan, data, step).data(), slack), "");
+}
+
+}  // namespace mobileone::kernels::testing
