@@ -34,10 +34,11 @@ TEST_P(Sizes, RunOnEveryBackend) {
     const auto train_time = std::make_shared<const Network>(Network{graph, initialize(graph, 2)});
     const auto folded = std::make_shared<const Network>(reparameterize(*train_time));
     for (const auto& network : {train_time, folded}) {
-      for (const bool fused : {false, true}) {
+      for (const BackendChoice backend :
+           {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
         CompileOptions options;
         options.outputs = stages_and_logits(network->graph);
-        options.fused = fused;
+        options.backend = backend;
         const auto plan = compile(network, std::make_shared<WeightCache>(), GetParam(), options);
         expect_near_reference(*network, GetParam(), options.outputs, run(*plan, image(GetParam())));
       }
