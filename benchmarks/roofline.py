@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import mobileone
-from mobileone import _core
-from mobileone.plots import new_axes, plot_roofline, require_matplotlib
+from mobileone._core import isa, measured_machine
+from mobileone.figures.plots import new_axes, plot_roofline, require_matplotlib
 
 if TYPE_CHECKING:
-    from mobileone._workload import Source
-    from mobileone.profile_result import Profile
+    from mobileone.measure.profile_result import Profile
+    from mobileone.measure.workload import Source
 
 INK = "#808080"  # reads on white and on black
 
 
 def limits() -> dict[str, float]:
     """Read bandwidths of one core in GB/s, by name. RuntimeError on a CPU without kernels."""
-    machine = _core.machine_model()
+    machine = measured_machine()
     if not machine:
         raise RuntimeError("this CPU has no AVX2 and FMA; expected both")
     return {
@@ -74,7 +74,7 @@ def table(result: Profile, bandwidths: dict[str, float]) -> str:
     """The limits and the steps as Markdown."""
     cpu = result.fingerprint["cpu"]["model"]
     names = ", ".join(f"{name} {speed:.0f} GB/s" for name, speed in bandwidths.items())
-    where = f"{result.label} on {cpu}, {_core.isa()}, one thread"
+    where = f"{result.label} on {cpu}, {isa()}, one thread"
     peak = f"Peak {result.peak_gflops or 0.0:.0f} GFLOP/s"
     lines = [
         f"{where}: {result.wall_us / 1e3:.3f} ms. {peak}; {names}.",

@@ -34,8 +34,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mobileone
 import numpy as np
-from mobileone.drawing import block_names, draw_block
-from mobileone.rounding import rounding_bound
+from mobileone.figures.drawing import block_names, draw_block
+from mobileone.verification.rounding import rounding_bound
 from tqdm.auto import tqdm
 
 named = MODEL in mobileone.list_models()

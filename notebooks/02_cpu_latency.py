@@ -40,10 +40,10 @@ import matplotlib.pyplot as plt
 import mobileone
 import numpy as np
 from IPython.display import HTML, display
-from mobileone.environment import fingerprint
-from mobileone.plots import PALETTE
+from mobileone.figures.plots import PALETTE
 from mobileone.studies import paper
-from mobileone.threads import physical_cores
+from mobileone.util.machine.environment import fingerprint
+from mobileone.util.machine.threads import physical_cores
 from tqdm.auto import tqdm
 
 facts = fingerprint()

@@ -28,8 +28,8 @@ import time
 import matplotlib.pyplot as plt
 import mobileone
 import numpy as np
-from mobileone.drawing import draw_block
-from mobileone.plots import PALETTE, plot_roofline
+from mobileone.figures.drawing import draw_block
+from mobileone.figures.plots import PALETTE, plot_roofline
 from tqdm.auto import tqdm
 
 # %% [markdown]

@@ -33,8 +33,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mobileone
 import numpy as np
-from mobileone._photo import load_photo, random_crops
-from mobileone.rounding import rounding_bound
+from mobileone.data.photo import load_photo, random_crops
+from mobileone.verification.rounding import rounding_bound
 from tqdm.auto import tqdm
 
 folder = tempfile.TemporaryDirectory()

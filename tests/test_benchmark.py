@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mobileone import benchmark
-from mobileone.benchmark_result import BenchmarkResult, Measurement
+from mobileone.measure.benchmark_result import BenchmarkResult, Measurement
 
 Clock = Callable[[int], int]
 
@@ -260,7 +260,7 @@ def luminance(color: str) -> float:
 
 @pytest.mark.parametrize("background", ["#FFFFFF", "#111111"])
 def test_plot_colours_stand_out_from_light_and_dark(background: str) -> None:
-    from mobileone.plots import PALETTE
+    from mobileone.figures.plots import PALETTE
 
     for color in PALETTE:
         low, high = sorted([luminance(color), luminance(background)])

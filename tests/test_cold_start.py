@@ -97,10 +97,12 @@ print(*libraries(), getenv(b"GOMP_SPINCOUNT").decode())
 # Modules that cost milliseconds each.
 HEAVY = {
     "plan": ("dataclasses", "importlib.metadata", "numpy.typing", "pathlib", "threading",
-             "mobileone.checkpoint", "mobileone.data", "mobileone.model", "mobileone.threads"),
+             "mobileone.checkpoint", "mobileone.data.config", "mobileone.model",
+             "mobileone.util.machine.threads"),
     "safetensors": ("importlib.metadata", "numpy.typing", "pathlib", "secrets", "zipfile",
-                    "mobileone.checkpoint.save", "mobileone.checkpoint.torch_zip",
-                    "mobileone.checkpoint.unpickler", "mobileone.packed_plan"),
+                    "mobileone.checkpoint.containers.safetensors_writer",
+                    "mobileone.checkpoint.containers.torch_zip",
+                    "mobileone.checkpoint.containers.unpickler", "mobileone.network.stored_plan"),
 }  # fmt: skip
 
 

@@ -13,8 +13,13 @@ import pytest
 import torch
 from checkpoint import timm_models
 from mobileone.checkpoint import CheckpointError, save_safetensors
-from mobileone.data import DataConfig, check_channels, default_data_config
-from mobileone.labels import check_class_names, class_name, imagenet_classes, parse_class_names
+from mobileone.data.config import DataConfig, check_channels, default_data_config
+from mobileone.tasks.classification.labels import (
+    check_class_names,
+    class_name,
+    imagenet_classes,
+    parse_class_names,
+)
 
 LAYOUTS = ("apple", "timm", "mmpretrain", "cvnets", "jahongir7174")
 BGR = DataConfig(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mobileone import _photo
+from mobileone.data.photo import centre_crop, load_photo, random_crops
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
@@ -30,7 +30,7 @@ def save_image(path: Path, pixels: np.ndarray) -> Path:
 
 def test_grace_hopper_is_found_and_resized() -> None:
 
-    photo = _photo.load_photo(None, 256)
+    photo = load_photo(None, 256)
     assert "Grace Hopper" in photo.origin
     assert min(photo.pixels.shape[:2]) == 256
     assert photo.pixels.shape[0] > 256, "the portrait is taller than wide"
@@ -40,18 +40,18 @@ def test_grace_hopper_is_found_and_resized() -> None:
 
 def test_the_portrait_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    photo = _photo.load_photo(None, 256)
+    photo = load_photo(None, 256)
     assert "Grace Hopper" in photo.origin
     with pytest.raises(ImportError, match=r"mobileone\[image\]"):
-        _photo.load_photo(None, 300)
+        load_photo(None, 300)
 
 
 def test_the_portrait_is_the_one_that_matplotlib_ships() -> None:
     import matplotlib as mpl
 
     path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    shipped = _photo.load_photo(None, 256).pixels.astype(int)
-    difference = np.abs(shipped - _photo.load_photo(path, 256).pixels)
+    shipped = load_photo(None, 256).pixels.astype(int)
+    difference = np.abs(shipped - load_photo(path, 256).pixels)
     assert difference.max() <= 2, "only the JPEG decoder's and the filter's last bits may differ"
 
 
@@ -59,7 +59,7 @@ def test_the_portrait_is_the_one_that_matplotlib_ships() -> None:
 def test_short_side_is_resized_and_the_aspect_kept(tmp_path: Path, height: int, width: int) -> None:
     rng = np.random.default_rng(0)
     file = save_image(tmp_path / "p.png", rng.integers(0, 256, (height, width, 3), np.uint8))
-    pixels = _photo.load_photo(file, 64).pixels
+    pixels = load_photo(file, 64).pixels
     scale = 64 / min(height, width)
     assert pixels.shape == (round(height * scale), round(width * scale), 3)
 
@@ -68,13 +68,13 @@ def test_grey_alpha_and_rotated_images_become_upright_rgb(tmp_path: Path) -> Non
     from PIL import Image
 
     grey = np.arange(64 * 80, dtype=np.uint8).reshape(64, 80)
-    assert _photo.load_photo(save_image(tmp_path / "g.png", grey), 32).pixels.shape[2] == 3
+    assert load_photo(save_image(tmp_path / "g.png", grey), 32).pixels.shape[2] == 3
     rgba = np.zeros((40, 50, 4), np.uint8)
-    assert _photo.load_photo(save_image(tmp_path / "a.png", rgba), 32).pixels.shape[2] == 3
+    assert load_photo(save_image(tmp_path / "a.png", rgba), 32).pixels.shape[2] == 3
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned by 90 degrees
     Image.fromarray(np.zeros((40, 80, 3), np.uint8)).save(tmp_path / "r.jpg", exif=exif)
-    assert _photo.load_photo(tmp_path / "r.jpg", 40).pixels.shape == (80, 40, 3)
+    assert load_photo(tmp_path / "r.jpg", 40).pixels.shape == (80, 40, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(40)])
@@ -82,7 +82,7 @@ def test_unreadable_image_names_the_file(tmp_path: Path, content: bytes) -> None
     file = tmp_path / "broken.png"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"broken\.png: expected an image"):
-        _photo.load_photo(file, 32)
+        load_photo(file, 32)
 
 
 def test_truncated_image_names_the_file(tmp_path: Path) -> None:
@@ -91,19 +91,19 @@ def test_truncated_image_names_the_file(tmp_path: Path) -> None:
     cut = tmp_path / "cut.png"
     cut.write_bytes(whole.read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"cut\.png"):
-        _photo.load_photo(cut, 32)
+        load_photo(cut, 32)
 
 
 def test_missing_image_is_a_file_not_found_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        _photo.load_photo(tmp_path / "nowhere.jpg", 32)
+        load_photo(tmp_path / "nowhere.jpg", 32)
 
 
 def test_centre_crop_and_random_crops_are_windows_of_the_photo() -> None:
     pixels = np.arange(9 * 12 * 3, dtype=np.int64).reshape(9, 12, 3)
-    np.testing.assert_array_equal(_photo.centre_crop(pixels, (5, 4)), pixels[2:7, 4:8])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(centre_crop(pixels, (5, 4)), pixels[2:7, 4:8])  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
-    crops = _photo.random_crops(pixels, 64, (5, 4), rng)  # type: ignore[arg-type]
+    crops = random_crops(pixels, 64, (5, 4), rng)  # type: ignore[arg-type]
     assert crops.shape == (64, 5, 4, 3)
     windows = {
         pixels[r : r + 5, c : c + 4][:, ::step].tobytes()
@@ -122,7 +122,7 @@ def test_centre_crop_and_random_crops_are_windows_of_the_photo() -> None:
 
 
 def test_demo_runs_the_whole_path(tmp_path: Path) -> None:
-    from mobileone.demo import run_demo
+    from mobileone.cli.demo import run_demo
 
     lines: list[str] = []
     result = run_demo(
@@ -146,7 +146,7 @@ def test_demo_runs_the_whole_path(tmp_path: Path) -> None:
 
 def test_demo_weights_have_statistics_of_their_own(tmp_path: Path) -> None:
     import mobileone
-    from mobileone.demo import run_demo
+    from mobileone.cli.demo import run_demo
 
     result = run_demo(
         name="mobileone_mu0", threads=1, runs=1, out=tmp_path / "d.png", show=lambda _: None
@@ -162,7 +162,7 @@ def test_demo_weights_have_statistics_of_their_own(tmp_path: Path) -> None:
 
 def test_demo_takes_a_checkpoint_and_an_image(tmp_path: Path) -> None:
     import mobileone
-    from mobileone.demo import run_demo
+    from mobileone.cli.demo import run_demo
 
     weights = tmp_path / "net.safetensors"
     mobileone.create_model("mobileone_mu0", seed=3).save(weights)
@@ -179,7 +179,7 @@ def test_demo_takes_a_checkpoint_and_an_image(tmp_path: Path) -> None:
 
 def test_demo_refuses_a_fused_checkpoint(tmp_path: Path) -> None:
     import mobileone
-    from mobileone.demo import run_demo
+    from mobileone.cli.demo import run_demo
 
     weights = tmp_path / "fused.safetensors"
     mobileone.reparameterize(mobileone.create_model("mobileone_mu0", seed=3)).save(weights)
@@ -191,7 +191,7 @@ def test_demo_refuses_a_fused_checkpoint(tmp_path: Path) -> None:
 def test_demo_without_matplotlib_says_how_to_get_the_plot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mobileone.demo import run_demo
+    from mobileone.cli.demo import run_demo
 
     hide(monkeypatch, "matplotlib")
     lines: list[str] = []

@@ -14,9 +14,9 @@ from cases import engine_model, images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobileone import _core
-from mobileone._arrays import as_images, as_numpy
-from mobileone._pixels import channels_first, normalise
-from mobileone.data import DataConfig
+from mobileone.data.arrays import as_images, as_numpy
+from mobileone.data.config import DataConfig
+from mobileone.data.pixels import channels_first, normalise
 from numpy.typing import NDArray
 
 CONFIGS = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import mobileone
 import pytest
-from mobileone import drawing
-from mobileone.drawing import block_names, draw_block
+from mobileone.figures import drawing
+from mobileone.figures.drawing import block_names, draw_block
 
 matplotlib = pytest.importorskip("matplotlib")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from cases import arrays, engine_model, exact, images
-from mobileone._plans import PlanCache
+from mobileone.network.plan_cache import PlanCache
 from torch_mobileone import Config, MobileOne, fused, randomize
 from torch_rounding import rounding_bounds
 

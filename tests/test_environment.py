@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mobileone import _system
-from mobileone._tables import MISSING, Column, Table, bytes_text, count_text, number_text
-from mobileone.environment import Config, fingerprint, show_config
+from mobileone.util.machine import system as _system
+from mobileone.util.machine.environment import Config, fingerprint, show_config
+from mobileone.util.tables import MISSING, Column, Table, bytes_text, count_text, number_text
 
 CPUINFO = """processor\t: 0
 model name\t: Example CPU @ 2.00GHz
@@ -136,7 +136,7 @@ def test_openmp_runtimes_are_found_once_each_and_by_name_only(tmp_path: Path) ->
 
 def test_a_runtime_loaded_by_another_package_is_listed() -> None:
     code = (
-        "import torch; from mobileone.environment import fingerprint as f; "
+        "import torch; from mobileone.util.machine.environment import fingerprint as f; "
         "print([r['path'] for r in f()['openmp_runtimes']])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

@@ -18,9 +18,8 @@ import mobileone
 import numpy as np
 import pytest
 from cases import images
-from mobileone import hub
-from mobileone.checkpoint import CheckpointError
-from mobileone.cli import main
+from mobileone.checkpoint import CheckpointError, hub
+from mobileone.cli.commands import main
 
 Run = Callable[..., str]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import arrays, exact, images
 from conftest import Run
-from mobileone.rounding import rounding_bound
+from mobileone.verification.rounding import rounding_bound
 from mobilevit_cases import engine_model, outputs
 from torch_mobileone import Config, MobileOne, fused, randomize
 from torch_mobilevit import SMALL, create

@@ -17,8 +17,8 @@ import torch_mobileone
 from checkpoint import mobilevit_networks
 from checkpoint.networks import TINY, fused, renamed, tensor_shapes, tensors
 from mobileone.checkpoint import LAYOUTS
-from mobileone.checkpoint.variants import TITLES
 from mobileone.checkpoint.wrappers import _EMA, _PLAIN, _PREFIXES
+from mobileone.families.variants import TITLES
 from numpy.typing import NDArray
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "checkpoints.md"

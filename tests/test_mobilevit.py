@@ -14,8 +14,8 @@ import torch_mobilevit
 from cases import FORMS, exact, images
 from checkpoint.timm_models import import_timm
 from mobileone import _core
-from mobileone._graph import graph_of
-from mobileone.rounding import rounding_bound
+from mobileone.families.graph import graph_of
+from mobileone.verification.rounding import rounding_bound
 from mobilevit_cases import FLOAT64, assert_within, engine_model, outputs, torch_model
 from torch_mobilevit import SMALL, VARIANTS, create, fused
 from torch_mobilevit_rounding import mobilevit_bounds

@@ -13,7 +13,7 @@ import pytest
 import torch
 from cases import FORMS, arrays, exact, images
 from mobileone import _core
-from mobileone.rounding import rounding_bound
+from mobileone.verification.rounding import rounding_bound
 from numpy.typing import NDArray
 from torch_mobilevit import SMALL, Config, MobileViT, arguments, create, fused
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from cases import exact, images
 from mobileone import _core
-from mobileone.rounding import rounding_bound
+from mobileone.verification.rounding import rounding_bound
 from mobilevit_cases import FLOAT64, engine_model
 from numpy.typing import NDArray
 from torch import Tensor, nn

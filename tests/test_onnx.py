@@ -12,9 +12,11 @@ import onnx
 import onnxruntime
 import pytest
 from cases import FORMS, engine_model, images
-from mobileone import _core, _onnx_operators, onnx_export
-from mobileone.onnx_export import MAX_OPSET, MIN_OPSET, export_onnx, onnx_model
-from mobileone.rounding import rounding_bound
+from mobileone import _core
+from mobileone.interchange.onnx import export as onnx_export
+from mobileone.interchange.onnx import operators as _onnx_operators
+from mobileone.interchange.onnx.export import MAX_OPSET, MIN_OPSET, export_onnx, onnx_model
+from mobileone.verification.rounding import rounding_bound
 
 SMALL = {"widths": [8, 12], "depths": [1, 2], "num_conv_branches": 2, "num_classes": 7}
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from cases import FORMS, SMALL_MOBILEVIT, images
-from mobileone.onnx_export import MAX_OPSET, onnx_model
+from mobileone.interchange.onnx.export import MAX_OPSET, onnx_model
 from test_onnx import error, session
 
 

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mobileone import _core
 from mobileone.checkpoint import CheckpointError
-from mobileone.data import DataConfig
-from mobileone.packed_plan import FORMAT
+from mobileone.data.config import DataConfig
+from mobileone.network.stored_plan import FORMAT
 
 pytestmark = pytest.mark.skipif(
     _core.isa() == "none", reason="stored plans need the fused kernels' instruction sets"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from mobileone.plots import plot_profile, plot_roofline
-from mobileone.profile_result import Profile
+from mobileone.figures.plots import plot_profile, plot_roofline
+from mobileone.measure.profile_result import Profile
 
 matplotlib = pytest.importorskip("matplotlib")
 

@@ -12,11 +12,11 @@ import mobileone
 import numpy as np
 import pytest
 import torch
-from mobileone._pixels import normalise
-from mobileone.cli import main
-from mobileone.data import DataConfig
-from mobileone.labels import imagenet_classes
-from mobileone.preprocessing import open_image, preprocess, resize_and_crop, softmax
+from mobileone.cli.commands import main
+from mobileone.data.config import DataConfig
+from mobileone.data.pixels import normalise
+from mobileone.data.preprocessing import open_image, preprocess, resize_and_crop, softmax
+from mobileone.tasks.classification.labels import imagenet_classes
 from numpy.typing import NDArray
 from PIL import Image
 

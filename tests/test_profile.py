@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mobileone import profile
-from mobileone.profile_result import Profile
+from mobileone.measure.profile_result import Profile
 
 PROTOCOL = {
     "label": "net",

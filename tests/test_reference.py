@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mobileone import _core
-from mobileone.rounding import rounding_bound
+from mobileone.verification.rounding import rounding_bound
 from torch_mobileone import Config, MobileOne, create, randomize
 
 # Two kinds of narrow net: with squeeze-and-excitation and one branch, and without and with three.

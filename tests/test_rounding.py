@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch_mobileone
 from mobileone import _core
-from mobileone._comparison import compare, diagnose, worst
-from mobileone.rounding import FALSE_ALARM, _bound, difference_bounds, rounding_bound
+from mobileone.verification.comparison import compare, diagnose, worst
+from mobileone.verification.rounding import FALSE_ALARM, _bound, difference_bounds, rounding_bound
 
 SIZE = 64
 

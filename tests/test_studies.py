@@ -205,7 +205,7 @@ def test_bad_arguments_are_named(call: Any, message: str) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mobileone.compiled import CompiledModel
+    from mobileone.network.compiled import CompiledModel
 
     real, calls = CompiledModel.time, itertools.count()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mobileone.threads import MAX_THREADS, cgroup_quota, physical_cores, thread_count
+from mobileone.util.machine.threads import MAX_THREADS, cgroup_quota, physical_cores, thread_count
 
 V2_MOUNT = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import mobileone
 import numpy as np
-from mobileone._workload import InputSize, input_shape, open_workload, random_input, total_macs
-from mobileone.rounding import rounding_bound
+from mobileone.measure.workload import (
+    InputSize,
+    input_shape,
+    open_workload,
+    random_input,
+    total_macs,
+)
+from mobileone.verification.rounding import rounding_bound
 
 from benchmarks.runtimes.formats.network import write_network
 

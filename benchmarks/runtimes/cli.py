@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mobileone import CheckpointError, list_models
-from mobileone._tables import Table
+from mobileone.util.tables import Table
 
 from benchmarks.runtimes.compare import compare
 from benchmarks.runtimes.registry import DEFAULT, ENGINES

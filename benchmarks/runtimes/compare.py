@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mobileone._workload import at_least
-from mobileone.environment import fingerprint
+from mobileone.measure.workload import at_least
+from mobileone.util.machine.environment import fingerprint
 
 from benchmarks.runtimes.busy import busy_cpus, kept_busy
 from benchmarks.runtimes.case import Case, write_case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from mobileone.threads import physical_cores
+from mobileone.util.machine.threads import physical_cores
 
 __all__ = ["choose_cpus"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mobileone._tables import threads_text
-from mobileone.plots import PALETTE, new_axes
+from mobileone.figures.plots import PALETTE, new_axes
+from mobileone.util.tables import threads_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone._tables import Table
+from mobileone.util.tables import Table
 
 from benchmarks.runtimes.cold_start import BARE, ColdStart
 from benchmarks.runtimes.measurement import CaseResult, Entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mobileone._tables import MISSING, Column, Table, bytes_text, number_text, threads_text
+from mobileone.util.tables import MISSING, Column, Table, bytes_text, number_text, threads_text
 
 from benchmarks.runtimes.cold_start import BARE, ColdStart
 from benchmarks.runtimes.measurement import CaseResult, Entry

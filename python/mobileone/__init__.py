@@ -12,22 +12,27 @@ Names resolve on first use: `import mobileone` costs NumPy and nothing else.
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
     from mobileone import _core as _core
-    from mobileone._version import __version__
-    from mobileone.benchmarking import benchmark
-    from mobileone.checkpoint import CheckpointError
-    from mobileone.compiled import CompiledModel
-    from mobileone.environment import show_config
-    from mobileone.loading import from_torch, load, reparameterize
+    from mobileone.checkpoint.open import from_torch, load, reparameterize
+    from mobileone.data.sampling import MultiScaleSampler
+    from mobileone.measure.benchmarking import benchmark
+    from mobileone.measure.profiling import profile
     from mobileone.model import Model
-    from mobileone.packed_plan import load_plan
-    from mobileone.profiling import profile
-    from mobileone.registry import create_model, list_models
-    from mobileone.sampling import MultiScaleSampler
-    from mobileone.verification import verify
+    from mobileone.network.compiled import CompiledModel
+    from mobileone.network.create import create_model, list_models
+    from mobileone.network.stored_plan import load_plan
+    from mobileone.util.errors import CheckpointError
+    from mobileone.util.machine.environment import show_config
+    from mobileone.util.version import __version__
+    from mobileone.verification.stages import verify
 
 __all__ = [
     "CheckpointError",
@@ -48,21 +53,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "__version__": "_version",
-    "CheckpointError": "checkpoint",
-    "CompiledModel": "compiled",
+    "__version__": "util.version",
+    "CheckpointError": "util.errors",
+    "CompiledModel": "network.compiled",
     "Model": "model",
-    "MultiScaleSampler": "sampling",
-    "benchmark": "benchmarking",
-    "create_model": "registry",
-    "from_torch": "loading",
-    "list_models": "registry",
-    "load": "loading",
-    "load_plan": "packed_plan",
-    "profile": "profiling",
-    "reparameterize": "loading",
-    "show_config": "environment",
-    "verify": "verification",
+    "MultiScaleSampler": "data.sampling",
+    "benchmark": "measure.benchmarking",
+    "create_model": "network.create",
+    "from_torch": "checkpoint.open",
+    "list_models": "network.create",
+    "load": "checkpoint.open",
+    "load_plan": "network.stored_plan",
+    "profile": "measure.profiling",
+    "reparameterize": "checkpoint.open",
+    "show_config": "util.machine.environment",
+    "verify": "verification.stages",
 }
 
 
@@ -79,3 +84,34 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(__all__) | set(globals()))
+
+
+# Modules that documents told users to import, under the names that they had up to 0.1.0.
+_MOVED = {
+    "mobileone.drawing": "mobileone.figures.drawing",
+    "mobileone.environment": "mobileone.util.machine.environment",
+    "mobileone.plots": "mobileone.figures.plots",
+    "mobileone.rounding": "mobileone.verification.rounding",
+    "mobileone.threads": "mobileone.util.machine.threads",
+}
+
+
+class _Moved:
+    """Finds the modules of `_MOVED`, after every other finder: the same module, not a copy."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None, target: object = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, _Moved()) if name in _MOVED else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(_MOVED[spec.name])
+        self._own_spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own_spec  # the import system has put that of the old name there
+
+
+sys.meta_path.append(_Moved)

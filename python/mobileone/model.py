@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mobileone import _core
-from mobileone._arrays import Float32, as_images, output_array
-from mobileone._graph import INFERENCE, TRAIN_TIME, architecture_of
-from mobileone._plans import PlanCache
-from mobileone.compiled import CompiledModel
-from mobileone.data import DataConfig, default_data_config
-from mobileone.labels import check_class_names
-from mobileone.threads import thread_count
+from mobileone._core import Graph, Network, Plan, is_inference_form
+from mobileone.data.arrays import Float32, as_images, output_array
+from mobileone.data.config import DataConfig, default_data_config
+from mobileone.families.graph import INFERENCE, TRAIN_TIME, architecture_of
+from mobileone.network.compiled import CompiledModel
+from mobileone.network.plan_cache import PlanCache
+from mobileone.tasks.classification.labels import check_class_names
+from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,7 +44,7 @@ class Model:
 
     def __init__(
         self,
-        network: _core.Network,
+        network: Network,
         config: dict[str, Any],
         *,
         arch: str,
@@ -65,7 +65,7 @@ class Model:
         self.class_names = class_names
         self.training = False
         self.dropout_seed = 0
-        self.plans: PlanCache[_core.Plan] = PlanCache()
+        self.plans: PlanCache[Plan] = PlanCache()
         self._training_lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,22 +76,22 @@ class Model:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from mobileone._graph import graph_of
+        from mobileone.families.graph import graph_of
 
         self.__dict__ |= state
-        self.network = _core.Network(graph_of(self.config), state["network"])
+        self.network = Network(graph_of(self.config), state["network"])
         self.plans = PlanCache()
         self._training_lock = threading.Lock()
 
     @property
-    def graph(self) -> _core.Graph:
+    def graph(self) -> Graph:
         """The operators."""
         return self.network.graph
 
     @property
     def form(self) -> str:
         """ "inference" when nothing is left to re-parameterize, else "train-time"."""
-        return INFERENCE if _core.is_inference_form(self.graph) else TRAIN_TIME
+        return INFERENCE if is_inference_form(self.graph) else TRAIN_TIME
 
     @property
     def num_params(self) -> int:
@@ -183,13 +183,13 @@ class Model:
         return maps
 
     def preprocess(self, image: Any) -> Float32:
-        """Any kind of image as this network's input [N, C, H, W]; see `preprocessing.preprocess`.
+        """Any kind of image as this network's input [N, C, H, W]; see `data.preprocessing`.
 
         Pixels (files, PIL images, uint8 arrays) are resized, cropped and normalised as
         `data_config` says; floating-point arrays are taken as normalised already. Needs Pillow
         for pixels.
         """
-        from mobileone.preprocessing import preprocess
+        from mobileone.data.preprocessing import preprocess
 
         return preprocess(image, self.data_config, stacklevel=4)
 
@@ -208,7 +208,7 @@ class Model:
         Raises:
             ValueError, TypeError, FileNotFoundError: as `preprocess`; `topk` below 1.
         """
-        from mobileone.preprocessing import check_topk, is_batch, most_probable, preprocess
+        from mobileone.data.preprocessing import check_topk, is_batch, most_probable, preprocess
 
         check_topk(topk)
         images = preprocess(image, self.data_config, stacklevel=4)
@@ -225,8 +225,8 @@ class Model:
         dynamic_batch: bool = True,
         input_size: int | tuple[int, int] | None = None,
     ) -> None:
-        """Write an .onnx file in this form; see `onnx_export.export_onnx`. Needs onnx."""
-        from mobileone.onnx_export import export_onnx
+        """Write an .onnx file in this form; see `interchange.onnx.export`. Needs onnx."""
+        from mobileone.interchange.onnx.export import export_onnx
 
         export_onnx(self, path, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
 
@@ -241,11 +241,9 @@ class Model:
             plan = self._plan(images.shape, names, thread_count().count)
             plan.run(images, outputs)
 
-    def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> _core.Plan:
+    def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> Plan:
         network = self.network
-        return self.plans.get(
-            (shape, names, threads), lambda: _core.Plan(network, shape, names, threads)
-        )
+        return self.plans.get((shape, names, threads), lambda: Plan(network, shape, names, threads))
 
     def _run_training(
         self, images: Float32, names: tuple[str, ...], outputs: list[Float32]
@@ -258,7 +256,7 @@ class Model:
             )
         with self._training_lock:
             # Weights change with every call, so that the plan is not kept.
-            plan = _core.Plan(
+            plan = Plan(
                 self.network,
                 images.shape,
                 names,
@@ -309,14 +307,14 @@ class Model:
         input_shape: Sequence[int] | None = None,
         threads: int | None = None,
     ) -> None:
-        """Write a compiled plan that starts in milliseconds; see `packed_plan.save_plan`.
+        """Write a compiled plan that starts in milliseconds; see `network.stored_plan`.
 
         Args:
             path: the file; `mobileone.load_plan` opens it on a CPU of this kind.
             input_shape: (N, C, H, W); default: one image of `input_size`.
             threads: as in `compile`.
         """
-        from mobileone.packed_plan import save_plan
+        from mobileone.network.stored_plan import save_plan
 
         save_plan(self, path, input_shape or (1, self._channels, *self.input_size), threads)
 
@@ -340,7 +338,7 @@ class Model:
     def state_dict(
         self, layout: str | None = None, *, channel_order: str | None = None
     ) -> dict[str, npt.NDArray[Any]]:
-        """The weights under a public layout's names, as read-only arrays; see `saving.state_dict`.
+        """The weights under a public layout's names, as read-only arrays; see `checkpoint.export`.
 
         Args:
             layout: "timm", ...; None for the names of the graph ("apple", and for MobileViT
@@ -348,7 +346,7 @@ class Model:
             channel_order: "RGB" or "BGR" arranges the stem's input channels for such images; None
                 changes nothing.
         """
-        from mobileone.saving import state_dict
+        from mobileone.checkpoint.export import state_dict
 
         return state_dict(self, layout, channel_order)
 
@@ -359,7 +357,7 @@ class Model:
         layout: str | None = None,
         channel_order: str | None = None,
     ) -> None:
-        """Write a .safetensors file that `load` reads back bit by bit; see `saving.save`.
+        """Write a .safetensors file that `load` reads back bit by bit; see `checkpoint.export`.
 
         Args:
             path: an existing file is replaced.
@@ -367,7 +365,7 @@ class Model:
             channel_order: as for `state_dict`; None with a layout means what the programs of that
                 layout feed the network.
         """
-        from mobileone.saving import save
+        from mobileone.checkpoint.export import save
 
         save(self, path, layout, channel_order)
 

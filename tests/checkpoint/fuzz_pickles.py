@@ -6,10 +6,10 @@ import pickle
 import random
 import struct
 
-from mobileone.checkpoint.pickle_globals import GLOBALS
-from mobileone.checkpoint.pickle_numpy import NUMPY_GLOBALS
-from mobileone.checkpoint.torch_legacy import MAGIC_NUMBER, PROTOCOL_VERSION
-from mobileone.checkpoint.unpickler import _HANDLERS
+from mobileone.checkpoint.containers.pickle_globals import GLOBALS
+from mobileone.checkpoint.containers.pickle_numpy import NUMPY_GLOBALS
+from mobileone.checkpoint.containers.torch_legacy import MAGIC_NUMBER, PROTOCOL_VERSION
+from mobileone.checkpoint.containers.unpickler import _HANDLERS
 
 INTERESTING = (
     0,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from mobileone.checkpoint import CheckpointError, find_layout, save_safetensors
-from mobileone.data import default_data_config
+from mobileone.data.config import default_data_config
 from mobileone.model import Model
-from mobileone.rounding import rounding_bound
+from mobileone.verification.rounding import rounding_bound
 
 from .mobilevit_networks import LAYOUT_WORDS, TINY
 from .networks import renamed, tensor_shapes, tensors

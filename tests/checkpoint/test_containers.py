@@ -20,10 +20,10 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from mobileone.checkpoint import CheckpointError, read
-from mobileone.checkpoint.containers import read_file
-from mobileone.checkpoint.pickle_globals import Namespace
+from mobileone.checkpoint.containers.file import read_file
+from mobileone.checkpoint.containers.pickle_globals import Namespace
+from mobileone.checkpoint.containers.tensors import RawTensor, widen_bfloat16
 from mobileone.checkpoint.sources import leaf_array
-from mobileone.checkpoint.tensors import RawTensor, widen_bfloat16
 
 from .fuzz import mutate
 

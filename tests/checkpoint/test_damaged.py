@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict, save_safetensors
-from mobileone.checkpoint.containers import read_file
-from mobileone.checkpoint.errors import mismatch_error, shown
-from mobileone.checkpoint.safetensors_file import MAX_HEADER
+from mobileone.checkpoint.containers.file import read_file
+from mobileone.checkpoint.containers.safetensors_reader import MAX_HEADER
+from mobileone.util.errors import mismatch_error, shown
 
 from .networks import CONFIGS, TINY, tensor_shapes, tensors
 

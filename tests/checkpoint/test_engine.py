@@ -13,9 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict
-from mobileone.checkpoint.expected import graph_parameter_shapes
-from mobileone.checkpoint.variants import variants
-from mobileone.rounding import rounding_bound
+from mobileone.families.expected import graph_parameter_shapes
+from mobileone.families.variants import variants
+from mobileone.verification.rounding import rounding_bound
 
 from . import timm_models
 from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, tensor_shapes

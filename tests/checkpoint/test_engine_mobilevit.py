@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 import torch_mobilevit
 from mobileone.checkpoint import CheckpointError
-from mobileone.data import DataConfig
-from mobileone.rounding import rounding_bound
+from mobileone.data.config import DataConfig
+from mobileone.verification.rounding import rounding_bound
 
 from . import timm_models
 from .mobilevit_networks import CONFIGS, LAYOUT_WORDS

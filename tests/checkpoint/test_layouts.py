@@ -13,7 +13,7 @@ from mobileone.checkpoint import (
     recognise,
     to_canonical,
 )
-from mobileone.checkpoint.layouts.table import Layout
+from mobileone.families.naming.table import Layout
 
 from . import mobilevit_networks as mobilevit
 from .networks import (

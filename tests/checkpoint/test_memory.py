@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mobileone.checkpoint import save_safetensors
-from mobileone.checkpoint.tensors import RELEASE_STEP
+from mobileone.checkpoint.containers.tensors import RELEASE_STEP
 
 from .networks import CONFIGS, tensor_shapes, tensors
 
@@ -18,7 +18,8 @@ CONFIG = CONFIGS["mobileone_s4"]
 _LOAD = """
 import json, sys
 import mobileone.checkpoint as checkpoint
-import mobileone.registry, mobileone.checkpoint.pickle_numpy  # nothing is imported later
+# Nothing is imported later.
+import mobileone.network.create, mobileone.checkpoint.containers.pickle_numpy
 shapes = json.loads(sys.stdin.read())
 def peak():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM"))
@@ -61,7 +62,7 @@ def test_peak_memory(kind: str, tmp_path: Path) -> None:
 
 _WHOLE = """
 import sys
-import mobileone, mobileone.loading
+import mobileone, mobileone.checkpoint.open
 mobileone.load(mobileone.create_model("mobileone_mu0").state_dict())  # everything is imported
 def peak():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM"))

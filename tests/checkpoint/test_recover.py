@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
-from mobileone.checkpoint.recover import recover_config
+from mobileone.families.mobileone.recover import recover_config
 
 from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, renamed, tensor_shapes, tensors
 

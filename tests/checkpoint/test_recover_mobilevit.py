@@ -11,14 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mobileone.checkpoint import (
-    CheckpointError,
-    LoadedCheckpoint,
-    load_state_dict,
-)
-from mobileone.checkpoint.expected import graph_parameter_shapes
-from mobileone.checkpoint.recover_mobilevit import recover_mobilevit
-from mobileone.checkpoint.variants import variants
+from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
+from mobileone.families.expected import graph_parameter_shapes
+from mobileone.families.mobilevit.recover import recover_mobilevit
+from mobileone.families.variants import variants
 
 from . import mobilevit_networks
 from .mobilevit_networks import CONFIGS, LAYOUT_WORDS, TINY

@@ -17,7 +17,7 @@ from mobileone.checkpoint import (
     load_state_dict,
     save_safetensors,
 )
-from mobileone.checkpoint.containers import read_file
+from mobileone.checkpoint.containers.file import read_file
 from mobileone.checkpoint.sources import leaf_array
 
 from .networks import LAYOUT_WORDS, TINY, fused, tensor_shapes, tensors

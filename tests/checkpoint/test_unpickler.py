@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 from mobileone.checkpoint import CheckpointError, read
-from mobileone.checkpoint.containers import read_file
-from mobileone.checkpoint.pickle_globals import GLOBALS, finder
-from mobileone.checkpoint.pickle_numpy import NUMPY_GLOBALS
-from mobileone.checkpoint.unpickler import Unpickler
+from mobileone.checkpoint.containers.file import read_file
+from mobileone.checkpoint.containers.pickle_globals import GLOBALS, finder
+from mobileone.checkpoint.containers.pickle_numpy import NUMPY_GLOBALS
+from mobileone.checkpoint.containers.unpickler import Unpickler
 
 
 def load(stream: bytes) -> object:
@@ -229,7 +229,7 @@ def test_bombs_are_cheap(name: str, tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", BOMBS[name])
     script = (
         "import resource, sys; import mobileone.checkpoint as c; "
-        "from mobileone.checkpoint.containers import read_file; import numpy; "
+        "from mobileone.checkpoint.containers.file import read_file; import numpy; "
         "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_file(sys.argv[1])\n"
         "except c.CheckpointError: pass\n"

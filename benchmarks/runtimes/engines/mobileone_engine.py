@@ -29,7 +29,7 @@ class Session:
     def __init__(
         self, folder: Path, x: npt.NDArray[np.float32], threads: int, tune: bool = True
     ) -> None:
-        from mobileone import _core
+        from mobileone._core import isa
 
         self._compiled = self.compile(folder, x.shape, threads)
         self._x = x
@@ -37,7 +37,7 @@ class Session:
         self.settings = {
             "backend": self.backend,
             "threads": str(threads),
-            "isa": _core.isa(),
+            "isa": isa(),
             "steps": _kinds(self._compiled.steps),
         }
 

@@ -30,7 +30,7 @@ class Session(mobileone_engine.Session):
 
     def compile(self, folder: Path, shape: tuple[int, ...], threads: int) -> CompiledModel:
         """The plan for that many threads."""
-        from mobileone.packed_plan import load_plan
+        from mobileone.network.stored_plan import load_plan
 
         return load_plan(folder / _file(threads))
 

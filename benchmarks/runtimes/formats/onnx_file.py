@@ -14,7 +14,7 @@ def write_onnx(folder: Path, path: Path) -> None:
     """Runtimes plan memory and fold more where sizes are fixed, so batch and image size are."""
     import mobileone
     import onnx
-    from mobileone.onnx_export import onnx_model
+    from mobileone.interchange.onnx.export import onnx_model
 
     network = read_network(folder)
     _, _, height, width = network.input_shape

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .channels import with_input_reversed
-from .errors import CheckpointError
-from .layouts import LAYOUTS, Layout, find_layout, from_canonical, recognise, to_canonical
-from .load import LoadedCheckpoint, StateDict, load_state_dict, read
-from .report import LoadReport
+from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.load import LoadedCheckpoint, StateDict, load_state_dict, read
+from mobileone.checkpoint.report import LoadReport
+from mobileone.families.naming import (
+    LAYOUTS,
+    Layout,
+    find_layout,
+    from_canonical,
+    recognise,
+    to_canonical,
+)
+from mobileone.util.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from .save import save_safetensors
+    from mobileone.checkpoint.containers.safetensors_writer import save_safetensors
 
 __all__ = [
     "LAYOUTS",
@@ -37,6 +44,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "save_safetensors":  # reading needs nothing of what it imports
         raise AttributeError(f"module 'mobileone.checkpoint' has no attribute {name!r}")
-    from .save import save_safetensors
+    from mobileone.checkpoint.containers.safetensors_writer import save_safetensors
 
     return save_safetensors

@@ -6,7 +6,19 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .errors import (
+from mobileone.families.mobileone.recover import half_fused, recover_config
+from mobileone.families.mobilevit.recover import half_fused_mobilevit, recover_mobilevit
+from mobileone.families.naming import (
+    LAYOUTS,
+    Layout,
+    Recognition,
+    foreign_network,
+    recognise,
+    sliced_shapes,
+)
+from mobileone.families.untold import UNTOLD, check_untold
+from mobileone.families.variants import TITLES, describe, variant_of
+from mobileone.util.errors import (
     CheckpointError,
     Mismatch,
     Shape,
@@ -16,11 +28,6 @@ from .errors import (
     shown_value,
     unrecognised_error,
 )
-from .layouts import LAYOUTS, Layout, Recognition, foreign_network, recognise, sliced_shapes
-from .recover import half_fused, recover_config
-from .recover_mobilevit import half_fused_mobilevit, recover_mobilevit
-from .untold import UNTOLD, check_untold
-from .variants import TITLES, describe, variant_of
 
 
 class _Architecture(NamedTuple):

@@ -9,17 +9,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .containers import RawCheckpoint
-from .errors import CheckpointError, Shape, shown
-from .expected import ParameterShapes, graph_parameter_shapes, initial_weights
-from .identify import Identity, identify
-from .layouts import sliced_shapes
-from .report import LoadReport
-from .sources import leaf_array, read_source, shape_of
-from .tensors import CopyBudget, to_count, to_float32
-from .untold import UNTOLD, with_given
-from .variants import TITLES, architecture_of_variant, describe, variant_of, variants
-from .wrappers import Selection, Weights, select_weights
+from mobileone.checkpoint.containers.file import RawCheckpoint
+from mobileone.checkpoint.containers.tensors import CopyBudget, to_count, to_float32
+from mobileone.checkpoint.identify import Identity, identify
+from mobileone.checkpoint.report import LoadReport
+from mobileone.checkpoint.sources import leaf_array, read_source, shape_of
+from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
+from mobileone.families.expected import ParameterShapes, graph_parameter_shapes, initial_weights
+from mobileone.families.naming import sliced_shapes
+from mobileone.families.untold import UNTOLD, with_given
+from mobileone.families.variants import (
+    TITLES,
+    architecture_of_variant,
+    describe,
+    variant_of,
+    variants,
+)
+from mobileone.util.errors import CheckpointError, Shape, shown
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
 _COPY_LIMIT = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import listed
+from mobileone.util.errors import listed
 
 
 @dataclass(frozen=True)

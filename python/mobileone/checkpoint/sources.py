@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .containers import RawCheckpoint, read_file
-from .errors import CheckpointError, Shape, shown
-from .tensors import RawTensor, dtype_name
+from mobileone.checkpoint.containers.file import RawCheckpoint, read_file
+from mobileone.checkpoint.containers.tensors import RawTensor, dtype_name
+from mobileone.util.errors import CheckpointError, Shape, shown
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -92,7 +92,7 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
     """
     if isinstance(leaf, RawTensor):
         return leaf.dtype, leaf.array(where)
-    from .pickle_numpy import NumpyArray
+    from mobileone.checkpoint.containers.pickle_numpy import NumpyArray
 
     if isinstance(leaf, NumpyArray) and leaf.tensor is not None:
         return leaf.tensor.dtype, leaf.tensor.array(where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-from .errors import CheckpointError, listed, shown
+from mobileone.util.errors import CheckpointError, listed, shown
 
 Weights = Literal["auto", "ema", "model"]
 

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone._tables import Column, Table, count_text, number_text
-from mobileone.benchmark_result import BenchmarkResult
+from mobileone.measure.benchmark_result import BenchmarkResult
 from mobileone.studies import paper
 from mobileone.studies.result import machine_notes
 from mobileone.studies.spearman import RankCorrelation, rank_correlation
+from mobileone.util.tables import Column, Table, count_text, number_text
 
 if TYPE_CHECKING:
     import pandas

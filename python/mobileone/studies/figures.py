@@ -1,4 +1,4 @@
-"""Figures of the studies. matplotlib is imported by `mobileone.plots`."""
+"""Figures of the studies. matplotlib is imported by `mobileone.figures.plots`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mobileone.plots import PALETTE, new_axes
+from mobileone.figures.plots import PALETTE, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

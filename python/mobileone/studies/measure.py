@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobileone._workload import Source, label_sources
-from mobileone.benchmarking import benchmark
-from mobileone.registry import list_models
+from mobileone.measure.benchmarking import benchmark
+from mobileone.measure.workload import Source, label_sources
+from mobileone.network.create import list_models
 from mobileone.studies import paper
 from mobileone.studies.correlation_result import CorrelationResult
 from mobileone.studies.networks import ACTIVATIONS, plain_cnn

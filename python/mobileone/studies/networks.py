@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mobileone import _core
+from mobileone._core import Graph, Network, initialize, plain_cnn_graph
 from mobileone.model import Model
 
 if TYPE_CHECKING:
-    from mobileone.compiled import CompiledModel
+    from mobileone.network.compiled import CompiledModel
 
 __all__ = ["ACTIVATIONS", "PlainCnn", "plain_cnn"]
 
@@ -106,15 +106,15 @@ def plain_cnn(
         "groups": groups,
         **widths,
     }
-    return PlainCnn(_core.initialize(_graph(config), seed), config, arch="plain_cnn")
+    return PlainCnn(initialize(_graph(config), seed), config, arch="plain_cnn")
 
 
-def _graph(config: dict[str, Any]) -> _core.Graph:
+def _graph(config: dict[str, Any]) -> Graph:
     for key in config:
         if key not in _FIELDS:
             raise ValueError(f"plain_cnn has no field {key!r}; expected one of {_FIELDS}")
-    return _core.plain_cnn_graph(**config)
+    return plain_cnn_graph(**config)
 
 
 def _restore(config: dict[str, Any], weights: dict[str, Any]) -> PlainCnn:
-    return PlainCnn(_core.Network(_graph(config), weights), config, arch="plain_cnn")
+    return PlainCnn(Network(_graph(config), weights), config, arch="plain_cnn")

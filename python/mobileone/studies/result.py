@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone._tables import Column, Table, count_text, number_text, threads_text
-from mobileone.benchmark_result import BenchmarkResult, BenchmarkRow
+from mobileone.measure.benchmark_result import BenchmarkResult, BenchmarkRow
+from mobileone.util.tables import Column, Table, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
     import pandas

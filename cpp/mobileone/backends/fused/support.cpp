@@ -48,6 +48,18 @@ const float* NodeWeights::bias() const {
   return present ? builder_.network().weight(node_.name + ".bias").f32() : nullptr;
 }
 
+kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::direct:
+      return kernels::AlgorithmChoice::kDirect;
+    case Algorithm::strassen:
+      return kernels::AlgorithmChoice::kStrassen;
+    case Algorithm::automatic:
+      break;
+  }
+  return kernels::AlgorithmChoice::kAuto;
+}
+
 void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
                   const Buffers& buffers) {
   if (buffers.border_kept(id)) return;

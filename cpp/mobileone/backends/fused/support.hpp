@@ -6,7 +6,7 @@
 #include <string>
 
 #include "mobileone/base/thread_pool.hpp"
-#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
 
@@ -62,6 +62,9 @@ void spread(ThreadPool* pool, int units, const Work& work, int parts_per_thread 
   };
   if (!pool || !pool->run(parts, one)) work(0, units, 0);
 }
+
+// The compile option, as the cost model takes it.
+kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm);
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) {
   return (bytes + kernels::kAlignment - 1) / kernels::kAlignment * kernels::kAlignment;

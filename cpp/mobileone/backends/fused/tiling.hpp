@@ -7,25 +7,36 @@
 
 namespace mobileone::fused {
 
-// The stored plan's tiling of `name`, or what `choose(choice, threads per image)` returns; filed
-// with the plan. Throws Error for a stored plan without it.
+// What choose(choice, threads) returns for a batch, whose images are spread over the plan's threads
+// before the tiles of one are. What an image's bits depend on is chosen as if it were alone: the
+// algorithm, and the rows of a tile where Strassen's algorithm pairs its pixels or where `sums` of
+// the output are made per tile.
 template <typename Choose>
-kernels::Tiling tiling_for(const std::string& name, std::int64_t images, PlanBuilder& builder,
-                           const Choose& choose) {
+kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOptions& options,
+                             const Choose& choose) {
+  kernels::Tiling alone = choose(algorithm_choice(options.algorithm), options.threads);
+  if (images <= 1) return alone;
+  const int threads = static_cast<int>(std::max<std::int64_t>(1, options.threads / images));
+  if (alone.algorithm == kernels::Algorithm::kDirect && !sums) {
+    return choose(kernels::AlgorithmChoice::kDirect, threads);
+  }
+  alone.column_parts = std::min(alone.column_parts, threads);
+  return alone;
+}
+
+// The stored plan's tiling of `name`, or batch_tiling(); filed with the plan. Throws Error for a
+// stored plan without it.
+template <typename Choose>
+kernels::Tiling tiling_for(const std::string& name, std::int64_t images, bool sums,
+                           PlanBuilder& builder, const Choose& choose) {
   const CompileOptions& options = builder.options();
   const auto stored = options.tilings.find(name);
   if (!options.tilings.empty() && stored == options.tilings.end()) {
     throw Error(concat("[plan] no tiling of ", name));
   }
-  const kernels::AlgorithmChoice choice =
-      options.algorithm == Algorithm::direct     ? kernels::AlgorithmChoice::kDirect
-      : options.algorithm == Algorithm::strassen ? kernels::AlgorithmChoice::kStrassen
-                                                 : kernels::AlgorithmChoice::kAuto;
-  // Images are spread over the threads first: only then the tiles of one.
-  const int threads =
-      std::max(1, options.threads / static_cast<int>(std::max<std::int64_t>(1, images)));
-  return builder.tilings[name] =
-             stored != options.tilings.end() ? stored->second : choose(choice, threads);
+  return builder.tilings[name] = stored != options.tilings.end()
+                                     ? stored->second
+                                     : batch_tiling(images, sums, options, choose);
 }
 
 // What tiling_for() takes: the fastest by the cost model.

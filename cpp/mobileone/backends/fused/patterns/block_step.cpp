@@ -133,8 +133,8 @@ kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool
     if (one_part) tiling.column_parts = 1;
     return tiling;
   };
-  return tiling_for(builder.node(match.project.node).name, builder.shape(match.source)[0], builder,
-                    choose);
+  return tiling_for(builder.node(match.project.node).name, builder.shape(match.source)[0],
+                    match.factor.has_value(), builder, choose);
 }
 
 BlockShape shape_of(const BlockMatch& match, const PlanBuilder& builder) {

@@ -64,7 +64,7 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   const kernels::ConvShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.conv).name;
   const std::int64_t images = builder.shape(match.result())[0];
-  const kernels::Tiling tiling = tiling_for(name, images, builder, by_cost_model(shape));
+  const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
   const auto plan = kernels::plan_conv(table().traits, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
   const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";

@@ -1,0 +1,255 @@
+"""The command line: the public verbs, on the standard library alone.
+
+Exit codes: 0 success; 1 failure (not equivalent, bad file, missing extra); 2 bad arguments;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mobileone
+from mobileone.cli.summary import forms_table, model_table, prediction_table
+from mobileone.figures import plots
+from mobileone.measure.workload import open_model
+from mobileone.util.machine.threads import thread_count
+
+__all__ = ["main"]
+
+_MODEL_HELP = "a checkpoint file, or the name of a variant for seeded weights"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code. Errors go to stderr in one line."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            thread_count(getattr(arguments, "threads", None))
+            return int(arguments.command(arguments))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; keep the interpreter from failing again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (mobileone.CheckpointError, OSError, ImportError, NotImplementedError) as error:
+        print(f"mobileone: error: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"mobileone: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"mobileone: warning: {message}", file=sys.stderr)
+
+
+def _about() -> str:
+    """The first line of the package's documentation: the rest is Python."""
+    return (mobileone.__doc__ or "").partition("\n")[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("mobileone", description=_about())
+    parser.add_argument("--version", action="version", version=mobileone.__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_fuse(commands)
+    _add_verify(commands)
+    _add_bench(commands)
+    _add_profile(commands)
+    _add_predict(commands)
+    _add_info(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    text = "load, reparameterize, verify and time a network on a photo"
+    parser = _command(commands, "demo", _demo, text)
+    parser.add_argument("--image", metavar="FILE", help="a photo; default: Grace Hopper")
+    parser.add_argument("--checkpoint", metavar="FILE", help="train-time weights; default: seeded")
+    parser.add_argument("--model", default="mobileone_s0", help="variant for seeded weights")
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--runs", type=int, default=100, metavar="N", help="timed runs per form")
+    parser.add_argument("--out", default="demo.png", metavar="FILE", help="where the plot goes")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from mobileone.cli.demo import run_demo
+
+    result = run_demo(
+        image=arguments.image,
+        checkpoint=arguments.checkpoint,
+        name=arguments.model,
+        threads=arguments.threads,
+        runs=arguments.runs,
+        out=arguments.out,
+        show=lambda text: print(text, flush=True),
+    )
+    return 0 if result.equivalence else 1
+
+
+def _add_fuse(commands: Any) -> None:
+    text = "reparameterize a checkpoint, verify the result and save it"
+    parser = _command(commands, "fuse", _fuse, text)
+    parser.add_argument("source", metavar="SRC", help="a checkpoint file")
+    parser.add_argument("target", metavar="DST", help="the .safetensors file to write")
+
+
+def _fuse(arguments: argparse.Namespace) -> int:
+    before = mobileone.load(arguments.source)
+    after = mobileone.reparameterize(before)
+    print(forms_table({"before": before, "after": after}).to_text())
+    equivalence = mobileone.verify(before, after)
+    print(f"\n{equivalence!r}")
+    if not equivalence:
+        print(f"mobileone: error: not equivalent; {arguments.target} not written", file=sys.stderr)
+        return 1
+    after.save(arguments.target)
+    print(f"\nsaved: {arguments.target}")
+    return 0
+
+
+def _add_verify(commands: Any) -> None:
+    text = "show whether two networks are the same function"
+    parser = _command(commands, "verify", _verify, text)
+    parser.add_argument("reference", metavar="A", help=_MODEL_HELP)
+    parser.add_argument("candidate", metavar="B", nargs="?", help="default: A, reparameterized")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    reference = open_model(arguments.reference)
+    if arguments.candidate is None:
+        candidate = mobileone.reparameterize(reference)
+    else:
+        candidate = open_model(arguments.candidate)
+    equivalence = mobileone.verify(reference, candidate)
+    print(repr(equivalence))
+    return 0 if equivalence else 1
+
+
+def _add_bench(commands: Any) -> None:
+    text = "time networks, interleaved; a name stands for the inference form"
+    parser = _command(commands, "bench", _bench, text)
+    parser.add_argument("models", metavar="MODEL", nargs="+", help=_MODEL_HELP)
+    parser.add_argument("--both-forms", action="store_true", help="time the train-time form too")
+    parser.add_argument("--runs", type=int, default=1000, metavar="N")
+    parser.add_argument("--warmup", type=int, default=50, metavar="N")
+    parser.add_argument("--rounds", type=int, default=20, metavar="N")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="time limit for all runs")
+    parser.add_argument("--plot", metavar="FILE", help="save a figure; needs matplotlib")
+    _add_run_options(parser)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.plot:
+        plots.require_matplotlib()  # rather now than after the measurement
+    models: Any = arguments.models
+    if arguments.both_forms:
+        models = [model for source in models for model in _both_forms(source, arguments.seed)]
+    result = mobileone.benchmark(
+        models,
+        runs=arguments.runs,
+        warmup=arguments.warmup,
+        rounds=arguments.rounds,
+        budget_s=arguments.budget,
+        **_run_options(arguments),
+    )
+    print(repr(result))
+    if arguments.json:
+        result.to_json(arguments.json)
+    if arguments.plot:
+        figure: Any = result.plot().figure
+        figure.savefig(arguments.plot)
+    return 130 if result.interrupted else 0
+
+
+def _both_forms(source: str, seed: int) -> list[Any]:
+    model = open_model(source, seed)
+    return [model] if model.form == "inference" else [model, mobileone.reparameterize(model)]
+
+
+def _add_profile(commands: Any) -> None:
+    text = "time every step of a network; a name stands for the inference form"
+    parser = _command(commands, "profile", _profile, text)
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("--runs", type=int, default=50, metavar="N")
+    parser.add_argument("--trace", metavar="FILE", help="save a trace for ui.perfetto.dev")
+    _add_run_options(parser)
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    result = mobileone.profile(arguments.model, runs=arguments.runs, **_run_options(arguments))
+    print(repr(result))
+    if arguments.json:
+        result.to_json(arguments.json)
+    if arguments.trace:
+        result.to_chrome_trace(arguments.trace)
+    return 0
+
+
+def _add_predict(commands: Any) -> None:
+    text = "name what images show"
+    parser = _command(commands, "predict", _predict, text)
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint file")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="an image file")
+    parser.add_argument("--topk", type=int, default=5, metavar="K", help="classes per image")
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    model = mobileone.reparameterize(mobileone.load(arguments.model))
+    for path in arguments.images:
+        best: Any = model.predict(path, arguments.topk)
+        table = prediction_table(path, best)
+        print(table.to_text(), flush=True)
+    return 0
+
+
+def _add_info(commands: Any) -> None:
+    text = "describe a network, or without one this installation and machine"
+    parser = _command(commands, "info", _info, text)
+    parser.add_argument("source", metavar="SRC", nargs="?", help=_MODEL_HELP)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    if arguments.source is None:
+        print(repr(mobileone.show_config()))
+    else:
+        model = open_model(arguments.source)
+        print(model_table(arguments.source, model).to_text())
+    return 0
+
+
+def _add_run_options(parser: Any) -> None:
+    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N")
+    parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--json", metavar="FILE", help="save everything as JSON")
+
+
+def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("threads", "batch_size", "input_size", "seed")
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected N or HEIGHTxWIDTH")
+    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))

@@ -1,0 +1,94 @@
+"""Arrays in and out: what the engine takes, and what is turned into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mobileone.data.pixels import channels_first, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from mobileone.data.config import DataConfig
+
+# What NDArray[np.float32] stands for: importing numpy.typing takes milliseconds.
+Float32 = np.ndarray[Any, np.dtype[np.float32]]
+
+# Total stride of the published nets: smaller images leave the last stage without a pixel.
+MIN_SIZE = 32
+
+
+def as_images(
+    x: Any, channels: int, data: DataConfig | Callable[[], DataConfig] | None = None
+) -> Float32:
+    """`x` as a C-contiguous float32 array [N, channels, H, W]; zero-copy when it already is one.
+
+    Takes anything with ``__dlpack__`` or ``__array__`` (NumPy, torch on the CPU, ...), any strides,
+    float16, float32 or float64; with `data`, or what returns it, also uint8 RGB images, NCHW or
+    NHWC, which the engine normalises in one pass.
+
+    Raises:
+        ValueError: wrong rank, number of channels or size.
+        TypeError: not an array of floating-point numbers.
+    """
+    array = as_numpy(x)
+    if data is not None and array.dtype == np.uint8:
+        view = channels_first(array, channels)
+        check_shape(view.shape, channels)
+        return normalise(view, data() if callable(data) else data)
+    if array.dtype.kind != "f":
+        also = "" if data is None else ", or uint8 pixels"
+        raise TypeError(
+            f"x has dtype {array.dtype}; expected floating point, normalised as in training{also}"
+        )
+    check_shape(array.shape, channels)
+    return np.require(array, np.float32, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def as_numpy(x: Any) -> npt.NDArray[Any]:
+    """A NumPy view of `x` where possible, else a copy."""
+    if isinstance(x, np.ndarray):
+        return x
+    detach = getattr(x, "detach", None)  # a torch tensor that requires grad exports neither way
+    if detach is not None:
+        x = detach()
+        if str(getattr(x, "dtype", "")) == "torch.bfloat16":  # NumPy has no bfloat16
+            x = x.float()
+    if hasattr(x, "__dlpack__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError):
+            pass  # another device, or a dtype that DLPack or NumPy lacks: __array__ may convert
+    return np.asarray(x)
+
+
+def check_shape(shape: tuple[int, ...], channels: int) -> None:
+    """ValueError unless `shape` is (batch, channels, height >= 32, width >= 32)."""
+    if len(shape) != 4:
+        raise ValueError(f"x has shape {shape}; expected (batch, {channels}, height, width)")
+    if shape[1] != channels:
+        hint = " (channels come first: NCHW)" if shape[3] == channels else ""
+        raise ValueError(f"x has shape {shape}; expected {channels} channels{hint}")
+    if min(shape[2:]) < MIN_SIZE:
+        raise ValueError(f"x has shape {shape}; height and width must be at least {MIN_SIZE}")
+
+
+def output_array(out: Any, shape: tuple[int, ...]) -> Float32:
+    """`out` checked to be a writeable C-contiguous float32 array of `shape`; a new one for None."""
+    if out is None:
+        return np.empty(shape, np.float32)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; expected a NumPy array")
+    fits = out.dtype == np.float32 and out.shape == shape and out.flags.c_contiguous
+    if not fits or not out.flags.writeable:
+        strides = "C-contiguous" if out.flags.c_contiguous else "strided"
+        mode = "writeable" if out.flags.writeable else "read-only"
+        raise ValueError(
+            f"out is a {mode} {strides} {out.dtype} array of shape {out.shape}; "
+            f"expected a writeable C-contiguous float32 array of shape {shape}"
+        )
+    return out

@@ -1,0 +1,1 @@
+"""MobileOne (Vasu et al., CVPR 2023)."""

@@ -1,0 +1,1 @@
+"""MobileViT (Mehta & Rastegari, ICLR 2022)."""

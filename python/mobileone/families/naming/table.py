@@ -1,0 +1,217 @@
+"""The engine behind layouts: key templates compiled into lookups in both directions.
+
+A template is a dotted key with fields: `{n}` is a number, `{s-1}` the number s less one as this
+layout counts it, `{bn}` and `{wb}` stand for each of a fixed set of names. A table maps canonical
+templates to a layout's own:
+
+    {"stage{s}.{j}.rbr_conv.{n}.conv.weight": "stages.{s-1}.{j}.conv_kxk.{n}.conv.weight"}
+
+Where a layout leaves out a number of the canonical name, it is one more than the largest that
+other keys give for that place: the norm after transformers 0 to 3 is number 4, and elsewhere just
+"norm".
+A canonical template that ends in `[0]`, `[1]`, ... is that one of equal slices of the tensor along
+its first axis, each of which the layout stores by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count, takewhile
+from typing import NamedTuple
+
+# Fields that stand for names rather than numbers.
+CHOICES = {
+    "wb": ("weight", "bias"),
+    "bn": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+}
+_NUMBER = re.compile(r"([0-9]+)")
+_SLOT = re.compile(r"([0-9]+)|\{([a-z]+)([+-][0-9]+)?\}")
+_MAX_DIGITS = 4
+
+# A slot of a template: a literal number, or a field with the offset at which it is written.
+_Slot = int | tuple[str, int]
+
+
+def cross(blocks: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]:
+    """Every part inside every block: the table of a network made of equal blocks."""
+    return {
+        f"{block}.{part}": f"{own_block}.{own_part}"
+        for block, own_block in blocks.items()
+        for part, own_part in parts.items()
+    }
+
+
+class _Template(NamedTuple):
+    """A key with its numbers taken out: the texts around them, and what goes where."""
+
+    texts: tuple[str, ...]
+    slots: tuple[_Slot, ...]
+
+    def fill(self, values: Mapping[str, int]) -> str:
+        numbers = [s if isinstance(s, int) else values[s[0]] + s[1] for s in self.slots]
+        rest = zip(numbers, self.texts[1:], strict=True)
+        return self.texts[0] + "".join(f"{number}{text}" for number, text in rest)
+
+    def before(self, field: str) -> _Template:
+        """What comes before the field, which it has."""
+        at = [isinstance(slot, tuple) and slot[0] == field for slot in self.slots].index(True)
+        return _Template(self.texts[: at + 1], self.slots[:at])
+
+    @property
+    def fields(self) -> set[str]:
+        """Names of its number fields."""
+        return {slot[0] for slot in self.slots if isinstance(slot, tuple)}
+
+    def match(self, numbers: Sequence[int], lowest: Mapping[str, int]) -> dict[str, int] | None:
+        values: dict[str, int] = {}
+        for slot, number in zip(self.slots, numbers, strict=True):
+            if isinstance(slot, int):
+                if slot != number:
+                    return None
+                continue
+            name, offset = slot
+            value = number - offset
+            if value < lowest.get(name, 0) or values.setdefault(name, value) != value:
+                return None
+        return values
+
+
+def _compile(template: str) -> _Template:
+    # The pattern's three groups come between the texts: a literal number, or a field and offset.
+    pieces = _SLOT.split(template)
+    slots: list[_Slot] = [
+        int(number) if number else (name, int(offset or 0))
+        for number, name, offset in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
+    ]
+    return _Template(tuple(pieces[0::4]), tuple(slots))
+
+
+def _expand(canonical: str, own: str) -> Iterator[tuple[str, str]]:
+    """One row per value of the choice fields."""
+    for name, values in CHOICES.items():
+        marker = f"{{{name}}}"
+        if marker in canonical:
+            for value in values:
+                yield from _expand(canonical.replace(marker, value), own.replace(marker, value))
+            return
+    yield canonical, own
+
+
+_Index = dict[tuple[str, ...], list[tuple[_Template, _Template]]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One dialect of an architecture's checkpoints.
+
+    Attributes:
+        architecture: "mobileone", "mobilevit", ...
+        name: as users say it, e.g. "timm".
+        templates: canonical template -> this layout's template.
+        lowest: the lowest value of a number field where that is not 0.
+        optional_prefix: what files of this layout may or may not put before their keys.
+        channel_order: "RGB" or "BGR", what programs of this layout feed the network; "" where its
+            weights do not depend on the layout.
+    """
+
+    architecture: str
+    name: str
+    templates: Mapping[str, str]
+    lowest: Mapping[str, int] = field(default_factory=dict)
+    optional_prefix: str = ""
+    channel_order: str = ""
+
+    @cached_property
+    def _rows(self) -> list[tuple[_Template, _Template]]:
+        """(canonical, own), compiled when first asked for: most files need one layout only."""
+        rows = (row for pair in self.templates.items() for row in _expand(*pair))
+        return [(_compile(canonical), _compile(own)) for canonical, own in rows]
+
+    @cached_property
+    def _to_canonical(self) -> _Index:
+        index: _Index = {}
+        for ours, theirs in self._rows:
+            index.setdefault(theirs.texts, []).append((theirs, ours))
+        return index
+
+    @cached_property
+    def _to_own(self) -> _Index:
+        index: _Index = {}
+        for ours, theirs in self._rows:
+            index.setdefault(ours.texts, []).append((ours, theirs))
+        return index
+
+    @cached_property
+    def _left_out(self) -> set[str]:
+        """Number fields that some of its templates have not, and the canonical ones have."""
+        return {name for ours, theirs in self._rows for name in ours.fields - theirs.fields}
+
+    def canonical_names(self, keys: Iterable[str]) -> dict[str, str]:
+        """key -> canonical name of those keys of one file that this layout has."""
+        found: dict[str, tuple[_Template, dict[str, int]]] = {}
+        for key in keys:
+            match = self._match(self._to_canonical, key)
+            if match is None and self.optional_prefix:
+                match = self._match(self._to_canonical, self.optional_prefix + key)
+            if match is not None:
+                found[key] = match
+        for name in self._left_out:
+            self._count(name, found.values())
+        return {key: target.fill(values) for key, (target, values) in found.items()}
+
+    @staticmethod
+    def _count(field: str, found: Iterable[tuple[_Template, dict[str, int]]]) -> None:
+        """Gives the field a value where it has none: the number of those that have one."""
+        counts: dict[str, int] = {}
+        without = []
+        for target, values in found:
+            if field not in target.fields:
+                continue
+            place = target.before(field).fill(values)
+            if field in values:
+                counts[place] = max(counts.get(place, 0), values[field] + 1)
+            else:
+                without.append((place, values))
+        for place, values in without:
+            values[field] = counts.get(place, 0)
+
+    def canonical(self, key: str) -> str | None:
+        """The canonical name of a key of this layout by itself; None for a key it has not."""
+        return self.canonical_names([key]).get(key)
+
+    def own(self, name: str) -> str | None:
+        """This layout's key of a canonical name; None for a name it has no word for."""
+        match = self._match(self._to_own, name)
+        return None if match is None else match[0].fill(match[1])
+
+    @cached_property
+    def has_slices(self) -> bool:
+        """Whether it stores slices of some tensors."""
+        return any(template.endswith("]") for template in self.templates)
+
+    def slices(self, name: str) -> list[str]:
+        """What this layout stores of a canonical tensor: [name], or name[0], name[1], ...
+
+        Empty for a name it has no word for.
+        """
+        if self.own(name) is not None:
+            return [name]
+        slices = (f"{name}[{i}]" for i in count())
+        return list(takewhile(lambda part: self.own(part) is not None, slices))
+
+    def _match(self, index: _Index, key: str) -> tuple[_Template, dict[str, int]] | None:
+        """The template of the other side that the key leads to, and the values of its fields."""
+        pieces = _NUMBER.split(key)
+        digits = pieces[1::2]
+        # "01" and "1" would otherwise be the same tensor.
+        if any(len(d) > _MAX_DIGITS or (d[0] == "0" and d != "0") for d in digits):
+            return None
+        numbers = [int(d) for d in digits]
+        for source, target in index.get(tuple(pieces[0::2]), ()):
+            values = source.match(numbers, self.lowest)
+            if values is not None:
+                return target, values
+        return None

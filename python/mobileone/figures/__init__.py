@@ -1,0 +1,1 @@
+"""Tables' companions: figures of plain rows. matplotlib is imported inside functions only."""

@@ -1,0 +1,1 @@
+"""ONNX: a network's graph, operator by operator."""

@@ -1,0 +1,126 @@
+"""ONNX files: the graph of a Model in either form, operator by operator.
+
+Needs the extra `onnx`. Runs in any ONNX runtime; weights keep their canonical names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from mobileone.interchange.onnx.operators import TRANSLATIONS
+from mobileone.interchange.onnx.writer import OnnxWriter
+from mobileone.measure.workload import InputSize, input_shape
+from mobileone.util.files import whole_file
+
+if TYPE_CHECKING:
+    from mobileone.model import Model
+
+__all__ = ["MAX_OPSET", "MIN_OPSET", "export_onnx", "onnx_model"]
+
+# From 13 on, every operator used here has the signature that is written below, LayerNorm aside;
+# 25 is the newest that this was checked with.
+MIN_OPSET, MAX_OPSET = 13, 25
+INPUT, OUTPUT = "images", "logits"
+# protobuf cannot hold more.
+_MAX_BYTES = 2**31 - 1
+
+Weights = Mapping[str, npt.NDArray[Any]]
+
+
+def export_onnx(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    opset: int = 17,
+    dynamic_batch: bool = True,
+    input_size: InputSize = None,
+) -> None:
+    """Write `model` as an .onnx file, in the form that it has and in eval mode.
+
+    Args:
+        model: either form. A train-time model keeps its branches and batch norms.
+        path: where to; an existing file is replaced when the new one is complete.
+        opset: version of ONNX's operator set, 13 to 25.
+        dynamic_batch: whether the file leaves the batch size open; else it is 1.
+        input_size: height and width; None leaves them open, for which a MobileViT computes shapes
+            as it runs.
+
+    Raises:
+        ValueError: an opset or a size out of range, or a network of 2 GiB and more.
+        NotImplementedError: an operator that has no ONNX counterpart here.
+        ImportError: onnx is not installed.
+    """
+    proto = onnx_model(model, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
+    with whole_file(path) as file:
+        file.write(proto.SerializeToString())
+
+
+def onnx_model(
+    model: Model, *, opset: int = 17, dynamic_batch: bool = True, input_size: InputSize = None
+) -> Any:
+    """The onnx.ModelProto that `export_onnx` writes: `images` [N, C, H, W] to `logits` [N, K]."""
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        raise ValueError(f"opset is {opset}; expected {MIN_OPSET} to {MAX_OPSET}")
+    try:
+        from onnx import TensorProto, defs, helper, numpy_helper
+    except ImportError as error:
+        raise ImportError("export_onnx needs onnx: pip install 'mobileone[onnx]'") from error
+    if opset > defs.onnx_opset_version():
+        known = defs.onnx_opset_version()
+        raise ValueError(f"opset is {opset}; the installed onnx knows {MIN_OPSET} to {known}")
+    weights = model.network.weights()
+    shape = input_shape(model, input_size, 1)
+    shapes = model.graph.shapes(shape)
+    writer = OnnxWriter(helper.make_node, weights, opset, shapes, input_size is not None)
+    _translate(model, writer)
+    tensors = {name: weights[name] for name in writer.used} | writer.constants
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    if size > _MAX_BYTES:
+        raise ValueError(f"{model.name} has {size} bytes of weights; .onnx files hold 2 GiB")
+    batch: str | int = "N" if dynamic_batch else 1
+    extents = ["H", "W"] if input_size is None else shape[2:]
+    images = [batch, shape[1], *extents]
+    graph = helper.make_graph(
+        writer.nodes,
+        model.arch,
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, images)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, model.num_classes])],
+        [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()],
+    )
+    operators = helper.make_opsetid("", opset)
+    proto = helper.make_model(
+        graph,
+        producer_name="mobileone",
+        opset_imports=[operators],
+        # The oldest file version that may hold the operator set: readable by most runtimes.
+        ir_version=helper.find_min_ir_version_for([operators], ignore_unknown=True),
+    )
+    helper.set_model_props(proto, model.metadata())
+    return proto
+
+
+def _translate(model: Model, writer: OnnxWriter) -> None:
+    """Append the operators of every node."""
+    results: dict[str, str] = {}
+    for node in model.graph.nodes:
+        name = node["name"]
+        if node["kind"] == "Input":
+            results[name] = INPUT
+            continue
+        translate = TRANSLATIONS.get(node["kind"])
+        if translate is None:
+            known = ", ".join(TRANSLATIONS)
+            raise NotImplementedError(
+                f"{name}: {node['kind']} cannot be exported to ONNX; expected one of {known}"
+            )
+        inputs = [results[given] for given in node["inputs"]]
+        writer.begin(name)
+        result = translate(writer, node, inputs)
+        if result not in inputs:  # a node that does nothing passes its input on
+            result = OUTPUT if name == model.graph.output_name else f"{name}.out"
+            writer.finish(result)
+        results[name] = result

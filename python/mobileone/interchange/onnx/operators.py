@@ -1,0 +1,156 @@
+"""Each operator of a graph as ONNX operators: what `export` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mobileone.interchange.onnx.writer import Dimension, OnnxWriter
+
+__all__ = ["TRANSLATIONS"]
+
+Node = Mapping[str, Any]
+# Appends a node's operators, given its inputs' tensors; returns the tensor of its result.
+Translation = Callable[[OnnxWriter, Node, list[str]], str]
+
+
+def _conv2d(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    given = node["attributes"]
+    return writer.add(
+        "Conv",
+        *inputs,
+        *writer.parameters(node["name"], "weight", "bias"),
+        kernel_shape=given["kernel_size"],
+        strides=given["stride"],
+        pads=[*given["padding"], *given["padding"]],
+        dilations=given["dilation"],
+        group=given["groups"],
+    )
+
+
+def _batch_norm(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    names = ("weight", "bias", "running_mean", "running_var")
+    read = writer.parameters(node["name"], *names)
+    return writer.add("BatchNormalization", *inputs, *read, epsilon=node["attributes"]["eps"])
+
+
+def _activation(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    kind = node["attributes"]["kind"]
+    if kind == "silu":
+        return writer.add("Mul", inputs[0], writer.add("Sigmoid", inputs[0]))
+    operators = {"relu": "Relu", "sigmoid": "Sigmoid"}
+    if kind not in operators:
+        raise NotImplementedError(f"{node['name']}: activation {kind} cannot be exported to ONNX")
+    return writer.add(operators[kind], *inputs)
+
+
+def _linear(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    weight, *bias = writer.parameters(node["name"], "weight", "bias")
+    if len(writer.shapes[node["inputs"][0]]) != 3:
+        flat = writer.add("Flatten", inputs[0], axis=1)
+        return writer.add("Gemm", flat, weight, *bias, transB=1)
+    product = writer.add("MatMul", inputs[0], writer.add("Transpose", weight, perm=[1, 0]))
+    return writer.add("Add", product, *bias) if bias else product
+
+
+def _layer_norm(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    weight, bias = writer.parameters(node["name"], "weight", "bias")
+    eps = node["attributes"]["eps"]
+    if writer.opset >= 17:
+        return writer.add("LayerNormalization", inputs[0], weight, bias, axis=-1, epsilon=eps)
+    mean = writer.add("ReduceMean", inputs[0], axes=[-1])
+    centred = writer.add("Sub", inputs[0], mean)
+    square = writer.add("Mul", centred, centred)
+    variance = writer.add("ReduceMean", square, axes=[-1])
+    deviation = writer.add("Sqrt", writer.add("Add", variance, writer.scalar(eps)))
+    normalised = writer.add("Div", centred, deviation)
+    return writer.add("Add", writer.add("Mul", normalised, weight), bias)
+
+
+def _attention(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    heads, features = node["attributes"]["heads"], writer.channels(node["name"])
+    size = features // heads
+    # [B, N, 3 d] -> [3, B, heads, N, head size]
+    packed = writer.reshape(inputs[0], 0, 0, 3, heads, size)
+    packed = writer.add("Transpose", packed, perm=[2, 0, 3, 1, 4])
+    query, key, value = (
+        writer.add("Gather", packed, writer.scalar(part), axis=0) for part in range(3)
+    )
+    query = writer.add("Mul", query, writer.scalar(size**-0.5))
+    scores = writer.add("MatMul", query, writer.add("Transpose", key, perm=[0, 1, 3, 2]))
+    weighted = writer.add("MatMul", writer.add("Softmax", scores, axis=-1), value)
+    together = writer.add("Transpose", weighted, perm=[0, 2, 1, 3])
+    return writer.reshape(together, 0, 0, features)
+
+
+def _unfold(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    rows, columns = node["attributes"]["patch"]
+    channels = writer.channels(node["name"])
+    height, width = writer.extents(inputs[0], node["inputs"][0])
+    down = writer.arithmetic("Div", height, rows)
+    across = writer.arithmetic("Div", width, columns)
+    split = writer.reshape(inputs[0], 0, channels, down, rows, across, columns)
+    sequences = writer.add("Transpose", split, perm=[0, 3, 5, 2, 4, 1])
+    return writer.reshape(sequences, -1, writer.arithmetic("Mul", down, across), channels)
+
+
+def _fold(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    rows, columns = node["attributes"]["patch"]
+    channels = writer.channels(node["name"])
+    height, width = writer.extents(inputs[1], node["inputs"][1])
+    down = writer.arithmetic("Div", height, rows)
+    across = writer.arithmetic("Div", width, columns)
+    split = writer.reshape(inputs[0], -1, rows, columns, down, across, channels)
+    image = writer.add("Transpose", split, perm=[0, 5, 3, 1, 4, 2])
+    return writer.reshape(image, 0, channels, height, width)
+
+
+def _resize(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    height, width = writer.extents(inputs[0], node["inputs"][0])
+    if len(inputs) == 2:
+        wanted = writer.extents(inputs[1], node["inputs"][1])
+    else:
+        rows, columns = node["attributes"]["multiple"]
+        wanted = _multiple(writer, height, rows), _multiple(writer, width, columns)
+    if (height, width) == wanted:
+        return inputs[0]
+    shape = writer.add("Shape", inputs[0])
+    batch = writer.add("Gather", shape, writer.integers(0), axis=0)
+    sizes = writer.vector([batch, writer.channels(node["name"]), *wanted])
+    centres = "half_pixel"
+    return writer.add(
+        "Resize", inputs[0], "", "", sizes, mode="linear", coordinate_transformation_mode=centres
+    )
+
+
+def _multiple(writer: OnnxWriter, extent: Dimension, factor: int) -> Dimension:
+    """The next multiple."""
+    count = writer.arithmetic("Div", writer.arithmetic("Add", extent, factor - 1), factor)
+    return writer.arithmetic("Mul", count, factor)
+
+
+def _dropout(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    """Nothing in eval mode, in which networks are exported."""
+    return inputs[0]
+
+
+def _plain(operator: str, **attributes: Any) -> Translation:
+    return lambda writer, node, inputs: writer.add(operator, *inputs, **attributes)
+
+
+TRANSLATIONS: dict[str, Translation] = {
+    "Conv2d": _conv2d,
+    "BatchNorm": _batch_norm,
+    "Activation": _activation,
+    "Add": _plain("Sum"),
+    "Multiply": _plain("Mul"),
+    "GlobalAvgPool": _plain("GlobalAveragePool"),
+    "Linear": _linear,
+    "LayerNorm": _layer_norm,
+    "Attention": _attention,
+    "Unfold": _unfold,
+    "Fold": _fold,
+    "Resize": _resize,
+    "Concat": _plain("Concat", axis=1),
+    "Dropout": _dropout,
+}

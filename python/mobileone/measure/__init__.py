@@ -1,0 +1,1 @@
+"""How long a network takes, as a whole and step by step."""

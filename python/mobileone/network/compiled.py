@@ -1,0 +1,108 @@
+"""CompiledModel: one plan, for one input shape and thread count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mobileone._core import Network, Plan
+from mobileone.data.arrays import Float32, as_images, check_shape, output_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from mobileone.data.config import DataConfig
+
+
+class CompiledModel:
+    """A network compiled for one input shape. Immutable, and safe to call from several threads.
+
+    Attributes:
+        input_shape: (N, C, H, W) that calls must have.
+        threads: that a call uses, at most.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        input_shape: tuple[int, ...],
+        threads: int,
+        data_config: DataConfig | None = None,
+        *,
+        backend: str = "auto",
+        algorithm: str = "auto",
+    ) -> None:
+        graph = network.graph
+        channels = graph.nodes[0]["attributes"]["channels"]
+        check_shape(input_shape, channels)
+        if input_shape[0] < 1:
+            raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
+        plan = Plan(
+            network,
+            input_shape,
+            [graph.output_name],
+            threads,
+            backend=backend,
+            algorithm=algorithm,
+        )
+        self._adopt(plan, data_config)
+
+    def _adopt(self, plan: Plan, data_config: DataConfig | Callable[[], DataConfig] | None) -> None:
+        self.input_shape = plan.input_shape
+        self.threads = plan.threads
+        self._channels = plan.input_shape[1]
+        self._data_config = data_config
+        self._plan = plan
+        self._output_shape = plan.output_shapes[0]
+
+    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
+        """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""
+        images = self._images(x)
+        logits = output_array(out, self._output_shape)
+        self._plan.run(images, [logits])
+        return logits
+
+    def time(self, x: Any, runs: int) -> npt.NDArray[np.int64]:
+        """Wall time of each of `runs` runs in nanoseconds, measured without the interpreter."""
+        logits = np.empty(self._output_shape, np.float32)
+        return self._plan.time(self._images(x), [logits], runs)
+
+    def profile(self, x: Any, runs: int = 50) -> tuple[list[dict[str, Any]], float]:
+        """Where the time goes: one dict per step, and the wall time of a run in nanoseconds.
+
+        Times are means over the faster half of `runs` runs, so that what is left of the wall time
+        after the steps is the engine's own overhead, exactly.
+
+        Returns:
+            Steps with name, kind, implementation, input_shapes, output_shape, macs, bytes and
+            time_ns; and the wall time.
+        """
+        logits = np.empty(self._output_shape, np.float32)
+        step_ns, wall_ns = self._plan.profile(self._images(x), [logits], runs)
+        faster_half = np.argsort(wall_ns, kind="stable")[: (runs + 1) // 2]
+        times = np.asarray(step_ns, np.float64)[faster_half].mean(axis=0)
+        steps = [
+            {**step, "time_ns": float(time)}
+            for step, time in zip(self._plan.steps, times, strict=True)
+        ]
+        return steps, float(np.asarray(wall_ns, np.float64)[faster_half].mean())
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What runs, in order: name, kind, implementation, shapes, macs, bytes."""
+        return self._plan.steps
+
+    def memory(self) -> dict[str, int]:
+        """Bytes: packed_weights (shared by all plans of the model), arena, scratch."""
+        return self._plan.memory()
+
+    def _images(self, x: Any) -> Float32:
+        images = as_images(x, self._channels, self._data_config)
+        if images.shape != self.input_shape:
+            raise ValueError(
+                f"x has shape {images.shape}; this plan was compiled for {self.input_shape}"
+            )
+        return images

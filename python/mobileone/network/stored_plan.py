@@ -1,0 +1,222 @@
+"""Stored plans: a compiled network as a file that is mapped and run in place.
+
+A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON header, and from
+the next page on the packed weights, each at a multiple of 64 bytes. The header says what they were
+packed for: package version, instruction set, block and panel sizes, input shape, threads, and how
+every pair of convolutions is cut up. Loading makes the plan again from the configuration, so that
+every size and offset is checked against what the plan needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import Plan, __version__, kernel_parameters, restore_plan
+from mobileone.data.arrays import check_shape
+from mobileone.families.graph import graph_of
+from mobileone.network.compiled import CompiledModel
+from mobileone.network.plan_fields import EXPECTED, FIELDS
+
+if TYPE_CHECKING:
+    from mobileone.data.config import DataConfig
+    from mobileone.model import Model
+
+__all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
+
+FORMAT = 1
+_MAGIC = b"\x93M1PLAN\n"
+# Magic, format, CRC-32 of the header, bytes of the header.
+_START = struct.Struct("<8sIIQ")
+_MAX_HEADER = 1 << 20
+_PAGE, _ALIGNMENT = 4096, 64
+
+
+class StoredPlan(CompiledModel):
+    """A compiled network from a file; see `load_plan`.
+
+    Attributes:
+        name, arch, config: as of the model that was stored.
+        class_names: names of the classes, or None.
+    """
+
+    def __init__(self, plan: Plan, header: Mapping[str, Any]) -> None:
+        # Not a method of self: the plan would be part of a cycle, and outlive its last user.
+        self._load_data_config = partial(_data_config, header["data_config"])
+        self._adopt(plan, self._load_data_config)
+        self.name: str = header["name"]
+        self.arch: str = header["arch"]
+        self.config: dict[str, Any] = header["config"]
+        names = header["class_names"]
+        self.class_names: tuple[str, ...] | None = None if names is None else tuple(names)
+
+    @property
+    def data_config(self) -> DataConfig:
+        """What the network expects of its input."""
+        return self._load_data_config()
+
+    def __repr__(self) -> str:
+        return f"<mobileone.StoredPlan {self.name}: input {self.input_shape}>"
+
+
+def save_plan(
+    model: Model,
+    path: str | os.PathLike[str],
+    input_shape: Sequence[int],
+    threads: int | None = None,
+) -> None:
+    """Compile a model for one input shape and write the plan.
+
+    Args:
+        model: in inference form.
+        path: what is there is replaced, whole.
+        input_shape: (N, C, H, W).
+        threads: as in `Model.compile`.
+
+    Raises:
+        NotImplementedError: a step runs on oneDNN, whose packed weights cannot be stored.
+        ValueError: as `Model.compile`.
+    """
+    from mobileone.util.files import whole_file
+
+    plan = model.compile(input_shape, threads=threads)._plan
+    if plan.not_storable:
+        raise NotImplementedError(
+            f"{model.name}: {plan.not_storable} runs on oneDNN; only plans whose steps are all "
+            "fused kernels can be stored (mobileone.reparameterize makes the inference form)"
+        )
+    weights = plan.packed_weights
+    places, size = _places({key: array.nbytes for key, array in weights.items()})
+    header = {
+        "mobileone": __version__,
+        "kernels": kernel_parameters(),
+        "name": model.name,
+        "arch": model.arch,
+        "config": model.config,
+        "class_names": model.class_names,
+        "data_config": model.data_config.to_json(),
+        "input_shape": plan.input_shape,
+        "threads": plan.threads,
+        "tilings": plan.tilings,
+        "weights": places,
+        "weights_bytes": size,
+    }
+    text = json.dumps(header).encode()
+    _check(json.loads(text), os.fsdecode(path))
+    with whole_file(path) as file:
+        file.write(_START.pack(_MAGIC, FORMAT, zlib.crc32(text), len(text)))
+        file.write(text)
+        start = _weights_start(len(text))
+        for key, (offset, _) in places.items():
+            file.seek(start + offset)
+            file.write(weights[key].data)
+        file.truncate(start + size)
+
+
+def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
+    """A plan that `Model.save_plan` wrote: maps the file and packs nothing.
+
+    The file may be replaced while the plan is in use, but not be truncated. Its weights are not
+    looked at: damage there changes results.
+
+    Raises:
+        ValueError: no plan, truncated, damaged, of another version, or for another CPU.
+        OSError: there is no such file.
+    """
+    where = os.fsdecode(path)
+    header, start, size = _read(where)
+    _check_origin(header, where)
+    _check(header, where)
+    if size != start + header["weights_bytes"]:
+        raise ValueError(
+            f"{where}: has {size} bytes; expected {start + header['weights_bytes']}, the header "
+            "and its weights"
+        )
+    try:
+        plan = restore_plan(
+            graph_of(header["config"]),
+            where,
+            {key: (start + offset, n) for key, (offset, n) in header["weights"].items()},
+            header["input_shape"],
+            header["threads"],
+            {name: tuple(tiling) for name, tiling in header["tilings"].items()},
+        )
+        return StoredPlan(plan, header)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{where}: its header describes no plan: {error}") from error
+
+
+def _data_config(text: str) -> DataConfig:
+    from mobileone.data.config import DataConfig
+
+    return DataConfig.from_json(text)
+
+
+def _places(sizes: Mapping[str, int]) -> tuple[dict[str, tuple[int, int]], int]:
+    """(offset from the first weight, bytes) of each, and the bytes of all."""
+    places, end = {}, 0
+    for key, size in sizes.items():
+        places[key] = (end, size)
+        end += -(-size // _ALIGNMENT) * _ALIGNMENT
+    return places, end
+
+
+def _weights_start(header_bytes: int) -> int:
+    return -(-(_START.size + header_bytes) // _PAGE) * _PAGE
+
+
+def _read(where: str) -> tuple[dict[str, Any], int, int]:
+    """The header as it is, where the weights start, and the size of the file."""
+    with open(where, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        first = file.read(_START.size)
+        if len(first) < _START.size or first[: len(_MAGIC)] != _MAGIC:
+            raise ValueError(f"{where}: starts with {first[:8]!r}; expected {_MAGIC!r}, a plan")
+        _, version, checksum, length = _START.unpack(first)
+        if version != FORMAT:
+            raise ValueError(f"{where}: is a plan of format {version}; expected {FORMAT}")
+        if length > min(_MAX_HEADER, size):
+            raise ValueError(f"{where}: declares a header of {length} bytes, and has {size} in all")
+        text = file.read(length)
+    if len(text) != length or zlib.crc32(text) != checksum:
+        raise ValueError(
+            f"{where}: its header has checksum {zlib.crc32(text):08x}; expected {checksum:08x}"
+        )
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: its header is not JSON: {error}") from error
+    if type(header) is not dict:
+        raise ValueError(f"{where}: its header is a {type(header).__name__}; expected an object")
+    return header, _weights_start(length), size
+
+
+def _check_origin(header: Mapping[str, Any], where: str) -> None:
+    """ValueError unless the weights were packed as this package does on this CPU."""
+    for field, here in (("mobileone", __version__), ("kernels", kernel_parameters())):
+        if header.get(field) != here:
+            raise ValueError(
+                f"{where}: was made for {field} {header.get(field)!r}; here it is {here!r}. "
+                "Make it again with save_plan"
+            )
+
+
+def _check(header: Mapping[str, Any], where: str) -> None:
+    """ValueError naming the first field that no plan can have."""
+    for field, (kind, valid) in FIELDS.items():
+        value = header.get(field)
+        if not isinstance(value, kind) or not valid(value):
+            found = repr(value)
+            raise ValueError(f"{where}: {field} is {found[:80]}; expected {EXPECTED[field]}")
+    try:
+        check_shape(tuple(header["input_shape"]), header["config"].get("in_channels"))
+    except ValueError as error:
+        raise ValueError(f"{where}: input_shape: {error}") from error
+    names = header["class_names"]
+    if names is not None and len(names) != header["config"].get("num_classes"):
+        raise ValueError(f"{where}: has {len(names)} class_names for another number of classes")

@@ -1,0 +1,1 @@
+"""From a network's outputs to results, one folder per task."""

@@ -1,0 +1,1 @@
+"""What knows no network: errors and their wording, files, tables; `machine` is its own room."""

@@ -1,0 +1,132 @@
+"""Bounds on float32 rounding errors, from the engine's Monte Carlo deviations.
+
+The bounds are derived, not tuned: docs/verification.md has the model and the derivation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import rounding_deviation
+from mobileone.data.arrays import Float32, as_images
+from mobileone.util.machine.threads import thread_count
+
+if TYPE_CHECKING:
+    from mobileone.model import Model
+
+__all__ = ["FALSE_ALARM", "RoundingBounds", "difference_bounds", "rounding_bound"]
+
+# Probability that rounding alone leaves a bound.
+FALSE_ALARM = 1e-9
+# Images per Monte Carlo run: bounds memory, every image is covered.
+_CHUNK = 2
+# Where the standard normal distribution's upper tail is 1e-3.
+_Z = 3.0902
+
+
+@dataclass(frozen=True)
+class RoundingBounds:
+    """Largest absolute errors that float32 rounding explains, against exact arithmetic.
+
+    Attributes:
+        levels: one per requested feature level.
+        logits: of the network's output.
+        statistics: of the updated running statistics by weight name; empty in eval mode.
+    """
+
+    levels: list[float]
+    logits: float
+    statistics: dict[str, float]
+
+
+def rounding_bound(
+    model: Model,
+    x: Any,
+    out_indices: Sequence[int] | None = None,
+    *,
+    samples: int = 4,
+    seed: int = 0,
+) -> RoundingBounds:
+    """Bounds on the float32 errors of `model` on images `x`, in the mode that it is in.
+
+    They hold against exact arithmetic with the same weights. Two float32 results may differ by the
+    root of the sum of their bounds' squares. Weights count as rounded once, so that the bounds also
+    hold for a fused net whose weights were rounded to float32.
+
+    Raises:
+        ValueError: a level that does not exist, or bad images.
+    """
+    names = model.graph.feature_names
+    if out_indices is None:
+        out_indices = range(len(names))
+    for index in out_indices:
+        if not 0 <= index < len(names):
+            raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
+    images = as_images(x, model.config["in_channels"])
+    wanted = [*(names[index] for index in out_indices), model.graph.output_name]
+    threads = thread_count().count
+    outputs, statistics = rounding_deviation(
+        model.network, images, wanted, samples, seed, model.training, threads, model.dropout_seed
+    )
+    shapes = model.graph.shapes(images.shape)
+    bounds = [
+        _bound(deviation, math.prod(shapes[name]), samples)
+        for name, (_, deviation) in zip(wanted, outputs, strict=True)
+    ]
+    sizes = {name: math.prod(shape) for name, shape, _, _ in model.graph.parameters()}
+    return RoundingBounds(
+        bounds[:-1],
+        bounds[-1],
+        {name: _bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
+    )
+
+
+def difference_bounds(
+    first: Model, second: Model, x: Float32, *, samples: int, seed: int
+) -> list[float]:
+    """Bounds on the difference of two networks' float32 results in eval mode: levels, then logits.
+
+    Their rounding errors are independent, so that variances add.
+    """
+    shapes = first.graph.shapes(x.shape)
+    names = [*first.graph.feature_names, first.graph.output_name]
+    deviations = [_deviations(m, x, samples, 2 * seed + i) for i, m in enumerate((first, second))]
+    return [
+        _bound(math.hypot(*pair), math.prod(shapes[name]), samples)
+        for *pair, name in zip(*deviations, names, strict=True)
+    ]
+
+
+def _deviations(model: Model, x: Float32, samples: int, seed: int) -> list[float]:
+    """The largest local deviation at every level and the logits, over all images."""
+    nodes = [*model.graph.feature_names, model.graph.output_name]
+    threads = thread_count().count
+    chunks = [
+        rounding_deviation(model.network, x[i : i + _CHUNK], nodes, samples, seed, False, threads)[
+            0
+        ]
+        for i in range(0, len(x), _CHUNK)
+    ]
+    return [max(chunk[level][1] for chunk in chunks) for level in range(len(nodes))]
+
+
+def _bound(deviation: float, count: int, samples: int) -> float:
+    """What the largest of `count` errors of this standard deviation stays below.
+
+    A union bound over Gaussian tails; and, since the deviation is itself estimated from
+    `count * samples` errors, it is divided by the root of chi-square's lower 1e-3 quantile.
+    """
+    freedom = count * samples
+    if freedom == 0:
+        return 0.0
+    # Wilson & Hilferty (1931), and what P(chi2 < c) <= (c / 2)^(f / 2) / gamma(f / 2 + 1) implies,
+    # which is the closer one for a few degrees of freedom f.
+    quantile = max(
+        (1 - 2 / (9 * freedom) - _Z * math.sqrt(2 / (9 * freedom))) ** 3,
+        2 / freedom * math.exp((math.log(1e-3) + math.lgamma(freedom / 2 + 1)) * 2 / freedom),
+    )
+    confidence = 1 / math.sqrt(quantile)
+    return deviation * confidence * math.sqrt(2 * math.log(2 * count / FALSE_ALARM))

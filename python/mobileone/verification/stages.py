@@ -1,0 +1,145 @@
+"""verify: are two networks the same function, up to what float32 rounding explains?
+
+The bounds are derived, not tuned: docs/verification.md has the model and the derivation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mobileone.data.arrays import Float32, as_images
+from mobileone.measure.workload import at_least, input_shape, random_input
+from mobileone.verification.comparison import compare, diagnose, worst
+from mobileone.verification.equivalence import Equivalence, StageError
+from mobileone.verification.rounding import (
+    FALSE_ALARM,
+    RoundingBounds,
+    difference_bounds,
+    rounding_bound,
+)
+
+if TYPE_CHECKING:
+    from mobileone.model import Model
+
+__all__ = ["Equivalence", "RoundingBounds", "StageError", "rounding_bound", "verify"]
+
+
+def verify(
+    reference: Any,
+    candidate: Any,
+    *,
+    inputs: Any = None,
+    batch_size: int = 2,
+    input_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    samples: int = 4,
+) -> Equivalence:
+    """Compare two networks stage by stage on the engine, with batch norms in eval mode.
+
+    Both run on `batch_size` images of seeded N(0, 1) noise, and on `inputs` if given. Neither is
+    changed, whatever mode it is in.
+
+    Args:
+        reference: a Model, or anything that `mobileone.load` takes; taken for right.
+        candidate: the same, e.g. the re-parameterized model.
+        inputs: images [N, C, H, W], normalised as in training, besides the noise.
+        batch_size: number of noise images.
+        input_size: of the noise, one number or (H, W); default: what the reference was trained at.
+        seed: of the noise and of the sampled rounding errors.
+        samples: Monte Carlo samples behind every bound.
+
+    Raises:
+        ValueError: networks with different stages, shapes or classes; bad images or numbers.
+    """
+    from mobileone.checkpoint.open import load
+
+    first, second = _evaluation_copy(load(reference)), _evaluation_copy(load(candidate))
+    at_least("samples", samples, 1)
+    batches = [random_input(input_shape(first, input_size, batch_size), seed)]
+    if inputs is not None:
+        batches.append(as_images(inputs, int(first.config["in_channels"])))
+    _check_comparable(first, second, batches)
+
+    results = [(_run(first, x), _run(second, x)) for x in batches]
+    bounds = [difference_bounds(first, second, x, samples=samples, seed=seed) for x in batches]
+    names = _level_names(first)
+    errors = [
+        [compare(*row) for row in zip(names, *pair, bound, strict=True)]
+        for pair, bound in zip(results, bounds, strict=True)
+    ]
+    count = sum(len(x) for x in batches)
+    agreed = sum(int((a[-1].argmax(1) == b[-1].argmax(1)).sum()) for a, b in results)
+    given = "noise" if inputs is None else f"noise, {len(batches[1])} given"
+    return Equivalence(
+        reference=_describe(first),
+        candidate=_describe(second),
+        rows=tuple(worst(level) for level in zip(*errors, strict=True)),
+        top1_agreement=agreed / count,
+        images=f"{count} images ({batch_size} of {given})",
+        false_alarm=FALSE_ALARM,
+        hint=_hint(errors, results),
+    )
+
+
+def _evaluation_copy(model: Model) -> Model:
+    """The same weights in eval mode: the caller's model keeps its mode and statistics."""
+    from mobileone.model import Model
+
+    copy = Model(model.network, model.config, arch=model.arch, name=model.name)
+    copy.input_size = model.input_size
+    return copy
+
+
+def _describe(model: Model) -> str:
+    return f"{model.name} ({model.form})"
+
+
+def _level_names(model: Model) -> list[str]:
+    stages = [f"stage {i}" for i in range(1, len(model.graph.feature_names))]
+    return ["stem", *stages, "logits"]
+
+
+def _check_comparable(first: Model, second: Model, batches: Sequence[Float32]) -> None:
+    """ValueError naming the first stage whose results have different shapes."""
+    for x in batches:
+        for name, a, b in _paired_nodes(first, second):
+            found, expected = (m.graph.shapes(x.shape)[n] for m, n in ((second, b), (first, a)))
+            if found != expected:
+                raise ValueError(
+                    f"candidate {_describe(second)}: {name} has shape {found}; expected "
+                    f"{expected} as in reference {_describe(first)}"
+                )
+
+
+def _paired_nodes(first: Model, second: Model) -> list[tuple[str, str, str]]:
+    nodes = [[*m.graph.feature_names, m.graph.output_name] for m in (first, second)]
+    if len(nodes[0]) != len(nodes[1]):
+        raise ValueError(
+            f"candidate {_describe(second)} has {len(nodes[1]) - 2} stages; expected "
+            f"{len(nodes[0]) - 2} as in reference {_describe(first)}"
+        )
+    return list(zip(_level_names(first), *nodes, strict=True))
+
+
+def _run(model: Model, x: Float32) -> list[Float32]:
+    """Every feature level and the logits."""
+    return [*model.features(x, range(len(model.graph.feature_names))), model(x)]
+
+
+def _hint(
+    errors: Sequence[Sequence[StageError]], results: Sequence[tuple[list[Float32], list[Float32]]]
+) -> str:
+    """What the first failing stage's difference looks like, in the batch where it is worst."""
+    for level in range(len(errors[0])):
+        batch = max(
+            range(len(errors)), key=lambda i: (not errors[i][level].ok, errors[i][level].ratio)
+        )
+        if errors[batch][level].ok:
+            continue
+        if not math.isfinite(errors[batch][level].bound):
+            return "The exact result is not finite there: look at the images and the weights."
+        reference, candidate = results[batch]
+        return diagnose(reference[level], candidate[level])
+    return ""

@@ -1,0 +1,98 @@
+"""The rules of docs/architecture.md on who imports whom, and on what stands at the top."""
+
+from __future__ import annotations
+
+import graphlib
+import subprocess
+import sys
+
+import pytest
+
+from .rooms import PACKAGE, RANK, THIRD_PARTY, Import, imports, modules, room
+
+MOST_ENTRIES = 16
+
+# Imports that the rules forbid and that are still to go: this list only shrinks.
+KNOWN = {
+    ("checkpoint.export", "model"),
+    ("checkpoint.open", "model"),
+    ("cli.commands", "__init__"),
+    ("cli.demo", "__init__"),
+    ("data.preprocessing", "tasks.classification.labels"),
+    ("data.sampling", "measure.workload"),
+    ("figures.drawing", "model"),
+    ("figures.plots", "measure.benchmark_result"),
+    ("figures.plots", "measure.profile_result"),
+    ("interchange.onnx.export", "measure.workload"),
+    ("interchange.onnx.export", "model"),
+    ("measure.workload", "__init__"),
+    ("measure.workload", "model"),
+    ("network.create", "model"),
+    ("network.stored_plan", "model"),
+    ("studies.figures", "studies.correlation_result"),
+    ("studies.figures", "studies.result"),
+    ("verification.rounding", "model"),
+    ("verification.stages", "measure.workload"),
+    ("verification.stages", "model"),
+}
+
+
+def is_allowed(edge: Import) -> bool:
+    above, below = room(edge.source), room(edge.target)
+    return above == below or RANK[above] < RANK[below]
+
+
+def test_every_module_imports_from_rooms_below_its_own() -> None:
+    wrong = [edge for edge in imports() if edge.ours and not is_allowed(edge)]
+    new = [str(edge) for edge in wrong if (edge.source, edge.target) not in KNOWN]
+    assert not new
+    assert {(edge.source, edge.target) for edge in imports()} >= KNOWN, "KNOWN lists what is mended"
+
+
+def test_no_circle() -> None:
+    """Not even inside a room, nor of imports inside functions or for type checkers."""
+    edges: dict[str, set[str]] = {name: set() for name in modules()}
+    for edge in imports():
+        if edge.ours and (edge.source, edge.target) not in KNOWN:
+            edges[edge.source].add(edge.target)
+    graphlib.TopologicalSorter(edges).prepare()  # CycleError names the modules of a circle
+
+
+def test_optional_packages_stay_inside_functions_of_their_rooms() -> None:
+    standard = {*sys.stdlib_module_names, "numpy"}
+    wrong = [
+        str(edge)
+        for edge in imports()
+        if not edge.ours
+        and not edge.typing
+        and edge.target not in standard
+        and (edge.at_import or room(edge.source) not in THIRD_PARTY.get(edge.target, set()))
+    ]
+    assert not wrong
+
+
+def test_the_package_itself_holds_names_only() -> None:
+    ran = [
+        edge for edge in imports() if edge.source == "__init__" and edge.ours and not edge.typing
+    ]
+    assert [edge.target for edge in ran if edge.at_import] == []
+
+
+def test_the_extension_is_imported_directly() -> None:
+    """`from mobileone import _core` would go through the package, which is on top."""
+    for name, path in modules().items():
+        if name != "__init__":
+            assert "from mobileone import _core" not in path.read_text(encoding="utf-8"), name
+
+
+def test_the_top_level_can_be_taken_in_at_a_glance() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "."], cwd=PACKAGE, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("no repository")
+    entries = {line.partition("/")[0] for line in listed.stdout.splitlines()}
+    assert len(entries) <= MOST_ENTRIES, sorted(entries)
+    assert {room.partition(".")[0] for room in RANK if room not in ("__init__", "_core")} <= {
+        entry.removesuffix(".py") for entry in entries
+    }
