@@ -4,92 +4,12 @@
 #include <pybind11/stl.h>
 
 #include "arrays.hpp"
+#include "attributes.hpp"
 #include "bindings.hpp"
 
 namespace mobileone::python {
 
 namespace {
-
-struct Attributes {
-  py::dict operator()(const Input& op) const {
-    py::dict result;
-    result["channels"] = op.channels;
-    return result;
-  }
-  py::dict operator()(const Conv2d& op) const {
-    py::dict result;
-    result["in_channels"] = op.in_channels;
-    result["out_channels"] = op.out_channels;
-    result["kernel_size"] = op.kernel;
-    result["stride"] = op.stride;
-    result["padding"] = op.padding;
-    result["dilation"] = op.dilation;
-    result["groups"] = op.groups;
-    result["bias"] = op.bias;
-    return result;
-  }
-  py::dict operator()(const BatchNorm& op) const {
-    py::dict result;
-    result["channels"] = op.channels;
-    result["eps"] = op.eps;
-    result["momentum"] = op.momentum;
-    return result;
-  }
-  py::dict operator()(const Activation& op) const {
-    py::dict result;
-    result["kind"] = to_string(op.kind);
-    return result;
-  }
-  py::dict operator()(const DynamicMax& op) const {
-    py::dict result;
-    result["channels"] = op.channels;
-    result["pieces"] = op.pieces;
-    result["terms"] = op.terms;
-    result["groups"] = op.groups;
-    result["offsets"] = op.offsets;
-    result["shared"] = op.shared;
-    return result;
-  }
-  py::dict operator()(const Linear& op) const {
-    py::dict result;
-    result["in_features"] = op.in_features;
-    result["out_features"] = op.out_features;
-    result["bias"] = op.bias;
-    return result;
-  }
-  py::dict operator()(const LayerNorm& op) const {
-    py::dict result;
-    result["channels"] = op.channels;
-    result["eps"] = op.eps;
-    return result;
-  }
-  py::dict operator()(const Attention& op) const {
-    py::dict result;
-    result["heads"] = op.heads;
-    return result;
-  }
-  py::dict operator()(const Unfold& op) const { return patch_of(op.patch); }
-  py::dict operator()(const Fold& op) const { return patch_of(op.patch); }
-  py::dict operator()(const Resize& op) const {
-    py::dict result;
-    result["multiple"] = op.multiple;
-    return result;
-  }
-  py::dict operator()(const Dropout& op) const {
-    py::dict result;
-    result["p"] = op.p;
-    return result;
-  }
-  static py::dict patch_of(const Extent& patch) {
-    py::dict result;
-    result["patch"] = patch;
-    return result;
-  }
-  template <typename WithoutAttributes>
-  py::dict operator()(const WithoutAttributes&) const {
-    return {};
-  }
-};
 
 py::list nodes_of(const Graph& graph) {
   py::list result;
@@ -100,8 +20,23 @@ py::list nodes_of(const Graph& graph) {
     entry["name"] = node.name;
     entry["kind"] = kind_name(node.op);
     entry["inputs"] = inputs;
-    entry["attributes"] = std::visit(Attributes{}, node.op);
+    entry["attributes"] = to_dict(attributes_of(node.op));
     result.append(entry);
+  }
+  return result;
+}
+
+// By node: the type of the ONNX operator, its weights' names, its attributes.
+py::dict onnx_operators_of(const Graph& graph) {
+  py::dict result;
+  for (const Node& node : graph.nodes()) {
+    const std::optional<OnnxOperator> onnx = onnx_of(node.op);
+    if (!onnx) continue;
+    std::vector<std::string> weights;
+    for (const Parameter& parameter : parameters(node.name, node.op)) {
+      if (parameter.dtype == DType::float32) weights.push_back(parameter.name);
+    }
+    result[py::str(node.name)] = py::make_tuple(onnx->type, weights, to_dict(onnx->attributes));
   }
   return result;
 }
@@ -148,6 +83,10 @@ void bind_graph(py::module_& module) {
   py::class_<Graph>(module, "Graph", "Operators in topological order.")
       .def_property_readonly("nodes", &nodes_of,
                              "Per node a dict: name, kind, inputs (names), attributes.")
+      .def_property_readonly(
+          "onnx_operators", &onnx_operators_of,
+          "Of the nodes that are one ONNX operator, by name: its type, the names\n"
+          "of the weights that follow its inputs, and its attributes.")
       .def("parameters", &parameters_of,
            "(name, shape, dtype, trainable) of every weight, in node order.")
       .def_property_readonly("feature_names", &feature_names,

@@ -9,7 +9,7 @@
 #include <random>
 
 #include "mobileone/base/error.hpp"
-#include "mobileone/reference/rounding.hpp"
+#include "mobileone/reference/evaluate.hpp"
 
 namespace mobileone {
 namespace {

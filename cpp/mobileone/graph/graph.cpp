@@ -9,28 +9,23 @@ namespace mobileone {
 namespace {
 
 void check_arity(const std::string& name, const Op& op, std::size_t found) {
-  std::size_t least = 1, most = 1;
-  if (std::holds_alternative<Input>(op)) least = most = 0;
-  if (std::holds_alternative<Multiply>(op) || std::holds_alternative<DynamicMax>(op) ||
-      std::holds_alternative<Fold>(op)) {
-    least = most = 2;
-  }
-  if (std::holds_alternative<Resize>(op)) most = 2;
-  if (std::holds_alternative<Add>(op) || std::holds_alternative<Concat>(op)) most = 1024;
-  if (found < least || found > most) {
-    const std::string upper = most == 2 ? " to 2" : " or more";
-    throw Error(concat("[graph] ", name, ": ", kind_name(op), " has ", found, " inputs; expected ",
-                       least, least == most ? "" : upper));
-  }
+  const auto [least, most] = arity_of(op);
+  if (found >= least && found <= most) return;
+  const std::string upper = least == most        ? ""
+                            : most == kAnyNumber ? " or more"
+                                                 : concat(" to ", most);
+  throw Error(concat("[graph] ", name, ": ", kind_name(op), " has ", found, " inputs; expected ",
+                     least, upper));
 }
 
-template <typename Counts>
-std::int64_t sum_macs(const Graph& graph, const Shape& input_shape, const Counts& counts) {
+// Of the operators that read weights, or of the others.
+std::int64_t sum_macs(const Graph& graph, const Shape& input_shape, bool with_weights) {
   const std::vector<Shape> shapes = infer_shapes(graph, input_shape);
   std::int64_t macs = 0;
   for (std::size_t id = 0; id < shapes.size(); ++id) {
-    const Op& op = graph.nodes()[id].op;
-    if (counts(op)) macs += count_macs(op, shapes[id]);
+    const Node& node = graph.nodes()[id];
+    if (parameters(node.name, node.op).empty() == with_weights) continue;
+    macs += count_macs(node.op, shapes[id]);
   }
   return macs;
 }
@@ -40,6 +35,7 @@ std::int64_t sum_macs(const Graph& graph, const Shape& input_shape, const Counts
 NodeId Graph::add(std::string name, Op op, std::vector<NodeId> inputs) {
   const auto id = static_cast<NodeId>(nodes_.size());
   check_arity(name, op, inputs.size());
+  check_attributes(op, name);
   for (NodeId input : inputs) {
     if (input < 0 || input >= id) {
       throw Error(concat("[graph] ", name, ": input ", input, " is not an earlier node"));
@@ -72,6 +68,18 @@ const Tensor& Network::weight(const std::string& name) const {
   return found->second;
 }
 
+std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape) {
+  std::vector<Shape> shapes;
+  shapes.reserve(graph.nodes().size());
+  for (const Node& node : graph.nodes()) {
+    std::vector<Shape> inputs;
+    for (NodeId input : node.inputs) inputs.push_back(shapes[static_cast<std::size_t>(input)]);
+    if (std::holds_alternative<Input>(node.op)) inputs.push_back(input_shape);
+    shapes.push_back(output_shape(node.op, node.name, std::move(inputs)));
+  }
+  return shapes;
+}
+
 std::vector<Parameter> parameters(const Graph& graph) {
   std::vector<Parameter> result;
   for (const Node& node : graph.nodes()) {
@@ -90,28 +98,12 @@ std::int64_t count_parameters(const Graph& graph) {
   return count;
 }
 
-std::int64_t count_macs(const Op& op, const Shape& output_shape) {
-  if (const auto* conv = std::get_if<Conv2d>(&op)) {
-    return element_count(output_shape) * (conv->in_channels / conv->groups) * conv->kernel[0] *
-           conv->kernel[1];
-  }
-  if (const auto* linear = std::get_if<Linear>(&op)) {
-    return element_count(output_shape) * linear->in_features;
-  }
-  // Q K^T and the weighted sum of V: N products each per element of [B, N, d].
-  if (std::holds_alternative<Attention>(op))
-    return 2 * element_count(output_shape) * output_shape[1];
-  return 0;
-}
-
 std::int64_t count_macs(const Graph& graph, const Shape& input_shape) {
-  return sum_macs(graph, input_shape,
-                  [](const Op& op) { return !std::holds_alternative<Attention>(op); });
+  return sum_macs(graph, input_shape, true);
 }
 
 std::int64_t count_attention_macs(const Graph& graph, const Shape& input_shape) {
-  return sum_macs(graph, input_shape,
-                  [](const Op& op) { return std::holds_alternative<Attention>(op); });
+  return sum_macs(graph, input_shape, false);
 }
 
 void check_weights(const Network& network) {

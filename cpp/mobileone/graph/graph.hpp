@@ -59,14 +59,13 @@ std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape);
 std::vector<Parameter> parameters(const Graph& graph);
 // Trainable parameters only: running statistics do not count.
 std::int64_t count_parameters(const Graph& graph);
-// Multiply-accumulates of convolutions and linear layers for one pass over `input_shape`; batch
-// norm, activations, pooling and biases are not counted (the paper's convention, Table 8).
+// Multiply-accumulates of products with weights (convolutions and linear layers) for one pass over
+// `input_shape`; batch norm, activations, pooling and biases are not counted (the paper's
+// convention, Table 8).
 std::int64_t count_macs(const Graph& graph, const Shape& input_shape);
-// Those of the two matrix products inside every Attention, which count_macs leaves out: most
-// published tables do, because they have no weights.
+// Those of products without weights, which are the two inside every Attention: most published
+// tables leave them out.
 std::int64_t count_attention_macs(const Graph& graph, const Shape& input_shape);
-// Of one operator, Attention's products included.
-std::int64_t count_macs(const Op& op, const Shape& output_shape);
 
 // Throws Error naming the first weight that is missing, extra, or of another shape or dtype.
 void check_weights(const Network& network);

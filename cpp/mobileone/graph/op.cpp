@@ -4,82 +4,96 @@ namespace mobileone {
 
 namespace {
 
-struct KindName {
-  const char* operator()(const Input&) const { return "Input"; }
-  const char* operator()(const Conv2d&) const { return "Conv2d"; }
-  const char* operator()(const BatchNorm&) const { return "BatchNorm"; }
-  const char* operator()(const Activation&) const { return "Activation"; }
-  const char* operator()(const Add&) const { return "Add"; }
-  const char* operator()(const Multiply&) const { return "Multiply"; }
-  const char* operator()(const GlobalAvgPool&) const { return "GlobalAvgPool"; }
-  const char* operator()(const Linear&) const { return "Linear"; }
-  const char* operator()(const DynamicMax&) const { return "DynamicMax"; }
-  const char* operator()(const LayerNorm&) const { return "LayerNorm"; }
-  const char* operator()(const Attention&) const { return "Attention"; }
-  const char* operator()(const Unfold&) const { return "Unfold"; }
-  const char* operator()(const Fold&) const { return "Fold"; }
-  const char* operator()(const Resize&) const { return "Resize"; }
-  const char* operator()(const Concat&) const { return "Concat"; }
-  const char* operator()(const Dropout&) const { return "Dropout"; }
-};
+std::string place(const char* kind, const std::string& node) {
+  return concat("[", kind, "] ", node, ": ");
+}
 
-struct ParametersOf {
-  const std::string& node;
-
-  std::vector<Parameter> operator()(const Conv2d& op) const {
-    std::vector<Parameter> result{
-        {node + ".weight",
-         {op.out_channels, op.in_channels / op.groups, op.kernel[0], op.kernel[1]}}};
-    if (op.bias) result.push_back({node + ".bias", {op.out_channels}});
-    return result;
-  }
-
-  std::vector<Parameter> operator()(const BatchNorm& op) const {
-    return {{node + ".weight", {op.channels}},
-            {node + ".bias", {op.channels}},
-            {node + ".running_mean", {op.channels}, DType::float32, false},
-            {node + ".running_var", {op.channels}, DType::float32, false},
-            {node + ".num_batches_tracked", {}, DType::int64, false}};
-  }
-
-  std::vector<Parameter> operator()(const Linear& op) const {
-    std::vector<Parameter> result{{node + ".weight", {op.out_features, op.in_features}}};
-    if (op.bias) result.push_back({node + ".bias", {op.out_features}});
-    return result;
-  }
-
-  std::vector<Parameter> operator()(const LayerNorm& op) const {
-    return {{node + ".weight", {op.channels}}, {node + ".bias", {op.channels}}};
-  }
-
-  template <typename WithoutWeights>
-  std::vector<Parameter> operator()(const WithoutWeights&) const {
-    return {};
-  }
-};
+// Tries one operator after the other; `known` collects their names.
+template <typename... T>
+bool make_named(const std::string& kind, const Attributes& attributes, const std::string& node,
+                std::variant<T...>& result, std::string& known) {
+  const auto make = [&]<typename Candidate>(std::type_identity<Candidate>) {
+    known += (known.empty() ? "" : ", ") + std::string(Candidate::name);
+    if (kind != Candidate::name) return false;
+    result = from_attributes<Candidate>(attributes, place(Candidate::name, node));
+    return true;
+  };
+  return (make(std::type_identity<T>{}) || ...);
+}
 
 }  // namespace
 
-const char* kind_name(const Op& op) { return std::visit(KindName{}, op); }
-
-const char* to_string(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::relu:
-      return "relu";
-    case ActivationKind::sigmoid:
-      return "sigmoid";
-    case ActivationKind::gelu:
-      return "gelu";
-    case ActivationKind::silu:
-      return "silu";
-    case ActivationKind::hard_sigmoid:
-      return "hard_sigmoid";
+const Shape& InputShapes::image(std::int64_t channels) const {
+  const Shape& shape = shapes_[0];
+  if (shape.size() != 4) fail("input has shape ", to_string(shape), "; expected 4-d");
+  if (channels >= 0 && shape[1] != channels) {
+    fail("input has ", shape[1], " channels; expected ", channels);
   }
-  return "?";
+  return shape;
 }
 
-std::vector<Parameter> parameters(const std::string& node_name, const Op& op) {
-  return std::visit(ParametersOf{node_name}, op);
+const Shape& InputShapes::rows(std::int64_t channels) const {
+  const Shape& shape = shapes_[0];
+  if (shape.size() < 2 || shape.back() != channels) {
+    fail("input has shape ", to_string(shape), "; expected (..., ", channels, ")");
+  }
+  return shape;
+}
+
+const Shape& InputShapes::tokens() const {
+  const Shape& shape = shapes_[0];
+  if (shape.size() != 3) fail("input has shape ", to_string(shape), "; expected 3-d");
+  return shape;
+}
+
+const char* kind_name(const Op& op) {
+  return std::visit([](const auto& one) { return one.name; }, op);
+}
+
+Arity arity_of(const Op& op) {
+  return std::visit([](const auto& one) { return one.arity; }, op);
+}
+
+Traits traits_of(const Op& op) {
+  return std::visit([](const auto& one) { return one.traits; }, op);
+}
+
+Attributes attributes_of(const Op& op) {
+  return std::visit([](const auto& one) { return attributes_of(one); }, op);
+}
+
+std::optional<OnnxOperator> onnx_of(const Op& op) {
+  return std::visit([](const auto& one) { return one.onnx(); }, op);
+}
+
+Op make_op(const std::string& kind, const Attributes& attributes, const std::string& node) {
+  Op result;
+  std::string known;
+  if (!make_named(kind, attributes, node, result, known)) {
+    throw Error(
+        concat("[graph] ", node, ": there is no operator ", kind, "; expected one of ", known));
+  }
+  return result;
+}
+
+void check_attributes(const Op& op, const std::string& node) {
+  std::visit([&](const auto& one) { check_fields(one, place(one.name, node)); }, op);
+}
+
+Shape output_shape(const Op& op, const std::string& node, std::vector<Shape> inputs) {
+  return std::visit(
+      [&](const auto& one) {
+        return one.output_shape(InputShapes(one.name, node, std::move(inputs)));
+      },
+      op);
+}
+
+std::vector<Parameter> parameters(const std::string& node, const Op& op) {
+  return std::visit([&](const auto& one) { return one.parameters(node); }, op);
+}
+
+std::int64_t count_macs(const Op& op, const Shape& result) {
+  return std::visit([&](const auto& one) { return one.macs(result); }, op);
 }
 
 }  // namespace mobileone

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "mobileone/base/error.hpp"
-#include "mobileone/reference/rounding.hpp"
+#include "mobileone/reference/evaluate.hpp"
 
 namespace mobileone {
 
@@ -13,7 +13,6 @@ namespace {
 
 using reference::Evaluator;
 using reference::RandomRounding;
-using reference::Rounding;
 using reference::Schedule;
 using reference::Values;
 
@@ -113,8 +112,7 @@ class MonteCarlo {
       std::vector<const ReferenceTensor*> inputs;
       for (NodeId from : node.inputs) inputs.push_back(&values_[r][static_cast<std::size_t>(from)]);
       if (inputs.empty()) inputs.push_back(&input_);
-      const Rounding exact;
-      const Rounding& rounding = r == 0 ? exact : samples_[r - 1];
+      const RandomRounding* rounding = r == 0 ? nullptr : &samples_[r - 1];
       values_[r][at] = evaluator_.evaluate(id, inputs, rounding, &statistics_[r]);
       if (r == 0) {
         deviation = local_deviation(evaluator_, id, inputs, values_[r][at]);

@@ -11,7 +11,6 @@ std::vector<ReferenceTensor> reference_forward(const Network& network, const Ref
                                                std::uint64_t dropout_seed) {
   const reference::Evaluator evaluator(network, input.shape, mode, threads, dropout_seed);
   const reference::Schedule schedule(network.graph, outputs);
-  const reference::Rounding exact;
   const std::vector<Node>& nodes = network.graph.nodes();
   if (static_cast<std::int64_t>(input.values.size()) != element_count(input.shape)) {
     throw Error(concat("[reference] input has ", input.values.size(), " values for shape ",
@@ -24,7 +23,7 @@ std::vector<ReferenceTensor> reference_forward(const Network& network, const Ref
     std::vector<const ReferenceTensor*> inputs;
     for (NodeId from : nodes[id].inputs) inputs.push_back(&results[static_cast<std::size_t>(from)]);
     if (inputs.empty()) inputs.push_back(&input);
-    results[id] = evaluator.evaluate(static_cast<NodeId>(id), inputs, exact, updated);
+    results[id] = evaluator.evaluate(static_cast<NodeId>(id), inputs, nullptr, updated);
     for (NodeId dead : schedule.dead_after[id]) results[static_cast<std::size_t>(dead)] = {};
   }
   std::vector<ReferenceTensor> selected;

@@ -1,0 +1,95 @@
+// The activation functions, a row each: all that the float64 reference, the derived rounding bounds
+// and the names need to know of one.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+#include "mobileone/graph/attributes.hpp"
+
+namespace mobileone {
+
+enum class ActivationKind { relu, sigmoid, gelu, silu, hard_sigmoid };
+
+// Relative error of an fp32 exponential in units of u = 2^-24: vector maths libraries stay within
+// 4 ulp.
+inline constexpr double kExpError = 8.0;
+// Absolute error of an fp32 error function in units of u: 1.5e-7 = 2.5 u for Abramowitz & Stegun's
+// 7.1.26, whose exponential factor adds at most 0.17 kExpError.
+inline constexpr double kErfError = 4.0;
+
+struct ActivationFunction {
+  ActivationKind kind;
+  const char* name;
+  double (*value)(double x);
+  double (*derivative)(double x);  // at a kink the one that PyTorch takes
+  // Standard deviation of fp32 rounding in units of u (docs/verification.md), where the value is y;
+  // null if it is exact.
+  double (*error)(double x, double y);
+};
+
+// 1 / (1 + exp(-x)), by exponentials of negative numbers only, so that nothing overflows.
+inline double sigmoid(double x) {
+  const double e = std::exp(-std::abs(x));
+  return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
+}
+
+// In the order of ActivationKind. NaN stays NaN.
+inline constexpr std::array kActivations{
+    ActivationFunction{ActivationKind::relu, "relu",  //
+                       [](double x) { return x < 0.0 ? 0.0 : x; },
+                       [](double x) { return x > 0.0 ? 1.0 : 0.0; }, nullptr},
+    // y = 1 / (1 + e), e = exp(-x): e's error enters with dy/de = -y^2, i.e. relatively (1 - y);
+    // then one addition and one division.
+    ActivationFunction{
+        ActivationKind::sigmoid, "sigmoid", sigmoid,
+        [](double x) { return sigmoid(x) * sigmoid(-x); },
+        [](double, double y) { return y * std::sqrt(std::pow(kExpError * (1.0 - y), 2) + 2.0); }},
+    // x Phi(x) (Hendrycks & Gimpel 2016): x / 2 times (1 + erf), i.e. the error function, one
+    // addition, two products.
+    ActivationFunction{
+        ActivationKind::gelu, "gelu",
+        [](double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); },
+        [](double x) {
+          const double density =
+              std::exp(-x * x / 2.0) * std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+          return 0.5 * std::erfc(-x / std::numbers::sqrt2) + x * density;
+        },
+        [](double x, double y) { return std::hypot(kErfError * x / 2.0, std::sqrt(3.0) * y); }},
+    // x sigmoid(x): the sigmoid's error and one product; the sigmoid of 0 is 1/2.
+    ActivationFunction{ActivationKind::silu, "silu", [](double x) { return x * sigmoid(x); },
+                       [](double x) { return sigmoid(x) * (1.0 + x * sigmoid(-x)); },
+                       [](double x, double y) {
+                         const double gate = x == 0.0 ? 0.5 : y / x;
+                         return std::abs(y) *
+                                std::sqrt(std::pow(kExpError * (1.0 - gate), 2) + 3.0);
+                       }},
+    // min(max(x / 6 + 1/2, 0), 1): the constant 1/6, the product and the sum; nothing where it is
+    // clamped.
+    ActivationFunction{ActivationKind::hard_sigmoid, "hard_sigmoid",
+                       [](double x) { return std::clamp(x / 6.0 + 0.5, 0.0, 1.0); },
+                       [](double x) { return x > -3.0 && x < 3.0 ? 1.0 / 6.0 : 0.0; },
+                       [](double x, double y) {
+                         return y <= 0.0 || y >= 1.0 ? 0.0
+                                                     : std::hypot(std::sqrt(2.0) * x / 6.0, y);
+                       }},
+};
+
+constexpr const ActivationFunction& activation(ActivationKind kind) {
+  return kActivations.at(static_cast<std::size_t>(kind));
+}
+
+static_assert(std::ranges::all_of(kActivations, [](const ActivationFunction& row) {
+  return &row == &activation(row.kind);
+}));
+
+inline const char* to_string(ActivationKind kind) { return activation(kind).name; }
+
+// As attributes they are their names.
+inline Attribute to_attribute(ActivationKind kind) { return std::string(to_string(kind)); }
+std::string read_attribute(const Attribute& from, ActivationKind& kind);
+
+}  // namespace mobileone

@@ -1,0 +1,20 @@
+#include "mobileone/reference/operator.hpp"
+#include "mobileone/reference/patches.hpp"
+
+namespace mobileone::reference {
+
+template <>
+ReferenceTensor evaluate(const Unfold& op, const Call& call) {
+  const ReferenceTensor& x = call.input();
+  ReferenceTensor y{call.shape(), Values(x.values.size())};
+  for_each_pixel(x.shape, op.patch,
+                 [&](std::size_t pixel, std::size_t token) { y.values[token] = x.values[pixel]; });
+  return y;
+}
+
+template <>
+Values deviation(const Unfold&, const Call&, const ReferenceTensor&) {
+  return {};
+}
+
+}  // namespace mobileone::reference
