@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 Run = Callable[..., str]
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def networks_are_forgotten() -> Iterator[None]:
+    """After a file of tests, the networks that it shared through functools.cache are let go.
+
+    Plans and float64 references of every variant would add up over the files of a process.
+    """
+    yield
+    for module in list(sys.modules.values()):
+        if HERE in Path(getattr(module, "__file__", None) or "/").parents:
+            for value in list(vars(module).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+    gc.collect()
+    # What glibc keeps for the next allocation counts as resident, too; other libraries have none.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 @pytest.fixture

@@ -91,21 +91,31 @@ def compare_bits(
     threads: Sequence[int],
     isas: Sequence[str | None],
     say: Callable[[str], None],
+    tries: int = 1,
 ) -> Iterator[Row]:
-    """Every array of every case, as both builds compute it."""
-    for isa in isas:
-        for count in threads:
-            cpus = choose_cpus(count)
-            for network in networks:
-                with contextlib.ExitStack() as stack:
-                    processes = [
-                        stack.enter_context(build.start(cpus, count, isa)) for build in (old, new)
-                    ]
-                    title = f"{network}, {isa or 'own ISA'}, {count} thread{'s'[: count - 1]}"
-                    for what, request, arguments in cases(network):
-                        say(f"{title}: {what}")
-                        results = [_ask(process, request, arguments) for process in processes]
-                        yield from _compare(f"{title}: {what}", *results)
+    """Every array of every case, as both builds compute it.
+
+    A build whose plans depend on what a process measures gives other bits in some processes: up to
+    ``tries`` processes of the old build are asked for what the new one gives.
+    """
+    for isa, count, network in itertools.product(isas, threads, networks):
+        title = f"{network}, {isa or 'own ISA'}, {count} thread{'s'[: count - 1]}"
+        cpus = choose_cpus(count)
+        with contextlib.ExitStack() as stack:
+            processes = [stack.enter_context(build.start(cpus, count, isa)) for build in (old, new)]
+            for what, request, arguments in cases(network):
+                say(f"{title}: {what}")
+                theirs, ours = (_ask(process, request, arguments) for process in processes)
+                rows = _compare(f"{title}: {what}", theirs, ours)
+                for again in range(2, tries + 1):
+                    if all(row.equal for row in rows):
+                        break
+                    with old.start(cpus, count, isa) as fresh:
+                        _ask(fresh, "weights", (network,))
+                        theirs = _ask(fresh, request, arguments)
+                    found = _compare(f"{title}: {what} (old, process {again})", theirs, ours)
+                    rows = found if all(row.equal for row in found) else rows
+                yield from rows
 
 
 def _ask(process: WorkerProcess, request: str, arguments: tuple[Any, ...]) -> Arrays | WorkerError:

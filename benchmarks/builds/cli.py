@@ -42,7 +42,8 @@ def _say(text: str) -> None:
 def _bits(options: argparse.Namespace, old: Build, new: Build) -> int:
     networks = options.models or bits.NETWORKS
     isas = options.isas or _core.available_isas() or [None]
-    rows = list(bits.compare_bits(old, new, networks, options.threads, isas, _say))
+    tries = options.tries
+    rows = list(bits.compare_bits(old, new, networks, options.threads, isas, _say, tries))
     _say("")
     print(bits.table(rows))
     differing = sum(not row.equal for row in rows)
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--threads", nargs="+", type=_count, default=[1, 2])
         if name == "bits":
             sub.add_argument("--isas", nargs="+", choices=["avx512", "avx2"])
+            sub.add_argument("--tries", type=_count, default=1, help="processes of the old build")
         else:
             sub.add_argument("--rounds", type=_count, default=15)
             sub.add_argument("--turn", type=float, default=0.3, help="seconds a process measures")

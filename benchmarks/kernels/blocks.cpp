@@ -1,174 +1,128 @@
-// blocks: a row of four blocks with a residual, [1x1 expansion, k x k depthwise,
-// squeeze-and-excite, 1x1 projection, sum], as fused steps against the same graph on
-// backend="onednn". Three plans take turns: fused, oneDNN, and fused once more, whose distance from
-// the first is what the machine's noise makes of equals. One thread. Prints medians over the
-// rounds, of the steps that run the blocks (reorders among them included, the stem before them
-// not).
+// kernels_blocks: blocks as MobileNetV3 and EfficientNet have them, on every table of kernels of
+// this CPU, cut up as a compiled network's. Prints the least time of each, its GFLOP/s
+// (multiply-adds of the convolutions alone) and the share of the FMA loop's peak measured in the
+// same process. (tests/cpp/kernels_block_test.cpp checks the values.)
 //
-//   blocks [--rounds 300]
-//
-// benchmarks/kernels/blocks.sh runs it for each instruction set, oneDNN held to the same one.
+//   kernels_blocks [--rounds 200] [--activation hard_sigmoid]
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
 #include <string>
-#include <vector>
 
-#include "mobileone/backends/fused/peak.hpp"
-#include "mobileone/base/error.hpp"
-#include "mobileone/engine.hpp"
-#include "mobileone/models/initialize.hpp"
+#include "mobileone/kernels/tiling/conv_tiling.hpp"
 
 namespace {
 
-using namespace mobileone;
+using namespace mobileone::kernels;
 
-struct BlockConfig {
-  const char* name;
-  std::int64_t size, channels, expanded, kernel, reduced;  // reduced = 0: no squeeze-and-excite
-  ActivationKind activation, gate;
+struct Case {
+  int in, expanded, out, size, kernel, stride;
+  bool excite;
 };
 
-// MobileNetV3-Large (arXiv 1905.02244, table 1) and EfficientNet-B0 (arXiv 1905.11946, table 1).
-constexpr BlockConfig kConfigs[] = {
-    {"MobileNetV3 28x28", 28, 40, 120, 5, 32, ActivationKind::silu, ActivationKind::hard_sigmoid},
-    {"MobileNetV3 14x14", 14, 112, 672, 5, 168, ActivationKind::silu, ActivationKind::hard_sigmoid},
-    {"MobileNetV3 14x14, no SE", 14, 80, 184, 3, 0, ActivationKind::silu,
-     ActivationKind::hard_sigmoid},
-    {"EfficientNet-B0 28x28", 28, 40, 240, 5, 10, ActivationKind::silu, ActivationKind::sigmoid},
-    {"EfficientNet-B0 14x14", 14, 112, 672, 5, 28, ActivationKind::silu, ActivationKind::sigmoid},
-};
-constexpr int kBlocks = 4;
-
-Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-            std::int64_t groups) {
-  return {in,     out, {kernel, kernel}, {stride, stride}, {kernel / 2, kernel / 2}, {1, 1},
-          groups, true};
-}
-
-NodeId activated(Graph& graph, const std::string& name, Conv2d op, ActivationKind kind,
-                 NodeId from) {
-  return graph.add(name + ".act", Activation{kind}, {graph.add(name, op, {from})});
-}
-
-NodeId add_block(Graph& graph, const std::string& name, const BlockConfig& config, NodeId source) {
-  const std::int64_t hidden = config.expanded;
-  NodeId x = activated(graph, name + ".expand", conv(config.channels, hidden, 1, 1, 1),
-                       config.activation, source);
-  x = activated(graph, name + ".depthwise", conv(hidden, hidden, config.kernel, 1, hidden),
-                config.activation, x);
-  if (config.reduced > 0) {
-    NodeId gate = graph.add(name + ".pool", GlobalAvgPool{}, {x});
-    gate = activated(graph, name + ".reduce", conv(hidden, config.reduced, 1, 1, 1),
-                     ActivationKind::relu, gate);
-    gate = activated(graph, name + ".excite", conv(config.reduced, hidden, 1, 1, 1), config.gate,
-                     gate);
-    x = graph.add(name + ".scale", Multiply{}, {x, gate});
-  }
-  x = graph.add(name + ".project", conv(hidden, config.channels, 1, 1, 1), {x});
-  return graph.add(name + ".sum", Add{}, {x, source});
-}
-
-std::shared_ptr<const Network> network_of(const BlockConfig& config) {
-  Graph graph;
-  const NodeId input = graph.add("input", Input{3}, {});
-  NodeId x = activated(graph, "stem", conv(3, config.channels, 3, 2, 1), config.activation, input);
-  for (int i = 0; i < kBlocks; ++i) x = add_block(graph, concat("block", i), config, x);
-  graph.output = x;
-  return std::make_shared<const Network>(Network{graph, initialize(graph, 1)});
-}
-
-struct Runner {
-  std::shared_ptr<const Plan> plan;
-  std::vector<float> input, output;
-  std::vector<double> microseconds;  // of each round
-
-  Runner(const std::shared_ptr<const Network>& network, const Shape& shape, bool fused) {
-    CompileOptions options;
-    options.outputs = {network->graph.output};
-    options.fused = fused;
-    plan = compile(network, std::make_shared<WeightCache>(), shape, options);
-    input.assign(static_cast<std::size_t>(element_count(shape)), 0.1f);
-    output.resize(static_cast<std::size_t>(element_count(plan->output_shapes()[0])));
-  }
-
-  // From the first step of a block to the last.
-  void round() {
-    float* outputs[] = {output.data()};
-    const auto times = plan->profile(input.data(), outputs, 1).step_ns[0];
-    const auto& steps = plan->steps();
-    const auto of_block = [](const StepInfo& step) { return step.name.rfind("block", 0) == 0; };
-    const auto first = std::find_if(steps.begin(), steps.end(), of_block) - steps.begin();
-    const auto end = std::find_if(steps.rbegin(), steps.rend(), of_block).base() - steps.begin();
-    double total = 0.0;
-    for (auto i = first; i < end; ++i) total += double(times[static_cast<std::size_t>(i)]);
-    microseconds.push_back(total * 1e-3);
-  }
-
-  std::size_t block_steps() const {
-    return static_cast<std::size_t>(
-        std::count_if(plan->steps().begin(), plan->steps().end(),
-                      [](const StepInfo& step) { return step.name.rfind("block", 0) == 0; }));
-  }
+constexpr Case kCases[] = {
+    {16, 64, 24, 112, 3, 2, false},  {24, 72, 40, 56, 5, 2, true},
+    {40, 240, 40, 28, 5, 1, true},   {80, 480, 112, 14, 3, 1, true},
+    {112, 672, 112, 14, 5, 1, true}, {112, 672, 160, 14, 5, 2, true},
+    {160, 960, 160, 7, 5, 1, true},  {64, 0, 64, 28, 5, 1, false},
+    {64, 0, 64, 28, 7, 1, false},    {112, 672, 112, 14, 3, 1, true},
+    {112, 672, 112, 14, 7, 1, true},
 };
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + std::ptrdiff_t(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
+struct Floats {
+  explicit Floats(std::ptrdiff_t count, float scale = 1.0f)
+      : data(static_cast<float*>(std::aligned_alloc(64, (std::size_t(count) * 4 + 64) / 64 * 64)),
+             std::free) {
+    std::mt19937 engine(1);
+    std::normal_distribution<float> normal(0.0f, scale);
+    for (std::ptrdiff_t i = 0; i < count; ++i) data.get()[i] = normal(engine);
+  }
+  float* get() const { return data.get(); }
+  std::unique_ptr<float, decltype(&std::free)> data;
+};
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double median_ratio(const Runner& numerator, const Runner& denominator) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < numerator.microseconds.size(); ++i) {
-    ratios.push_back(numerator.microseconds[i] / denominator.microseconds[i]);
+double least_time(int rounds, const std::function<void()>& work) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < rounds; ++i) {
+    const double start = seconds();
+    work();
+    best = std::min(best, seconds() - start);
   }
-  return median(std::move(ratios));
+  return best;
 }
 
-void compare(const BlockConfig& config, int rounds) {
-  const auto network = network_of(config);
-  const Shape shape{1, 3, 2 * config.size, 2 * config.size};
-  Runner fused(network, shape, true), onednn(network, shape, false), again(network, shape, true);
-  if (fused.block_steps() != kBlocks) {
-    throw Error(concat("[blocks] ", config.name, " runs in ", fused.block_steps(),
-                       " steps; expected ", kBlocks));
-  }
-  constexpr int kWarmUp = 20;
-  for (int i = 0; i < rounds + kWarmUp; ++i) {
-    for (Runner* runner : {&fused, &onednn, &again}) runner->round();
-    if (i + 1 != kWarmUp) continue;
-    for (Runner* runner : {&fused, &onednn, &again}) runner->microseconds.clear();
-  }
-  const auto per_block = [](const Runner& runner) { return median(runner.microseconds) / kBlocks; };
-  std::printf("%-26s %10.1f %10.1f %10.2f %10.3f\n", config.name, per_block(fused),
-              per_block(onednn), median_ratio(onednn, fused), median_ratio(again, fused));
+BlockShape shape_of(const Case& c, Activation activation) {
+  BlockShape shape;
+  shape.channels_in = c.in;
+  shape.expanded = c.expanded;
+  shape.channels_out = c.out;
+  shape.height = shape.width = c.size;
+  shape.kernel = c.kernel;
+  shape.stride = c.stride;
+  shape.expand_activation = shape.depthwise_activation = activation;
+  if (c.excite) shape.excite = ExcitePlace::kAfterActivation;
+  shape.project.residual = c.in == c.out && c.stride == 1;
+  return shape;
+}
+
+void run(const KernelTable& table, const Case& c, Activation activation, int rounds, double peak) {
+  const BlockShape shape = shape_of(c, activation);
+  const Tiling tiling =
+      choose_tiling(table, machine_model(table), shape, AlgorithmChoice::kAuto, 1);
+  const BlockPlan plan = plan_block(table.traits, shape, tiling);
+  const Floats src(shape.src().num_floats()), dst(shape.dst().num_floats());
+  const Floats packed(std::ptrdiff_t(plan.packed_bytes() / 4), 0.1f);
+  const Floats scratch(std::ptrdiff_t(plan.scratch_bytes() / 4));
+  SqueezeExcite se{shape.hidden(), std::max(1, shape.hidden() / 4)};
+  se.gate = Activation::kHardSigmoid;
+  const Floats se_packed(std::ptrdiff_t(se.packed_floats()), 0.1f);
+  se.packed = se_packed.get();
+  BlockArgs args;
+  args.src = src.get();
+  args.dst = dst.get();
+  args.packed = packed.get();
+  args.excite = &se;
+  args.scratch = scratch.get();
+  const double time = least_time(rounds, [&] { table.run_block(plan, args, 0, plan.units()); });
+  std::printf("%4d > %4d > %4d %3dx%-3d %dx%d s%d %s rows %2d %9.1f us %7.1f GFLOP/s %6.1f %%\n",
+              c.in, c.expanded, c.out, c.size, c.size, c.kernel, c.kernel, c.stride,
+              c.excite ? "se" : "  ", plan.tile_rows, time * 1e6, 2.0 * shape.macs() / time * 1e-9,
+              200.0 * shape.macs() / time / peak);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  int rounds = 300;
+  int rounds = 200;
+  Activation activation = Activation::kHardSigmoid;
   for (int i = 1; i < argc; ++i) {
-    if (i + 1 < argc && std::strcmp(argv[i], "--rounds") == 0) {
-      rounds = std::atoi(argv[++i]);
+    const std::string option = argv[i], value = i + 1 < argc ? argv[++i] : "";
+    const auto named = find_activation(value);
+    if (option == "--rounds" && std::atoi(value.c_str()) > 0) {
+      rounds = std::atoi(value.c_str());
+    } else if (option == "--activation" && named) {
+      activation = *named;
     } else {
-      std::fprintf(stderr, "usage: %s [--rounds 300]\n", argv[0]);
+      std::fprintf(stderr, "kernels_blocks: bad argument %s %s\n", option.c_str(), value.c_str());
       return 2;
     }
   }
-  if (rounds < 1) {
-    std::fprintf(stderr, "--rounds must be at least 1\n");
-    return 2;
+  for (const KernelTable* table : supported_tables()) {
+    float sink[16];
+    double flops = 0.0;
+    const double time = least_time(40, [&] { flops = table->peak(100000, sink); });
+    std::printf("%s, FMA peak %.1f GFLOP/s\n", std::string(isa_name(table->isa)).c_str(),
+                flops / time * 1e-9);
+    for (const Case& c : kCases) run(*table, c, activation, rounds, flops / time);
   }
-  try {
-    std::printf("%s, one thread, microseconds per block (median of %d rounds)\n",
-                fused::isa_in_use().c_str(), rounds);
-    std::printf("%-26s %10s %10s %10s %10s\n", "", "fused", "onednn", "ratio", "null");
-    for (const BlockConfig& config : kConfigs) compare(config, rounds);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+  return 0;
 }

@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
       isa_name(table.isa).data(), peak, measured.l2_bytes / 1024,
       measured.l2_bytes_per_second * 1e-9, measured.far_bytes_per_second * 1e-9,
       this_machine().name.data());
-  ThreadPool pool(threads);
+  mobileone::ThreadPool pool(threads);
   std::mt19937 engine(1);
   std::normal_distribution<float> normal;
   std::vector<float> image(3 * 224 * 224), logits(1000);

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -113,6 +112,16 @@ void run_block(const KernelTable& table, const Block& block, int rounds, double 
   print("all", macs, time);
 }
 
+// Whether this CPU has the instruction set of that name.
+bool find_isa(const std::string& name, Isa& found) {
+  for (Isa isa : supported_isas()) {
+    if (isa_name(isa) != name) continue;
+    found = isa;
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -125,10 +134,7 @@ int main(int argc, char** argv) {
       cold = true;
     } else if (option == "--rounds" && i + 1 < argc) {
       rounds = std::max(1, std::atoi(argv[++i]));
-    } else if (option == "--isa" && i + 1 < argc && std::strcmp(argv[i + 1], "avx2") == 0) {
-      isa = Isa::kAvx2;
-      ++i;
-    } else if (option == "--isa" && i + 1 < argc && isa_name(isa) == argv[i + 1]) {
+    } else if (option == "--isa" && i + 1 < argc && find_isa(argv[i + 1], isa)) {
       ++i;
     } else {
       std::fprintf(stderr, "kernels_transformer: unknown argument %s\n", argv[i]);

@@ -1,19 +1,23 @@
 #include "mobileone/engine.hpp"
 
 #include "mobileone/backends/fused/backend.hpp"
+#include "mobileone/backends/loops/backend.hpp"
+#include "mobileone/backends/onednn/covered.hpp"
 #include "mobileone/backends/onednn/library.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/plan/threading.hpp"
+#include "mobileone/train/running_statistics.hpp"
 
 namespace mobileone {
 
 namespace {
 
-// oneDNN's backend, loaded with the first operator that no other one takes.
+// oneDNN's backend, loaded with the first operator that it covers and no faster one takes.
 class OnednnOnDemand : public Backend {
  public:
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
+    if (!onednn::covers(builder.node(ops[at].node).op)) return 0;
     return onednn::library().backend().emit(ops, at, builder);
   }
   std::unique_ptr<Step> reorder(ValueId from, ValueId to,
@@ -23,6 +27,15 @@ class OnednnOnDemand : public Backend {
 };
 
 const OnednnOnDemand onednn_on_demand;
+
+// In the order in which they are asked; loops take whatever is left.
+std::vector<const Backend*> backends_for(BackendChoice choice) {
+  std::vector<const Backend*> backends;
+  if (choice == BackendChoice::automatic && fused::backend()) backends.push_back(fused::backend());
+  if (choice != BackendChoice::loops) backends.push_back(&onednn_on_demand);
+  backends.push_back(&loops::backend());
+  return backends;
+}
 
 void check_threads(int threads) {
   if (threads < 1) throw Error(concat("[compile] threads is ", threads, "; expected at least 1"));
@@ -36,11 +49,8 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
   check_threads(options.threads);
   std::shared_ptr<const Plan> plan;
   const auto make = [&] {
-    std::vector<const Backend*> backends;
-    if (options.fused && fused::backend()) backends.push_back(fused::backend());
-    backends.push_back(&onednn_on_demand);
     plan = std::make_shared<const Plan>(std::move(network), std::move(weights), input_shape,
-                                        options, backends);
+                                        options, backends_for(options.backend));
   };
   if (needs_fresh_team(options.threads)) {
     run_on_fresh_team(make);
@@ -50,7 +60,32 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
   return plan;
 }
 
-std::shared_ptr<const Plan> restore(const Graph& graph, MappedWeights weights,
+Network train_forward(const Plan& plan, const Network& network, const float* input,
+                      const std::vector<float*>& outputs, std::uint64_t dropout_seed) {
+  const auto parameters = plan.parameters_of(network);
+  std::vector<float*> pointers = outputs;
+  std::vector<std::vector<float>> measured;
+  std::map<NodeId, BatchStatistics> batch;
+  measured.reserve(plan.outputs().size());
+  for (const PlanOutput& output : plan.outputs()) {
+    if (output.kind == PlanOutput::Kind::value) continue;
+    measured.emplace_back(static_cast<std::size_t>(element_count(output.shape)));
+    pointers.push_back(measured.back().data());
+    BatchStatistics& statistics = batch[output.node];
+    statistics.node = output.node;
+    statistics.count = output.count;
+    (output.kind == PlanOutput::Kind::batch_mean ? statistics.mean : statistics.variance) =
+        measured.back().data();
+  }
+  plan.run({input, pointers.data(), parameters.data(), dropout_seed});
+
+  std::vector<BatchStatistics> moved;
+  for (const auto& [node, statistics] : batch) moved.push_back(statistics);
+  return update_running_statistics(network, moved);
+}
+
+std::shared_ptr<const Plan> restore(const Graph& graph,
+                                    std::shared_ptr<const MappedWeights> weights,
                                     const Shape& input_shape, const CompileOptions& options) {
   check_threads(options.threads);
   if (!fused::backend()) throw NotSupported("[plan] this CPU has no AVX2 and FMA; expected both");

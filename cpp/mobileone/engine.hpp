@@ -13,9 +13,16 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
                                     std::shared_ptr<WeightCache> weights, const Shape& input_shape,
                                     const CompileOptions& options);
 
-// The plan that was stored with these packed weights and tilings, for a graph without weights.
+// One forward in train mode: runs a training plan on the weights of `network`, writes the wanted
+// outputs (the first ones of plan.outputs()), and returns the network whose running statistics have
+// moved towards the batch's. Throws Error when `network` is not of the plan's graph.
+Network train_forward(const Plan& plan, const Network& network, const float* input,
+                      const std::vector<float*>& outputs, std::uint64_t dropout_seed);
+
+// The plan that was stored with these packed weights and records, for a graph without weights.
 // Throws Error when anything of it does not fit, NotSupported when it needs another backend.
-std::shared_ptr<const Plan> restore(const Graph& graph, MappedWeights weights,
+std::shared_ptr<const Plan> restore(const Graph& graph,
+                                    std::shared_ptr<const MappedWeights> weights,
                                     const Shape& input_shape, const CompileOptions& options);
 
 }  // namespace mobileone

@@ -5,17 +5,19 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/engine.hpp"
-#include "mobileone/train/running_statistics.hpp"
 
 namespace mobileone::python {
 
 namespace {
 
-bool is_fused(const std::string& backend) {
-  if (backend == "auto" || backend == "onednn") return backend == "auto";
-  throw Error(concat("[compile] backend is '", backend, "'; expected 'auto' or 'onednn'"));
+BackendChoice to_backend(const std::string& name) {
+  if (name == "auto") return BackendChoice::automatic;
+  if (name == "onednn") return BackendChoice::onednn;
+  if (name == "loops") return BackendChoice::loops;
+  throw Error(concat("[compile] backend is '", name, "'; expected 'auto', 'onednn' or 'loops'"));
 }
 
 Algorithm to_algorithm(const std::string& name) {
@@ -26,19 +28,27 @@ Algorithm to_algorithm(const std::string& name) {
       concat("[compile] algorithm is '", name, "'; expected 'auto', 'direct' or 'strassen'"));
 }
 
+// Of the outputs that Python asked for: batch statistics are the engine's own.
+std::vector<Shape> wanted_shapes(const Plan& plan) {
+  std::vector<Shape> shapes;
+  for (const PlanOutput& output : plan.outputs()) {
+    if (output.kind == PlanOutput::Kind::value) shapes.push_back(output.shape);
+  }
+  return shapes;
+}
+
 // Owns a plan; gives the GIL up while the plan is made, run and destroyed.
 class PyPlan {
  public:
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
-         const std::string& backend, const std::string& algorithm, std::uint64_t dropout_seed)
+         const std::string& backend, const std::string& algorithm)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
     CompileOptions options;
     options.threads = threads;
     options.training = training;
-    options.dropout_seed = dropout_seed;
-    options.fused = is_fused(backend);
+    options.backend = to_backend(backend);
     options.algorithm = to_algorithm(algorithm);
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
@@ -83,32 +93,18 @@ class PyPlan {
     return py::make_tuple(profile.step_ns, profile.wall_ns);
   }
 
-  // Batch statistics come after the wanted outputs: mean, variance of each batch norm that ran.
-  PyNetwork update_running_statistics(const py::list& statistics) const {
-    const Graph& graph = network_->graph;
-    const std::vector<Shape> shapes = infer_shapes(graph, plan_->input_shape());
-    std::vector<BatchStatistics> batch;
-    std::size_t index = 0;
-    for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
-      if (!std::holds_alternative<BatchNorm>(graph.node(id).op)) continue;
-      if (index + 1 >= statistics.size()) break;  // nodes after the last wanted output
-      const Shape& shape = shapes[static_cast<std::size_t>(id)];
-      auto mean = statistics[index].cast<py::array>();
-      auto variance = statistics[index + 1].cast<py::array>();
-      batch.push_back({id, shape[0] * shape[2] * shape[3],
-                       checked_data(mean, {shape[1]}, "batch mean", false),
-                       checked_data(variance, {shape[1]}, "batch variance", false)});
-      index += 2;
-    }
+  PyNetwork train_forward(const PyNetwork& network, py::array input, const py::list& outputs,
+                          std::uint64_t dropout_seed) const {
+    const Pointers pointers(*this, input, outputs);
     const py::gil_scoped_release release;
-    return {
-        std::make_shared<const Network>(mobileone::update_running_statistics(*network_, batch))};
+    return {std::make_shared<const Network>(mobileone::train_forward(
+        *plan_, *network.network, pointers.input, pointers.outputs, dropout_seed))};
   }
 
  private:
   struct Pointers {
     Pointers(const PyPlan& self, py::array& in, const py::list& out) {
-      const auto& shapes = self.plan_->output_shapes();
+      const std::vector<Shape> shapes = wanted_shapes(*self.plan_);
       if (out.size() != shapes.size()) {
         throw Error(concat("[run] ", out.size(), " output arrays; expected ", shapes.size()));
       }
@@ -156,32 +152,8 @@ py::dict memory_of(const PyPlan& self) {
 
 }  // namespace
 
-// key -> (offset, bytes) in the file.
-using Entries = std::map<std::string, std::pair<std::size_t, std::size_t>>;
-// pointwise convolution -> (algorithm, rows per tile, parts of its columns, weights stay in L2).
-using PyTilings = std::map<std::string, std::tuple<std::string, int, int, bool>>;
-
-PyTilings tilings_of(const PyPlan& self) {
-  PyTilings result;
-  for (const auto& [name, tiling] : self.plan().tilings()) {
-    const bool strassen = tiling.algorithm == kernels::Algorithm::kStrassen;
-    result[name] = {strassen ? "strassen" : "direct", tiling.tile_rows, tiling.column_parts,
-                    tiling.weights_stay};
-  }
-  return result;
-}
-
-Tilings to_tilings(const PyTilings& tilings) {
-  Tilings result;
-  for (const auto& [name, fields] : tilings) {
-    const auto& [algorithm, rows, parts, stay] = fields;
-    const bool strassen = to_algorithm(algorithm) == mobileone::Algorithm::strassen;
-    result[name] = {strassen ? kernels::Algorithm::kStrassen : kernels::Algorithm::kDirect, rows,
-                    parts, stay};
-  }
-  return result;
-}
-
+// key -> (offset, bytes, checksum) in the file.
+using Entries = std::map<std::string, std::tuple<std::size_t, std::size_t, std::uint32_t>>;
 py::dict packed_weights_of(const PyPlan& self) {
   py::dict result;
   for (const auto& [key, weight] : self.plan().packed_weights()) {
@@ -192,47 +164,67 @@ py::dict packed_weights_of(const PyPlan& self) {
   return result;
 }
 
-std::unique_ptr<PyPlan> restore_plan(const Graph& graph, const std::string& path,
-                                     const Entries& entries, const py::sequence& input_shape,
-                                     int threads, const PyTilings& tilings) {
+std::shared_ptr<MappedWeights> map_weights(const std::string& path, const Entries& entries) {
+  std::map<std::string, MappedWeights::Entry> places;
+  for (const auto& [key, place] : entries) {
+    const auto& [offset, bytes, sum] = place;
+    places[key] = {offset, bytes, sum};
+  }
+  const py::gil_scoped_release release;
+  return std::make_shared<MappedWeights>(path, std::move(places));
+}
+
+std::unique_ptr<PyPlan> restore_plan(const Graph& graph,
+                                     const std::shared_ptr<MappedWeights>& weights,
+                                     const py::sequence& input_shape, int threads,
+                                     const Records& records) {
   const Shape shape = to_shape(input_shape);
   CompileOptions options;
   options.threads = threads;
   options.outputs = {graph.output};
-  // Without any, they would be chosen anew, and need not be those that the weights are packed for.
-  if (tilings.empty()) throw Error("[plan] has no tilings; expected one for every pair");
-  options.tilings = to_tilings(tilings);
+  options.records = records;
   const py::gil_scoped_release release;
-  std::map<std::string, MappedWeights::Entry> places;
-  for (const auto& [key, place] : entries) places[key] = {place.first, place.second};
-  return std::make_unique<PyPlan>(
-      restore(graph, MappedWeights(path, std::move(places)), shape, options));
+  return std::make_unique<PyPlan>(restore(graph, weights, shape, options));
 }
 
 void bind_plan(py::module_& module) {
-  module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("path"), py::arg("entries"),
-             py::arg("input_shape"), py::arg("threads"), py::arg("tilings"),
-             "The plan of a graph on weights packed before: key -> (offset, bytes) in the file.");
+  py::class_<MappedWeights, std::shared_ptr<MappedWeights>>(
+      module, "MappedWeights", "Packed weights in a file, mapped and used in place.")
+      .def(py::init(&map_weights), py::arg("path"), py::arg("entries"),
+           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit.")
+      .def("verify", &MappedWeights::verify, py::call_guard<py::gil_scoped_release>(),
+           "ValueError naming the first weights that are no longer what was stored.");
+  module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),
+             py::arg("input_shape"), py::arg("threads"), py::arg("records"),
+             "The plan of a graph on weights packed before.");
+  module.def(
+      "checksum",
+      [](py::array array) {
+        if (!(array.flags() & py::array::c_style))
+          throw Error("[checksum] expected a C-order array");
+        return checksum(array.data(), static_cast<std::size_t>(array.nbytes()));
+      },
+      py::arg("array"), "Of an array's bytes: what a stored plan knows its weights by.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
-                    bool, const std::string&, const std::string&, std::uint64_t>(),
+                    bool, const std::string&, const std::string&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
-           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
-           py::arg("dropout_seed") = 0)
+           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto")
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",
                              [](const PyPlan& self) {
                                py::list shapes;
-                               for (const Shape& shape : self.plan().output_shapes()) {
+                               for (const Shape& shape : wanted_shapes(self.plan())) {
                                  shapes.append(to_tuple(shape));
                                }
                                return shapes;
                              })
       .def_property_readonly("threads", [](const PyPlan& self) { return self.plan().threads(); })
       .def_property_readonly("steps", &steps_of, "What runs, in order: one dict per step.")
-      .def_property_readonly("tilings", &tilings_of,
-                             "How each fused pair of convolutions is cut up, by name.")
+      .def_property_readonly(
+          "records", [](const PyPlan& self) { return self.plan().records(); },
+          "What the steps decided, for a stored plan to hand back: by node, integers by name.")
       .def_property_readonly("packed_weights", &packed_weights_of,
                              "Read-only views of the weights that the steps read, by key.")
       .def_property_readonly(
@@ -245,8 +237,13 @@ void bind_plan(py::module_& module) {
            "Wall time of each run in nanoseconds.")
       .def("profile", &PyPlan::profile, py::arg("input"), py::arg("outputs"), py::arg("runs"),
            "([run][step] nanoseconds, [run] wall nanoseconds).")
-      .def("update_running_statistics", &PyPlan::update_running_statistics, py::arg("statistics"),
-           "The network after a training run that wrote these batch statistics.");
+      .def(
+          "release_idle", [](const PyPlan& self) { self.plan().release_idle(); },
+          "Frees the memory of contexts that no run uses.")
+      .def("train_forward", &PyPlan::train_forward, py::arg("network"), py::arg("input"),
+           py::arg("outputs"), py::arg("dropout_seed"),
+           "Of a training plan: runs it on the network's weights, and returns the network with the "
+           "running statistics that the batch leaves behind.");
 }
 
 }  // namespace mobileone::python

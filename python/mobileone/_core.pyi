@@ -40,7 +40,6 @@ class Plan:
         training: bool = False,
         backend: str = "auto",
         algorithm: str = "auto",
-        dropout_seed: int = 0,
     ) -> None: ...
     @property
     def input_shape(self) -> tuple[int, ...]: ...
@@ -51,7 +50,7 @@ class Plan:
     @property
     def steps(self) -> list[dict[str, Any]]: ...
     @property
-    def tilings(self) -> dict[str, tuple[str, int, int, bool]]: ...
+    def records(self) -> dict[str, dict[str, int]]: ...
     @property
     def packed_weights(self) -> dict[str, npt.NDArray[np.float32]]: ...
     @property
@@ -66,16 +65,27 @@ class Plan:
     def profile(
         self, input: npt.NDArray[np.float32], outputs: list[npt.NDArray[np.float32]], runs: int
     ) -> tuple[list[list[int]], list[int]]: ...
-    def update_running_statistics(self, statistics: list[npt.NDArray[np.float32]]) -> Network: ...
+    def release_idle(self) -> None: ...
+    def train_forward(
+        self,
+        network: Network,
+        input: npt.NDArray[np.float32],
+        outputs: list[npt.NDArray[np.float32]],
+        dropout_seed: int,
+    ) -> Network: ...
+
+class MappedWeights:
+    def __init__(self, path: str, entries: Mapping[str, tuple[int, int, int]]) -> None: ...
+    def verify(self) -> None: ...
 
 def restore_plan(
     graph: Graph,
-    path: str,
-    entries: Mapping[str, tuple[int, int]],
+    weights: MappedWeights,
     input_shape: Sequence[int],
     threads: int,
-    tilings: Mapping[str, tuple[str, int, int, bool]],
+    records: Mapping[str, Mapping[str, int]],
 ) -> Plan: ...
+def checksum(array: npt.NDArray[Any]) -> int: ...
 def mobileone_graph(
     *,
     stem_width: int,

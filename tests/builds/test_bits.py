@@ -48,6 +48,25 @@ def test_other_bits_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert re.search(step, printed)
 
 
+@pytest.mark.skipif("avx512" not in _core.available_isas(), reason="one instruction set only")
+def test_an_old_build_that_differs_from_itself_is_asked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its first two processes, that for the version and that for the cases, compute with AVX2."""
+    counter, old = tmp_path / "counter", tmp_path / "python"
+    old.write_text(
+        f'#!/bin/sh\necho >> "{counter}"\n'
+        f'[ "$(wc -l < "{counter}")" -gt 2 ] || export MOBILEONE_MAX_ISA=avx2\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    old.chmod(0o755)
+    command = ["bits", os.fspath(old), sys.executable, *MU0, "--isas", "avx512"]
+    assert main([*command, "--tries", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 thread: training step (old, process 2) |" in printed
+    assert printed.endswith(", 0 differ\n")
+
+
 def test_a_build_that_fails_is_a_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

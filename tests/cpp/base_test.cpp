@@ -1,11 +1,14 @@
 // Tensor, Shape and error messages.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
+#include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/base/tensor.hpp"
 
@@ -122,6 +125,45 @@ TEST(Tensor, CarriesInfinitiesAndNaN) {
   EXPECT_EQ(tensor.f32()[0], std::numeric_limits<float>::infinity());
   EXPECT_EQ(tensor.f32()[1], -std::numeric_limits<float>::infinity());
   EXPECT_NE(tensor.f32()[2], tensor.f32()[2]);
+}
+
+std::uint32_t checksum_of(const std::vector<unsigned char>& bytes) {
+  return checksum(bytes.data(), bytes.size());
+}
+
+// RFC 3720, appendix B.4, and the check value of the Rocksoft model.
+TEST(Checksum, IsCastagnolis) {
+  EXPECT_EQ(crc32c("123456789", 9), 0xe3069283u);
+  std::vector<unsigned char> bytes(32, 0);
+  EXPECT_EQ(crc32c(bytes.data(), 32), 0x8a9136aau);
+  std::fill(bytes.begin(), bytes.end(), 0xff);
+  EXPECT_EQ(crc32c(bytes.data(), 32), 0x62a8ab43u);
+  std::iota(bytes.begin(), bytes.end(), 0);
+  EXPECT_EQ(crc32c(bytes.data(), 32), 0x46dd794eu);
+}
+
+// The sums of the quarters, by the plain function.
+TEST(Checksum, IsThatOfFourQuarters) {
+  for (std::size_t size : {0u, 1u, 31u, 32u, 33u, 64u, 1000u, 4099u}) {
+    std::vector<unsigned char> bytes(size);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<unsigned char>(i * 37 + i / 256);
+    const std::size_t quarter = size / 32 * 8;
+    std::uint32_t sums[4];
+    for (std::size_t i = 0; i < 4; ++i) {
+      sums[i] = crc32c(bytes.data() + i * quarter, i < 3 ? quarter : size - 3 * quarter);
+    }
+    EXPECT_EQ(checksum_of(bytes), crc32c(sums, sizeof sums)) << size;
+  }
+}
+
+TEST(Checksum, ChangesWithEveryBit) {
+  std::vector<unsigned char> bytes(333, 7);
+  const std::uint32_t before = checksum_of(bytes);
+  for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    bytes[bit / 8] ^= static_cast<unsigned char>(1u << (bit % 8));
+    EXPECT_NE(checksum_of(bytes), before) << bit;
+    bytes[bit / 8] ^= static_cast<unsigned char>(1u << (bit % 8));
+  }
 }
 
 TEST(Error, HierarchyDecidesThePythonException) {

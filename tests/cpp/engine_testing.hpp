@@ -53,14 +53,19 @@ inline std::vector<NodeId> stages_and_logits(const Graph& graph) {
   return outputs;
 }
 
-inline std::vector<std::vector<float>> run(const Plan& plan, const std::vector<float>& input) {
+// A training plan runs on the weights of `network`.
+inline std::vector<std::vector<float>> run(const Plan& plan, const std::vector<float>& input,
+                                           const Network* network = nullptr,
+                                           std::uint64_t dropout_seed = 0) {
   std::vector<std::vector<float>> outputs;
   std::vector<float*> pointers;
   for (const Shape& shape : plan.output_shapes()) {
     outputs.emplace_back(static_cast<std::size_t>(element_count(shape)));
   }
   for (auto& output : outputs) pointers.push_back(output.data());
-  plan.run(input.data(), pointers.data());
+  std::vector<std::shared_ptr<const void>> parameters;
+  if (network != nullptr) parameters = plan.parameters_of(*network);
+  plan.run({input.data(), pointers.data(), network ? parameters.data() : nullptr, dropout_seed});
   return outputs;
 }
 

@@ -82,7 +82,7 @@ TEST(Fused, LeavesOtherInputChannelsToOneDnnAndTakesTheRest) {
 TEST(Fused, WithoutItEveryStepIsOneDnns) {
   const auto network = fused_form(small_config(16, 32, 1));
   CompileOptions options = logits_of(*network, 1, Algorithm::automatic);
-  options.fused = false;
+  options.backend = BackendChoice::onednn;
   const auto plan = compile(network, std::make_shared<WeightCache>(), {1, 3, 32, 32}, options);
   for (const StepInfo& step : plan->steps()) {
     EXPECT_EQ(step.implementation.rfind("onednn", 0), 0u) << step.name;

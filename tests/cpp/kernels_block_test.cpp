@@ -23,10 +23,8 @@ BlockShape block(int in, int expanded, int out, int size, int kernel, Activation
   return shape;
 }
 
-class BlockTest : public ::testing::TestWithParam<Isa> {
+class BlockTest : public KernelTest {
  protected:
-  const KernelTable& table = kernels(GetParam());
-
   void check(const BlockShape& shape, const Tiling& tiling, int step = 1) {
     check_block(table, shape, tiling, step);
   }
@@ -203,7 +201,7 @@ TEST(BlockPlan, RejectsBadArguments) {
                std::invalid_argument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, BlockTest, ::testing::ValuesIn(supported_isas()), isa_label);
+MOBILEONE_FOR_ALL_TABLES(BlockTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

@@ -1,22 +1,14 @@
 // A block's seeded weights and input, its float64 reference, and one run of it.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "kernels_testing.hpp"
-#include "mobileone/kernels/kernels.hpp"
 #include "mobileone/kernels/reference/reference.hpp"
 
 namespace mobileone::kernels::testing {
-
-/// Names of the instruction sets for parametrised tests.
-inline std::string isa_label(const ::testing::TestParamInfo<Isa>& info) {
-  return std::string(isa_name(info.param));
-}
 
 /// Squeeze-and-excite with seeded weights.
 struct SeData {
@@ -158,9 +150,9 @@ inline std::vector<float> run_block(const KernelTable& table, const BlockPlan& p
 inline void check_block(const KernelTable& table, const BlockShape& shape, const Tiling& tiling,
                         int step, bool hard = false) {
   SCOPED_TRACE(::testing::Message()
-               << isa_name(table.isa) << " " << shape.channels_in << " > " << shape.expanded
-               << " > " << shape.channels_out << " " << shape.height << "x" << shape.width
-               << " kernel " << shape.kernel << " stride " << shape.stride << " activations "
+               << label(table) << " " << shape.channels_in << " > " << shape.expanded << " > "
+               << shape.channels_out << " " << shape.height << "x" << shape.width << " kernel "
+               << shape.kernel << " stride " << shape.stride << " activations "
                << activation_name(shape.expand_activation) << " "
                << activation_name(shape.depthwise_activation) << " "
                << activation_name(shape.project.activation) << " excite " << int(shape.excite)

@@ -108,16 +108,14 @@ std::vector<float> run_conv(const KernelTable& table, const ConvPlan& plan, cons
   return run.result();
 }
 
-class ConvTest : public ::testing::TestWithParam<Isa> {
+class ConvTest : public KernelTest {
  protected:
-  const KernelTable& table = kernels(GetParam());
-
   void check(const ConvShape& shape, const Tiling& tiling, int step) {
     SCOPED_TRACE(::testing::Message()
-                 << isa_name(GetParam()) << " C " << shape.channels_in << "+" << shape.channels_in2
-                 << " N " << shape.channels_out << " " << shape.height << "x" << shape.width
-                 << " kernel " << shape.kernel << " rows " << tiling.tile_rows << " parts "
-                 << tiling.column_parts << " step " << step);
+                 << label(table) << " C " << shape.channels_in << "+" << shape.channels_in2 << " N "
+                 << shape.channels_out << " " << shape.height << "x" << shape.width << " kernel "
+                 << shape.kernel << " rows " << tiling.tile_rows << " parts " << tiling.column_parts
+                 << " step " << step);
     const ConvData data(shape);
     const auto plan = plan_conv(table.traits, shape, tiling);
     EXPECT_EQ(mismatch(data.expected(), run_conv(table, plan, data, step).data()), "");
@@ -165,9 +163,9 @@ TEST_P(ConvTest, NetworkShapes) {
 void check_strassen(const KernelTable& table, const ConvShape& shape, int rows, int parts,
                     bool hard) {
   SCOPED_TRACE(::testing::Message()
-               << isa_name(table.isa) << " C " << shape.channels_in << "+" << shape.channels_in2
-               << " N " << shape.channels_out << " " << shape.height << "x" << shape.width
-               << " rows " << rows << " hard " << hard);
+               << label(table) << " C " << shape.channels_in << "+" << shape.channels_in2 << " N "
+               << shape.channels_out << " " << shape.height << "x" << shape.width << " rows "
+               << rows << " hard " << hard);
   const ConvData data(shape, hard);
   // Of the product alone: what follows it has a derivative of 1.1 at most.
   Map exact = data.source();
@@ -251,8 +249,7 @@ TEST(ConvPlan, RejectsBadArguments) {
                std::invalid_argument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, ConvTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
+MOBILEONE_FOR_ALL_TABLES(ConvTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

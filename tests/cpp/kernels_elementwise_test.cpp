@@ -15,12 +15,12 @@ constexpr double kUnit = 0x1p-24;  // half a unit in the last place of 1
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-class ElementwiseTest : public ::testing::TestWithParam<Isa> {
+class ElementwiseTest : public KernelTest {
  protected:
   std::vector<float> apply(Elementwise function, const std::vector<float>& x) const {
     Buffer in((x.size() + 15) / 16 * 16), out(in.size);
     std::copy(x.begin(), x.end(), in.get());
-    kernels(GetParam()).elementwise(function, in.get(), out.get(), in.size);
+    table.elementwise(function, in.get(), out.get(), in.size);
     return {out.get(), out.get() + x.size()};
   }
 
@@ -127,12 +127,11 @@ TEST_P(ElementwiseTest, InPlace) {
   Buffer data(32);
   const std::vector<float> x = random_floats(32, 1, 4.0f);
   std::copy(x.begin(), x.end(), data.get());
-  kernels(GetParam()).elementwise(Elementwise::kSilu, data.get(), data.get(), 32);
+  table.elementwise(Elementwise::kSilu, data.get(), data.get(), 32);
   EXPECT_EQ(std::vector(data.get(), data.get() + 32), apply(Elementwise::kSilu, x));
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, ElementwiseTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
+MOBILEONE_FOR_ALL_TABLES(ElementwiseTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

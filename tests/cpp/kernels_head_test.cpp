@@ -6,10 +6,7 @@ namespace {
 
 using namespace mobileone::kernels::reference;
 
-class HeadTest : public ::testing::TestWithParam<Isa> {
- protected:
-  const KernelTable& table = kernels(GetParam());
-};
+using HeadTest = KernelTest;
 
 TEST_P(HeadTest, GlobalPool) {
   for (int channels : {1, 15, 16, 17, 97}) {
@@ -87,7 +84,7 @@ TEST_P(HeadTest, Linear) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, HeadTest, ::testing::ValuesIn(supported_isas()), isa_label);
+MOBILEONE_FOR_ALL_TABLES(HeadTest);
 
 class IsaTest : public ::testing::Test {
  protected:

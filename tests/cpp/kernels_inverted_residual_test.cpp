@@ -20,10 +20,8 @@ BlockShape inverted(int in, int expanded, int out, int height, int width, int st
   return shape;
 }
 
-class InvertedResidualTest : public ::testing::TestWithParam<Isa> {
+class InvertedResidualTest : public KernelTest {
  protected:
-  const KernelTable& table = kernels(GetParam());
-
   void check(const BlockShape& shape, int rows, int step,
              Algorithm algorithm = Algorithm::kDirect) {
     check_block(table, shape, {algorithm, rows}, step);
@@ -93,8 +91,7 @@ TEST_P(InvertedResidualTest, ThreadsAndTilesGiveTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, InvertedResidualTest, ::testing::ValuesIn(supported_isas()),
-                         isa_label);
+MOBILEONE_FOR_ALL_TABLES(InvertedResidualTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

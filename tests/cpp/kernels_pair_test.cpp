@@ -18,10 +18,8 @@ BlockShape pair(int in, int out, int height, int width, int stride) {
   return shape;
 }
 
-class PairTest : public ::testing::TestWithParam<Isa> {
+class PairTest : public KernelTest {
  protected:
-  const KernelTable& table = kernels(GetParam());
-
   void check(const BlockShape& shape, int rows, int parts, int step) {
     check_block(table, shape, {Algorithm::kDirect, rows, parts}, step);
   }
@@ -166,7 +164,7 @@ TEST_P(PairTest, SqueezeExciteAfterBothConvolutions) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, PairTest, ::testing::ValuesIn(supported_isas()), isa_label);
+MOBILEONE_FOR_ALL_TABLES(PairTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

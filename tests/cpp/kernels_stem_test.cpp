@@ -34,10 +34,7 @@ Buffer poisoned(std::size_t bytes) {
   return buffer;
 }
 
-class StemTest : public ::testing::TestWithParam<Isa> {
- protected:
-  const KernelTable& table = kernels(GetParam());
-};
+using StemTest = KernelTest;
 
 TEST_P(StemTest, MatchesReference) {
   for (int channels : {1, 16, 48, 64, 97}) {
@@ -76,9 +73,9 @@ BlockShape first_block(const MapShape& stem, int out) {
 
 void check_stem_block(const KernelTable& table, int height, int width, int channels, int out,
                       const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
-  SCOPED_TRACE(::testing::Message() << isa_name(table.isa) << " " << channels << " to " << out
-                                    << " channels, " << height << "x" << width << ", rows "
-                                    << tiling.tile_rows << ", " << step << " tiles per call");
+  SCOPED_TRACE(::testing::Message()
+               << label(table) << " " << channels << " to " << out << " channels, " << height << "x"
+               << width << ", rows " << tiling.tile_rows << ", " << step << " tiles per call");
   const StemData data(table, height, width, channels, activation);
   BlockShape shape = first_block(data.plan.dst(), out);
   shape.depthwise_activation = shape.project.activation = activation;
@@ -137,7 +134,7 @@ TEST(StemPlan, RejectsBadArguments) {
                std::invalid_argument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, StemTest, ::testing::ValuesIn(supported_isas()), isa_label);
+MOBILEONE_FOR_ALL_TABLES(StemTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

@@ -1,14 +1,33 @@
-// Buffers and seeded data for the kernel tests.
+// Buffers and seeded data for the kernel tests, which run once per table of kernels.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "mobileone/kernels/kernels.hpp"
+
 namespace mobileone::kernels::testing {
+
+/// "avx512_float32"
+inline std::string label(const KernelTable& table) {
+  return std::string(isa_name(table.isa)) + "_" + std::string(precision_name(table.precision));
+}
+
+/// Base of the suites that run for every instruction set and precision of this CPU.
+class KernelTest : public ::testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& table = *GetParam();
+};
+#define MOBILEONE_FOR_ALL_TABLES(Suite)                                             \
+  INSTANTIATE_TEST_SUITE_P(Kernels, Suite, ::testing::ValuesIn(supported_tables()), \
+                           [](const auto& test) { return label(*test.param); })
 
 /// Zeroed floats aligned for the kernels: what maps, packed weights and scratch are made of. Sized
 /// exactly, so that AddressSanitizer sees an access beyond the end.

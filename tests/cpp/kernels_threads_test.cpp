@@ -276,7 +276,7 @@ TEST(Machine, CanBeForced) {
     for (Isa isa : supported_isas()) {
       const MachineModel model = machine_model(kernels(isa));
       expect_plausible(model);
-      EXPECT_EQ(model.l2_bytes, machine.avx512.l2_bytes);
+      EXPECT_EQ(model.l2_bytes, machine.model(Isa::kAvx512).l2_bytes);
     }
   }
   force_machine("");

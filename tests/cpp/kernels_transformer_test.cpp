@@ -217,10 +217,8 @@ const TransformerShape kShapes[] = {
     shape_of(12, 17, 20, 12, 9, 3, 3),      shape_of(7, 5, 16, 8, 8, 2, 1, 4, 3),
 };
 
-class TransformerTest : public ::testing::TestWithParam<Isa> {
+class TransformerTest : public KernelTest {
  protected:
-  const KernelTable& table = kernels(GetParam());
-
   static void check_first(const Block& block, const Pass& run) {
     run.tokens(0);
     const TokenLayout& t = block.plan.tokens;
@@ -392,8 +390,7 @@ TEST(TransformerPlan, RejectsBadArguments) {
   EXPECT_THROW(plan_transformer(avx512::kTraits, bad), std::invalid_argument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, TransformerTest, ::testing::ValuesIn(supported_isas()),
-                         [](const auto& isa) { return std::string(isa_name(isa.param)); });
+MOBILEONE_FOR_ALL_TABLES(TransformerTest);
 
 }  // namespace
 }  // namespace mobileone::kernels::testing

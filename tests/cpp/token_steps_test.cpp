@@ -44,7 +44,7 @@ std::vector<StepInfo> expect_near_reference(Graph graph, NodeId output, const Sh
   CompileOptions options;
   options.threads = threads;
   options.outputs = {output};
-  options.fused = false;
+  options.backend = BackendChoice::onednn;
   const auto plan = compile(network, std::make_shared<WeightCache>(), shape, options);
   const auto found = run(*plan, image(shape));
   testing_engine::expect_near_reference(*network, shape, {output}, found);

@@ -133,3 +133,14 @@ def _resolve(target: str) -> tuple[bool, str]:
     if target.startswith("mobileone."):
         return True, target.removeprefix("mobileone.")
     return False, target.partition(".")[0]
+
+
+def strings(path: Path) -> list[str]:
+    """The constants of a module, without docstrings and other bare strings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare
+    ]

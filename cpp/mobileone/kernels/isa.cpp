@@ -22,19 +22,22 @@ struct Entry {
   std::string_view name;
   // GCC's builtins also ask XGETBV whether the operating system saves the wide registers.
   bool (*supported)();
-  const KernelTable& table;
+  const KernelTable* tables[kNumPrecisions];  // null where there are no kernels
 };
 
 // Fastest first.
 constexpr Entry kEntries[] = {
-    {Isa::kAvx512, "avx512",
+    {Isa::kAvx512,
+     "avx512",
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
      },
-     avx512::kTable},
-    {Isa::kAvx2, "avx2",
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, avx2::kTable},
+     {&avx512::kTable}},
+    {Isa::kAvx2,
+     "avx2",
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); },
+     {&avx2::kTable}},
 };
 
 const Entry& entry(Isa isa) {
@@ -56,7 +59,27 @@ std::string expected_names() {
 
 std::string_view isa_name(Isa isa) { return entry(isa).name; }
 
-const KernelTable& kernels(Isa isa) { return entry(isa).table; }
+std::string_view precision_name(Precision precision) {
+  constexpr std::string_view kNames[kNumPrecisions] = {"float32"};
+  return kNames[static_cast<int>(precision)];
+}
+
+const KernelTable& kernels(Isa isa, Precision precision) {
+  const KernelTable* table = entry(isa).tables[static_cast<int>(precision)];
+  if (table != nullptr) return *table;
+  throw std::invalid_argument("[kernels] " + std::string(isa_name(isa)) + " has no kernels for " +
+                              std::string(precision_name(precision)));
+}
+
+std::vector<const KernelTable*> supported_tables() {
+  std::vector<const KernelTable*> found;
+  for (Isa isa : supported_isas()) {
+    for (const KernelTable* table : entry(isa).tables) {
+      if (table != nullptr) found.push_back(table);
+    }
+  }
+  return found;
+}
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> found;

@@ -10,6 +10,7 @@
 namespace mobileone::kernels {
 
 enum class Isa { kAvx2, kAvx512 };
+inline constexpr int kNumIsas = 2;
 
 /// What planning and packing need to know of an instruction set.
 struct IsaTraits {

@@ -15,28 +15,42 @@
 
 namespace mobileone::kernels {
 
+/// What kernels compute in: of activations, weights and sums alike, so far.
+enum class Precision { kFloat32 };
+inline constexpr int kNumPrecisions = 1;
+
+/// "float32"
+std::string_view precision_name(Precision precision);
+
 struct KernelTable {
   Isa isa;
+  Precision precision;
   IsaTraits traits;  // what plans for this table are made with
 
+  // block/
   /// Units [unit_begin, unit_end) of one image's block.
   void (*run_block)(const BlockPlan&, const BlockArgs&, int unit_begin, int unit_end);
+  /// scale[padded(channels)] from sums over `pixels` pixels; `hidden` is [padded(reduced)] scratch.
+  void (*squeeze_excite)(const SqueezeExcite&, const float* sums, int pixels, float* hidden,
+                         float* scale);
+
+  // stem/
   /// Output rows [row_begin, row_end) of the stem.
   void (*run_stem)(const StemPlan&, const StemArgs&, int row_begin, int row_end);
   /// Tiles [tile_begin, tile_end) of stem + block; the block's column_parts must be 1.
   void (*run_stem_block)(const StemBlockPlan&, const StemBlockArgs&, int tile_begin, int tile_end);
+
+  // conv/
   /// Units [unit_begin, unit_end) of one image's convolution.
   void (*run_conv)(const ConvPlan&, const ConvArgs&, int unit_begin, int unit_end);
-  /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may
-  /// be null.
-  void (*finish)(Activation, const float* other, float* data, std::ptrdiff_t count);
-  /// scale[padded(channels)] from sums over `pixels` pixels; `hidden` is [padded(reduced)] scratch.
-  void (*squeeze_excite)(const SqueezeExcite&, const float* sums, int pixels, float* hidden,
-                         float* scale);
+
+  // head/
   /// mean[padded(channels)] over the interior of a blocked map, times `scale` (or null).
   void (*global_pool)(const MapShape&, const float* map, const float* scale, float* mean);
   /// Panels [panel_begin, panel_end) of the classifier.
   void (*linear)(const LinearPlan&, const LinearArgs&, int panel_begin, int panel_end);
+
+  // tokens/
   /// Half panels [half_begin, half_end) of one image's tokens through stage `stage` of the layers.
   /// Whole ones are faster.
   void (*transform_tokens)(const TransformerPlan&, const TransformerArgs&, int stage,
@@ -45,15 +59,26 @@ struct KernelTable {
   void (*attention)(const TransformerPlan&, const TransformerArgs&, int unit_begin, int unit_end);
   /// Output rows [row_begin, row_end) of one image's map.
   void (*resize_map)(const ResizeShape&, const float* src, float* dst, int row_begin, int row_end);
+
+  // simd/
+  /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may
+  /// be null.
+  void (*finish)(Activation, const float* other, float* data, std::ptrdiff_t count);
   /// dst[i] = function(src[i]) for `count` floats, a multiple of 16; may be in place.
   void (*elementwise)(Elementwise, const float* src, float* dst, std::ptrdiff_t count);
-  /// Independent FMAs in registers; returns the floating-point operations done. See cost_model.hpp.
+
+  // tiling/
+  /// Independent FMAs in registers; returns the floating-point operations done. See machine.hpp.
   double (*peak)(long iterations, float* sink);
   /// Sum of `count` floats (a multiple of 128), for measuring read bandwidth.
   float (*read_sum)(const float* data, std::ptrdiff_t count);
 };
 
-/// The table of one instruction set; it must be in supported_isas().
-const KernelTable& kernels(Isa isa);
+/// The table of one instruction set, which must be in supported_isas(). Throws
+/// std::invalid_argument where there are no kernels of that precision.
+const KernelTable& kernels(Isa isa, Precision precision = Precision::kFloat32);
+
+/// Every table that this CPU can run: what tests and benchmarks go through.
+std::vector<const KernelTable*> supported_tables();
 
 }  // namespace mobileone::kernels

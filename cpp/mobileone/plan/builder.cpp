@@ -1,6 +1,7 @@
 #include "mobileone/plan/builder.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "mobileone/base/error.hpp"
 
@@ -33,6 +34,7 @@ PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
     input.storage = Storage::input;
     results_[id].push_back(add_value(input));
   }
+  for (NodeId id : options.outputs) outputs.push_back({id, PlanOutput::Kind::value, shape(id), 0});
 }
 
 ValueId PlanBuilder::add_value(Value value) {
@@ -70,20 +72,22 @@ ValueId PlanBuilder::in_layout(NodeId id, const Layout& layout) {
 
 ValueId PlanBuilder::new_result(NodeId id, const Layout& layout, bool direct) {
   Value result{shape(id), canonical(shape(id), layout)};
-  const auto& outputs = options_.outputs;
-  if (direct && std::count(outputs.begin(), outputs.end(), id) == 1) {
+  const auto& wanted = options_.outputs;
+  if (direct && std::count(wanted.begin(), wanted.end(), id) == 1) {
     result.storage = Storage::output;
     result.slot =
-        static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), id) - outputs.begin());
+        static_cast<std::size_t>(std::find(wanted.begin(), wanted.end(), id) - wanted.begin());
   }
   results_[id].push_back(add_value(result));
   return results_[id].back();
 }
 
-ValueId PlanBuilder::new_extra_output(const Shape& shape) {
+ValueId PlanBuilder::new_extra_output(NodeId node, PlanOutput::Kind kind, const Shape& shape) {
   Value output{shape, Layout::nchw()};
   output.storage = Storage::output;
-  output.slot = options_.outputs.size() + extra_outputs_++;
+  output.slot = outputs.size();
+  const Shape& measured = shapes_[static_cast<std::size_t>(node)];
+  outputs.push_back({node, kind, shape, element_count(measured) / element_count(shape)});
   return add_value(output);
 }
 
@@ -94,7 +98,7 @@ void PlanBuilder::add_step(std::unique_ptr<Step> step, const std::vector<ValueId
     for (ValueId id : *ids) {
       Lifetime& life = lifetimes[static_cast<std::size_t>(id)];
       if (life.first < 0) life.first = now;
-      life.last = now;
+      life.last = std::max(life.last, now);
     }
   }
   steps.push_back(std::move(step));
@@ -107,8 +111,77 @@ std::shared_ptr<const void> PlanBuilder::packed(const std::string& key, std::siz
   return weight.data;
 }
 
+Operand PlanBuilder::weight(const std::string& name) {
+  const Tensor& tensor = network_.weight(name);
+  if (!options_.training) return {-1, tensor.storage()};
+  const auto [found, added] = parameter_values_.try_emplace(name, -1);
+  if (added) {
+    Value value{tensor.shape(), Layout::nchw(), tensor.dtype()};
+    value.storage = Storage::parameter;
+    value.slot = parameters.size();
+    parameters.push_back(name);
+    found->second = add_value(value);
+  }
+  return {found->second, nullptr};
+}
+
+Operand PlanBuilder::reordered(const std::string& key, const std::vector<std::string>& sources,
+                               std::int64_t floats, const Pack& pack) {
+  std::vector<Operand> weights;
+  for (const std::string& name : sources) weights.push_back(weight(name));
+  if (options_.training) {
+    const ValueId result = new_kept({floats});
+    return add_pack(pack_step(key, weights, value(result), result, pack), weights, result);
+  }
+  return {-1, packed(key, static_cast<std::size_t>(floats) * sizeof(float), [&](void* out) {
+            std::vector<const float*> from;
+            for (const std::string& name : sources) from.push_back(network_.weight(name).f32());
+            pack(from.data(), static_cast<float*>(out));
+          })};
+}
+
+ValueId PlanBuilder::new_kept(const Shape& shape) {
+  const ValueId id = new_temporary(shape);
+  lifetimes[static_cast<std::size_t>(id)] = {0, std::numeric_limits<int>::max()};
+  return id;
+}
+
+Operand PlanBuilder::add_pack(std::unique_ptr<Step> step, const std::vector<Operand>& sources,
+                              ValueId result) {
+  const std::vector<ValueId> parameters_read = values_of(sources);
+  std::vector<std::size_t> slots;
+  for (ValueId id : parameters_read) slots.push_back(value(id).slot);
+  add_step(when_changed(std::move(step), std::move(slots)), parameters_read, {result});
+  return {result, nullptr};
+}
+
+std::vector<ValueId> PlanBuilder::values_of(const std::vector<Operand>& operands) {
+  std::vector<ValueId> values;
+  for (const Operand& operand : operands) {
+    if (operand.value >= 0) values.push_back(operand.value);
+  }
+  return values;
+}
+
+std::size_t PlanBuilder::emit(const Backend& backend, const std::vector<LoweredOp>& ops,
+                              std::size_t at) {
+  const bool before = in_use_.count(&backend) > 0;
+  in_use_.insert(&backend);
+  const std::size_t taken = backend.emit(ops, at, *this);
+  if (taken == 0 && !before) in_use_.erase(&backend);
+  return taken;
+}
+
+const Record* PlanBuilder::stored_record(const std::string& name) const {
+  if (!options_.records) return nullptr;
+  const auto found = options_.records->find(name);
+  if (found == options_.records->end()) throw Error(concat("[plan] no record of ", name));
+  return &found->second;
+}
+
 void PlanBuilder::convert(ValueId from, ValueId to) {
   for (const Backend* backend : backends_) {
+    if (backend != backends_.back() && in_use_.count(backend) == 0) continue;
     if (auto step = backend->reorder(from, to, *this)) {
       add_step(std::move(step), {from}, {to});
       return;

@@ -3,11 +3,14 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <vector>
 
-#include "mobileone/kernels/tiling/tiling.hpp"
 #include "mobileone/plan/arena.hpp"
 #include "mobileone/plan/lower.hpp"
+#include "mobileone/plan/pack_step.hpp"
+#include "mobileone/plan/record.hpp"
 #include "mobileone/plan/step.hpp"
 #include "mobileone/plan/weight_cache.hpp"
 
@@ -17,21 +20,31 @@ namespace mobileone {
 // wherever it applies, `automatic` where the cost model says that it pays.
 enum class Algorithm { automatic, direct, strassen };
 
-// How each fused pair of convolutions is cut up, by the name of its pointwise one.
-using Tilings = std::map<std::string, kernels::Tiling>;
+// Which backends run a plan: every one, the fastest first; oneDNN where it has a primitive, else
+// loops; or loops alone.
+enum class BackendChoice { automatic, onednn, loops };
 
 struct CompileOptions {
   int threads = 1;
   // Nodes whose values are wanted, NCHW float32 (or [N, features]).
   std::vector<NodeId> outputs;
-  // Batch norm uses batch statistics, and every executed BatchNorm adds two outputs after the
-  // wanted ones, in node order: its batch mean and its biased batch variance, [channels] each.
+  // Weights are handed over with every run instead of being packed once, batch norm uses batch
+  // statistics, and every executed BatchNorm adds two outputs after the wanted ones (PlanOutput).
   bool training = false;
-  std::uint64_t dropout_seed = 0;  // of training: which elements a Dropout keeps
-  bool fused = true;               // false: every step on oneDNN
+  BackendChoice backend = BackendChoice::automatic;
   Algorithm algorithm = Algorithm::automatic;
-  // Those of a stored plan; none: they are chosen.
-  Tilings tilings = {};
+  // Those of a stored plan: steps are made as they say. None: steps decide.
+  std::optional<Records> records = {};
+};
+
+// What a plan writes. Statistics are of a batch norm's input in training, [channels]; the variance
+// is the biased one.
+struct PlanOutput {
+  enum class Kind { value, batch_mean, batch_variance };
+  NodeId node;
+  Kind kind;
+  Shape shape;
+  std::int64_t count = 0;  // of statistics: the elements of each channel that they are of
 };
 
 class PlanBuilder;
@@ -43,10 +56,11 @@ class Backend {
   // not cover ops[at].
   virtual std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                            PlanBuilder& builder) const = 0;
-  // A step that copies a value into another layout, or null.
+  // A step that copies a value into another layout, or null. Asked of a backend once it has been
+  // asked for steps of the plan and taken some, and of the last one always.
   virtual std::unique_ptr<Step> reorder(ValueId from, ValueId to,
                                         const PlanBuilder& builder) const = 0;
-  // Whether its steps can be made again from packed weights and tilings alone.
+  // Whether its steps can be made again from packed weights and records alone.
   virtual bool storable() const { return false; }
 };
 
@@ -75,9 +89,26 @@ class PlanBuilder {
   ValueId factor_of(NodeId id) const;
   void set_factor(NodeId id, ValueId factor) { factors_[id] = factor; }
 
-  // WeightCache::get, remembering that the plan reads them.
+  // WeightCache::get, remembering that the plan reads them. Not in training.
   std::shared_ptr<const void> packed(const std::string& key, std::size_t bytes,
                                      const std::function<void(void*)>& pack);
+  // A weight as the network holds it: constant, in training a parameter.
+  Operand weight(const std::string& name);
+  // Weights in another order, float32: packed() of them, in training by a step (add_pack).
+  Operand reordered(const std::string& key, const std::vector<std::string>& sources,
+                    std::int64_t floats, const Pack& pack);
+  // Of training: a value that keeps from run to run what it holds, and the step that makes it of
+  // parameters whenever they have changed.
+  ValueId new_kept(const Shape& shape);
+  Operand add_pack(std::unique_ptr<Step> step, const std::vector<Operand>& sources, ValueId result);
+  // The values among `operands`, for add_step.
+  static std::vector<ValueId> values_of(const std::vector<Operand>& operands);
+
+  // What a stored plan has on the step of `name`, null when the step decides. Throws Error when the
+  // plan is a stored one that has nothing.
+  const Record* stored_record(const std::string& name) const;
+  // Files what a step decided.
+  void keep_record(const std::string& name, Record record) { records[name] = std::move(record); }
 
   // A new value for a node's result. `direct` lets it be the caller's own memory when the node is
   // a wanted output and the layout is plain.
@@ -87,19 +118,22 @@ class PlanBuilder {
   // A value that is no node's result.
   ValueId new_temporary(const Shape& shape) { return add_value({shape, Layout::nchw()}); }
   // A further output of the plan, after the wanted ones.
-  ValueId new_extra_output(const Shape& shape);
+  ValueId new_extra_output(NodeId node, PlanOutput::Kind kind, const Shape& shape);
   void add_step(std::unique_ptr<Step> step, const std::vector<ValueId>& reads,
                 const std::vector<ValueId>& writes);
 
+  // Lets a backend take operators, as Backend::emit.
+  std::size_t emit(const Backend& backend, const std::vector<LoweredOp>& ops, std::size_t at);
   // Copies wanted outputs that are not yet in the caller's memory. The last call.
   void finish_outputs();
 
   std::vector<std::unique_ptr<Step>> steps;
   std::map<std::string, PackedWeight> packed_weights;
-  Tilings tilings;  // that the steps use
+  Records records;  // of the steps
   std::vector<Lifetime> lifetimes;
+  std::vector<PlanOutput> outputs;      // the wanted ones first
+  std::vector<std::string> parameters;  // by slot
   std::vector<Value>& values() { return values_; }
-  std::size_t extra_outputs() const { return extra_outputs_; }
 
  private:
   ValueId add_value(Value value);
@@ -114,7 +148,8 @@ class PlanBuilder {
   std::map<NodeId, std::vector<ValueId>> results_;
   std::map<NodeId, ValueId> factors_;
   std::vector<std::vector<NodeId>> consumers_;
-  std::size_t extra_outputs_ = 0;
+  std::map<std::string, ValueId> parameter_values_;
+  std::set<const Backend*> in_use_;
 };
 
 }  // namespace mobileone

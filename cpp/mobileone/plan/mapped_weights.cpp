@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone {
@@ -47,14 +49,32 @@ std::shared_ptr<const std::byte> map(const std::string& path, std::size_t& size)
 
 MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entry> entries)
     : path_(path), entries_(std::move(entries)) {
-  std::size_t size = 0;
-  data_ = map(path, size);
+  data_ = map(path, size_);
   for (const auto& [key, entry] : entries_) {
-    if (entry.offset % kAlignment != 0 || entry.offset > size ||
-        entry.bytes > size - entry.offset) {
+    if (entry.offset % kAlignment != 0 || entry.offset > size_ ||
+        entry.bytes > size_ - entry.offset) {
       throw Error(concat("[plan] ", path, ": ", key, " takes ", entry.bytes, " bytes at ",
                          entry.offset, "; expected a multiple of ", kAlignment,
-                         " inside the file of ", size, " bytes"));
+                         " inside the file of ", size_, " bytes"));
+    }
+  }
+  verify();
+}
+
+void MappedWeights::verify() const {
+  for (const auto& [key, entry] : entries_) {
+    const std::byte* const first = data_.get() + entry.offset;
+    const std::uint32_t found = checksum(first, entry.bytes);
+    if (found != entry.checksum) {
+      throw Error(concat("[plan] ", path_, ": is damaged: its weights ", key, " have checksum ",
+                         found, "; expected ", entry.checksum));
+    }
+    const std::size_t room = (entry.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const std::size_t end = std::min(room, size_ - entry.offset);
+    const auto is_zero = [](std::byte byte) { return byte == std::byte{0}; };
+    if (!std::all_of(first + entry.bytes, first + end, is_zero)) {
+      throw Error(
+          concat("[plan] ", path_, ": is damaged: what follows its weights ", key, " is not zero"));
     }
   }
 }

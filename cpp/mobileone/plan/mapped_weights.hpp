@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,11 +15,16 @@ class MappedWeights {
   struct Entry {
     std::size_t offset = 0;
     std::size_t bytes = 0;
+    std::uint32_t checksum = 0;  // of base/checksum.hpp
   };
 
-  // Maps the file read-only. Throws Error unless every entry lies inside it, at a multiple of 64.
-  // The file may be replaced afterwards, but not be truncated.
+  // Maps the file read-only. Throws Error unless every entry lies inside it, at a multiple of 64,
+  // and verify() passes. The file may be replaced afterwards, but not be written to or truncated.
   MappedWeights(const std::string& path, std::map<std::string, Entry> entries);
+
+  // Throws Error naming the first entry whose bytes have another checksum, or are followed by
+  // anything but zeros up to the next multiple of 64.
+  void verify() const;
 
   // The weights filed under `key`, alive as long as the result. Throws Error when there are none
   // or when their size is another one.
@@ -29,6 +35,7 @@ class MappedWeights {
  private:
   std::string path_;
   std::map<std::string, Entry> entries_;
+  std::size_t size_ = 0;
   std::shared_ptr<const std::byte> data_;
 };
 

@@ -6,8 +6,19 @@
 #include "mobileone/base/error.hpp"
 #include "mobileone/base/thread_pool.hpp"
 #include "mobileone/plan/threading.hpp"
+#include "mobileone/plan/verbose.hpp"
 
 namespace mobileone {
+
+namespace {
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
 
 // Everything that a run writes to. One call at a time.
 struct Plan::Context {
@@ -20,34 +31,36 @@ struct Plan::Context {
     for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
   }
 
+  // Sets the nanoseconds of each step.
+  void run_timed(std::vector<std::int64_t>& times) {
+    std::int64_t before = now_ns();
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      steps[i]->run();
+      const std::int64_t after = now_ns();
+      times[i] = after - before;
+      before = after;
+    }
+  }
+
   std::shared_ptr<void> memory;
   Buffers buffers;
   std::vector<std::unique_ptr<BoundStep>> steps;
 };
 
-namespace {
-
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
-
 Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> weights,
            const Shape& input_shape, const CompileOptions& options,
            const std::vector<const Backend*>& backends)
-    : network_(std::move(network)),
+    : network_(options.training ? std::make_shared<const Network>(Network{network->graph, {}})
+                                : network),
       weights_(std::move(weights)),
       input_shape_(input_shape),
       threads_(options.threads) {
-  PlanBuilder builder(*network_, input_shape, options, *weights_, backends);
+  PlanBuilder builder(*network, input_shape, options, *weights_, backends);
   const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs);
   for (std::size_t at = 0; at < ops.size();) {
     std::size_t taken = 0;
     for (const Backend* backend : backends) {
-      taken = backend->emit(ops, at, builder);
+      taken = builder.emit(*backend, ops, at);
       if (taken > 0 && !backend->storable() && not_storable_.empty()) {
         not_storable_ = builder.node(ops[at].node).name;
       }
@@ -61,16 +74,18 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   }
   builder.finish_outputs();
 
-  output_shapes_.resize(options.outputs.size() + builder.extra_outputs());
-  for (const Value& value : builder.values()) {
-    if (value.storage == Storage::output) output_shapes_[value.slot] = value.shape;
+  outputs_ = std::move(builder.outputs);
+  for (const PlanOutput& output : outputs_) output_shapes_.push_back(output.shape);
+  parameters_ = std::move(builder.parameters);
+  for (const std::string& name : parameters_) {
+    parameter_shapes_.push_back(network->weight(name).shape());
   }
   values_ = std::move(builder.values());
   arena_bytes_ = assign_offsets(values_, builder.lifetimes);
   keep_borders(values_, builder.lifetimes);
   steps_ = std::move(builder.steps);
   packed_weights_ = std::move(builder.packed_weights);
-  tilings_ = std::move(builder.tilings);
+  records_ = std::move(builder.records);
   for (const auto& step : steps_) {
     infos_.push_back(step->info());
     scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
@@ -78,8 +93,30 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   release(acquire());  // the first context is made here, not in the first run
 }
 
-Plan::~Plan() {
-  for (auto& slot : idle_) delete slot.exchange(nullptr);
+Plan::~Plan() { release_idle(); }
+
+void Plan::release_idle() const {
+  for (auto& slot : idle_) {
+    const std::unique_ptr<Context> context(slot.exchange(nullptr));
+    if (context) --contexts_;
+  }
+}
+
+std::vector<std::shared_ptr<const void>> Plan::parameters_of(const Network& network) const {
+  std::vector<std::shared_ptr<const void>> storages;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Tensor& weight = network.weight(parameters_[i]);
+    if (weight.shape() != parameter_shapes_[i]) {
+      throw Error(concat("[plan] weight ", parameters_[i], " has shape ", to_string(weight.shape()),
+                         "; expected ", to_string(parameter_shapes_[i])));
+    }
+    if (weight.dtype() != DType::float32) {
+      throw Error(concat("[plan] weight ", parameters_[i], " has dtype ", to_string(weight.dtype()),
+                         "; expected float32"));
+    }
+    storages.push_back(weight.storage());
+  }
+  return storages;
 }
 
 std::unique_ptr<Plan::Context> Plan::acquire() const {
@@ -102,12 +139,14 @@ void Plan::release(std::unique_ptr<Context> context) const {
 }
 
 template <typename Work>
-void Plan::with_context(const float* input, float* const* outputs, const Work& work) const {
+void Plan::with_context(const RunArguments& arguments, const Work& work) const {
+  if (!parameters_.empty() && arguments.parameters == nullptr) {
+    throw Error(concat("[plan] a run without parameters; expected ", parameters_.size()));
+  }
   const auto body = [&] {
     const ScopedFlushDenormals flush;
     std::unique_ptr<Context> context = acquire();
-    context->buffers.input = input;
-    context->buffers.outputs = outputs;
+    context->buffers.arguments = arguments;
     work(*context);
     release(std::move(context));
   };
@@ -118,8 +157,13 @@ void Plan::with_context(const float* input, float* const* outputs, const Work& w
   }
 }
 
-void Plan::run(const float* input, float* const* outputs) const {
-  with_context(input, outputs, [](Context& context) {
+void Plan::run(const RunArguments& arguments) const {
+  if (verbose()) {
+    std::vector<std::int64_t> times(steps_.size());
+    with_context(arguments, [&](Context& context) { context.run_timed(times); });
+    return print_steps(infos_, times);
+  }
+  with_context(arguments, [](Context& context) {
     for (const auto& step : context.steps) step->run();
   });
 }
@@ -140,15 +184,7 @@ PlanProfile Plan::profile(const float* input, float* const* outputs, int runs) c
   for (int run_index = 0; run_index < runs; ++run_index) {
     std::vector<std::int64_t> times(steps_.size());
     const std::int64_t start = now_ns();
-    with_context(input, outputs, [&](Context& context) {
-      std::int64_t before = now_ns();
-      for (std::size_t i = 0; i < context.steps.size(); ++i) {
-        context.steps[i]->run();
-        const std::int64_t after = now_ns();
-        times[i] = after - before;
-        before = after;
-      }
-    });
+    with_context({input, outputs}, [&](Context& context) { context.run_timed(times); });
     result.wall_ns.push_back(now_ns() - start);
     result.step_ns.push_back(std::move(times));
   }

@@ -36,21 +36,31 @@ class Plan {
 
   const std::shared_ptr<const Network>& network() const { return network_; }
   const Shape& input_shape() const { return input_shape_; }
-  // Shapes of what run() writes: the wanted outputs, then batch statistics (training).
+  // What run() writes: the wanted outputs, then batch statistics (training).
+  const std::vector<PlanOutput>& outputs() const { return outputs_; }
   const std::vector<Shape>& output_shapes() const { return output_shapes_; }
+  // The weights that a run of a training plan reads, and where they lie in `network`. Throws Error
+  // when it lacks one, or has one of another shape or type.
+  const std::vector<std::string>& parameters() const { return parameters_; }
+  std::vector<std::shared_ptr<const void>> parameters_of(const Network& network) const;
   const std::vector<StepInfo>& steps() const { return infos_; }
   int threads() const { return threads_; }
   PlanMemory memory() const;
+  // Frees the memory of contexts that no run uses; later runs make new ones.
+  void release_idle() const;
 
-  // What a stored plan consists of: the weights that the steps read, by key, and their tilings.
+  // What a stored plan consists of: the weights that the steps read, by key, and the steps'
+  // records.
   const std::map<std::string, PackedWeight>& packed_weights() const { return packed_weights_; }
-  const Tilings& tilings() const { return tilings_; }
+  const Records& records() const { return records_; }
   // The first operator whose step cannot be stored; empty when all can.
   const std::string& not_storable() const { return not_storable_; }
 
   // `input` holds input_shape() floats; outputs[i] has room for output_shapes()[i]. Allocates
-  // nothing unless more calls run at once than ever before.
-  void run(const float* input, float* const* outputs) const;
+  // nothing unless more calls run at once than ever before. Throws Error when a training plan gets
+  // no parameters. Under MOBILEONE_VERBOSE every run says what its steps took (verbose.hpp).
+  void run(const RunArguments& arguments) const;
+  void run(const float* input, float* const* outputs) const { run({input, outputs}); }
   PlanProfile profile(const float* input, float* const* outputs, int runs) const;
   // Wall time of each of `runs` runs in nanoseconds.
   std::vector<std::int64_t> time(const float* input, float* const* outputs, int runs) const;
@@ -60,15 +70,18 @@ class Plan {
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
   template <typename Work>
-  void with_context(const float* input, float* const* outputs, const Work& work) const;
+  void with_context(const RunArguments& arguments, const Work& work) const;
 
-  std::shared_ptr<const Network> network_;  // steps read its unpacked weights
+  std::shared_ptr<const Network> network_;  // of a training plan: without weights
   std::shared_ptr<WeightCache> weights_;
   Shape input_shape_;
+  std::vector<PlanOutput> outputs_;
   std::vector<Shape> output_shapes_;
+  std::vector<std::string> parameters_;
+  std::vector<Shape> parameter_shapes_;
   int threads_ = 1;
   std::map<std::string, PackedWeight> packed_weights_;
-  Tilings tilings_;
+  Records records_;
   std::string not_storable_;
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;

@@ -12,8 +12,18 @@
 
 namespace mobileone {
 
-// Resolves values to addresses within one context. Arena addresses never change; those of inputs
-// and outputs are set anew before each run.
+// What one run reads and writes: the caller's memory.
+struct RunArguments {
+  const float* input = nullptr;
+  float* const* outputs = nullptr;
+  // Of a training plan: Plan::parameters(), in that order, and which elements its Dropouts keep. A
+  // tensor does not change: the same one in the next run holds the same numbers.
+  const std::shared_ptr<const void>* parameters = nullptr;
+  std::uint64_t dropout_seed = 0;
+};
+
+// Resolves values to addresses within one context. Arena addresses never change; those of the
+// caller's memory are set anew before each run.
 class Buffers {
  public:
   Buffers(const std::vector<Value>& values, std::byte* arena, std::byte* scratch, int threads)
@@ -25,9 +35,11 @@ class Buffers {
       case Storage::arena:
         return arena_ + value.offset;
       case Storage::input:
-        return const_cast<float*>(input);
+        return const_cast<float*>(arguments.input);
       case Storage::output:
-        return outputs[value.slot];
+        return arguments.outputs[value.slot];
+      case Storage::parameter:
+        return const_cast<void*>(arguments.parameters[value.slot].get());
     }
     return nullptr;
   }
@@ -40,14 +52,25 @@ class Buffers {
   // How many threads a step may use.
   int threads() const { return threads_; }
 
-  const float* input = nullptr;
-  float* const* outputs = nullptr;
+  RunArguments arguments;
 
  private:
   const std::vector<Value>& values_;
   std::byte* arena_;
   std::byte* scratch_;
   int threads_;
+};
+
+// Weights that a step reads: constant ones, which it keeps alive, or a value of the plan.
+struct Operand {
+  ValueId value = -1;
+  std::shared_ptr<const void> constant;
+
+  explicit operator bool() const { return value >= 0 || constant; }
+  // Null for an operand that is none.
+  const float* address(const Buffers& buffers) const {
+    return static_cast<const float*>(value >= 0 ? buffers.address(value) : constant.get());
+  }
 };
 
 // A step with its memory objects in one context. Used by one thread at a time.

@@ -18,11 +18,11 @@ std::string to_string(const Layout& layout) {
 
 std::size_t Value::bytes() const {
   if (shape.size() != 4 || layout.kind != Layout::Kind::blocked) {
-    return static_cast<std::size_t>(element_count(shape)) * sizeof(float);
+    return static_cast<std::size_t>(element_count(shape)) * size_of(dtype);
   }
   const std::int64_t blocks = (shape[1] + layout.block - 1) / layout.block;
   const std::int64_t pixels = (shape[2] + 2 * layout.border) * (shape[3] + 2 * layout.border);
-  return static_cast<std::size_t>(shape[0] * blocks * pixels * layout.block) * sizeof(float);
+  return static_cast<std::size_t>(shape[0] * blocks * pixels * layout.block) * size_of(dtype);
 }
 
 }  // namespace mobileone

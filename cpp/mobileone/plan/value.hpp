@@ -1,4 +1,4 @@
-// Value: one activation tensor of a plan, with its memory layout.
+// Value: one tensor of a plan, with its memory layout.
 #pragma once
 
 #include <cstddef>
@@ -28,14 +28,16 @@ std::string to_string(const Layout& layout);
 
 using ValueId = int;
 
-// Where a value lives: in the plan's arena, or in the caller's memory.
-enum class Storage { arena, input, output };
+// Where a value lives: in the plan's arena, or in the caller's memory. A parameter is a weight that
+// the caller hands over with every run.
+enum class Storage { arena, input, output, parameter };
 
 struct Value {
   Shape shape;
   Layout layout;
+  DType dtype = DType::float32;
   Storage storage = Storage::arena;
-  std::size_t slot = 0;    // index of the caller's pointer (input and output storage)
+  std::size_t slot = 0;    // index of the caller's pointer (output and parameter storage)
   std::size_t offset = 0;  // bytes into the arena
   // The memory's border is zero already when the value is written: see keep_borders.
   bool border_kept = false;

@@ -15,8 +15,7 @@ class WeightCache {
  public:
   WeightCache() = default;
   // Weights that were packed before: nothing is packed again.
-  explicit WeightCache(MappedWeights mapped)
-      : mapped_(std::make_unique<MappedWeights>(std::move(mapped))) {}
+  explicit WeightCache(std::shared_ptr<const MappedWeights> mapped) : mapped_(std::move(mapped)) {}
 
   // The packed form filed under `key` (weight name and packed layout), made by `pack` if no plan
   // holds it at present. Safe to call from several threads.
@@ -34,7 +33,7 @@ class WeightCache {
 
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
-  std::unique_ptr<const MappedWeights> mapped_;
+  std::shared_ptr<const MappedWeights> mapped_;
   // Weights are streamed through at every run: side by side on huge pages they cost few address
   // translations. The block lives as long as anything in it.
   std::shared_ptr<void> block_;

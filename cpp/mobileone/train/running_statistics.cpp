@@ -4,12 +4,50 @@ namespace mobileone {
 
 namespace {
 
-Tensor moved(const Tensor& running, const float* batch, double momentum, double scale) {
-  std::vector<double> values = running.to_doubles();
-  for (std::size_t c = 0; c < values.size(); ++c) {
-    values[c] = (1.0 - momentum) * values[c] + momentum * scale * static_cast<double>(batch[c]);
+// Storage for many small tensors, which live and die together.
+class Pool {
+ public:
+  explicit Pool(std::size_t bytes) : block_(allocate_aligned(bytes)) {}
+
+  // What a tensor of that many bytes takes.
+  static std::size_t room(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+  std::shared_ptr<void> take(std::size_t bytes) {
+    const std::shared_ptr<void> start(block_, static_cast<std::byte*>(block_.get()) + used_);
+    used_ += room(bytes);
+    return start;
   }
-  return Tensor::from_doubles(running.shape(), values);
+
+ private:
+  std::shared_ptr<void> block_;
+  std::size_t used_ = 0;
+};
+
+Tensor moved(const Tensor& running, const float* batch, double momentum, double scale, Pool& pool) {
+  const float* old = running.f32();
+  const auto channels = static_cast<std::size_t>(running.size());
+  const std::shared_ptr<void> storage = pool.take(channels * sizeof(float));
+  auto* values = static_cast<float*>(storage.get());
+  for (std::size_t c = 0; c < channels; ++c) {
+    values[c] = static_cast<float>((1.0 - momentum) * static_cast<double>(old[c]) +
+                                   momentum * scale * static_cast<double>(batch[c]));
+  }
+  return {running.shape(), DType::float32, storage};
+}
+
+Tensor counted(const Tensor& tracked, Pool& pool) {
+  const std::shared_ptr<void> storage = pool.take(sizeof(std::int64_t));
+  *static_cast<std::int64_t*>(storage.get()) = *tracked.i64() + 1;
+  return {tracked.shape(), DType::int64, storage};
+}
+
+std::size_t pool_bytes(const Graph& graph, const std::vector<BatchStatistics>& batch) {
+  std::size_t bytes = 0;
+  for (const BatchStatistics& statistics : batch) {
+    const auto& op = std::get<BatchNorm>(graph.node(statistics.node).op);
+    bytes += 2 * Pool::room(static_cast<std::size_t>(op.channels) * sizeof(float)) +
+             Pool::room(sizeof(std::int64_t));
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -17,6 +55,7 @@ Tensor moved(const Tensor& running, const float* batch, double momentum, double 
 Network update_running_statistics(const Network& network,
                                   const std::vector<BatchStatistics>& batch) {
   Network result = network;
+  Pool pool(pool_bytes(network.graph, batch));
   for (const BatchStatistics& statistics : batch) {
     const Node& node = network.graph.node(statistics.node);
     const double momentum = std::get<BatchNorm>(node.op).momentum;
@@ -24,9 +63,9 @@ Network update_running_statistics(const Network& network,
     Tensor& mean = result.weights.at(node.name + ".running_mean");
     Tensor& variance = result.weights.at(node.name + ".running_var");
     Tensor& tracked = result.weights.at(node.name + ".num_batches_tracked");
-    mean = moved(mean, statistics.mean, momentum, 1.0);
-    variance = moved(variance, statistics.variance, momentum, count / (count - 1.0));
-    tracked = Tensor::from_int64(*tracked.i64() + 1);
+    mean = moved(mean, statistics.mean, momentum, 1.0, pool);
+    variance = moved(variance, statistics.variance, momentum, count / (count - 1.0), pool);
+    tracked = counted(tracked, pool);
   }
   return result;
 }

@@ -14,10 +14,15 @@ CAPACITY = 8
 
 
 class PlanCache(Generic[T]):
-    """Maps a key to the plan made for it. Safe to use from several threads."""
+    """Maps a key to the plan made for it. Safe to use from several threads.
+
+    Attributes:
+        made: how many plans were made.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
+        self.made = 0
         self._plans: OrderedDict[Hashable, T] = OrderedDict()
         self._generation = 0  # counts clear(): a plan made before one is not kept after it
         self._lock = threading.Lock()
@@ -31,6 +36,7 @@ class PlanCache(Generic[T]):
             generation = self._generation
         made = make()  # outside the lock: compiling takes milliseconds
         with self._lock:
+            self.made += 1
             if generation != self._generation:
                 return made
             plan = self._plans.setdefault(key, made)

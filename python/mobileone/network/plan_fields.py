@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobileone.families.graph import MOBILEONE, MOBILEVIT
+from mobileone.families import NAMES, family_of
 
 __all__ = ["EXPECTED", "FIELDS"]
 
@@ -17,56 +17,18 @@ def _size(value: Any, least: int = 1, most: int = _MAX_SIZE) -> bool:
     return type(value) is int and least <= value <= most
 
 
-def _sizes(value: Any, least: int = 1) -> bool:
-    return isinstance(value, list) and all(_size(n, least) for n in value)
-
-
-def _number(value: Any, least: float, most: float) -> bool:
-    return type(value) in (int, float) and bool(least <= value <= most)
-
-
 def _is_config(config: dict[str, Any]) -> bool:
-    common = (
-        all(_size(config.get(key)) for key in ("stem_width", "in_channels"))
-        and _size(config.get("num_classes"), most=1 << 20)
-        and all(_sizes(config.get(key)) for key in ("widths", "depths"))
-        and config.get("form") in ("inference", "train-time")
-    )
-    architecture = config.get("architecture", MOBILEONE)
-    if architecture == MOBILEVIT:
-        return common and _is_mobilevit(config)
-    squeezed = config.get("se_widths")
-    return (
-        common
-        and architecture == MOBILEONE
-        and _size(config.get("num_conv_branches"))
-        and isinstance(squeezed, dict)
-        and all(_size(n) for n in squeezed.values())
-    )
+    known = config.get("architecture", NAMES[0]) in NAMES
+    return known and family_of(config).is_config(config)
 
 
-def _is_mobilevit(config: dict[str, Any]) -> bool:
-    lists = ("transformer_widths", "ffn_widths", "transformer_depths")
-    shares = ("dropout", "ffn_dropout", "classifier_dropout")
-    patch = config.get("patch")
-    return (
-        all(_size(config.get(key)) for key in ("head_width", "heads"))
-        and all(_sizes(config.get(key), 0) for key in lists)
-        and all(_number(config.get(key), 0.0, 1.0) for key in shares)
-        and _number(config.get("expansion"), 0.0, _MAX_SIZE)
-        and (isinstance(patch, list) and len(patch) == 2 and _sizes(patch))
-    )
-
-
-def _is_tiling(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 4 or value[0] not in ("direct", "strassen"):
-        return False
-    return _size(value[1]) and _size(value[2]) and type(value[3]) is bool
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and all(_size(n, -(1 << 40), 1 << 40) for n in value.values())
 
 
 def _is_place(value: Any) -> bool:
-    whole = isinstance(value, list) and len(value) == 2
-    return whole and all(_size(n, 0, 1 << 40) for n in value)
+    whole = isinstance(value, list) and len(value) == 3
+    return whole and all(_size(n, 0, 1 << 40) for n in value) and value[2] < 1 << 32
 
 
 FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
@@ -80,7 +42,7 @@ FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "data_config": (str, lambda _: True),
     "input_shape": (list, lambda v: all(_size(n) for n in v)),
     "threads": (int, lambda v: _size(v, most=_MAX_THREADS)),
-    "tilings": (dict, lambda v: all(map(_is_tiling, v.values()))),
+    "records": (dict, lambda v: all(map(_is_record, v.values()))),
     "weights": (dict, lambda v: all(map(_is_place, v.values()))),
     "weights_bytes": (int, lambda v: _size(v, 0, 1 << 40)),
 }
@@ -92,7 +54,7 @@ EXPECTED = {
     "data_config": "a string",
     "input_shape": "four sizes",
     "threads": f"an integer from 1 to {_MAX_THREADS}",
-    "tilings": "[algorithm, rows, parts, stay] by name",
-    "weights": "[offset, bytes] by name",
+    "records": "integers by name, by node",
+    "weights": "[offset, bytes, checksum] by name",
     "weights_bytes": "a number of bytes",
 }

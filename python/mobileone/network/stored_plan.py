@@ -1,10 +1,11 @@
 """Stored plans: a compiled network as a file that is mapped and run in place.
 
 A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON header, and from
-the next page on the packed weights, each at a multiple of 64 bytes. The header says what they were
-packed for: package version, instruction set, block and panel sizes, input shape, threads, and how
-every pair of convolutions is cut up. Loading makes the plan again from the configuration, so that
-every size and offset is checked against what the plan needs.
+the next page on the packed weights, each at a multiple of 64 bytes with a checksum of its own; what
+is between is zero. The header says what they were packed for: package version, instruction set,
+block and panel sizes, input shape, threads, and what the steps decided (records). Loading makes the
+plan again from the configuration, so that every size and offset is checked against what the plan
+needs, and reads every byte once: any damage is an error.
 """
 
 from __future__ import annotations
@@ -13,23 +14,33 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mobileone._core import Plan, __version__, kernel_parameters, restore_plan
+from mobileone._core import (
+    MappedWeights,
+    Plan,
+    __version__,
+    checksum,
+    kernel_parameters,
+    restore_plan,
+)
 from mobileone.data.arrays import check_shape
-from mobileone.families.graph import graph_of
+from mobileone.families import family_of
 from mobileone.network.compiled import CompiledModel
 from mobileone.network.plan_fields import EXPECTED, FIELDS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from mobileone.data.config import DataConfig
-    from mobileone.model import Model
+    from mobileone.network.bundle import Bundle
 
 __all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"\x93M1PLAN\n"
 # Magic, format, CRC-32 of the header, bytes of the header.
 _START = struct.Struct("<8sIIQ")
@@ -45,7 +56,8 @@ class StoredPlan(CompiledModel):
         class_names: names of the classes, or None.
     """
 
-    def __init__(self, plan: Plan, header: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan, header: Mapping[str, Any], weights: MappedWeights) -> None:
+        self._weights = weights
         # Not a method of self: the plan would be part of a cycle, and outlive its last user.
         self._load_data_config = partial(_data_config, header["data_config"])
         self._adopt(plan, self._load_data_config)
@@ -60,49 +72,50 @@ class StoredPlan(CompiledModel):
         """What the network expects of its input."""
         return self._load_data_config()
 
+    def verify(self) -> None:
+        """Read all weights again, as loading did.
+
+        Raises:
+            ValueError: the file was written to since; results before may be wrong.
+        """
+        self._weights.verify()
+
     def __repr__(self) -> str:
         return f"<mobileone.StoredPlan {self.name}: input {self.input_shape}>"
 
 
-def save_plan(
-    model: Model,
-    path: str | os.PathLike[str],
-    input_shape: Sequence[int],
-    threads: int | None = None,
-) -> None:
-    """Compile a model for one input shape and write the plan.
+def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledModel) -> None:
+    """Write a compiled network.
 
     Args:
-        model: in inference form.
         path: what is there is replaced, whole.
-        input_shape: (N, C, H, W).
-        threads: as in `Model.compile`.
+        bundle: what was compiled, in inference form.
+        compiled: for one input shape and number of threads.
 
     Raises:
-        NotImplementedError: a step runs on oneDNN, whose packed weights cannot be stored.
-        ValueError: as `Model.compile`.
+        NotImplementedError: a step runs on another backend, whose weights cannot be stored.
     """
     from mobileone.util.files import whole_file
 
-    plan = model.compile(input_shape, threads=threads)._plan
+    plan = compiled.plan
     if plan.not_storable:
         raise NotImplementedError(
-            f"{model.name}: {plan.not_storable} runs on oneDNN; only plans whose steps are all "
-            "fused kernels can be stored (mobileone.reparameterize makes the inference form)"
+            f"{bundle.name}: {plan.not_storable} runs on no fused kernel; only plans whose steps "
+            "are all fused kernels can be stored (mobileone.reparameterize makes such a form)"
         )
     weights = plan.packed_weights
-    places, size = _places({key: array.nbytes for key, array in weights.items()})
+    places, size = _places(weights)
     header = {
         "mobileone": __version__,
         "kernels": kernel_parameters(),
-        "name": model.name,
-        "arch": model.arch,
-        "config": model.config,
-        "class_names": model.class_names,
-        "data_config": model.data_config.to_json(),
+        "name": bundle.name,
+        "arch": bundle.arch,
+        "config": bundle.config,
+        "class_names": bundle.class_names,
+        "data_config": bundle.data_config.to_json(),
         "input_shape": plan.input_shape,
         "threads": plan.threads,
-        "tilings": plan.tilings,
+        "records": plan.records,
         "weights": places,
         "weights_bytes": size,
     }
@@ -112,7 +125,7 @@ def save_plan(
         file.write(_START.pack(_MAGIC, FORMAT, zlib.crc32(text), len(text)))
         file.write(text)
         start = _weights_start(len(text))
-        for key, (offset, _) in places.items():
+        for key, (offset, *_) in places.items():
             file.seek(start + offset)
             file.write(weights[key].data)
         file.truncate(start + size)
@@ -121,8 +134,9 @@ def save_plan(
 def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
     """A plan that `Model.save_plan` wrote: maps the file and packs nothing.
 
-    The file may be replaced while the plan is in use, but not be truncated. Its weights are not
-    looked at: damage there changes results.
+    The weights are checked against their checksums, which takes 0.1 ms per MB. They are used in
+    place: while the plan is in use the file may be replaced or deleted (as `save_plan` does), but
+    not be written to or truncated. `StoredPlan.verify` tells whether it was written to.
 
     Raises:
         ValueError: no plan, truncated, damaged, of another version, or for another CPU.
@@ -137,16 +151,18 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
             f"{where}: has {size} bytes; expected {start + header['weights_bytes']}, the header "
             "and its weights"
         )
+    weights = MappedWeights(
+        where, {key: (start + at, n, crc) for key, (at, n, crc) in header["weights"].items()}
+    )
     try:
         plan = restore_plan(
-            graph_of(header["config"]),
-            where,
-            {key: (start + offset, n) for key, (offset, n) in header["weights"].items()},
+            family_of(header["config"]).graph(header["config"]),
+            weights,
             header["input_shape"],
             header["threads"],
-            {name: tuple(tiling) for name, tiling in header["tilings"].items()},
+            header["records"],
         )
-        return StoredPlan(plan, header)
+        return StoredPlan(plan, header, weights)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{where}: its header describes no plan: {error}") from error
 
@@ -157,12 +173,14 @@ def _data_config(text: str) -> DataConfig:
     return DataConfig.from_json(text)
 
 
-def _places(sizes: Mapping[str, int]) -> tuple[dict[str, tuple[int, int]], int]:
-    """(offset from the first weight, bytes) of each, and the bytes of all."""
+def _places(
+    weights: Mapping[str, npt.NDArray[np.float32]],
+) -> tuple[dict[str, tuple[int, int, int]], int]:
+    """(offset from the first weight, bytes, checksum) of each, and the bytes of all."""
     places, end = {}, 0
-    for key, size in sizes.items():
-        places[key] = (end, size)
-        end += -(-size // _ALIGNMENT) * _ALIGNMENT
+    for key, array in weights.items():
+        places[key] = (end, array.nbytes, checksum(array))
+        end += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
     return places, end
 
 
@@ -177,16 +195,22 @@ def _read(where: str) -> tuple[dict[str, Any], int, int]:
         first = file.read(_START.size)
         if len(first) < _START.size or first[: len(_MAGIC)] != _MAGIC:
             raise ValueError(f"{where}: starts with {first[:8]!r}; expected {_MAGIC!r}, a plan")
-        _, version, checksum, length = _START.unpack(first)
+        _, version, expected, length = _START.unpack(first)
         if version != FORMAT:
-            raise ValueError(f"{where}: is a plan of format {version}; expected {FORMAT}")
+            raise ValueError(
+                f"{where}: is a plan of format {version}; expected {FORMAT}: "
+                "make it again with save_plan"
+            )
         if length > min(_MAX_HEADER, size):
             raise ValueError(f"{where}: declares a header of {length} bytes, and has {size} in all")
         text = file.read(length)
-    if len(text) != length or zlib.crc32(text) != checksum:
+        padding = file.read(_weights_start(length) - _START.size - length)
+    if len(text) != length or zlib.crc32(text) != expected:
         raise ValueError(
-            f"{where}: its header has checksum {zlib.crc32(text):08x}; expected {checksum:08x}"
+            f"{where}: its header has checksum {zlib.crc32(text):08x}; expected {expected:08x}"
         )
+    if any(padding):
+        raise ValueError(f"{where}: is damaged: what follows its header is not zero")
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -214,7 +238,9 @@ def _check(header: Mapping[str, Any], where: str) -> None:
             found = repr(value)
             raise ValueError(f"{where}: {field} is {found[:80]}; expected {EXPECTED[field]}")
     try:
-        check_shape(tuple(header["input_shape"]), header["config"].get("in_channels"))
+        config = header["config"]
+        min_size = family_of(config).min_size
+        check_shape(tuple(header["input_shape"]), config.get("in_channels"), min_size)
     except ValueError as error:
         raise ValueError(f"{where}: input_shape: {error}") from error
     names = header["class_names"]

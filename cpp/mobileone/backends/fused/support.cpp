@@ -1,9 +1,5 @@
 #include "mobileone/backends/fused/support.hpp"
 
-#include <map>
-#include <memory>
-#include <mutex>
-
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
@@ -11,17 +7,6 @@ namespace mobileone::fused {
 const kernels::KernelTable& table() {
   static const kernels::KernelTable& chosen = kernels::kernels(kernels::detect_isa());
   return chosen;
-}
-
-ThreadPool* pool(int threads) {
-  if (threads == 1) return nullptr;
-  static std::mutex mutex;
-  // Never destroyed: at exit a worker may still be needed by a thread that outlives main.
-  static auto& pools = *new std::map<int, std::unique_ptr<ThreadPool>>;
-  const std::lock_guard lock(mutex);
-  std::unique_ptr<ThreadPool>& slot = pools[threads];
-  if (!slot) slot = std::make_unique<ThreadPool>(threads);
-  return slot.get();
 }
 
 bool is_map(NodeId id, const PlanBuilder& builder) {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "mobileone/base/thread_pool.hpp"
+#include "mobileone/base/spread.hpp"
 #include "mobileone/kernels/tiling/cost_model.hpp"
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
@@ -43,25 +43,7 @@ class NodeWeights {
 void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
                   const Buffers& buffers);
 
-// The process's pool of that many threads, made on first use and kept; null for one. Takes a lock:
-// steps ask for theirs when they are made.
-ThreadPool* pool(int threads);
-
-// Calls work(begin, end, worker) for parts that cover [0, units); `worker`, below its number of
-// threads, names the scratch to use. A few parts per thread: a thread that falls behind leaves some
-// to the others, and what a part costs once stays small. Without a pool, or when it is busy with
-// another run, there is one part.
-template <typename Work>
-void spread(ThreadPool* pool, int units, const Work& work, int parts_per_thread = 4) {
-  const int parts = pool ? std::min(units, parts_per_thread * pool->threads()) : 1;
-  const auto one = [&](int worker, int part) {
-    const auto bound = [&](int index) {
-      return static_cast<int>(std::int64_t{units} * index / parts);
-    };
-    work(bound(part), bound(part + 1), worker);
-  };
-  if (!pool || !pool->run(parts, one)) work(0, units, 0);
-}
+inline ThreadPool* pool(int threads) { return shared_pool(threads); }
 
 // The compile option, as the cost model takes it.
 kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm);

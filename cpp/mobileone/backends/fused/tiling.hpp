@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mobileone/backends/fused/support.hpp"
+#include "mobileone/backends/fused/tiling_record.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/kernels/tiling/conv_tiling.hpp"
 
@@ -29,14 +30,11 @@ kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOption
 template <typename Choose>
 kernels::Tiling tiling_for(const std::string& name, std::int64_t images, bool sums,
                            PlanBuilder& builder, const Choose& choose) {
-  const CompileOptions& options = builder.options();
-  const auto stored = options.tilings.find(name);
-  if (!options.tilings.empty() && stored == options.tilings.end()) {
-    throw Error(concat("[plan] no tiling of ", name));
-  }
-  return builder.tilings[name] = stored != options.tilings.end()
-                                     ? stored->second
-                                     : batch_tiling(images, sums, options, choose);
+  const Record* const stored = builder.stored_record(name);
+  const kernels::Tiling tiling =
+      stored ? to_tiling(name, *stored) : batch_tiling(images, sums, builder.options(), choose);
+  builder.keep_record(name, to_record(tiling));
+  return tiling;
 }
 
 // What tiling_for() takes: the fastest by the cost model.

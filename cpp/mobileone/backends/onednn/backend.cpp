@@ -1,5 +1,6 @@
 #include "mobileone/backends/onednn/backend.hpp"
 
+#include "mobileone/backends/onednn/covered.hpp"
 #include "mobileone/backends/onednn/steps.hpp"
 #include "mobileone/backends/onednn/team.hpp"
 #include "mobileone/base/error.hpp"
@@ -12,18 +13,15 @@ class OnednnBackend : public Backend {
  public:
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
-    const TeamScope scope(builder.options().threads);
     const LoweredOp& op = ops[at];
     const Node& node = builder.node(op.node);
+    if (!covers(node.op)) return 0;
+    const TeamScope scope(builder.options().threads);
     try {
       std::visit(
           [&](const auto& attributes) {
-            using Attributes = std::decay_t<decltype(attributes)>;
-            if constexpr (requires { onednn::emit(attributes, op, builder); }) {
+            if constexpr (covered<std::decay_t<decltype(attributes)>>) {
               onednn::emit(attributes, op, builder);
-            } else if constexpr (!std::is_same_v<Attributes, Input>) {
-              throw NotSupported(concat("[", kind_name(node.op), "] ", node.name,
-                                        ": this operator does not run on oneDNN"));
             }
           },
           node.op);

@@ -1,4 +1,4 @@
-// The backend that covers every operator, on oneDNN primitives.
+// The backend of the operators that oneDNN has a primitive for (covered.hpp).
 #pragma once
 
 #include "mobileone/plan/builder.hpp"

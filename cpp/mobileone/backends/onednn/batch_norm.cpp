@@ -22,22 +22,20 @@ void emit(const BatchNorm& batch_norm, const LoweredOp& op, PlanBuilder& builder
   const dnnl::memory::dims dims{batch_norm.channels};
   std::vector<Argument> arguments{
       value_argument(DNNL_ARG_SRC, desc, src), value_argument(DNNL_ARG_DST, desc, dst),
-      plain_weight(DNNL_ARG_SCALE, builder.network(), node.name + ".weight", dims),
-      plain_weight(DNNL_ARG_SHIFT, builder.network(), node.name + ".bias", dims)};
+      plain_weight(DNNL_ARG_SCALE, builder, node.name + ".weight", dims),
+      plain_weight(DNNL_ARG_SHIFT, builder, node.name + ".bias", dims)};
   std::vector<ValueId> writes{dst};
-  for (const auto& [index, suffix] :
-       {std::pair{DNNL_ARG_MEAN, ".running_mean"}, std::pair{DNNL_ARG_VARIANCE, ".running_var"}}) {
+  const auto add_statistic = [&](int index, PlanOutput::Kind kind, const char* suffix) {
     if (training) {
-      writes.push_back(builder.new_extra_output(dims));
+      writes.push_back(builder.new_extra_output(op.node, kind, dims));
       arguments.push_back(value_argument(index, plain_desc(dims), writes.back()));
     } else {
-      arguments.push_back(plain_weight(index, builder.network(), node.name + suffix, dims));
+      arguments.push_back(plain_weight(index, builder, node.name + suffix, dims));
     }
-  }
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(), std::move(arguments)),
-                   {src}, writes);
+  };
+  add_statistic(DNNL_ARG_MEAN, PlanOutput::Kind::batch_mean, ".running_mean");
+  add_statistic(DNNL_ARG_VARIANCE, PlanOutput::Kind::batch_variance, ".running_var");
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, writes);
 }
 
 }  // namespace mobileone::onednn

@@ -32,10 +32,7 @@ void emit(const Concat&, const LoweredOp& op, PlanBuilder& builder) {
     arguments.push_back(
         value_argument(DNNL_ARG_MULTIPLE_SRC + static_cast<int>(i), descs[i], parts[i]));
   }
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(), std::move(arguments)),
-                   parts, {dst});
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), parts, {dst});
 }
 
 }  // namespace mobileone::onednn

@@ -98,12 +98,9 @@ void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder) {
                                   value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
   if (conv.bias) {
     arguments.push_back(
-        plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias", {conv.out_channels}));
+        plain_weight(DNNL_ARG_BIAS, builder, node.name + ".bias", {conv.out_channels}));
   }
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(), std::move(arguments)),
-                   {src}, {dst});
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst});
 }
 
 }  // namespace mobileone::onednn

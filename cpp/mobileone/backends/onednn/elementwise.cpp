@@ -41,12 +41,10 @@ void emit_eltwise(const Eltwise& eltwise, const LoweredOp& op, PlanBuilder& buil
   const Primitive::primitive_desc primitive(cpu_engine(), dnnl::prop_kind::forward_inference,
                                             eltwise.algorithm, desc, desc, eltwise.alpha,
                                             eltwise.beta, strict_attributes());
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(),
-                       std::vector<Argument>{value_argument(DNNL_ARG_SRC, desc, src),
-                                             value_argument(DNNL_ARG_DST, desc, dst)}),
-                   {src}, {dst});
+  add_primitive<Primitive>(
+      op, builder, primitive,
+      {value_argument(DNNL_ARG_SRC, desc, src), value_argument(DNNL_ARG_DST, desc, dst)}, {src},
+      {dst});
 }
 
 }  // namespace
@@ -84,10 +82,7 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   }
   const Primitive::primitive_desc primitive(cpu_engine(), dnnl::algorithm::binary_add, desc, desc,
                                             desc, attributes_with(op.activation, further));
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(), std::move(arguments)),
-                   summands, {dst});
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), summands, {dst});
 }
 
 // A factor [N, C, 1, 1] is applied image by image as [1, C, 1, 1]: oneDNN broadcasts that with
@@ -119,10 +114,8 @@ void emit(const Multiply&, const LoweredOp& op, PlanBuilder& builder) {
                                   value_argument(DNNL_ARG_SRC_1, gate_desc, gate),
                                   value_argument(DNNL_ARG_DST, desc, dst)};
   for (Argument& argument : arguments) argument.image_bytes = argument.desc.get_size();
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(), std::move(arguments), images),
-                   {src, gate}, {dst});
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src, gate}, {dst},
+                           images);
 }
 
 }  // namespace mobileone::onednn

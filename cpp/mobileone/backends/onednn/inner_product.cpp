@@ -26,12 +26,9 @@ void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
                                   value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)};
   if (linear.bias) {
     arguments.push_back(
-        plain_weight(DNNL_ARG_BIAS, builder.network(), node.name + ".bias", {linear.out_features}));
+        plain_weight(DNNL_ARG_BIAS, builder, node.name + ".bias", {linear.out_features}));
   }
-  builder.add_step(std::make_unique<PrimitiveStep>(
-                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-                       primitive.scratchpad_desc(), std::move(arguments)),
-                   {src}, {dst});
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst});
 }
 
 }  // namespace mobileone::onednn

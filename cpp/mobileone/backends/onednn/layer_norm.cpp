@@ -18,14 +18,11 @@ void emit(const LayerNorm& layer_norm, const LoweredOp& op, PlanBuilder& builder
       dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift,
       strict_attributes());
   const dnnl::memory::dims dims{layer_norm.channels};
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(
-          describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-          primitive.scratchpad_desc(),
-          std::vector<Argument>{
-              value_argument(DNNL_ARG_SRC, desc, src), value_argument(DNNL_ARG_DST, desc, dst),
-              plain_weight(DNNL_ARG_SCALE, builder.network(), node.name + ".weight", dims),
-              plain_weight(DNNL_ARG_SHIFT, builder.network(), node.name + ".bias", dims)}),
+  add_primitive<Primitive>(
+      op, builder, primitive,
+      {value_argument(DNNL_ARG_SRC, desc, src), value_argument(DNNL_ARG_DST, desc, dst),
+       plain_weight(DNNL_ARG_SCALE, builder, node.name + ".weight", dims),
+       plain_weight(DNNL_ARG_SHIFT, builder, node.name + ".bias", dims)},
       {src}, {dst});
 }
 

@@ -11,7 +11,7 @@ namespace mobileone::onednn {
 class Library {
  public:
   virtual ~Library() = default;
-  // The backend that covers every operator, on oneDNN primitives.
+  // The backend of the operators that oneDNN has a primitive for.
   virtual const Backend& backend() const = 0;
   // "3.2.0 (git hash ...)" of the oneDNN in use.
   virtual std::string version() const = 0;

@@ -16,13 +16,10 @@ void emit(const GlobalAvgPool&, const LoweredOp& op, PlanBuilder& builder) {
       dnnl::algorithm::pooling_avg_exclude_padding, desc_of(builder.value(src)),
       desc_of(builder.value(dst).shape, layout), {1, 1}, {in[2], in[3]}, {0, 0}, {0, 0}, {0, 0},
       strict_attributes());
-  builder.add_step(
-      std::make_unique<PrimitiveStep>(
-          describe(op, builder, implementation_name(primitive)), Primitive(primitive),
-          primitive.scratchpad_desc(),
-          std::vector<Argument>{value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
-                                value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)}),
-      {src}, {dst});
+  add_primitive<Primitive>(op, builder, primitive,
+                           {value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
+                            value_argument(DNNL_ARG_DST, primitive.dst_desc(), dst)},
+                           {src}, {dst});
 }
 
 }  // namespace mobileone::onednn

@@ -13,12 +13,12 @@ class BoundPrimitive : public BoundStep {
                  const dnnl::memory::desc& scratchpad, std::int64_t images, const Buffers& buffers)
       : primitive_(primitive), buffers_(buffers), images_(images) {
     for (const Argument& argument : arguments) {
-      const bool external = argument.value >= 0 && buffers.is_external(argument.value);
-      void* address = argument.value >= 0 ? (external ? nullptr : buffers.address(argument.value))
-                                          : const_cast<void*>(argument.constant.get());
+      const ValueId value = argument.operand.value;
+      const bool external = value >= 0 && buffers.is_external(value);
+      void* address = external ? nullptr : const_cast<float*>(argument.operand.address(buffers));
       memories_.emplace_back(argument.desc, cpu_engine(), address);
       if (external || images > 1) {
-        moving_.push_back({memories_.size() - 1, argument.value, argument.image_bytes,
+        moving_.push_back({memories_.size() - 1, value, argument.image_bytes,
                            static_cast<std::byte*>(address), external});
       }
       arguments_.push_back({argument.index, memories_.back().get()});
@@ -76,15 +76,39 @@ std::unique_ptr<BoundStep> PrimitiveStep::bind(const Buffers& buffers) const {
   return std::make_unique<BoundPrimitive>(primitive_, arguments_, scratchpad_, images_, buffers);
 }
 
-Argument plain_weight(int index, const Network& network, const std::string& name,
+Argument plain_weight(int index, PlanBuilder& builder, const std::string& name,
                       const dnnl::memory::dims& dims) {
-  return {index, plain_desc(dims), -1, network.weight(name).storage()};
+  return {index, plain_desc(dims), builder.weight(name)};
 }
+
+namespace {
+
+// Adds the step that reorders a weight which is a parameter.
+Operand reorder_weight(PlanBuilder& builder, const std::string& name,
+                       const dnnl::memory::desc& plain, const dnnl::memory::desc& packed) {
+  const dnnl::reorder::primitive_desc primitive(cpu_engine(), plain, cpu_engine(), packed,
+                                                strict_attributes());
+  const Operand source = builder.weight(name);
+  const auto floats = static_cast<std::int64_t>((packed.get_size() + 3) / sizeof(float));
+  const ValueId result = builder.new_kept({floats});
+  return builder.add_pack(
+      std::make_unique<PrimitiveStep>(
+          pack_info(name, implementation_name(primitive), builder.value(result)),
+          dnnl::reorder(primitive), primitive.scratchpad_desc(),
+          std::vector<Argument>{{DNNL_ARG_FROM, plain, source},
+                                value_argument(DNNL_ARG_TO, packed, result)}),
+      {source}, result);
+}
+
+}  // namespace
 
 Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
                        const dnnl::memory::dims& dims, const dnnl::memory::desc& packed) {
   const dnnl::memory::desc plain = plain_desc(dims);
-  if (packed == plain) return plain_weight(index, builder.network(), name, dims);
+  if (packed == plain) return plain_weight(index, builder, name, dims);
+  if (builder.options().training) {
+    return {index, packed, reorder_weight(builder, name, plain, packed)};
+  }
   const Tensor& tensor = builder.network().weight(name);
   const auto pack = [&](void* out) {
     dnnl::memory from(plain, cpu_engine(), const_cast<void*>(tensor.data()));
@@ -93,17 +117,11 @@ Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
     thread_stream().wait();
   };
   const std::string key = name + " onednn " + key_of(packed);
-  return {index, packed, -1, builder.packed(key, packed.get_size(), pack)};
+  return {index, packed, {-1, builder.packed(key, packed.get_size(), pack)}};
 }
 
 Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value) {
-  return {index, desc, value, nullptr};
-}
-
-ValueId value_with_runs(PlanBuilder& builder, NodeId node) {
-  const ValueId made = dense_value(builder, node);
-  if (builder.value(made).layout.kind != Layout::Kind::nchw) return made;
-  return builder.in_layout(node, preferred_layout(builder.shape(node)));
+  return {index, desc, {value, nullptr}};
 }
 
 ValueId dense_value(PlanBuilder& builder, NodeId node) {

@@ -1,21 +1,22 @@
 // A step that executes one oneDNN primitive on values and packed weights.
 #pragma once
 
+#include <algorithm>
 #include <dnnl.hpp>
 #include <memory>
 #include <vector>
 
+#include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
 
 namespace mobileone::onednn {
 
-// One argument of a primitive: a value of the plan, or constant memory that the step keeps alive.
+// One argument of a primitive.
 struct Argument {
   int index;  // DNNL_ARG_...
   dnnl::memory::desc desc;
-  ValueId value = -1;
-  std::shared_ptr<const void> constant;
+  Operand operand;
   std::size_t image_bytes = 0;  // how far the argument moves from one image to the next
 };
 
@@ -37,15 +38,31 @@ class PrimitiveStep : public Step {
 };
 
 // A network weight as the caller stores it, viewed with shape `dims`; no copy.
-Argument plain_weight(int index, const Network& network, const std::string& name,
+Argument plain_weight(int index, PlanBuilder& builder, const std::string& name,
                       const dnnl::memory::dims& dims);
-// The same, reordered into `packed` once and shared by all plans of the network.
+// The same, reordered into `packed` once and shared by all plans of the network; in training by a
+// step.
 Argument packed_weight(int index, PlanBuilder& builder, const std::string& name,
                        const dnnl::memory::dims& dims, const dnnl::memory::desc& packed);
 Argument value_argument(int index, const dnnl::memory::desc& desc, ValueId value);
 
-// A node's feature map in nhwc or in blocks without a border: a pixel's channels in runs.
-ValueId value_with_runs(PlanBuilder& builder, NodeId node);
+// Adds the step of one operator that executes a primitive, with the values that it reads and
+// writes. Further values among the arguments, such as weights that a step brought into order, are
+// reads.
+template <typename Primitive>
+void add_primitive(const LoweredOp& op, PlanBuilder& builder,
+                   const typename Primitive::primitive_desc& primitive,
+                   std::vector<Argument> arguments, std::vector<ValueId> reads,
+                   const std::vector<ValueId>& writes, std::int64_t images = 1) {
+  for (const Argument& argument : arguments) {
+    const ValueId value = argument.operand.value;
+    if (value >= 0 && std::count(writes.begin(), writes.end(), value) == 0) reads.push_back(value);
+  }
+  builder.add_step(std::make_unique<PrimitiveStep>(
+                       describe(op, builder, implementation_name(primitive)), Primitive(primitive),
+                       primitive.scratchpad_desc(), std::move(arguments), images),
+                   reads, writes);
+}
 // A node's value in a layout without a border: one that oneDNN's vector code reads and writes.
 ValueId dense_value(PlanBuilder& builder, NodeId node);
 

@@ -13,15 +13,10 @@ void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builde
 void emit(const Add& add, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Multiply& multiply, const LoweredOp& op, PlanBuilder& builder);
 void emit(const GlobalAvgPool& pool, const LoweredOp& op, PlanBuilder& builder);
-void emit(const DynamicMax& maximum, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder);
 void emit(const LayerNorm& layer_norm, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Attention& attention, const LoweredOp& op, PlanBuilder& builder);
-void emit(const Unfold& unfold, const LoweredOp& op, PlanBuilder& builder);
-void emit(const Fold& fold, const LoweredOp& op, PlanBuilder& builder);
-void emit(const Resize& resize, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Concat& concatenation, const LoweredOp& op, PlanBuilder& builder);
-void emit(const Dropout& dropout, const LoweredOp& op, PlanBuilder& builder);
 
 std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder);
 

@@ -69,6 +69,19 @@ bool BlockPlan::scales_weights() const {
          project.packed_floats() < project.tile_floats();
 }
 
+int BlockPlan::ring_blocks() const {
+  if (!shape.excites()) return project.k_blocks;
+  if (!shape.expands()) return 1;
+  return expand.panel(expand.num_panels() - 1).num_blocks;  // the widest
+}
+
+int BlockPlan::ring_rows() const {
+  if (!shape.excites()) return tile_rows;
+  constexpr std::ptrdiff_t kFloats = 24 * 1024 / sizeof(float);
+  const int slots = static_cast<int>(kFloats / (ring_blocks() * ring_row()));
+  return std::clamp((slots - shape.kernel) / shape.stride + 1, 1, shape.out_height());
+}
+
 std::ptrdiff_t BlockPlan::vectors_offset() const {
   return scaled_taps_offset() + (shape.expands() ? 0 : taps_floats());
 }
@@ -79,7 +92,7 @@ std::ptrdiff_t BlockPlan::ring_offset() const {
 }
 
 std::ptrdiff_t BlockPlan::scaled_weights_offset() const {
-  return ring_offset() + (shape.has_ring() ? project.k_blocks * ring_block() + ring_row() : 0);
+  return ring_offset() + (shape.has_ring() ? ring_blocks() * ring_block() + ring_row() : 0);
 }
 
 std::size_t BlockPlan::scratch_bytes() const {

@@ -19,7 +19,7 @@ PrefetchStream first_weights(const BlockPlan& plan, const BlockArgs& args, int u
 /// One call: units of one image.
 class BlockRun {
  public:
-  BlockRun(const BlockPlan& plan, const BlockArgs& args, const RowRing* ring, const float* taps,
+  BlockRun(const BlockPlan& plan, const BlockArgs& args, RowRing* ring, const float* taps,
            const PrefetchStream& background)
       : plan_(plan),
         args_(args),
@@ -79,39 +79,61 @@ class BlockRun {
   }
 
   void fill_from_ring(int begin, int end) {
-    for (int y = begin; y < end; y += plan_.tile_rows) {
-      fill_rows(begin, y, y + plan_.tile_rows < end ? y + plan_.tile_rows : end);
+    const int panels = plan_.shape.expands() ? plan_.expand.num_panels() : plan_.project.k_blocks;
+    if (plan_.shape.excites()) {
+      for (int i = 0; i < panels; ++i) {
+        next_row_ = 0;
+        ring_->start(panel(i).first_block);
+        for_steps(begin, end, [&](const Rows& rows) { fill_panel(panel(i), begin, rows); });
+      }
+      return;
     }
+    for_steps(begin, end, [&](const Rows& rows) {
+      for (int i = 0; i < panels; ++i) fill_panel(panel(i), begin, rows);
+    });
     for (int block = 0; block < summed_blocks(); ++block) {
       sum_quarters(plan_.project, tile_, block);
     }
   }
 
-  // Output rows [begin, end) of the tile that starts at `first_row`: a block's rows go into the
-  // ring right before the depthwise reads them.
-  void fill_rows(int first_row, int begin, int end) {
+  /// Output rows, and the input rows that the ring still misses for them.
+  struct Rows {
+    int begin, end;
+    int missing_begin, missing_end;
+  };
+
+  template <typename Work>
+  void for_steps(int begin, int end, const Work& work) {
     const BlockShape& shape = plan_.shape;
-    const int first = begin * shape.stride - shape.reach();
-    const int limit = first + (end - begin - 1) * shape.stride + shape.kernel;
-    const int from = next_row_ > first ? next_row_ : first;
-    const int to = limit < shape.height ? limit : shape.height;
-    const auto fill = [&](int block) {
-      depthwise_.run(block, begin, end, first_row);
-      if (shape.excites()) depthwise_.add_rows(block, begin - first_row, end - first_row);
-    };
-    if (shape.expands()) {
-      for (int i = 0; i < plan_.expand.num_panels(); ++i) {
-        const Panel panel = plan_.expand.panel(i);
-        expand_rows(plan_, args_, *ring_, panel, from, to, background_);
-        for (int j = 0; j < panel.num_blocks; ++j) fill(panel.first_block + j);
-      }
+    const int step = plan_.ring_rows();
+    for (int y = begin; y < end; y += step) {
+      const int limit = y + step < end ? y + step : end;
+      const int first = y * shape.stride - shape.reach();
+      const int last = first + (limit - y - 1) * shape.stride + shape.kernel;
+      const int from = next_row_ > first ? next_row_ : first;
+      next_row_ = last < shape.height ? last : shape.height;
+      work(Rows{y, limit, from, next_row_});
+    }
+  }
+
+  // What goes into the ring together.
+  Panel panel(int index) const {
+    return plan_.shape.expands() ? plan_.expand.panel(index) : Panel{index, 1};
+  }
+
+  // A panel's rows go into the ring right before the depthwise reads them. T starts at `first_row`.
+  void fill_panel(const Panel& panel, int first_row, const Rows& rows) {
+    if (plan_.shape.expands()) {
+      expand_rows(plan_, args_, *ring_, panel, rows.missing_begin, rows.missing_end, background_);
     } else {
-      for (int block = 0; block < plan_.project.k_blocks; ++block) {
-        copy_rows(plan_, args_.src, *ring_, block, from, to);
-        fill(block);
+      copy_rows(plan_, args_.src, *ring_, panel.first_block, rows.missing_begin, rows.missing_end);
+    }
+    for (int block = panel.first_block; block < panel.first_block + panel.num_blocks; ++block) {
+      depthwise_.run(block, rows.begin, rows.end, first_row);
+      if (plan_.shape.excites()) {
+        depthwise_.add_rows(block, rows.begin - first_row, rows.end - first_row);
       }
     }
-    next_row_ = to;
   }
 
   void apply_excite() {
@@ -156,14 +178,14 @@ class BlockRun {
   const BlockPlan& plan_;
   const BlockArgs& args_;
   float* scratch_;
-  const RowRing* ring_;
+  RowRing* ring_;
   DepthwiseTile depthwise_;
   PrefetchStream background_;
   PointwiseTile tile_;
   int next_row_ = 0;  // first input row that is not in the ring yet
 };
 
-void run_units(const BlockPlan& plan, const BlockArgs& args, const RowRing* ring, int unit_begin,
+void run_units(const BlockPlan& plan, const BlockArgs& args, RowRing* ring, int unit_begin,
                int unit_end) {
   float* const scratch = static_cast<float*>(args.scratch);
   fill_offsets(plan.project, plan.shape.out_width(), plan.shape.dst().row_stride(), scratch);
@@ -191,7 +213,7 @@ void run_units(const BlockPlan& plan, const BlockArgs& args, const RowRing* ring
 
 void run_block(const BlockPlan& plan, const BlockArgs& args, int unit_begin, int unit_end) {
   if (!plan.shape.has_ring()) return run_units(plan, args, nullptr, unit_begin, unit_end);
-  const RowRing ring(plan, static_cast<float*>(args.scratch) + plan.ring_offset());
+  RowRing ring(plan, static_cast<float*>(args.scratch) + plan.ring_offset());
   run_units(plan, args, &ring, unit_begin, unit_end);
 }
 

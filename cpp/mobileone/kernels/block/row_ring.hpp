@@ -6,38 +6,45 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// Row y of the depthwise convolution's input in slot y mod slots of its channel block. Rows
-/// outside the map are one row of zeros.
+/// Row y of the depthwise convolution's input in slot y mod slots of its channel block, for
+/// plan.ring_blocks() blocks. Rows outside the map are one row of zeros.
 class RowRing {
  public:
   /// Zeroes the borders in `storage`.
   RowRing(const BlockPlan& plan, float* storage)
-      : plan_(plan), storage_(storage), zeros_(storage + blocks() * plan.ring_block()) {
-    const std::ptrdiff_t row = plan.ring_row(), border = plan.shape.reach() * kBlock;
-    for (std::ptrdiff_t i = 0; i < row; i += kLanes) store(zeros_ + i, zero());
+      : storage_(storage),
+        height_(plan.shape.height),
+        slots_(plan.ring_slots()),
+        row_(plan.ring_row()),
+        border_(std::ptrdiff_t{plan.shape.reach()} * kBlock) {
     float* slot = storage;
-    for (int i = 0; i < blocks() * plan.ring_slots(); ++i, slot += row) {
-      for (std::ptrdiff_t at = 0; at < border; at += kLanes) {
+    for (int i = 0; i < plan.ring_blocks() * slots_; ++i, slot += row_) {
+      for (std::ptrdiff_t at = 0; at < border_; at += kLanes) {
         store(slot + at, zero());
-        store(slot + row - border + at, zero());
+        store(slot + row_ - border_ + at, zero());
       }
     }
+    zeros_ = slot;
+    for (std::ptrdiff_t i = 0; i < row_; i += kLanes) store(zeros_ + i, zero());
   }
+
+  /// From now on the ring is for the blocks from `first_block` on.
+  void start(int first_block) { first_block_ = first_block; }
 
   /// Row y of channel block `block` at its first border pixel.
   float* row(int block, int y) const {
-    if (y < 0 || y >= plan_.shape.height) return zeros_;
-    return storage_ + block * plan_.ring_block() + y % plan_.ring_slots() * plan_.ring_row();
+    if (y < 0 || y >= height_) return zeros_;
+    return storage_ + (std::ptrdiff_t{block - first_block_} * slots_ + y % slots_) * row_;
   }
   /// The same at its first pixel; y inside the map.
-  float* pixels(int block, int y) const { return row(block, y) + plan_.shape.reach() * kBlock; }
+  float* pixels(int block, int y) const { return row(block, y) + border_; }
 
  private:
-  int blocks() const { return plan_.project.k_blocks; }
-
-  const BlockPlan& plan_;
   float* storage_;
-  float* zeros_;
+  float* zeros_ = nullptr;
+  int height_, slots_;
+  std::ptrdiff_t row_, border_;
+  int first_block_ = 0;
 };
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

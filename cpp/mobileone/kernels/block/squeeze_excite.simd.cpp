@@ -4,20 +4,61 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-// One vector of outputs: sum_i in[i] * weight[i][...] on four chains.
-Vec dot_columns(const float* in, int count, const float* weight, int width) {
-  Vec acc[4] = {zero(), zero(), zero(), zero()};
+// Vectors of outputs that go through the weights together: each row's are neighbours in memory,
+// and four chains of each fit the registers.
+constexpr int kTogether = kTraits.registers == 32 ? 4 : 2;
+
+// sum_i in[i] * weight[i][...] of kVectors neighbouring vectors of outputs, each on four chains.
+template <int kVectors>
+void dot_columns(const float* in, int count, const float* weight, int width,
+                 Vec (&result)[kVectors]) {
+  Vec acc[kVectors][4];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) acc[v][j] = zero();
+  }
   int i = 0;
   for (; i + 4 <= count; i += 4) {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      acc[j] = fma(broadcast(in[i + j]), load(weight + std::ptrdiff_t{i + j} * width), acc[j]);
+      const Vec x = broadcast(in[i + j]);
+      const float* row = weight + std::ptrdiff_t{i + j} * width;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[v][j] = fma(x, load(row + v * kLanes), acc[v][j]);
     }
   }
   for (; i < count; ++i) {
-    acc[0] = fma(broadcast(in[i]), load(weight + std::ptrdiff_t{i} * width), acc[0]);
+    const float* row = weight + std::ptrdiff_t{i} * width;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      acc[v][0] = fma(broadcast(in[i]), load(row + v * kLanes), acc[v][0]);
+    }
   }
-  return add(add(acc[0], acc[1]), add(acc[2], acc[3]));
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    result[v] = add(add(acc[v][0], acc[v][1]), add(acc[v][2], acc[v][3]));
+  }
+}
+
+// out[o] = finish(sum_i in[i] * weight[i][o], o), vector by vector.
+template <typename Finish>
+void linear_layer(const float* in, int count, const float* weight, int width, float* out,
+                  const Finish& finish) {
+  int o = 0;
+  for (; o + kTogether * kLanes <= width; o += kTogether * kLanes) {
+    Vec dot[kTogether];
+    dot_columns(in, count, weight + o, width, dot);
+#pragma GCC unroll 4
+    for (int v = 0; v < kTogether; ++v) {
+      store(out + o + v * kLanes, finish(dot[v], o + v * kLanes));
+    }
+  }
+  for (; o < width; o += kLanes) {
+    Vec dot[1];
+    dot_columns(in, count, weight + o, width, dot);
+    store(out + o, finish(dot[0], o));
+  }
 }
 
 }  // namespace
@@ -30,14 +71,11 @@ void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, floa
   const float* w2 = b1 + reduced;
   const float* b2 = w2 + std::ptrdiff_t{se.reduced} * channels;
   const Vec inverse = broadcast(1.0f / static_cast<float>(pixels));
-  for (int o = 0; o < reduced; o += kLanes) {
-    const Vec dot = dot_columns(sums, se.channels, w1 + o, reduced);
-    store(hidden + o, activate(se.activation, fma(dot, inverse, load(b1 + o))));
-  }
-  for (int o = 0; o < channels; o += kLanes) {
-    const Vec dot = dot_columns(hidden, se.reduced, w2 + o, channels);
-    store(scale + o, activate(se.gate, add(dot, load(b2 + o))));
-  }
+  linear_layer(sums, se.channels, w1, reduced, hidden, [&](Vec dot, int o) {
+    return activate(se.activation, fma(dot, inverse, load(b1 + o)));
+  });
+  linear_layer(hidden, se.reduced, w2, channels, scale,
+               [&](Vec dot, int o) { return activate(se.gate, add(dot, load(b2 + o))); });
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -31,7 +31,7 @@ namespace {
 double tile_bytes(const BlockPlan& plan) {
   if (!plan.shape.excites()) return double(plan.scratch_bytes());
   const std::ptrdiff_t call = std::ptrdiff_t{plan.project.k_blocks} * plan.project.max_pixels;
-  return sizeof(float) * double(plan.project.k_blocks * plan.ring_block() + call * kBlock);
+  return sizeof(float) * double(plan.ring_blocks() * plan.ring_block() + call * kBlock);
 }
 
 }  // namespace

@@ -19,22 +19,23 @@ namespace {
 
 constexpr double kKiB = 1024.0, kMiB = 1024.0 * 1024.0;
 
-// Peaks and bandwidths as measure_machine finds them on an idle core, in round numbers.
+// Peaks and bandwidths as measure_machine finds them on an idle core, in round numbers: AVX2,
+// AVX-512.
 constexpr std::array kMachines{
     // Sapphire Rapids too: the same core and L2.
     KnownMachine{"emerald-rapids",
-                 {48 * kKiB, 2 * kMiB, 198e9, 153e9, 28.5e9},
-                 {48 * kKiB, 2 * kMiB, 96e9, 121.5e9, 28.5e9}},
+                 {{48 * kKiB, 2 * kMiB, 96e9, 121.5e9, 28.5e9},
+                  {48 * kKiB, 2 * kMiB, 198e9, 153e9, 28.5e9}}},
     // And Skylake-X, of the same family and model.
-    KnownMachine{"cascade-lake",
-                 {32 * kKiB, 1 * kMiB, 151e9, 112e9, 20e9},
-                 {32 * kKiB, 1 * kMiB, 85e9, 90e9, 20e9}},
-    KnownMachine{"zen5",
-                 {48 * kKiB, 1 * kMiB, 260e9, 200e9, 112e9},
-                 {48 * kKiB, 1 * kMiB, 127e9, 150e9, 112e9}},
-    KnownMachine{"other",
-                 {32 * kKiB, 1 * kMiB, 160e9, 120e9, 25e9},
-                 {32 * kKiB, 1 * kMiB, 100e9, 100e9, 25e9}},
+    KnownMachine{
+        "cascade-lake",
+        {{32 * kKiB, 1 * kMiB, 85e9, 90e9, 20e9}, {32 * kKiB, 1 * kMiB, 151e9, 112e9, 20e9}}},
+    KnownMachine{
+        "zen5",
+        {{48 * kKiB, 1 * kMiB, 127e9, 150e9, 112e9}, {48 * kKiB, 1 * kMiB, 260e9, 200e9, 112e9}}},
+    KnownMachine{
+        "other",
+        {{32 * kKiB, 1 * kMiB, 100e9, 100e9, 25e9}, {32 * kKiB, 1 * kMiB, 160e9, 120e9, 25e9}}},
 };
 
 struct CpuId {
@@ -121,7 +122,7 @@ const KnownMachine& this_machine() {
 
 MachineModel machine_model(const KernelTable& table) {
   const KnownMachine& machine = this_machine();
-  MachineModel model = table.isa == Isa::kAvx512 ? machine.avx512 : machine.avx2;
+  MachineModel model = machine.model(table.isa);
   if (forced.load() == nullptr) read_caches(model);
   return model;
 }

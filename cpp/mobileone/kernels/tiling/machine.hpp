@@ -20,7 +20,9 @@ struct MachineModel {
 /// A kind of core, by the instruction set in use.
 struct KnownMachine {
   std::string_view name;
-  MachineModel avx512, avx2;
+  MachineModel models[kNumIsas];
+
+  constexpr const MachineModel& model(Isa isa) const { return models[static_cast<int>(isa)]; }
 };
 
 /// All that plans can be made for; the last one is for CPUs that none of the others describes.

@@ -103,7 +103,7 @@ def _expand(canonical: str, own: str) -> Iterator[tuple[str, str]]:
 _Index = dict[tuple[str, ...], list[tuple[_Template, _Template]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # each method made costs a cold start
 class Layout:
     """One dialect of an architecture's checkpoints.
 

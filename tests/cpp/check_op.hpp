@@ -1,0 +1,186 @@
+// check_op: one operator on every backend, with every number of threads and from every layout that
+// a producer leaves, against the float64 reference with its derived bound. Instruction sets are
+// chosen per process: CMake runs these tests once for each.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine_testing.hpp"
+
+namespace mobileone::testing_op {
+
+using testing_engine::image;
+using testing_engine::kDeviations;
+
+// How an input of the operator is made of the network's own, [N, 3, H, W].
+struct Source {
+  enum class Kind { map, gate, tokens };
+  Kind kind;
+  std::int64_t channels;
+  Extent patch{1, 1};  // of tokens
+};
+
+// A convolution's result [N, channels, H, W].
+inline Source map(std::int64_t channels) { return {Source::Kind::map, channels}; }
+// In (0, 1), [N, channels, 1, 1].
+inline Source gate(std::int64_t channels) { return {Source::Kind::gate, channels}; }
+// That map unfolded: [N h w, H W / (h w), channels].
+inline Source tokens(std::int64_t channels, Extent patch = {1, 1}) {
+  return {Source::Kind::tokens, channels, patch};
+}
+
+// Images [N, 3, H, W] of the awkward sizes.
+inline const std::vector<Shape>& awkward_images() {
+  static const std::vector<Shape> shapes{
+      {2, 3, 1, 1}, {1, 3, 2, 7}, {3, 3, 7, 2}, {1, 3, 13, 13}, {2, 3, 7, 13}};
+  return shapes;
+}
+
+inline const char* backend_name(BackendChoice backend) {
+  return backend == BackendChoice::automatic ? "auto"
+         : backend == BackendChoice::onednn  ? "onednn"
+                                             : "loops";
+}
+
+// Uniform, of the variance 1 / (inputs of a sum), so that signals keep their scale; batch norms'
+// variances and factors are between 1/2 and 3/2.
+inline Weights seeded_weights(const Graph& graph) {
+  std::mt19937 random(5);
+  Weights weights;
+  for (const Parameter& parameter : parameters(graph)) {
+    if (parameter.dtype == DType::int64) {
+      weights.emplace(parameter.name, Tensor::from_int64(7));
+      continue;
+    }
+    const double fan = static_cast<double>(element_count(parameter.shape)) /
+                       static_cast<double>(parameter.shape[0]);
+    const bool positive = parameter.shape.size() == 1 && !parameter.name.ends_with("bias") &&
+                          !parameter.name.ends_with("mean");
+    std::vector<double> values(static_cast<std::size_t>(element_count(parameter.shape)));
+    for (double& value : values) {
+      const double unit = static_cast<double>(random()) / 2147483648.0 - 1.0;
+      value = positive ? 1.0 + unit / 2.0 : unit * std::sqrt(3.0 / fan);
+    }
+    weights.emplace(parameter.name, Tensor::from_doubles(parameter.shape, values));
+  }
+  return weights;
+}
+
+class OpNetwork {
+ public:
+  // `direct`: the operator reads the network's input itself.
+  OpNetwork(const Op& op, const std::vector<Source>& sources, bool direct,
+            std::optional<ActivationKind> activation) {
+    const NodeId input = graph_.add("input", Input{direct ? sources[0].channels : 3}, {});
+    std::vector<NodeId> inputs;
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      inputs.push_back(direct ? input : add_source(input, sources[i], concat("source", i)));
+    }
+    graph_.output = graph_.add("op", op, inputs);
+    if (activation)
+      graph_.output = graph_.add("activation", Activation{*activation}, {graph_.output});
+    network_ = std::make_shared<const Network>(Network{graph_, seeded_weights(graph_)});
+  }
+  const std::shared_ptr<const Network>& network() const { return network_; }
+
+ private:
+  NodeId add_source(NodeId input, const Source& source, const std::string& name) {
+    Conv2d conv{3, source.channels};
+    conv.bias = true;
+    const NodeId made = graph_.add(name, conv, {input});
+    if (source.kind == Source::Kind::tokens) {
+      return graph_.add(name + ".unfold", Unfold{source.patch}, {made});
+    }
+    if (source.kind == Source::Kind::map) return made;
+    const NodeId pooled = graph_.add(name + ".pool", GlobalAvgPool{}, {made});
+    return graph_.add(name + ".gate", Activation{ActivationKind::sigmoid}, {pooled});
+  }
+
+  Graph graph_;
+  std::shared_ptr<const Network> network_;
+};
+
+// The results of every backend and number of threads on one image.
+inline void check_network(const std::shared_ptr<const Network>& network, const Shape& shape,
+                          Mode mode) {
+  constexpr std::uint64_t kSeed = 9;
+  const std::vector<NodeId> wanted{network->graph.output};
+  const std::vector<float> pixels = image(shape);
+  const ReferenceTensor input{shape, {pixels.begin(), pixels.end()}};
+  RunningStatistics statistics;
+  const auto expected = reference_forward(*network, input, wanted, mode, &statistics, 1, kSeed);
+  const auto deviation = error_deviation(*network, input, wanted, 4, 1, mode, 1, kSeed);
+  const double bound = kDeviations * deviation.outputs[0].local_max;
+  for (BackendChoice backend :
+       {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
+    std::vector<float> first;
+    for (int threads : {1, 3}) {
+      SCOPED_TRACE(concat(backend_name(backend), ", ", threads, " threads, ", to_string(shape),
+                          mode == Mode::train ? ", training" : ""));
+      CompileOptions options;
+      options.threads = threads;
+      options.outputs = wanted;
+      options.backend = backend;
+      options.training = mode == Mode::train;
+      const auto plan = compile(network, std::make_shared<WeightCache>(), shape, options);
+      std::vector<float> found(expected[0].values.size(), std::nanf(""));
+      Network after{network->graph, {}};
+      if (mode == Mode::train) {
+        after = train_forward(*plan, *network, pixels.data(), {found.data()}, kSeed);
+      } else {
+        float* const outputs[] = {found.data()};
+        plan->run(pixels.data(), outputs);
+      }
+      double worst = 0.0;
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        const double error = std::abs(static_cast<double>(found[i]) - expected[0].values[i]);
+        worst = std::isnan(error) ? HUGE_VAL : std::max(worst, error);
+      }
+      EXPECT_LE(worst, bound);
+      for (const auto& [name, values] : statistics) {
+        const std::vector<double> moved = after.weight(name).to_doubles();
+        for (std::size_t c = 0; c < values.size(); ++c) {
+          EXPECT_LE(std::abs(moved[c] - values[c]),
+                    kDeviations * deviation.statistics.at(name).local_max)
+              << name << " of channel " << c;
+        }
+      }
+      // Loops share out whole results: the number of threads changes no bit.
+      if (backend != BackendChoice::loops) continue;
+      if (threads == 1) first = found;
+      EXPECT_EQ(found, first);
+    }
+  }
+}
+
+struct CheckOptions {
+  Mode mode = Mode::eval;
+  std::optional<ActivationKind> activation = {};  // that follows the operator
+};
+
+// Images whose size the sources' patches do not divide are left out.
+inline void check_op(const Op& op, const std::vector<Source>& sources,
+                     const CheckOptions& options = {},
+                     const std::vector<Shape>& images = awkward_images()) {
+  const bool plain = sources.size() == 1 && sources[0].kind == Source::Kind::map;
+  for (bool direct : {false, true}) {
+    if (direct && !plain) continue;
+    const OpNetwork made(op, sources, direct, options.activation);
+    for (Shape shape : images) {
+      bool divides = true;
+      for (const Source& source : sources) {
+        divides &= shape[2] % source.patch[0] == 0 && shape[3] % source.patch[1] == 0;
+      }
+      if (!divides) continue;
+      if (direct) shape[1] = sources[0].channels;
+      check_network(made.network(), shape, options.mode);
+    }
+  }
+}
+
+}  // namespace mobileone::testing_op

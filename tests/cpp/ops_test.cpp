@@ -1,0 +1,119 @@
+// Every operator on every backend, over channels and sizes that leave remainders in every packing.
+#include "check_op.hpp"
+
+namespace mobileone {
+namespace {
+
+using testing_op::check_op;
+using testing_op::gate;
+using testing_op::map;
+using testing_op::tokens;
+
+constexpr ActivationKind kKinds[] = {ActivationKind::relu, ActivationKind::sigmoid,
+                                     ActivationKind::gelu, ActivationKind::silu,
+                                     ActivationKind::hard_sigmoid};
+
+Conv2d conv(std::int64_t in, std::int64_t out, Extent kernel, Extent stride,
+            std::int64_t groups = 1, Extent dilation = {1, 1}, bool bias = true) {
+  const Extent padding{dilation[0] * (kernel[0] - 1) / 2, dilation[1] * (kernel[1] - 1) / 2};
+  return {in, out, kernel, stride, padding, dilation, groups, bias};
+}
+
+class Channels : public ::testing::TestWithParam<std::int64_t> {
+ protected:
+  const std::int64_t c = GetParam();
+};
+
+TEST_P(Channels, Pointwise) { check_op(conv(c, 17, {1, 1}, {1, 1}), {map(c)}); }
+TEST_P(Channels, Dense) { check_op(conv(c, 16, {3, 3}, {1, 1}), {map(c)}); }
+TEST_P(Channels, DenseOfStrideTwo) { check_op(conv(c, 3, {3, 3}, {2, 2}), {map(c)}); }
+TEST_P(Channels, DenseWithoutBias) {
+  check_op(conv(c, 48, {3, 3}, {1, 2}, 1, {1, 1}, false), {map(c)});
+}
+TEST_P(Channels, Dilated) { check_op(conv(c, 15, {3, 3}, {1, 1}, 1, {2, 3}), {map(c)}); }
+TEST_P(Channels, OfAnOblongKernel) { check_op(conv(c, 5, {1, 5}, {2, 1}), {map(c)}); }
+TEST_P(Channels, Depthwise) { check_op(conv(c, c, {3, 3}, {1, 1}, c), {map(c)}); }
+TEST_P(Channels, DepthwiseOfStrideTwo) { check_op(conv(c, c, {5, 5}, {2, 2}, c), {map(c)}); }
+TEST_P(Channels, DepthwiseDilated) { check_op(conv(c, c, {3, 3}, {1, 1}, c, {2, 2}), {map(c)}); }
+TEST_P(Channels, DepthwiseTimesTwo) { check_op(conv(c, 2 * c, {3, 3}, {1, 1}, c), {map(c)}); }
+TEST_P(Channels, Grouped) { check_op(conv(3 * c, 6, {3, 3}, {2, 1}, 3), {map(3 * c)}); }
+TEST_P(Channels, WithActivation) {
+  for (ActivationKind kind : kKinds) {
+    check_op(conv(c, 17, {3, 3}, {2, 2}), {map(c)}, {Mode::eval, kind});
+  }
+}
+
+TEST_P(Channels, BatchNorm) { check_op(BatchNorm{c}, {map(c)}); }
+TEST_P(Channels, BatchNormOfTheBatch) {
+  // A single value per channel has no variance.
+  check_op(BatchNorm{c}, {map(c)}, {Mode::train}, {{2, 3, 1, 2}, {3, 3, 7, 13}, {1, 3, 13, 2}});
+}
+TEST_P(Channels, Activation) {
+  for (ActivationKind kind : kKinds) check_op(Activation{kind}, {map(c)});
+}
+TEST_P(Channels, ActivationOfTokens) {
+  for (ActivationKind kind : kKinds) check_op(Activation{kind}, {tokens(c)});
+}
+TEST_P(Channels, Add) {
+  check_op(Add{}, {map(c)}, {Mode::eval, ActivationKind::silu});
+  check_op(Add{}, {map(c), map(c)}, {Mode::eval, ActivationKind::relu});
+  check_op(Add{}, {map(c), map(c), map(c), map(c)});
+  check_op(Add{}, {tokens(c), tokens(c)});
+}
+TEST_P(Channels, Multiply) {
+  check_op(Multiply{}, {map(c), map(c)});
+  check_op(Multiply{}, {map(c), gate(c)}, {Mode::eval, ActivationKind::relu});
+}
+TEST_P(Channels, GlobalAvgPool) { check_op(GlobalAvgPool{}, {map(c)}); }
+TEST_P(Channels, Linear) {
+  check_op(Linear{c, 17, true}, {tokens(c)}, {Mode::eval, ActivationKind::silu});
+  check_op(Linear{c, 5, false}, {tokens(c)});
+  check_op(Linear{c, 33, true}, {gate(c)});
+}
+TEST_P(Channels, DynamicMax) {
+  for (bool shared : {false, true}) {
+    const DynamicMax relu{c, 2, 1, 1, true, shared};
+    check_op(relu, {map(c), gate(relu.coefficients())});
+  }
+  const DynamicMax shift{c, 2, 2, c % 3 == 0 ? 3 : 1, false, false};
+  check_op(shift, {map(c), gate(shift.coefficients())});
+}
+TEST_P(Channels, LayerNorm) { check_op(LayerNorm{c}, {tokens(c)}); }
+TEST_P(Channels, Attention) {
+  check_op(Attention{1}, {tokens(3 * c)});
+  check_op(Attention{3}, {tokens(9 * c)});
+}
+TEST_P(Channels, Unfold) {
+  for (const Extent patch : {Extent{1, 1}, Extent{1, 2}, Extent{7, 1}}) {
+    check_op(Unfold{patch}, {{testing_op::Source::Kind::map, c, patch}});
+  }
+}
+TEST_P(Channels, Fold) {
+  for (const Extent patch : {Extent{1, 1}, Extent{1, 2}, Extent{7, 1}}) {
+    check_op(Fold{patch}, {tokens(c, patch), map(c)});
+  }
+}
+TEST_P(Channels, Resize) {
+  check_op(Resize{{2, 2}}, {map(c)});
+  check_op(Resize{{4, 3}}, {map(c)});
+  check_op(Resize{}, {gate(c), map(3)});
+}
+TEST_P(Channels, Concat) {
+  check_op(Concat{}, {map(c)});
+  check_op(Concat{}, {map(c), map(16), map(3)});
+}
+TEST_P(Channels, Dropout) {
+  check_op(Dropout{0.5}, {map(c)});
+  check_op(Dropout{0.25}, {map(c)}, {Mode::train});
+  check_op(Dropout{0.25}, {tokens(c)}, {Mode::train});
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, Channels, ::testing::Values(1, 3, 15, 16, 17, 48));
+
+// Longer than the tile of queries that shares a copy of the keys.
+TEST(Ops, AttentionOfManyTokens) {
+  check_op(Attention{2}, {tokens(3 * 10)}, {}, {{1, 3, 9, 17}, {2, 3, 5, 13}});
+}
+
+}  // namespace
+}  // namespace mobileone
