@@ -1,11 +1,15 @@
 // Graph, Node and Network.
 #include "mobileone/graph/graph.hpp"
 
+#include <pybind11/operators.h>
 #include <pybind11/stl.h>
 
 #include "arrays.hpp"
 #include "attributes.hpp"
 #include "bindings.hpp"
+#include "mobileone/graph/builder.hpp"
+#include "mobileone/graph/dot.hpp"
+#include "mobileone/graph/json.hpp"
 
 namespace mobileone::python {
 
@@ -56,6 +60,38 @@ std::vector<std::string> feature_names(const Graph& graph) {
   return names;
 }
 
+std::vector<std::string> input_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (NodeId id : graph.inputs()) names.push_back(graph.node(id).name);
+  return names;
+}
+
+py::dict outputs_of(const Graph& graph) {
+  py::dict result;
+  for (const Output& output : graph.outputs()) {
+    result[py::str(output.key)] = graph.node(output.node).name;
+  }
+  return result;
+}
+
+// Of one shape for the only input, or of shapes by name.
+std::vector<Shape> shapes_for(const Graph& graph, const py::object& input_shape) {
+  if (!py::isinstance<py::dict>(input_shape)) {
+    return infer_shapes(graph, to_shape(input_shape.cast<py::sequence>()));
+  }
+  ShapesByName shapes;
+  for (const auto& [name, shape] : input_shape.cast<py::dict>()) {
+    shapes[name.cast<std::string>()] = to_shape(shape.cast<py::sequence>());
+  }
+  return infer_shapes(graph, shapes);
+}
+
+std::string add_node(GraphBuilder& self, const std::string& name, const std::string& kind,
+                     const std::vector<std::string>& inputs, const py::kwargs& attributes) {
+  self.add(name, kind, inputs, to_attributes(attributes, concat("[", kind, "] ", name, ": ")));
+  return name;
+}
+
 // Copies the arrays: a caller who changes them later, or a file that is overwritten, does not
 // change a network.
 PyNetwork make_network(const Graph& graph, const py::dict& weights) {
@@ -91,8 +127,9 @@ void bind_graph(py::module_& module) {
            "(name, shape, dtype, trainable) of every weight, in node order.")
       .def_property_readonly("feature_names", &feature_names,
                              "Nodes of the stem's and the stages' outputs.")
-      .def_property_readonly("output_name",
-                             [](const Graph& self) { return self.node(self.output).name; })
+      .def_property_readonly(
+          "output_name", [](const Graph& self) { return self.node(self.output).name; },
+          "The node of the main result.")
       .def_property_readonly("num_params", &count_parameters, "Trainable parameters.")
       .def(
           "macs",
@@ -109,15 +146,39 @@ void bind_graph(py::module_& module) {
           "Multiply-accumulates of attention's two matrix products, which `macs` leaves out.")
       .def(
           "shapes",
-          [](const Graph& self, const py::sequence& shape) {
+          [](const Graph& self, const py::object& shape) {
             py::dict result;
-            const std::vector<Shape> shapes = infer_shapes(self, to_shape(shape));
+            const std::vector<Shape> shapes = shapes_for(self, shape);
             for (std::size_t id = 0; id < shapes.size(); ++id) {
               result[py::str(self.nodes()[id].name)] = to_tuple(shapes[id]);
             }
             return result;
           },
-          py::arg("input_shape"), "Shape of every node's result, by name.");
+          py::arg("input_shape"),
+          "Shape of every node's result, by name; of several inputs a dict of their shapes.")
+      .def_property_readonly("input_names", &input_names, "Of the Input nodes, in order.")
+      .def_property_readonly("outputs", &outputs_of,
+                             "The results' names and their nodes; the main one is the first.")
+      .def("to_json", &to_json, "The text that Graph.from_json makes the same graph of.")
+      .def_static("from_json", &graph_from_json, py::arg("text"),
+                  "ValueError says where the text is no graph.")
+      .def("to_dot", &to_dot, "Graphviz's DOT: a box per node, an edge per input.")
+      .def(py::self == py::self)
+      .def(py::pickle(&to_json, [](const std::string& text) { return graph_from_json(text); }));
+
+  py::class_<GraphBuilder>(module, "GraphBuilder", "Makes a Graph node by node.")
+      .def(py::init<>())
+      .def(
+          "add", &add_node, py::arg("name"), py::arg("kind"),
+          py::arg("inputs") = std::vector<std::string>{}, py::pos_only(),
+          "Append a node and return its name. Inputs are names of earlier nodes; attributes are\n"
+          "those that Graph.nodes shows of this kind, and the ones not given have initial values.\n"
+          "ValueError names the node and what is wrong.")
+      .def("output", &GraphBuilder::output, py::arg("node"), py::arg("name") = "output",
+           "Make the node's result one of the graph's; the first is the main one.")
+      .def("feature", &GraphBuilder::feature, py::arg("node"),
+           "Make the node's result the next feature level.")
+      .def("build", &GraphBuilder::build, "The graph so far; ValueError without an output.");
 
   py::class_<PyNetwork>(module, "Network", "A graph with its weights. Immutable.")
       .def(py::init(&make_network), py::arg("graph"), py::arg("weights"),

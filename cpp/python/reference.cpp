@@ -6,6 +6,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mobileone/reference/deviation.hpp"
+#include "mobileone/reference/evaluate.hpp"
 
 namespace mobileone::python {
 
@@ -16,6 +17,18 @@ using Float64Array = py::array_t<double, py::array::c_style | py::array::forceca
 ReferenceTensor to_reference(const Float64Array& array) {
   return {{array.shape(), array.shape() + array.ndim()},
           {array.data(), array.data() + array.size()}};
+}
+
+// Of an array for the only input, or of arrays by name.
+ReferenceInputs to_inputs(const Graph& graph, const py::object& x) {
+  if (!py::isinstance<py::dict>(x)) {
+    return reference::only_input(graph, to_reference(x.cast<Float64Array>()));
+  }
+  ReferenceInputs inputs;
+  for (const auto& [name, array] : x.cast<py::dict>()) {
+    inputs[name.cast<std::string>()] = to_reference(array.cast<Float64Array>());
+  }
+  return inputs;
 }
 
 py::array to_numpy(const ReferenceTensor& tensor) {
@@ -30,16 +43,15 @@ std::vector<NodeId> find_all(const Graph& graph, const std::vector<std::string>&
 
 Mode mode_of(bool training) { return training ? Mode::train : Mode::eval; }
 
-py::tuple forward(const PyNetwork& self, const Float64Array& x,
-                  const std::vector<std::string>& nodes, bool training, int threads,
-                  std::uint64_t dropout_seed) {
-  const ReferenceTensor input = to_reference(x);
+py::tuple forward(const PyNetwork& self, const py::object& x, const std::vector<std::string>& nodes,
+                  bool training, int threads, std::uint64_t dropout_seed) {
+  const ReferenceInputs inputs = to_inputs(self.network->graph, x);
   const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
   std::vector<ReferenceTensor> results;
   RunningStatistics updated;
   {
     const py::gil_scoped_release release;
-    results = reference_forward(*self.network, input, ids, mode_of(training), &updated, threads,
+    results = reference_forward(*self.network, inputs, ids, mode_of(training), &updated, threads,
                                 dropout_seed);
   }
   py::list arrays;
@@ -52,15 +64,15 @@ py::tuple forward(const PyNetwork& self, const Float64Array& x,
   return py::make_tuple(arrays, statistics);
 }
 
-py::tuple deviation(const PyNetwork& self, const Float64Array& x,
+py::tuple deviation(const PyNetwork& self, const py::object& x,
                     const std::vector<std::string>& nodes, int samples, std::uint64_t seed,
                     bool training, int threads, std::uint64_t dropout_seed) {
-  const ReferenceTensor input = to_reference(x);
+  const ReferenceInputs inputs = to_inputs(self.network->graph, x);
   const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
   DeviationResult result;
   {
     const py::gil_scoped_release release;
-    result = error_deviation(*self.network, input, ids, samples, seed, mode_of(training), threads,
+    result = error_deviation(*self.network, inputs, ids, samples, seed, mode_of(training), threads,
                              dropout_seed);
   }
   const auto to_tuple = [](const Deviation& d) { return py::make_tuple(d.rms, d.local_max); };
@@ -76,8 +88,9 @@ py::tuple deviation(const PyNetwork& self, const Float64Array& x,
 void bind_reference(py::module_& module) {
   module.def("reference_forward", &forward, py::arg("network"), py::arg("x"), py::arg("nodes"),
              py::arg("training") = false, py::arg("threads") = 0, py::arg("dropout_seed") = 0,
-             "Float64 results of the named nodes for x [N, C, H, W], and the running statistics\n"
-             "that a training step would leave (empty in eval mode). threads=0: one per CPU.");
+             "Float64 results of the named nodes for x [N, C, H, W], or a dict of the inputs by\n"
+             "name, and the running statistics that a training step would leave (empty in eval\n"
+             "mode). threads=0: one per CPU.");
   module.def("rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
              py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
              py::arg("threads") = 0, py::arg("dropout_seed") = 0,

@@ -36,7 +36,7 @@ Network pointwise(std::int64_t terms, std::int64_t outputs, const Values& weight
 }
 
 Values local(const Network& network, const ReferenceTensor& x) {
-  const reference::Evaluator evaluator(network, x.shape, Mode::eval, 1);
+  const reference::Evaluator evaluator(network, {{"input", x}}, Mode::eval, 1);
   const auto y = reference_forward(network, x, {network.graph.output})[0];
   return reference::local_deviation(evaluator, network.graph.output, {&x}, y);
 }

@@ -105,7 +105,8 @@ TEST(DynamicMax, OfThePapersFormulas) {
                                                      std::vector<double>(static_cast<std::size_t>(
                                                          op.coefficients() * op.channels))));
     weights.emplace("s.bias", Tensor::from_doubles({op.coefficients()}, coefficients));
-    return reference_forward({graph, weights}, {{1, op.channels, 1, 1}, x}, {graph.output})[0]
+    return reference_forward({graph, weights}, ReferenceTensor{{1, op.channels, 1, 1}, x},
+                             {graph.output})[0]
         .values;
   };
   using Values = std::vector<double>;

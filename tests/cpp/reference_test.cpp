@@ -199,8 +199,10 @@ TEST(ReferenceForward, RunsOnlyWhatIsNeededAndMayReturnTheInput) {
 TEST(ReferenceForward, RejectsWhatDoesNotFit) {
   const Network network = small_mobileone();
   const std::vector<NodeId> output{network.graph.output};
-  EXPECT_THROW(reference_forward(network, {{1, 4, 32, 32}, Values(4 * 1024)}, output), Error);
-  EXPECT_THROW(reference_forward(network, {{1, 3, 32, 32}, Values(5)}, output), Error);
+  EXPECT_THROW(
+      reference_forward(network, ReferenceTensor{{1, 4, 32, 32}, Values(4 * 1024)}, output), Error);
+  EXPECT_THROW(reference_forward(network, ReferenceTensor{{1, 3, 32, 32}, Values(5)}, output),
+               Error);
   EXPECT_THROW(reference_forward(network, exact_input({1, 3, 32, 32}), {9999}), Error);
   // The stem leaves one pixel of one image: no variance.
   EXPECT_THROW(reference_forward(network, exact_input({1, 3, 2, 2}), output, Mode::train), Error);

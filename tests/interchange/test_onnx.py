@@ -17,6 +17,7 @@ from mobileone import _core
 from mobileone.interchange.onnx import export as onnx_export
 from mobileone.interchange.onnx import operators as onnx_operators
 from mobileone.interchange.onnx.export import MAX_OPSET, MIN_OPSET, export_onnx, onnx_model
+from mobileone.studies import plain_cnn
 from mobileone.verification.rounding import rounding_bound
 
 # A weight of each family's small network in inference form, and a factor that must be noticed.
@@ -26,6 +27,8 @@ WEIGHTS = {
 }
 # What makes more operators of a small network.
 MORE = {"mobileone": {"se_widths": {"stage2.3": 3}}, "mobilevit": {}}
+# Of the studies' network.
+SMALL = {"stem_width": 8, "widths": [12, 16], "strides": [2, 1], "num_classes": 7, "skip": True}
 
 
 def published(name: str, form: str) -> mobileone.Model:
@@ -63,6 +66,23 @@ def test_onnx_runtime_computes_the_same_function(name: str, form: str, tmp_path:
     onnx.checker.check_model(path, full_check=True)
     for x in (images(1, (64, 64)), images(2, (33, 65), seed=1)):
         assert error(model, path, x) <= 1
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "se_relu"])
+def test_activations(activation: str, tmp_path: Path) -> None:
+    model, path = plain_cnn(activation, **SMALL), tmp_path / "x.onnx"
+    model.export_onnx(path)
+    onnx.checker.check_model(path, full_check=True)
+    assert error(model, path, images(2, (33, 40))) <= 1
+
+
+def test_every_activation_of_the_engine_has_a_row() -> None:
+    builder = _core.GraphBuilder()
+    builder.add("images", "Input")
+    with pytest.raises(ValueError, match="expected one of") as caught:
+        builder.add("x", "Activation", ["images"], kind="none")
+    names = str(caught.value).split("one of ")[1].split(", ")
+    assert set(names) == set(onnx_operators.ACTIVATIONS)
 
 
 @each_family
@@ -149,8 +169,10 @@ def test_operator_sets_out_of_range(opset: int, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(onnx_operators.TRANSLATIONS, "GlobalAvgPool")
-    with pytest.raises(NotImplementedError, match=r"GlobalAvgPool cannot be exported.*Conv2d"):
+    with pytest.raises(NotImplementedError, match=r"act: DynamicMax cannot be exported to ONNX"):
+        onnx_model(plain_cnn("dynamic_relu_a", **SMALL))
+    monkeypatch.delitem(onnx_operators.ACTIVATIONS, "relu")
+    with pytest.raises(NotImplementedError, match=r"relu: activation relu cannot be exported"):
         onnx_model(MOBILEONE.make())
     monkeypatch.undo()
     monkeypatch.setattr(onnx_export, "_MAX_BYTES", 1000)

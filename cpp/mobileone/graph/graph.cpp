@@ -30,6 +30,22 @@ std::int64_t sum_macs(const Graph& graph, const Shape& input_shape, bool with_we
   return macs;
 }
 
+// " (image, mask)".
+std::string names_of(const Graph& graph, const std::vector<NodeId>& ids) {
+  std::string names;
+  for (NodeId id : ids) names += (names.empty() ? " (" : ", ") + graph.node(id).name;
+  return names.empty() ? names : names + ")";
+}
+
+void check_is_input(const Graph& graph, const std::string& name) {
+  const std::vector<NodeId> inputs = graph.inputs();
+  for (NodeId id : inputs) {
+    if (graph.node(id).name == name) return;
+  }
+  throw Error(concat("[graph] there is no input ", name, "; expected one of the ", inputs.size(),
+                     " inputs", names_of(graph, inputs)));
+}
+
 }  // namespace
 
 NodeId Graph::add(std::string name, Op op, std::vector<NodeId> inputs) {
@@ -52,6 +68,21 @@ NodeId Graph::find(const std::string& name) const {
   return found->second;
 }
 
+std::vector<NodeId> Graph::inputs() const {
+  std::vector<NodeId> result;
+  for (std::size_t id = 0; id < nodes_.size(); ++id) {
+    if (std::holds_alternative<Input>(nodes_[id].op)) result.push_back(static_cast<NodeId>(id));
+  }
+  return result;
+}
+
+std::vector<Output> Graph::outputs() const {
+  std::vector<Output> result;
+  if (output >= 0) result.push_back({output_key, output});
+  result.insert(result.end(), further_outputs.begin(), further_outputs.end());
+  return result;
+}
+
 std::vector<std::vector<NodeId>> Graph::consumers() const {
   std::vector<std::vector<NodeId>> result(nodes_.size());
   for (std::size_t id = 0; id < nodes_.size(); ++id) {
@@ -68,16 +99,32 @@ const Tensor& Network::weight(const std::string& name) const {
   return found->second;
 }
 
-std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape) {
+std::vector<Shape> infer_shapes(const Graph& graph, const ShapesByName& input_shapes) {
+  for (const auto& [name, shape] : input_shapes) check_is_input(graph, name);
   std::vector<Shape> shapes;
   shapes.reserve(graph.nodes().size());
   for (const Node& node : graph.nodes()) {
     std::vector<Shape> inputs;
     for (NodeId input : node.inputs) inputs.push_back(shapes[static_cast<std::size_t>(input)]);
-    if (std::holds_alternative<Input>(node.op)) inputs.push_back(input_shape);
+    if (std::holds_alternative<Input>(node.op)) {
+      const auto given = input_shapes.find(node.name);
+      if (given == input_shapes.end()) {
+        throw Error(concat("[graph] input ", node.name, " has no shape"));
+      }
+      inputs.push_back(given->second);
+    }
     shapes.push_back(output_shape(node.op, node.name, std::move(inputs)));
   }
   return shapes;
+}
+
+std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape) {
+  const std::vector<NodeId> inputs = graph.inputs();
+  if (inputs.size() == 1) {
+    return infer_shapes(graph, ShapesByName{{graph.node(inputs[0]).name, input_shape}});
+  }
+  throw Error(concat("[graph] there are ", inputs.size(), " inputs", names_of(graph, inputs),
+                     "; expected one, or a shape for each"));
 }
 
 std::vector<Parameter> parameters(const Graph& graph) {

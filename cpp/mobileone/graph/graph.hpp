@@ -16,6 +16,16 @@ struct Node {
   std::string name;  // module path, e.g. "stage1.0.rbr_conv.2.bn"; unique in a graph
   Op op;
   std::vector<NodeId> inputs;
+
+  bool operator==(const Node&) const = default;
+};
+
+// A result of the graph and the name that it has outside of it.
+struct Output {
+  std::string key;
+  NodeId node;
+
+  bool operator==(const Output&) const = default;
 };
 
 class Graph {
@@ -27,13 +37,26 @@ class Graph {
 
   const std::vector<Node>& nodes() const { return nodes_; }
   const Node& node(NodeId id) const { return nodes_.at(static_cast<std::size_t>(id)); }
+  bool contains(const std::string& name) const { return ids_.count(name) > 0; }
   // Throws Error when there is no node of that name.
   NodeId find(const std::string& name) const;
   std::vector<std::vector<NodeId>> consumers() const;
 
+  // The Input nodes, in order.
+  std::vector<NodeId> inputs() const;
+  // All results: `output`, unless it is -1, then the further ones.
+  std::vector<Output> outputs() const;
+
+  // The main result: logits, of a classifier.
   NodeId output = -1;
+  std::string output_key = "output";
+  // What else a pass gives, such as a detector's boxes beside its scores.
+  std::vector<Output> further_outputs;
   // Feature maps by level: 0 = stem (stride 2), then the output of each stage, as in timm.
   std::vector<NodeId> features;
+
+  // The same nodes, outputs and features.
+  bool operator==(const Graph&) const = default;
 
  private:
   std::vector<Node> nodes_;
@@ -51,8 +74,12 @@ struct Network {
   const Tensor& weight(const std::string& name) const;
 };
 
-// Shape of every node's result for an input of `input_shape` (N, C, H, W). Throws Error naming the
-// first node that does not fit.
+using ShapesByName = std::map<std::string, Shape>;
+
+// Shape of every node's result, given the shapes (N, C, H, W) of the inputs by name. Throws Error
+// naming an input that is missing or unknown, or the first node that does not fit.
+std::vector<Shape> infer_shapes(const Graph& graph, const ShapesByName& input_shapes);
+// Of a graph with one input; throws Error naming the inputs when it has several.
 std::vector<Shape> infer_shapes(const Graph& graph, const Shape& input_shape);
 
 // Every weight that the graph reads, in node order.

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/models/layers.hpp"
 
 namespace mobileone {
 
@@ -17,14 +18,7 @@ struct Block {
 };
 
 Conv2d conv_of(const Block& block, std::int64_t kernel, bool bias) {
-  return {block.in_channels,
-          block.out_channels,
-          {kernel, kernel},
-          {block.stride, block.stride},
-          {kernel / 2, kernel / 2},
-          {1, 1},
-          block.groups,
-          bias};
+  return same_conv(block.in_channels, block.out_channels, kernel, block.stride, block.groups, bias);
 }
 
 NodeId add_conv_bn(Graph& graph, const Block& block, const std::string& name, std::int64_t kernel,
@@ -51,16 +45,11 @@ NodeId add_branches(Graph& graph, const Block& block, NodeId input) {
 }
 
 NodeId add_squeeze_excitation(Graph& graph, const Block& block, NodeId input) {
-  const std::string se = block.name + ".se";
   const std::int64_t width = block.out_channels;
-  NodeId gate = graph.add(se + ".pool", GlobalAvgPool{}, {input});
-  const Conv2d reduce{width, block.se_width, {1, 1}, {1, 1}, {0, 0}, {1, 1}, 1, true};
-  const Conv2d expand{block.se_width, width, {1, 1}, {1, 1}, {0, 0}, {1, 1}, 1, true};
-  gate = graph.add(se + ".reduce", reduce, {gate});
-  gate = graph.add(se + ".relu", Activation{ActivationKind::relu}, {gate});
-  gate = graph.add(se + ".expand", expand, {gate});
-  gate = graph.add(se + ".sigmoid", Activation{ActivationKind::sigmoid}, {gate});
-  return graph.add(se + ".scale", Multiply{}, {input, gate});
+  const NodeId gate =
+      add_gate(graph, {width, block.se_width, width, ActivationKind::sigmoid, "sigmoid"},
+               block.name + ".se", input);
+  return graph.add(block.name + ".se.scale", Multiply{}, {input, gate});
 }
 
 NodeId add_block(Graph& graph, const Block& block, bool inference, NodeId input) {
@@ -76,10 +65,6 @@ std::int64_t se_width(const MobileOneConfig& config, const std::string& block) {
   return found == config.se_widths.end() ? 0 : found->second;
 }
 
-void check_positive(std::int64_t value, const std::string& field) {
-  if (value < 1) throw Error(concat("[mobileone] ", field, " is ", value, "; expected at least 1"));
-}
-
 std::set<std::string> block_names(const MobileOneConfig& config) {
   std::set<std::string> names{"stage0"};
   for (std::size_t stage = 0; stage < config.depths.size(); ++stage) {
@@ -91,19 +76,13 @@ std::set<std::string> block_names(const MobileOneConfig& config) {
 }
 
 void check(const MobileOneConfig& config) {
-  check_positive(config.in_channels, "in_channels");
-  check_positive(config.num_classes, "num_classes");
-  check_positive(config.stem_width, "stem_width");
-  check_positive(config.num_conv_branches, "num_conv_branches");
+  check_fields(config, "[mobileone] ");
   if (config.widths.empty() || config.widths.size() != config.depths.size()) {
     throw Error(concat("[mobileone] widths has ", config.widths.size(), " stages and depths ",
                        config.depths.size(), "; expected the same number, at least 1"));
   }
-  for (std::int64_t width : config.widths) check_positive(width, "widths");
-  for (std::int64_t depth : config.depths) check_positive(depth, "depths");
   const std::set<std::string> blocks = block_names(config);
   for (const auto& [block, width] : config.se_widths) {
-    check_positive(width, "se_widths[" + block + "]");
     if (!blocks.count(block)) {
       throw Error(concat("[mobileone] se_widths names ", block, ", which is not a block; expected ",
                          "one of the ", blocks.size(), " from stage0 to ", *blocks.rbegin()));

@@ -23,6 +23,20 @@ struct MobileOneConfig {
   // Blocks with squeeze-and-excitation ("stage3.10") and the squeezed width of each.
   std::map<std::string, std::int64_t> se_widths;
   bool inference = false;  // one convolution with a bias per block, no branches
+
+  static constexpr auto fields() {
+    using C = MobileOneConfig;
+    return std::tuple{Field{"stem_width", &C::stem_width, 1},
+                      Field{"widths", &C::widths, 1},
+                      Field{"depths", &C::depths, 1},
+                      Field{"num_conv_branches", &C::num_conv_branches, 1},
+                      Field{"se_widths", &C::se_widths, 1},
+                      Field{"num_classes", &C::num_classes, 1},
+                      Field{"in_channels", &C::in_channels, 1},
+                      Field{"inference", &C::inference}};
+  }
+  // What a published variant does not decide.
+  static constexpr std::array kOpen{"num_classes", "in_channels", "inference"};
 };
 
 // Puts SE into both blocks of the last `se_depths[s]` pairs of stage s, squeezed to floor(C / 16)

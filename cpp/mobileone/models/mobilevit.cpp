@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/models/layers.hpp"
 
 namespace mobileone {
 
@@ -29,7 +30,6 @@ void check_transformer(const MobileViTConfig& config, std::size_t layer) {
     }
     return;
   }
-  check_positive(width, concat("transformer_widths[", layer, "]"));
   check_positive(config.ffn_widths[layer], concat("ffn_widths[", layer, "]"));
   check_positive(config.transformer_depths[layer], concat("transformer_depths[", layer, "]"));
   if (width % config.heads != 0) {
@@ -39,19 +39,13 @@ void check_transformer(const MobileViTConfig& config, std::size_t layer) {
 }
 
 void check(const MobileViTConfig& config) {
-  check_positive(config.in_channels, "in_channels");
-  check_positive(config.num_classes, "num_classes");
-  check_positive(config.stem_width, "stem_width");
-  check_positive(config.head_width, "head_width");
-  check_positive(config.heads, "heads");
-  check_positive(config.patch[0], "patch[0]");
-  check_positive(config.patch[1], "patch[1]");
   check_probability(config.dropout, "dropout");
   check_probability(config.ffn_dropout, "ffn_dropout");
   check_probability(config.classifier_dropout, "classifier_dropout");
   if (!(config.expansion > 0.0 && config.expansion <= 1024.0)) {
     throw Error(concat("[mobilevit] expansion is ", config.expansion, "; expected 0 < x <= 1024"));
   }
+  check_fields(config, "[mobilevit] ");
   const std::size_t layers = config.widths.size();
   if (layers == 0) throw Error("[mobilevit] widths has 0 layers; expected at least 1");
   const std::pair<const char*, const std::vector<std::int64_t>*> lists[] = {
@@ -65,17 +59,12 @@ void check(const MobileViTConfig& config) {
                          ", as widths"));
     }
   }
-  for (std::size_t layer = 0; layer < layers; ++layer) {
-    check_positive(config.widths[layer], concat("widths[", layer, "]"));
-    check_positive(config.depths[layer], concat("depths[", layer, "]"));
-    check_transformer(config, layer);
-  }
+  for (std::size_t layer = 0; layer < layers; ++layer) check_transformer(config, layer);
 }
 
 Conv2d square(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1,
               std::int64_t groups = 1) {
-  return {in,     out,  {kernel, kernel}, {stride, stride}, {kernel / 2, kernel / 2}, {1, 1},
-          groups, false};
+  return same_conv(in, out, kernel, stride, groups, false);
 }
 
 // Adds nodes under the authors' module names; `last` of each function is its input.

@@ -30,6 +30,29 @@ struct MobileViTConfig {
   // the latter's activation, and before the classifier.
   double dropout = 0.0, ffn_dropout = 0.0, classifier_dropout = 0.0;
   bool inference = false;  // convolutions with biases instead of batch norms, no dropout
+
+  static constexpr auto fields() {
+    using C = MobileViTConfig;
+    return std::tuple{Field{"stem_width", &C::stem_width, 1},
+                      Field{"widths", &C::widths, 1},
+                      Field{"depths", &C::depths, 1},
+                      Field{"transformer_widths", &C::transformer_widths},
+                      Field{"ffn_widths", &C::ffn_widths},
+                      Field{"transformer_depths", &C::transformer_depths},
+                      Field{"expansion", &C::expansion},
+                      Field{"head_width", &C::head_width, 1},
+                      Field{"heads", &C::heads, 1},
+                      Field{"patch", &C::patch, 1},
+                      Field{"dropout", &C::dropout},
+                      Field{"ffn_dropout", &C::ffn_dropout},
+                      Field{"classifier_dropout", &C::classifier_dropout},
+                      Field{"num_classes", &C::num_classes, 1},
+                      Field{"in_channels", &C::in_channels, 1},
+                      Field{"inference", &C::inference}};
+  }
+  // What a published variant does not decide.
+  static constexpr std::array kOpen{"dropout",     "ffn_dropout", "classifier_dropout",
+                                    "num_classes", "in_channels", "inference"};
 };
 
 // in * expansion rounded to the nearest multiple of 8, and no less than 90 % of it (Sandler et al.

@@ -29,6 +29,20 @@ struct PlainCnnConfig {
   std::int64_t reduction = 16;
   // Of Dynamic Shift-Max: channels C / groups apart are combined.
   std::int64_t groups = 2;
+
+  static constexpr auto fields() {
+    using C = PlainCnnConfig;
+    return std::tuple{Field{"activation", &C::activation},
+                      Field{"squeeze_excite", &C::squeeze_excite},
+                      Field{"skip", &C::skip},
+                      Field{"num_classes", &C::num_classes, 1},
+                      Field{"in_channels", &C::in_channels, 1},
+                      Field{"stem_width", &C::stem_width, 1},
+                      Field{"widths", &C::widths, 1},
+                      Field{"strides", &C::strides, 1},
+                      Field{"reduction", &C::reduction, 1},
+                      Field{"groups", &C::groups, 1}};
+  }
 };
 
 // The names that `activation` may have, in the order of the paper's Table 2.

@@ -8,11 +8,6 @@ std::int64_t bytes_of(const Shape& shape) {
   return element_count(shape) * static_cast<std::int64_t>(sizeof(float));
 }
 
-// The second input says how large the result is, and is not read.
-bool lends_its_shape(const Op& op) {
-  return std::holds_alternative<Fold>(op) || std::holds_alternative<Resize>(op);
-}
-
 std::string kind_of(const LoweredOp& op, const Node& node) {
   std::string kind = kind_name(node.op);
   if (op.activation) kind += std::string("+") + to_string(*op.activation);
@@ -38,7 +33,7 @@ StepInfo describe(const std::vector<const LoweredOp*>& ops, const PlanBuilder& b
   for (std::size_t i = 0; i < first.inputs.size(); ++i) {
     const Shape& shape = builder.shape(first.inputs[i]);
     info.input_shapes.push_back(shape);
-    if (i == 0 || !lends_its_shape(first.op)) info.bytes += bytes_of(shape);
+    if (i == 0 || !traits_of(first.op).lends_shape) info.bytes += bytes_of(shape);
   }
   info.output_shape = builder.shape(ops.back()->result);
   info.bytes += bytes_of(info.output_shape);

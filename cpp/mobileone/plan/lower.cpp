@@ -16,11 +16,6 @@ std::vector<bool> needed_nodes(const Graph& graph, const std::vector<NodeId>& ou
   return needed;
 }
 
-bool takes_activation(const Op& op) {
-  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Add>(op) ||
-         std::holds_alternative<Multiply>(op) || std::holds_alternative<Linear>(op);
-}
-
 }  // namespace
 
 std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs) {
@@ -43,7 +38,7 @@ std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outp
     const Node& node = graph.nodes()[id];
     if (!needed[id] || attached[id] || std::holds_alternative<Input>(node.op)) continue;
     LoweredOp lowered{static_cast<NodeId>(id), static_cast<NodeId>(id), std::nullopt};
-    const NodeId reader = takes_activation(node.op) ? sole_reader(id) : -1;
+    const NodeId reader = traits_of(node.op).takes_activation ? sole_reader(id) : -1;
     if (reader >= 0) {
       if (const auto* activation = std::get_if<Activation>(&graph.node(reader).op)) {
         lowered.result = reader;

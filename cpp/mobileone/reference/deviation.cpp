@@ -59,11 +59,10 @@ class Errors {
 // Replica 0 is exact, the others carry random errors; all advance node by node.
 class MonteCarlo {
  public:
-  MonteCarlo(const Network& network, const ReferenceTensor& input, int samples, std::uint64_t seed,
+  MonteCarlo(const Network& network, const ReferenceInputs& inputs, int samples, std::uint64_t seed,
              Mode mode, int threads, std::uint64_t dropout_seed)
       : network_(network),
-        input_(input),
-        evaluator_(network, input.shape, mode, threads, dropout_seed),
+        evaluator_(network, inputs, mode, threads, dropout_seed),
         values_(static_cast<std::size_t>(samples) + 1,
                 std::vector<ReferenceTensor>(network.graph.nodes().size())),
         statistics_(static_cast<std::size_t>(samples) + 1) {
@@ -109,9 +108,7 @@ class MonteCarlo {
     const auto at = static_cast<std::size_t>(id);
     Values deviation;
     for (std::size_t r = 0; r < values_.size(); ++r) {
-      std::vector<const ReferenceTensor*> inputs;
-      for (NodeId from : node.inputs) inputs.push_back(&values_[r][static_cast<std::size_t>(from)]);
-      if (inputs.empty()) inputs.push_back(&input_);
+      const std::vector<const ReferenceTensor*> inputs = evaluator_.inputs_of(id, values_[r]);
       const RandomRounding* rounding = r == 0 ? nullptr : &samples_[r - 1];
       values_[r][at] = evaluator_.evaluate(id, inputs, rounding, &statistics_[r]);
       if (r == 0) {
@@ -123,7 +120,6 @@ class MonteCarlo {
   }
 
   const Network& network_;
-  const ReferenceTensor& input_;
   Evaluator evaluator_;
   std::vector<std::vector<ReferenceTensor>> values_;  // [replica][node]
   std::vector<RunningStatistics> statistics_;         // [replica]
@@ -132,14 +128,21 @@ class MonteCarlo {
 
 }  // namespace
 
-DeviationResult error_deviation(const Network& network, const ReferenceTensor& input,
+DeviationResult error_deviation(const Network& network, const ReferenceInputs& inputs,
                                 const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
                                 Mode mode, int threads, std::uint64_t dropout_seed) {
   if (samples < 1) throw Error(concat("[reference] samples is ", samples, "; expected at least 1"));
   const Schedule schedule(network.graph, outputs);
-  MonteCarlo monte_carlo(network, input, samples, seed, mode, threads, dropout_seed);
+  MonteCarlo monte_carlo(network, inputs, samples, seed, mode, threads, dropout_seed);
   monte_carlo.run(schedule);
   return monte_carlo.measure(outputs);
+}
+
+DeviationResult error_deviation(const Network& network, const ReferenceTensor& input,
+                                const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
+                                Mode mode, int threads, std::uint64_t dropout_seed) {
+  return error_deviation(network, reference::only_input(network.graph, input), outputs, samples,
+                         seed, mode, threads, dropout_seed);
 }
 
 }  // namespace mobileone

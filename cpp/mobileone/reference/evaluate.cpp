@@ -5,18 +5,50 @@
 
 namespace mobileone::reference {
 
-Evaluator::Evaluator(const Network& net, const Shape& input_shape, Mode m, int thread_count,
+namespace {
+
+ShapesByName shapes_of(const ReferenceInputs& inputs) {
+  ShapesByName shapes;
+  for (const auto& [name, tensor] : inputs) {
+    if (static_cast<std::int64_t>(tensor.values.size()) != element_count(tensor.shape)) {
+      throw Error(concat("[reference] input ", name, " has ", tensor.values.size(),
+                         " values for shape ", to_string(tensor.shape)));
+    }
+    shapes[name] = tensor.shape;
+  }
+  return shapes;
+}
+
+}  // namespace
+
+ReferenceInputs only_input(const Graph& graph, const ReferenceTensor& input) {
+  const std::vector<NodeId> ids = graph.inputs();
+  if (ids.size() == 1) return {{graph.node(ids[0]).name, input}};
+  throw Error(concat("[reference] the graph has ", ids.size(), " inputs; expected one"));
+}
+
+Evaluator::Evaluator(const Network& net, ReferenceInputs given, Mode m, int thread_count,
                      std::uint64_t seed)
     : network(net),
-      shapes(infer_shapes(net.graph, input_shape)),
+      inputs(std::move(given)),
+      shapes(infer_shapes(net.graph, shapes_of(inputs))),
       mode(m),
       threads(resolve_threads(thread_count)),
       dropout_seed(seed) {}
 
-ReferenceTensor Evaluator::evaluate(NodeId id, const std::vector<const ReferenceTensor*>& inputs,
+std::vector<const ReferenceTensor*> Evaluator::inputs_of(
+    NodeId id, const std::vector<ReferenceTensor>& results) const {
+  const Node& node = network.graph.node(id);
+  if (std::holds_alternative<Input>(node.op)) return {&inputs.at(node.name)};
+  std::vector<const ReferenceTensor*> read;
+  for (NodeId from : node.inputs) read.push_back(&results[to_index(from)]);
+  return read;
+}
+
+ReferenceTensor Evaluator::evaluate(NodeId id, const std::vector<const ReferenceTensor*>& read,
                                     const RandomRounding* rounding,
                                     RunningStatistics* updated) const {
-  const Call call{*this, id, inputs, rounding, updated};
+  const Call call{*this, id, read, rounding, updated};
   return std::visit([&](const auto& op) { return reference::evaluate(op, call); },
                     network.graph.node(id).op);
 }

@@ -8,20 +8,28 @@
 
 namespace mobileone::reference {
 
+// The inputs of a graph with one; throws Error when it has several.
+ReferenceInputs only_input(const Graph& graph, const ReferenceTensor& input);
+
 struct Evaluator {
   const Network& network;
+  ReferenceInputs inputs;
   std::vector<Shape> shapes;  // of every node
   Mode mode = Mode::eval;
   int threads = 1;
   std::uint64_t dropout_seed = 0;
 
-  Evaluator(const Network& network, const Shape& input_shape, Mode mode, int threads,
+  Evaluator(const Network& network, ReferenceInputs inputs, Mode mode, int threads,
             std::uint64_t dropout_seed = 0);
 
-  // `inputs` are the results of the node's inputs; the network's input is passed to Input nodes.
-  // `rounding` is what happens to values that an fp32 engine rounds once and uses many times; null
-  // for the exact result.
-  ReferenceTensor evaluate(NodeId id, const std::vector<const ReferenceTensor*>& inputs,
+  // What node `id` reads, given the results of the nodes before it; an Input reads what the network
+  // is given.
+  std::vector<const ReferenceTensor*> inputs_of(NodeId id,
+                                                const std::vector<ReferenceTensor>& results) const;
+
+  // `read` is what inputs_of says; `rounding` is what happens to values that an fp32 engine rounds
+  // once and uses many times; null for the exact result.
+  ReferenceTensor evaluate(NodeId id, const std::vector<const ReferenceTensor*>& read,
                            const RandomRounding* rounding, RunningStatistics* updated) const;
 
   // Exact weights; throws Error when the weight is missing or has another shape.

@@ -14,8 +14,10 @@ GraphCopy::GraphCopy(const Network& source)
 bool GraphCopy::read_only_by(NodeId producer, NodeId consumer) const {
   const Graph& graph = source_.graph;
   const auto& readers = consumers_[static_cast<std::size_t>(producer)];
-  return readers == std::vector<NodeId>{consumer} && graph.output != producer &&
-         std::find(graph.features.begin(), graph.features.end(), producer) == graph.features.end();
+  const auto is_producer = [&](const Output& output) { return output.node == producer; };
+  return readers == std::vector<NodeId>{consumer} &&
+         std::ranges::none_of(graph.outputs(), is_producer) &&
+         std::ranges::find(graph.features, producer) == graph.features.end();
 }
 
 void GraphCopy::keep(NodeId id) {
@@ -55,7 +57,12 @@ std::vector<NodeId> GraphCopy::mapped(const std::vector<NodeId>& old_ids) const 
 }
 
 Network GraphCopy::finish() && {
-  result_.graph.output = mapped(source_.graph.output);
+  const Graph& source = source_.graph;
+  if (source.output >= 0) result_.graph.output = mapped(source.output);
+  result_.graph.output_key = source.output_key;
+  for (const Output& output : source.further_outputs) {
+    result_.graph.further_outputs.push_back({output.key, mapped(output.node)});
+  }
   result_.graph.features = mapped(source_.graph.features);
   return std::move(result_);
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from mobileone.interchange.onnx.operators import TRANSLATIONS
+from mobileone.interchange.onnx.operators import TRANSLATIONS, Translation, single
 from mobileone.interchange.onnx.writer import OnnxWriter
 from mobileone.network.inputs import InputSize, input_shape
 from mobileone.util.files import whole_file
@@ -106,17 +106,15 @@ def onnx_model(
 def _translate(bundle: Bundle, writer: OnnxWriter) -> None:
     """Append the operators of every node."""
     results: dict[str, str] = {}
+    translations = {n: single(operator) for n, operator in bundle.graph.onnx_operators.items()}
     for node in bundle.graph.nodes:
         name = node["name"]
         if node["kind"] == "Input":
             results[name] = INPUT
             continue
-        translate = TRANSLATIONS.get(node["kind"])
+        translate: Translation | None = translations.get(name, TRANSLATIONS.get(node["kind"]))
         if translate is None:
-            known = ", ".join(TRANSLATIONS)
-            raise NotImplementedError(
-                f"{name}: {node['kind']} cannot be exported to ONNX; expected one of {known}"
-            )
+            raise NotImplementedError(f"{name}: {node['kind']} cannot be exported to ONNX")
         inputs = [results[given] for given in node["inputs"]]
         writer.begin(name)
         result = translate(writer, node, inputs)

@@ -7,41 +7,49 @@ from typing import Any
 
 from mobileone.interchange.onnx.writer import Dimension, OnnxWriter
 
-__all__ = ["TRANSLATIONS"]
+__all__ = ["ACTIVATIONS", "TRANSLATIONS", "Translation", "single"]
 
 Node = Mapping[str, Any]
+# As in Graph.onnx_operators: type, names of weights, attributes.
+OnnxOperator = tuple[str, list[str], dict[str, Any]]
 # Appends a node's operators, given its inputs' tensors; returns the tensor of its result.
 Translation = Callable[[OnnxWriter, Node, list[str]], str]
 
 
-def _conv2d(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
-    given = node["attributes"]
-    return writer.add(
-        "Conv",
-        *inputs,
-        *writer.parameters(node["name"], "weight", "bias"),
-        kernel_shape=given["kernel_size"],
-        strides=given["stride"],
-        pads=[*given["padding"], *given["padding"]],
-        dilations=given["dilation"],
-        group=given["groups"],
-    )
+def single(operator: OnnxOperator) -> Translation:
+    """Of a node that is one ONNX operator: its type, its weights' names, its attributes."""
+    kind, weights, attributes = operator
+    return lambda writer, node, inputs: writer.add(kind, *inputs, *weights, **attributes)
 
 
-def _batch_norm(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
-    names = ("weight", "bias", "running_mean", "running_var")
-    read = writer.parameters(node["name"], *names)
-    return writer.add("BatchNormalization", *inputs, *read, epsilon=node["attributes"]["eps"])
+def _plain(kind: str, **attributes: Any) -> Translation:
+    return single((kind, [], attributes))
+
+
+def _silu(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    return writer.add("Mul", inputs[0], writer.add("Sigmoid", inputs[0]))
+
+
+def _gelu(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    scaled = writer.add("Mul", inputs[0], writer.scalar(0.5**0.5))
+    doubled = writer.add("Add", writer.add("Erf", scaled), writer.scalar(1.0))
+    return writer.add("Mul", writer.add("Mul", inputs[0], writer.scalar(0.5)), doubled)
+
+
+ACTIVATIONS: dict[str, Translation] = {
+    "relu": _plain("Relu"),
+    "sigmoid": _plain("Sigmoid"),
+    "gelu": _gelu,
+    "silu": _silu,
+    "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),
+}
 
 
 def _activation(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     kind = node["attributes"]["kind"]
-    if kind == "silu":
-        return writer.add("Mul", inputs[0], writer.add("Sigmoid", inputs[0]))
-    operators = {"relu": "Relu", "sigmoid": "Sigmoid"}
-    if kind not in operators:
+    if kind not in ACTIVATIONS:
         raise NotImplementedError(f"{node['name']}: activation {kind} cannot be exported to ONNX")
-    return writer.add(operators[kind], *inputs)
+    return ACTIVATIONS[kind](writer, node, inputs)
 
 
 def _linear(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
@@ -134,23 +142,14 @@ def _dropout(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     return inputs[0]
 
 
-def _plain(operator: str, **attributes: Any) -> Translation:
-    return lambda writer, node, inputs: writer.add(operator, *inputs, **attributes)
-
-
+# Of operators that are not one of ONNX's: the graph's `onnx_operators` has the others.
 TRANSLATIONS: dict[str, Translation] = {
-    "Conv2d": _conv2d,
-    "BatchNorm": _batch_norm,
     "Activation": _activation,
-    "Add": _plain("Sum"),
-    "Multiply": _plain("Mul"),
-    "GlobalAvgPool": _plain("GlobalAveragePool"),
     "Linear": _linear,
     "LayerNorm": _layer_norm,
     "Attention": _attention,
     "Unfold": _unfold,
     "Fold": _fold,
     "Resize": _resize,
-    "Concat": _plain("Concat", axis=1),
     "Dropout": _dropout,
 }
