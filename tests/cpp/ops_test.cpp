@@ -9,10 +9,6 @@ using testing_op::gate;
 using testing_op::map;
 using testing_op::tokens;
 
-constexpr ActivationKind kKinds[] = {ActivationKind::relu, ActivationKind::sigmoid,
-                                     ActivationKind::gelu, ActivationKind::silu,
-                                     ActivationKind::hard_sigmoid};
-
 Conv2d conv(std::int64_t in, std::int64_t out, Extent kernel, Extent stride,
             std::int64_t groups = 1, Extent dilation = {1, 1}, bool bias = true) {
   const Extent padding{dilation[0] * (kernel[0] - 1) / 2, dilation[1] * (kernel[1] - 1) / 2};
@@ -38,8 +34,8 @@ TEST_P(Channels, DepthwiseDilated) { check_op(conv(c, c, {3, 3}, {1, 1}, c, {2, 
 TEST_P(Channels, DepthwiseTimesTwo) { check_op(conv(c, 2 * c, {3, 3}, {1, 1}, c), {map(c)}); }
 TEST_P(Channels, Grouped) { check_op(conv(3 * c, 6, {3, 3}, {2, 1}, 3), {map(3 * c)}); }
 TEST_P(Channels, WithActivation) {
-  for (ActivationKind kind : kKinds) {
-    check_op(conv(c, 17, {3, 3}, {2, 2}), {map(c)}, {Mode::eval, kind});
+  for (const ActivationFunction& row : kActivations) {
+    check_op(conv(c, 17, {3, 3}, {2, 2}), {map(c)}, {Mode::eval, row.kind});
   }
 }
 
@@ -49,10 +45,10 @@ TEST_P(Channels, BatchNormOfTheBatch) {
   check_op(BatchNorm{c}, {map(c)}, {Mode::train}, {{2, 3, 1, 2}, {3, 3, 7, 13}, {1, 3, 13, 2}});
 }
 TEST_P(Channels, Activation) {
-  for (ActivationKind kind : kKinds) check_op(Activation{kind}, {map(c)});
+  for (const auto& row : kActivations) check_op(Activation{row.kind}, {map(c)});
 }
 TEST_P(Channels, ActivationOfTokens) {
-  for (ActivationKind kind : kKinds) check_op(Activation{kind}, {tokens(c)});
+  for (const auto& row : kActivations) check_op(Activation{row.kind}, {tokens(c)});
 }
 TEST_P(Channels, Add) {
   check_op(Add{}, {map(c)}, {Mode::eval, ActivationKind::silu});
