@@ -55,7 +55,9 @@ def merge(
     for index, (conv, norm) in enumerate((*convolved, *identities)):
         offset = None if conv is None or conv.bias is None else conv.bias.to(dtype)
         if uses_batch(norm):
-            mean, variance = means[index], variances[index]  # a constant offset has no effect
+            mean, variance = means[index], variances[index]
+            if offset is not None:
+                mean = (mean + offset) - offset  # no effect, and a gradient of zero, not none
         else:
             mean, variance = _running(norm, dtype)
             mean = mean if offset is None else mean - offset

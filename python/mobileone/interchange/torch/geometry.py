@@ -50,6 +50,11 @@ class Geometry:
         rows, columns = (p // d for p, d in zip(self.padding, self.dilation, strict=True))
         return rows * self.kernel[1] + columns
 
+    @property
+    def is_pixelwise(self) -> bool:
+        """Whether each input pixel is one patch."""
+        return self.area == 1 and self.stride == (1, 1) and self.padding == (0, 0)
+
     def output_size(self, height: int, width: int) -> Pair:
         """Rows and columns of the result for an image of this size."""
         sizes = zip((height, width), *self._axes, strict=True)

@@ -1,7 +1,7 @@
 """First two moments of a convolution's input patches, and their gradient, for any geometry.
 
 Few images are unfolded at a time, so that patches stay in the cache and are never saved. Of a 1 × 1
-convolution the input is the patches.
+convolution of stride 1 the input is the patches.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from mobileone.interchange.torch.geometry import Geometry
+from mobileone.interchange.torch.unfold import fold, unfold
 
 # Elements of patches at a time: what a core's second-level cache holds, and what fills a GPU.
 _CPU_CHUNK, _GPU_CHUNK = 1 << 19, 1 << 26
 # Columns that a matrix product needs to be efficient; below this, images are put side by side.
 _COLUMNS = 128
+# Blocks of rows of a large symmetric product: of n, (n + 1) / 2n of the whole is computed.
+_BLOCKS, _BLOCKED_TAPS = 4, 192
 
 
 def moments(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -27,25 +29,22 @@ def moments(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> tuple[Tensor, 
     mean is beside the standard deviation. Zero padding is part of the patches.
     """
     groups, taps = geometry.groups, geometry.taps
-    shift = _per_tap(x.mean((0, 2, 3), dtype=dtype), geometry)
-    total = shift.new_zeros(groups, taps, 1)
-    gram = shift.new_zeros(groups, taps, taps)
+    shift = x.mean((0, 2, 3), dtype=dtype)
+    shifted_mean_is_zero = geometry.is_pixelwise
+    rows = taps if shifted_mean_is_zero else taps + 1  # a row of ones sums the others
+    gram = shift.new_zeros(groups, rows, rows)
     for _, part in _chunks(x, geometry):
-        patches = _patches(part, geometry, dtype).sub_(shift)
-        if not is_input(geometry):  # else the shift is the mean
-            total += patches.sum(2, keepdim=True)
-        _add_product(gram, patches)
-    rows, columns = geometry.output_size(*x.shape[2:])
-    count = len(x) * rows * columns
-    gram.triu_().add_(gram.triu(1).mT) if _blocked(gram) else None
-    offset = total / count
-    covariance = (gram / count).baddbmm_(offset, offset.mT, alpha=-1)
-    return (shift + offset).squeeze(2), covariance
+        _add_product(gram, unfold(part, shift, geometry, ones=rows > taps))
+    if _is_blocked(gram):
+        gram = gram.triu() + gram.triu(1).mT
 
-
-def is_input(geometry: Geometry) -> bool:
-    """Whether each input pixel is one patch."""
-    return geometry.area == 1 and geometry.stride == (1, 1) and geometry.padding == (0, 0)
+    count = _count(x, geometry)
+    covariance = gram[:, :taps, :taps] / count
+    mean = shift.repeat_interleave(geometry.area).view(groups, taps)
+    if shifted_mean_is_zero:
+        return mean, covariance
+    offset = gram[:, :taps, taps:] / count
+    return mean + offset.squeeze(2), covariance.baddbmm_(offset, offset.mT, alpha=-1)
 
 
 def gradient(
@@ -57,73 +56,46 @@ def gradient(
         grad: of x's shape, not changed; None for zeros.
         s: (groups, taps, taps); mean and constant: (groups, taps), all of the statistics' dtype.
     """
+    shift = mean.view(-1, geometry.area).mean(1)  # near the mean of every tap of a channel
+    offset = shift.repeat_interleave(geometry.area).view_as(mean) - mean
+    constant = torch.baddbmm(constant.unsqueeze(2), s, offset.unsqueeze(2))
+    affine = torch.cat((s, constant), 2)
     result = torch.empty_like(x)
-    affine = torch.cat((s, constant.unsqueeze(2)), 2)
     for where, part in _chunks(x, geometry):
-        patches = _patches(part, geometry, s.dtype).sub_(mean.unsqueeze(2))
-        ones = patches.new_ones(1, 1, 1).expand(len(patches), 1, patches.shape[2])
-        term = _folded(torch.bmm(affine, torch.cat((patches, ones), 1)), part, geometry)
-        torch.add(term, 0 if grad is None else grad[where], out=result[where])
+        patches = unfold(part, shift, geometry, ones=True)
+        of_part = None if grad is None else grad[where]
+        if geometry.is_pixelwise and len(part) == 1 and geometry.groups == 1 and grad is not None:
+            if grad.dtype == s.dtype and grad.is_contiguous() and result.is_contiguous():
+                flat = result[where].view(geometry.taps, -1)
+                torch.addmm(grad[where].view_as(flat), affine[0], patches[0], out=flat)
+                continue
+        fold(torch.bmm(affine, patches), geometry, of_part, result[where])
     return result
+
+
+def _count(x: Tensor, geometry: Geometry) -> int:
+    rows, columns = geometry.output_size(*x.shape[2:])
+    return len(x) * rows * columns
 
 
 def _chunks(x: Tensor, geometry: Geometry) -> Iterator[tuple[slice, Tensor]]:
     """Few images at a time, and which."""
-    rows, columns = geometry.output_size(*x.shape[2:])
-    per_image = geometry.groups * geometry.taps * rows * columns
+    pixels = _count(x[:1], geometry)
     budget = _CPU_CHUNK if x.device.type == "cpu" else _GPU_CHUNK
-    images = max(1, budget // max(1, per_image), -(-_COLUMNS // max(1, rows * columns)))
+    per_image = max(1, geometry.groups * geometry.taps * pixels)
+    images = max(1, budget // per_image if x.device.type != "cpu" else 1, _COLUMNS // max(1, pixels))
     for start in range(0, len(x), images):
         where = slice(start, start + images)
         yield where, x[where]
 
 
-def _per_tap(values: Tensor, geometry: Geometry) -> Tensor:
-    """One value per input channel for each of the channel's taps: (groups, taps, 1)."""
-    return values.repeat_interleave(geometry.area).view(geometry.groups, geometry.taps, 1)
-
-
-def _patches(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
-    """A fresh (groups, taps, images * pixels)."""
-    images = len(x)
-    if geometry.area == 1 and geometry.padding == (0, 0):
-        columns = x[:, :, :: geometry.stride[0], :: geometry.stride[1]].flatten(2)
-    else:
-        columns = F.unfold(
-            x.to(dtype), geometry.kernel, geometry.dilation, geometry.padding, geometry.stride
-        )
-    grouped = columns.view(images, geometry.groups, geometry.taps, -1).permute(1, 2, 0, 3)
-    fresh = torch.empty(grouped.shape, dtype=dtype, device=x.device)
-    return fresh.copy_(grouped).flatten(2)
-
-
-def _folded(patches: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
-    """The adjoint of `_patches`, of x's shape."""
-    images, channels, height, width = x.shape
-    columns = patches.unflatten(2, (images, -1)).permute(2, 0, 1, 3)
-    if is_input(geometry):
-        return columns.reshape(x.shape)
-    return F.fold(
-        columns.reshape(images, channels * geometry.area, -1),
-        (height, width),
-        geometry.kernel,
-        geometry.dilation,
-        geometry.padding,
-        geometry.stride,
-    )
-
-
-# Blocks of rows of a symmetric product: of n blocks (n + 1) / 2n of the whole is computed.
-_BLOCKS = 4
-
-
-def _blocked(gram: Tensor) -> bool:
-    return gram.shape[0] == 1 and gram.shape[1] >= 192
+def _is_blocked(gram: Tensor) -> bool:
+    return gram.shape[0] == 1 and gram.shape[1] >= _BLOCKED_TAPS
 
 
 def _add_product(gram: Tensor, patches: Tensor) -> None:
     """gram += patches patchesᵀ; large ones in their upper triangle only."""
-    if not _blocked(gram):
+    if not _is_blocked(gram):
         gram.baddbmm_(patches, patches.mT)
         return
     size = -(-gram.shape[1] // _BLOCKS)
