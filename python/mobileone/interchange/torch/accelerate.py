@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mobileone.interchange.torch.block import PATHS, AcceleratedBlock, Path, install_found
-from mobileone.interchange.torch.recognise import BranchSum, find_branch_sum
+from mobileone.interchange.torch.recognise import BranchSum, find_branch_sum, has_hooks
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -81,7 +81,7 @@ def _may_be_block(module: nn.Module, norms: int) -> bool:
 def _refuse_hooks(block: nn.Module, name: str, found: BranchSum) -> None:
     for inner in found.within:
         module = block.get_submodule(inner)
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        if has_hooks(module):
             where = f"{name}.{inner}" if name else inner
             raise ValueError(
                 f"{where} has a hook, and would no longer be called: remove the hook, or accelerate "

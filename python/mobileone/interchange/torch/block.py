@@ -11,10 +11,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from mobileone.interchange.torch import cost
 from mobileone.interchange.torch.algebra import Part, merge, uses_batch
+from mobileone.interchange.torch.geometry import Geometry
 from mobileone.interchange.torch.recognise import (
     MERGED,
     BranchSum,
     find_branch_sum,
+    has_hooks,
     is_plain_norm,
 )
 from mobileone.interchange.torch.statistics import PatchMoments, statistics_dtype
@@ -35,18 +37,22 @@ class AcceleratedBlock(nn.Module if TYPE_CHECKING else object):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As the block's class."""
         found: BranchSum = self.__dict__[_SUM]
-        parts = _parts(self, found)
-        if parts is None or self._runs_branches(parts, found):
+        if (
+            self.__dict__[_PATH] == "branches"
+            or (parts := _parts(self, found)) is None
+            or (args and not self._merges(args[0], parts, found.geometry))
+        ):
             return super().forward(*args, **kwargs)
         return found.forward(self, *args, **kwargs)
 
-    def _runs_branches(self, parts: list[Part], found: BranchSum) -> bool:
-        path: Path = self.__dict__[_PATH]
-        if path == "auto":
-            if not any(uses_batch(norm) for _, norm in parts):
-                return False  # the merged convolution needs no statistics
-            return not cost.moments_are_faster(found.geometry, len(parts))
-        return path == "branches"
+    def _merges(self, x: Any, parts: list[Part], geometry: Geometry) -> bool:
+        if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[1] != geometry.channels[0]:
+            return False  # the class's own forward says what is wrong
+        if self.__dict__[_PATH] == "moments" or not any(uses_batch(norm) for _, norm in parts):
+            return True
+        kernels = [None if conv is None else conv.kernel_size for conv, _ in parts]
+        gradient = x.requires_grad and torch.is_grad_enabled()
+        return cost.moments_are_faster(geometry, kernels, tuple(x.shape), gradient)  # type: ignore[arg-type]
 
     def merged_branches(self, x: Tensor) -> Tensor:
         """The sum of the branches of x (N, C, H, W) as one convolution."""
@@ -114,7 +120,7 @@ def _parts(block: nn.Module, found: BranchSum) -> list[Part] | None:
             module = block.get_submodule(name)
         except AttributeError:
             return None
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        if has_hooks(module):
             return None
     for branch in found.branches:
         conv = None if branch.conv is None else block.get_submodule(branch.conv)

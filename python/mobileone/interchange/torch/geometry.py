@@ -55,6 +55,17 @@ class Geometry:
         """Whether each input pixel is one patch."""
         return self.area == 1 and self.stride == (1, 1) and self.padding == (0, 0)
 
+    def as_list(self) -> list[int]:
+        """Every field in order: what an operator of PyTorch takes."""
+        axes = (self.channels, self.kernel, self.stride, self.padding, self.dilation)
+        return [value for axis in axes for value in axis] + [self.groups]
+
+    @classmethod
+    def from_list(cls, values: list[int]) -> Geometry:
+        """The inverse of `as_list`."""
+        pairs = [(values[i], values[i + 1]) for i in range(0, 10, 2)]
+        return cls(pairs[0], pairs[1], pairs[2], pairs[3], pairs[4], values[10])
+
     def output_size(self, height: int, width: int) -> Pair:
         """Rows and columns of the result for an image of this size."""
         sizes = zip((height, width), *self._axes, strict=True)

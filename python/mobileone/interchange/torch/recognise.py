@@ -8,6 +8,7 @@ norm(conv(x)) or norm(x) of one x are its branches. They become one call; the re
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ MERGED = "merged_branches"  # the method that the rewritten forward calls
 
 _ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
 _ADD_METHODS = ("add", "add_")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_TRACED = (*_HOOKS, "training")
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,19 @@ def find_branch_sum(block: nn.Module) -> BranchSum | None:
 
 def _trace(block: nn.Module, deep: bool) -> tuple[fx.Graph | None, set[str]]:
     """What forward computes, and the modules traced through; no graph if it depends on the mode."""
-    modes = {module: module.training for module in block.modules()}
+    before = {module: {key: module.__dict__[key] for key in _TRACED} for module in block.modules()}
     graphs = []
     try:
         for training in (True, False):
-            for module in modes:
-                module.training = training
+            for module in before:  # a hook would see symbols
+                module.__dict__.update({key: OrderedDict() for key in _HOOKS}, training=training)
             tracer = _Tracer(deep)
             graphs.append(tracer.trace(block))
     except Exception:  # whatever a forward of any class raises when it is given a symbol
         return None, set()
     finally:
-        for module, training in modes.items():
-            module.training = training
+        for module, attributes in before.items():
+            module.__dict__.update(attributes)
     return (graphs[0] if str(graphs[0]) == str(graphs[1]) else None), tracer.inlined
 
 
@@ -86,6 +89,11 @@ def is_plain_norm(module: nn.Module) -> bool:
     after = [module.get_submodule(name) for name, _ in module.named_children()]
     ours = type(module).__name__ == "BatchNormAct2d" and type(module).__module__.startswith("timm.")
     return (plain and not after) or (ours and all(type(part) is nn.Identity for part in after))
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling it does more than its forward."""
+    return any(module.__dict__[kind] for kind in _HOOKS)
 
 
 class _Tracer(fx.Tracer):

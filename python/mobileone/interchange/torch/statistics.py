@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mobileone.interchange.torch import depthwise, patches
 from mobileone.interchange.torch.geometry import Geometry
+from mobileone.interchange.torch.operators import patch_gradient, patch_moments
 
 
 def statistics_dtype(*tensors: Tensor) -> torch.dtype:
@@ -34,7 +34,7 @@ class PatchMoments(torch.autograd.Function):
         ctx: Any, x: Tensor, geometry: Geometry, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
-        mean, covariance = _moments(x, geometry, dtype)
+        mean, covariance = patch_moments(x, geometry, dtype)
         ctx.geometry = geometry
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, mean)
@@ -56,7 +56,7 @@ class PatchMoments(torch.autograd.Function):
             s = mean.new_zeros(*mean.shape, mean.shape[1])
         else:
             s = (grad_covariance + grad_covariance.mT).div_(count)
-        return _gradient(x, ctx.geometry, mean, grad, s, constant), None, None
+        return patch_gradient(x, ctx.geometry, mean, grad, s, constant), None, None
 
 
 class Variance(torch.autograd.Function):
@@ -81,17 +81,3 @@ class Variance(torch.autograd.Function):
         need_w, need_covariance = ctx.needs_input_grad
         grad_covariance = torch.bmm(w.mT, grad * w) if need_covariance else None
         return 2 * grad * mapped if need_w else None, grad_covariance
-
-
-def _moments(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    if depthwise.takes(geometry):
-        return depthwise.moments(x, dtype)
-    return patches.moments(x, geometry, dtype)
-
-
-def _gradient(
-    x: Tensor, geometry: Geometry, mean: Tensor, grad: Tensor | None, s: Tensor, constant: Tensor
-) -> Tensor:
-    if depthwise.takes(geometry):
-        return depthwise.gradient(x, mean, grad, s, constant)
-    return patches.gradient(x, geometry, mean, grad, s, constant)
