@@ -101,7 +101,9 @@ def step(module: nn.Module, x: Tensor, seed: int = 2) -> Step:
     (output * cotangent).sum().backward()
     gradients = {k: p.grad for k, p in module.named_parameters() if p.grad is not None}
     assert x.grad is not None
-    return Step(output.detach(), x.grad, gradients, {k: b.clone() for k, b in module.named_buffers()})
+    return Step(
+        output.detach(), x.grad, gradients, {k: b.clone() for k, b in module.named_buffers()}
+    )
 
 
 def accelerated(module: nn.Module, path: Any = "moments") -> nn.Module:

@@ -224,9 +224,7 @@ def test_gradient_checkpointing(reentrant: bool) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return checkpoint(self.inner, x, use_reentrant=reentrant)
 
-    assert_same(
-        step(Checkpointed(accelerated(block)), x), step(Checkpointed(block), x), 1e-10
-    )
+    assert_same(step(Checkpointed(accelerated(block)), x), step(Checkpointed(block), x), 1e-10)
 
 
 def test_second_derivatives_are_refused() -> None:

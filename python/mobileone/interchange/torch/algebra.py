@@ -130,9 +130,7 @@ def _running(norm: nn.BatchNorm2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _track(
-    parts: Sequence[Part], means: list[Tensor], variances: list[Tensor], count: int
-) -> None:
+def _track(parts: Sequence[Part], means: list[Tensor], variances: list[Tensor], count: int) -> None:
     """One step of every training norm's running statistics: of the unbiased variance."""
     for (conv, norm), mean, variance in zip(parts, means, variances, strict=True):
         if not (norm.training and norm.track_running_stats) or norm.running_mean is None:

@@ -149,9 +149,12 @@ def _merged(x: Tensor, parts: list[Part], found: BranchSum) -> Tensor:
         weight, bias = merge(parts, geometry, moments, count, dtype)
         if not torch.is_autocast_enabled(x.device.type):
             weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-    return F.conv2d(
+    y = F.conv2d(
         x, weight, bias, geometry.stride, geometry.padding, geometry.dilation, geometry.groups
     )
+    # Autocast leaves an identity branch, and so the sum, in its input's precision.
+    keeps = any(conv is None for conv, _ in parts)
+    return y.to(torch.promote_types(x.dtype, y.dtype)) if keeps else y
 
 
 assert hasattr(AcceleratedBlock, MERGED)

@@ -117,7 +117,9 @@ def merged(parts: list[Geometry | None], channels: int) -> Geometry | None:
 def _fits(part: Geometry, whole: Geometry) -> bool:
     if (part.channels, part.stride, part.groups) != (whole.channels, whole.stride, whole.groups):
         return False
-    axes = zip(part.kernel, whole.kernel, part.padding, whole.padding, part.dilation, whole.dilation)
+    axes = zip(
+        part.kernel, whole.kernel, part.padding, whole.padding, part.dilation, whole.dilation
+    )
     for k, K, p, P, d, D in axes:  # noqa: N806
         # Tap t of the part lies on tap t + (P - p) / D of the whole, the same number of taps in from
         # either end, so that both results have one size.

@@ -39,9 +39,7 @@ def patch_gradient(
     mutates_args=(),
     schema="(Tensor x, int[] geometry, ScalarType dtype) -> (Tensor, Tensor)",
 )
-def _moments_operator(
-    x: Tensor, geometry: list[int], dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def _moments_operator(x: Tensor, geometry: list[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return patch_moments(x, Geometry.from_list(geometry), dtype)
 
 

@@ -83,7 +83,9 @@ def _chunks(x: Tensor, geometry: Geometry) -> Iterator[tuple[slice, Tensor]]:
     pixels = _count(x[:1], geometry)
     budget = _CPU_CHUNK if x.device.type == "cpu" else _GPU_CHUNK
     per_image = max(1, geometry.groups * geometry.taps * pixels)
-    images = max(1, budget // per_image if x.device.type != "cpu" else 1, _COLUMNS // max(1, pixels))
+    images = max(
+        1, budget // per_image if x.device.type != "cpu" else 1, _COLUMNS // max(1, pixels)
+    )
     for start in range(0, len(x), images):
         where = slice(start, start + images)
         yield where, x[where]

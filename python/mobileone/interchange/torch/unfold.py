@@ -32,7 +32,9 @@ def unfold(x: Tensor, shift: Tensor, geometry: Geometry, *, ones: bool) -> Tenso
     target = result[:, :taps].unflatten(1, (-1, geometry.area)).permute(3, 0, 1, 2, 4, 5)
     grouped = (images, groups, channels // groups)
     if geometry.is_pixelwise:
-        pixels = x.view(*grouped, rows, columns) if x.is_contiguous() else x.unflatten(1, grouped[1:])
+        pixels = (
+            x.view(*grouped, rows, columns) if x.is_contiguous() else x.unflatten(1, grouped[1:])
+        )
         torch.sub(pixels, at.view(groups, -1, 1, 1), out=target[:, :, :, 0])
         return result.flatten(2)
     planes = _planes(x, at, geometry)
@@ -64,7 +66,9 @@ def fold(patches: Tensor, geometry: Geometry, grad: Tensor | None, out: Tensor) 
                 planes[plane] = patches.new_zeros(images, channels, high, wide)
             planes[plane][where] += source[:, :, tap]
         for (i, j), values in planes.items():
-            padded[:, :, i : high * stride[0] : stride[0], j : wide * stride[1] : stride[1]] = values
+            padded[:, :, i : high * stride[0] : stride[0], j : wide * stride[1] : stride[1]] = (
+                values
+            )
         total = padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
     if grad is None:
         out.copy_(total)
@@ -119,5 +123,10 @@ def _slices(
         for j in range(geometry.kernel[1]):
             down, row = divmod(i * geometry.dilation[0], geometry.stride[0])
             right, column = divmod(j * geometry.dilation[1], geometry.stride[1])
-            where = (everything, everything, slice(down, down + rows), slice(right, right + columns))
+            where = (
+                everything,
+                everything,
+                slice(down, down + rows),
+                slice(right, right + columns),
+            )
             yield i * geometry.kernel[1] + j, (row, column), where
