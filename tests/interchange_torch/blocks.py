@@ -111,7 +111,7 @@ def accelerated(module: nn.Module, path: Any = "moments") -> nn.Module:
 
 
 def assert_same(found: Step, expected: Step, tolerance: float) -> None:
-    """Relative L2 of everything; of gradients that are zero but for rounding, to the largest one."""
+    """Relative L2 of everything; of gradients zero but for rounding, to the largest one."""
     assert found.gradients.keys() == expected.gradients.keys()
     largest = max((float(g.norm()) for g in expected.gradients.values()), default=0.0)
     for (name, value), (_, wanted) in zip(found.items(), expected.items(), strict=True):

@@ -40,7 +40,7 @@ SIZES = ((1, 5, 7), (3, 1, 4), (2, 13, 6), (4, 2, 1))
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_same_as_the_branches(name: str) -> None:
-    """Outputs, every gradient and every buffer, over steps in train and eval mode; awkward sizes."""
+    """Outputs, every gradient and buffer, over steps in train and eval mode; awkward sizes."""
     positional, options = BLOCKS[name]
     for images, *size in SIZES:
         block = randomized(Block(*positional, **options))
@@ -121,7 +121,7 @@ KINDS = {
 def test_float32_does_not_cancel(kind: str, ratio: float) -> None:
     """float32 against float64 at mean / std = 0.5 and 100.
 
-    y = W x + b cancels terms |W| |x|, of ``ratio`` standard deviations: each is off by the roundings
+    y = W x + b cancels terms |W| |x|, ``ratio`` standard deviations: each is off by the roundings
     of W, b and the products, in all a few u (1 + ratio) of the taps' number t, in any order of
     summation at most t u. Variances relative to themselves: they are sums of squares of differences
     from the mean, off by u ratio in the shift (of no effect to first order) and by t u √M at most

@@ -12,13 +12,13 @@ import mobileone
 import mobileone.torch
 import pytest
 import torch
+from checkpoint.timm_models import import_timm
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from torch_mobileone import Block as MobileOneBlock
 from torch_mobileone import fused
 
-from checkpoint.timm_models import import_timm
 from .blocks import Block, accelerated, assert_same, noise, randomized, small_mobileone, step
 
 
@@ -173,7 +173,7 @@ def test_what_is_not_a_train_time_network() -> None:
         mobileone.torch.accelerate(fused(small_mobileone()))
     with pytest.raises(ValueError, match=r"stage0\.rbr_scale\.bn is a SyncBatchNorm"):
         mobileone.torch.accelerate(nn.SyncBatchNorm.convert_sync_batchnorm(small_mobileone()))
-    with pytest.raises(TypeError, match="model is str; expected a torch.nn.Module"):
+    with pytest.raises(TypeError, match=r"model is str; expected a torch\.nn\.Module"):
         mobileone.torch.accelerate("mobileone_s0")
 
 

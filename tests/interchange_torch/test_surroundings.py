@@ -24,16 +24,16 @@ BLOCKS = {
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_autocast(name: str) -> None:
-    """bfloat16 convolution, float32 statistics: as close to float64 as the branches, or closer.
+    """bfloat16 convolution, float32 statistics, in the branches' precision.
 
-    Outputs round W, b, x and y to 8 bits: some 4 u of the terms' magnitude, in one branch or five.
+    Outputs round W, b, x and y to 8 bits: some 8 u of the terms' magnitude. As large a share of the
+    ReLUs may flip, which changes a gradient by the root of the share.
     """
     block = randomized(BLOCKS[name]())
     x = noise(4, 3 if name == "stem" else 6, 12, 9)
     expected = step(accelerated(block), x)
     largest = max(float(gradient.norm()) for gradient in expected.gradients.values())
     u = 2.0**-8
-    errors: list[dict[str, float]] = []
     for module in (block, accelerated(block)):
         module.float()
         with torch.autocast("cpu", torch.bfloat16):
@@ -44,12 +44,10 @@ def test_autocast(name: str) -> None:
         assert {p.dtype for p in module.parameters()} == {torch.float32}
         error = (output.detach().double() - expected.output).norm() / expected.output.norm()
         assert float(error) <= 8 * u
-        differences = {
-            k: p.grad.double() - expected.gradients[k] for k, p in module.named_parameters()
-        }  # type: ignore[union-attr]
-        errors.append({key: float(value.norm()) for key, value in differences.items()})
-    for key, of_branches in errors[0].items():
-        assert errors[1][key] <= 2 * of_branches + 4 * u * largest, key
+        for key, parameter in module.named_parameters():
+            assert parameter.grad is not None
+            difference = parameter.grad.double() - expected.gradients[key]
+            assert float(difference.norm()) <= (8 * u) ** 0.5 * largest, key
 
 
 def test_half_precision_module() -> None:

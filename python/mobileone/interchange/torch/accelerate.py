@@ -23,8 +23,8 @@ def accelerate(model: Model, *, train_path: Path = "auto") -> Model:
     Args:
         model: any module with train-time blocks (MobileOne, RepVGG, ... of any program): sums of
             norm(conv(x)) and norm(x) of one x that a single convolution can replace.
-        train_path: "moments" always; "branches" never in training, for comparison; "auto" decides per
-            block by its cost (`mobileone.interchange.torch.cost`).
+        train_path: "moments" always; "branches" never, for comparison; "auto" in evaluation always,
+            in training where it is faster (`mobileone.interchange.torch.cost`).
 
     Returns:
         ``model``.
@@ -84,8 +84,8 @@ def _refuse_hooks(block: nn.Module, name: str, found: BranchSum) -> None:
         if has_hooks(module):
             where = f"{name}.{inner}" if name else inner
             raise ValueError(
-                f"{where} has a hook, and would no longer be called: remove the hook, or accelerate "
-                f"other parts of the model"
+                f"{where} has a hook, and would no longer be called: remove the hook, or "
+                f"accelerate other parts of the model"
             )
 
 
@@ -94,9 +94,9 @@ def _raise_nothing_found(model: nn.Module) -> None:
         if isinstance(module, nn.SyncBatchNorm):
             raise ValueError(
                 f"{name} is a SyncBatchNorm; the moments path computes statistics per replica: "
-                f"accelerate before conversion has no effect either, keep nn.BatchNorm2d"
+                f"expected nn.BatchNorm2d"
             )
     raise ValueError(
-        f"{type(model).__name__} has no train-time block: expected sums of norm(conv(x)) and norm(x) "
-        f"of one x, computed in a forward that torch.fx can trace"
+        f"{type(model).__name__} has no train-time block: expected sums of norm(conv(x)) and "
+        f"norm(x) of one x, computed in a forward that torch.fx can trace"
     )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mobileone.interchange.torch.geometry import Geometry
-from mobileone.interchange.torch.statistics import Variance
+from mobileone.interchange.torch.statistics import variance_of
 
 
 class Part(NamedTuple):
@@ -46,7 +46,8 @@ def merge(
     convolved = [part for part in parts if part.conv is not None]
     rows = _rows(convolved, geometry, dtype)
     branches, identities = len(convolved), [part for part in parts if part.conv is None]
-    means, variances = [], []
+    means: list[Tensor] = []
+    variances: list[Tensor] = []
     if moments is not None:
         means, variances = _statistics(rows, branches, len(identities), geometry, moments)
         _track((*convolved, *identities), means, variances, count)
@@ -100,10 +101,10 @@ def _statistics(
     """Mean and variance of every channel of the convolved branches, then of the identities."""
     mean, covariance = moments
     by_branch = (geometry.groups, branches, geometry.group_out)
-    values = []
-    for value in (torch.bmm(rows, mean.unsqueeze(2)), Variance.apply(rows, covariance)):
-        values.append(value.view(by_branch).transpose(0, 1).flatten(1))
-    means, variances = list(values[0].unbind()), list(values[1].unbind())
+    both = torch.bmm(rows, mean.unsqueeze(2)), variance_of(rows, covariance)
+    means, variances = (
+        list(value.view(by_branch).transpose(0, 1).flatten(1).unbind()) for value in both
+    )
     if identities:
         centre = slice(geometry.centre, None, geometry.area)
         means += [mean[:, centre].flatten()] * identities

@@ -19,15 +19,20 @@ from mobileone.interchange.torch.recognise import (
     has_hooks,
     is_plain_norm,
 )
-from mobileone.interchange.torch.statistics import PatchMoments, statistics_dtype
+from mobileone.interchange.torch.statistics import statistics_dtype, with_moments
 
 Path = Literal["auto", "moments", "branches"]
 PATHS: tuple[Path, ...] = ("auto", "moments", "branches")
 
+if TYPE_CHECKING:
+    _Base = nn.Module
+else:
+    _Base = object
+
 _SUM, _PATH = "_mobileone_branch_sum", "_mobileone_train_path"
 
 
-class AcceleratedBlock(nn.Module if TYPE_CHECKING else object):
+class AcceleratedBlock(_Base):
     """Mixed in before a block's class, whose parameters, buffers and methods stay.
 
     The submodules stay too, as holders. Where they are no longer what was recognised (fused,
@@ -76,7 +81,7 @@ class AcceleratedBlock(nn.Module if TYPE_CHECKING else object):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         path = state.pop(_PATH)
-        self.__class__ = self._block_class
+        self.__class__ = self._block_class  # type: ignore[assignment]
         self.__setstate__(state)
         install(self, path)
 
@@ -96,7 +101,7 @@ def install_found(block: nn.Module, found: BranchSum, path: Path) -> None:
     """`install`, of what has been found already."""
     block.__dict__[_SUM] = found
     block.__dict__[_PATH] = path
-    block.__class__ = _accelerated(type(block))
+    block.__class__ = _accelerated(type(block))  # type: ignore[arg-type]
 
 
 @functools.cache
@@ -108,7 +113,7 @@ def _accelerated(base: type[nn.Module]) -> type[nn.Module]:
 
 def _blank(base: type[nn.Module]) -> nn.Module:
     """An accelerated block without its state, for pickle and copy."""
-    kind = _accelerated(base)
+    kind = _accelerated(base)  # type: ignore[arg-type]
     return kind.__new__(kind)
 
 
@@ -144,7 +149,7 @@ def _merged(x: Tensor, parts: list[Part], found: BranchSum) -> Tensor:
                 raise ValueError(
                     f"Expected more than 1 value per channel when training, got input size {shape}"
                 )
-            x, mean, covariance = PatchMoments.apply(x, geometry, dtype)
+            x, mean, covariance = with_moments(x, geometry, dtype)
             moments = mean, covariance
         weight, bias = merge(parts, geometry, moments, count, dtype)
         if not torch.is_autocast_enabled(x.device.type):

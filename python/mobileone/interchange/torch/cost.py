@@ -1,8 +1,8 @@
 """Which path a block takes in training: moments or branches.
 
-Costs of a step (forward and backward) are in multiply-adds of a large matrix product. The constants are
-ratios that were measured with PyTorch 2.13 on a CPU with AVX-512; they decide speed only, never what
-is computed.
+Costs of a step (forward and backward) are in multiply-adds of a large matrix product. The constants
+are ratios that were measured with PyTorch 2.13 on a CPU with AVX-512; they decide speed only, never
+what is computed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Moments of the patches of a depthwise 3 × 3 convolution of stride 1, without unfolding.
 
-Up to the border, the covariance of taps t and t' depends on their offset t' - t only: 25 offsets, 13
-up to sign, are the autocorrelation of each plane, which the weight gradient of a depthwise
-convolution computes at memory speed. The border takes two corrections: outputs one pixel outside the
-image, which the autocorrelation counts too, and the padding, which is zero and not the mean that is
-subtracted. The gradient is the adjoint: a 5 × 5 convolution, corrected on the outermost pixels.
+Up to the border, the covariance of taps t and t' depends on their offset t' - t only: 25 offsets,
+13 up to sign, are the autocorrelation of each plane, which the weight gradient of a depthwise
+convolution computes at memory speed. The border takes two corrections: outputs one pixel outside
+the image, which the autocorrelation counts too, and the padding, which is zero and not the
+mean that is subtracted. The gradient is the adjoint: a 5 × 5 convolution, corrected on the
+outermost pixels.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def takes(geometry: Geometry) -> bool:
 
 def moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Mean (channels, 9) and covariance (channels, 9, 9) over images and output pixels."""
-    images, channels, height, width = x.shape
+    images, _, height, width = x.shape
     count = images * height * width
     shift = x.mean((0, 2, 3), dtype=dtype)
     z = x.to(dtype) - shift.view(-1, 1, 1)
@@ -58,7 +59,7 @@ def moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def gradient(x: Tensor, mean: Tensor, grad: Tensor | None, s: Tensor, constant: Tensor) -> Tensor:
     """As `patches.gradient`."""
-    channels, height, width = x.shape[1:]
+    channels = x.shape[1]
     constant = torch.baddbmm(constant.unsqueeze(2), s, mean.unsqueeze(2), alpha=-1)
     pairs = s.view(channels, 3, 3, 3, 3)  # tap row, tap column, other row, other column
     c = constant.view(channels, 3, 3)
@@ -86,12 +87,12 @@ def gradient(x: Tensor, mean: Tensor, grad: Tensor | None, s: Tensor, constant: 
 
 def _gram_of_zero_padded(z: Tensor) -> Tensor:
     """Sums of products of the taps of zero-padded patches: (channels, 9, 9)."""
-    channels, height, width = z.shape[1:]
+    channels = z.shape[1]
     # Offsets of rows 0..2 and columns 0..2, then -2..0.
     lags = z.new_zeros(channels, 3, 5)
     for left in (2, 0):
         beside = F.pad(z, (left, 2 - left, 0, 2))
-        part = conv2d_weight(beside, (channels, 1, 3, 3), z, groups=channels)
+        part: Tensor = conv2d_weight(beside, (channels, 1, 3, 3), z, groups=channels)  # type: ignore[no-untyped-call]
         lags[:, :, 2 - left : 5 - left] = part[:, 0]
     lags = torch.cat((lags[:, 1:].flip(1, 2), lags), 1)  # rows -2..2
 
@@ -120,7 +121,7 @@ def _lags(pairs: Tensor) -> Tensor:
 
 
 def _along(line: Tensor, kernel: Tensor, constant: Tensor) -> Tensor:
-    """Correlate lines (images, channels, length) with a kernel of 5 per channel, plus a constant."""
+    """Correlate lines (images, channels, length) with 5 numbers per channel, plus a constant."""
     length = line.shape[2]
     padded = F.pad(line, (2, 2))
     result = constant.unsqueeze(1) + kernel[:, :1] * padded[..., :length]
@@ -130,7 +131,7 @@ def _along(line: Tensor, kernel: Tensor, constant: Tensor) -> Tensor:
 
 
 def _both_inside(length: int, like: Tensor) -> Tensor:
-    """(9, length): input pixels that tap t sees while tap t' sees a pixel too, for t and t' of 3."""
+    """(9, length): input pixels that tap t sees while tap t' sees one too, for t and t' of 3."""
     output = torch.arange(length, device=like.device)
     taps = torch.arange(3, device=like.device) - 1
     seen = output + taps.view(3, 1)  # (tap, output) -> input pixel

@@ -77,7 +77,7 @@ class Geometry:
         return self.kernel, self.stride, self.padding, self.dilation
 
     def margins(self, kernel: Pair) -> Pair | None:
-        """Rows and columns of zeros on each side that make a branch's kernel the merged one's size."""
+        """Rows and columns of zeros on each side that make a kernel the merged one's size."""
         result = [(outer - inner) // 2 for outer, inner in zip(self.kernel, kernel, strict=True)]
         return (result[0], result[1]) if min(result) >= 0 else None
 
@@ -118,11 +118,17 @@ def _fits(part: Geometry, whole: Geometry) -> bool:
     if (part.channels, part.stride, part.groups) != (whole.channels, whole.stride, whole.groups):
         return False
     axes = zip(
-        part.kernel, whole.kernel, part.padding, whole.padding, part.dilation, whole.dilation
+        part.kernel,
+        whole.kernel,
+        part.padding,
+        whole.padding,
+        part.dilation,
+        whole.dilation,
+        strict=True,
     )
     for k, K, p, P, d, D in axes:  # noqa: N806
-        # Tap t of the part lies on tap t + (P - p) / D of the whole, the same number of taps in from
-        # either end, so that both results have one size.
+        # Tap t of the part lies on tap t + (P - p) / D of the whole, the same number of taps in
+        # from either end, so that both results have one size.
         if k > K or (k > 1 and d != D) or 2 * (P - p) != D * (K - k) or (P - p) % D:
             return False
     return True

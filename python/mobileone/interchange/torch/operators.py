@@ -1,7 +1,7 @@
 """The moments and their gradient as operators that torch.compile takes as they are.
 
-Their loops over images are not for a compiler to unroll: a compiled model calls them between its own
-kernels, for any number of images.
+Their loops over images are not for a compiler to unroll: a compiled model calls them between its
+own kernels, for any number of images.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def _(x: Tensor, geometry: list[int], dtype: torch.dtype) -> tuple[Tensor, Tenso
 @torch.library.custom_op(
     "mobileone::patch_gradient",
     mutates_args=(),
-    schema="(Tensor x, int[] geometry, Tensor mean, Tensor? grad, Tensor s, Tensor constant) -> Tensor",
+    schema="(Tensor x, int[] geometry, Tensor mean, Tensor? grad, Tensor s, Tensor constant)"
+    " -> Tensor",
 )
 def _gradient_operator(
     x: Tensor, geometry: list[int], mean: Tensor, grad: Tensor | None, s: Tensor, constant: Tensor

@@ -61,14 +61,21 @@ def gradient(
     constant = torch.baddbmm(constant.unsqueeze(2), s, offset.unsqueeze(2))
     affine = torch.cat((s, constant), 2)
     result = torch.empty_like(x)
+    in_place = (
+        geometry.is_pixelwise
+        and geometry.groups == 1
+        and result.dtype == s.dtype
+        and result.is_contiguous()
+        and grad is not None
+        and grad.is_contiguous()
+    )
     for where, part in _chunks(x, geometry):
         patches = unfold(part, shift, geometry, ones=True)
         of_part = None if grad is None else grad[where]
-        if geometry.is_pixelwise and len(part) == 1 and geometry.groups == 1 and grad is not None:
-            if grad.dtype == s.dtype and grad.is_contiguous() and result.is_contiguous():
-                flat = result[where].view(geometry.taps, -1)
-                torch.addmm(grad[where].view_as(flat), affine[0], patches[0], out=flat)
-                continue
+        if in_place and of_part is not None and len(part) == 1:
+            flat = result[where].view(geometry.taps, -1)
+            torch.addmm(of_part.view_as(flat), affine[0], patches[0], out=flat)
+            continue
         fold(torch.bmm(affine, patches), geometry, of_part, result[where])
     return result
 

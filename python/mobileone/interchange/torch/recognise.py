@@ -1,8 +1,9 @@
 """Sums of linear branches in a block, found by tracing what its forward computes.
 
-Attribute names do not matter. The block's forward is traced symbolically (torch.fx) with convolutions,
-batch norms and everything without a batch norm as they are; in the trace, terms of a sum that are
-norm(conv(x)) or norm(x) of one x are its branches. They become one call; the rest stays as traced.
+Attribute names do not matter. The block's forward is traced symbolically (torch.fx) with
+convolutions, batch norms and everything without a batch norm as they are; in the trace, terms of a
+sum that are norm(conv(x)) or norm(x) of one x are its branches. They become one call; the rest
+stays as traced.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _trace(block: nn.Module, deep: bool) -> tuple[fx.Graph | None, set[str]]:
 
 
 def is_plain_norm(module: nn.Module) -> bool:
-    """Whether it is a batch norm over replicas' own images, with nothing after it (as timm's may)."""
+    """Whether it is a batch norm of a replica's own images, with nothing after it (timm's may)."""
     if not isinstance(module, nn.BatchNorm2d):
         return False
     plain = type(module) is nn.BatchNorm2d

@@ -22,11 +22,11 @@ def statistics_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 class PatchMoments(torch.autograd.Function):
-    """x -> x itself, and the mean (groups, taps) and covariance (groups, taps, taps) of its patches.
+    """x -> x itself, mean (groups, taps) and covariance (groups, taps, taps) of its patches.
 
-    What follows takes x from here, so that its gradient arrives here and the moments' is added to it
-    in the same pass. With S = (dC + dCᵀ) / M over the M patches p of mean m, a patch's gradient is
-    S (p - m) + dm / M; x's is the sum over the patches that it is part of.
+    What follows takes x from here, so that its gradient arrives here and the moments' is added to
+    it in the same pass. With S = (dC + dCᵀ) / M over the M patches p of mean m, a patch's gradient
+    is S (p - m) + dm / M; x's is the sum over the patches that it is part of.
     """
 
     @staticmethod
@@ -81,3 +81,15 @@ class Variance(torch.autograd.Function):
         need_w, need_covariance = ctx.needs_input_grad
         grad_covariance = torch.bmm(w.mT, grad * w) if need_covariance else None
         return 2 * grad * mapped if need_w else None, grad_covariance
+
+
+def with_moments(
+    x: Tensor, geometry: Geometry, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`PatchMoments`."""
+    return PatchMoments.apply(x, geometry, dtype)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def variance_of(w: Tensor, covariance: Tensor) -> Tensor:
+    """`Variance`: (groups, n)."""
+    return Variance.apply(w, covariance)  # type: ignore[no-any-return,no-untyped-call]

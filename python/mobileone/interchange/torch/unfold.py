@@ -1,7 +1,7 @@
 """Patches of a few images as a matrix, and the adjoint.
 
-A strided convolution's input is first split into planes of every stride-th pixel, each of whose taps
-are then slices with unit stride.
+A strided convolution's input is first split into planes of every stride-th pixel, each of whose
+taps are then slices with unit stride.
 """
 
 from __future__ import annotations
@@ -29,25 +29,23 @@ def unfold(x: Tensor, shift: Tensor, geometry: Geometry, *, ones: bool) -> Tenso
         result[:, taps] = 1
     at = shift.view(-1, 1, 1)
     # (images, groups, channels of a group, taps of a channel, rows, columns)
-    target = result[:, :taps].unflatten(1, (-1, geometry.area)).permute(3, 0, 1, 2, 4, 5)
+    target = _split(result[:, :taps], 1, (-1, geometry.area)).permute(3, 0, 1, 2, 4, 5)
     grouped = (images, groups, channels // groups)
     if geometry.is_pixelwise:
-        pixels = (
-            x.view(*grouped, rows, columns) if x.is_contiguous() else x.unflatten(1, grouped[1:])
-        )
+        pixels = _split(x, 1, grouped[1:])
         torch.sub(pixels, at.view(groups, -1, 1, 1), out=target[:, :, :, 0])
         return result.flatten(2)
     planes = _planes(x, at, geometry)
     for tap, plane, where in _slices(geometry, rows, columns):
-        target[:, :, :, tap] = planes[plane][where].unflatten(1, grouped[1:])
+        target[:, :, :, tap] = _split(planes[plane][where], 1, grouped[1:])
     return result.flatten(2)
 
 
 def fold(patches: Tensor, geometry: Geometry, grad: Tensor | None, out: Tensor) -> None:
-    """out = grad + the sum of patches (groups, taps, images * pixels) over where they were taken."""
+    """out = grad + patches (groups, taps, images * pixels), summed where they were taken."""
     images, channels, height, width = out.shape
     rows, columns = geometry.output_size(height, width)
-    source = patches.unflatten(2, (images, rows, columns)).unflatten(1, (-1, geometry.area))
+    source = _split(_split(patches, 2, (images, rows, columns)), 1, (-1, geometry.area))
     source = source.flatten(0, 1).permute(2, 0, 1, 3, 4)  # images, channels, taps, rows, columns
     if geometry.is_pixelwise:
         total = source[:, :, 0]
@@ -117,7 +115,7 @@ def _plane_size(geometry: Geometry, rows: int, columns: int) -> tuple[int, int]:
 def _slices(
     geometry: Geometry, rows: int, columns: int
 ) -> Iterator[tuple[int, Plane, tuple[slice, ...]]]:
-    """Every tap of a channel, the plane that it lies in, and where its outputs' pixels are there."""
+    """Every tap of a channel, its plane, and where the outputs' pixels are in it."""
     everything = slice(None)
     for i in range(geometry.kernel[0]):
         for j in range(geometry.kernel[1]):
@@ -130,3 +128,7 @@ def _slices(
                 slice(right, right + columns),
             )
             yield i * geometry.kernel[1] + j, (row, column), where
+
+
+def _split(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
+    return torch.unflatten(x, dim, sizes)
