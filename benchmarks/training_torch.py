@@ -4,7 +4,7 @@
     python -m benchmarks.training_torch --curve 50 --batch 4 --size 64       # in float64
 
 Steps (forward, backward, SGD with momentum) of the model as built and accelerated, each in a
-process of its own, one at a time in interleaved rounds; a second process of the first is the null run.
+process of its own, one at a time in interleaved rounds; a second one of the first is the null run.
 Prints minima, medians of the rounds' ratios, peak memory and the machine's load, as Markdown.
 Needs timm (which needs torchvision). Channels-last is not offered: PyTorch 2.13 crashes in it.
 """
