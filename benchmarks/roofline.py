@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import mobileone
-from mobileone._core import isa, machine_model
+from mobileone._core import isa, measured_machine
 from mobileone.figures.plots import new_axes, plot_roofline, require_matplotlib
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ INK = "#808080"  # reads on white and on black
 
 def limits() -> dict[str, float]:
     """Read bandwidths of one core in GB/s, by name. RuntimeError on a CPU without kernels."""
-    machine = machine_model()
+    machine = measured_machine()
     if not machine:
         raise RuntimeError("this CPU has no AVX2 and FMA; expected both")
     return {

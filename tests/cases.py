@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, NamedTuple
 
 import mobileone
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch_mobileone import MobileOne, create, fused
@@ -28,6 +30,33 @@ SMALL_MOBILEVIT = {
     "heads": 3,
     "num_classes": 7,
 }
+
+
+class Family(NamedTuple):
+    """A family of networks, for tests that hold for each: a small one, and published names."""
+
+    name: str
+    custom: str
+    small: dict[str, Any]
+    published: tuple[str, ...]
+
+    def make(self, form: str = "train-time", seed: int = 2, **config: Any) -> mobileone.Model:
+        """A small network with seeded weights."""
+        model = mobileone.create_model(self.custom, seed=seed, **{**self.small, **config})
+        return model if form == "train-time" else mobileone.reparameterize(model)
+
+
+MOBILEONE = Family(
+    "mobileone",
+    "custom",
+    {"widths": [8, 12], "depths": [1, 2], "num_conv_branches": 2, "num_classes": 7},
+    ("mobileone_s0", "mobileone_s4", "mobileone_mu0"),
+)
+MOBILEVIT = Family(
+    "mobilevit", "mobilevit_custom", SMALL_MOBILEVIT, ("mobilevit_xxs", "mobilevit_s")
+)
+FAMILIES = (MOBILEONE, MOBILEVIT)
+each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
 def images(count: int, size: tuple[int, int], *, channels: int = 3, seed: int = 0) -> NDArray:

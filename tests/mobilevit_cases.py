@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from cases import exact
 from mobileone import _core
-from mobileone.families.graph import graph_of
+from mobileone.families import graph_of
 from numpy.typing import NDArray
 from torch_mobilevit import MobileViT, arguments, create
 

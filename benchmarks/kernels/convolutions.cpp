@@ -155,7 +155,7 @@ class Benchmark {
   }
 
   const KernelTable& table_ = kernels(detect_isa());
-  const MachineModel& machine_ = machine_model(table_);
+  const MachineModel machine_ = machine_model(table_);
   const int rounds_;
   const Activation activation_;
   double peak_ = 0.0;

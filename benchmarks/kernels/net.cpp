@@ -142,10 +142,12 @@ int main(int argc, char** argv) {
   }
   const KernelTable& table = kernels(detect_isa());
   const double peak = peak_gflops(table);
-  const MachineModel& machine = machine_model(table);
-  std::printf("isa %s, FMA peak %.1f GFLOP/s, L2 %.0f KiB at %.0f GB/s, beyond %.0f GB/s\n",
-              isa_name(table.isa).data(), peak, machine.l2_bytes / 1024,
-              machine.l2_bytes_per_second * 1e-9, machine.far_bytes_per_second * 1e-9);
+  const MachineModel machine = machine_model(table), measured = measure_machine(table);
+  std::printf(
+      "isa %s, FMA peak %.1f GFLOP/s, L2 %.0f KiB at %.0f GB/s, beyond %.0f GB/s; plans of %s\n",
+      isa_name(table.isa).data(), peak, measured.l2_bytes / 1024,
+      measured.l2_bytes_per_second * 1e-9, measured.far_bytes_per_second * 1e-9,
+      this_machine().name.data());
   ThreadPool pool(threads);
   std::mt19937 engine(1);
   std::normal_distribution<float> normal;

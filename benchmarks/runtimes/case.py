@@ -8,13 +8,8 @@ from pathlib import Path
 
 import mobileone
 import numpy as np
-from mobileone.measure.workload import (
-    InputSize,
-    input_shape,
-    open_workload,
-    random_input,
-    total_macs,
-)
+from mobileone.measure.workload import open_workload
+from mobileone.network.inputs import InputSize, input_shape, random_input, total_macs
 from mobileone.verification.rounding import rounding_bound
 
 from benchmarks.runtimes.formats.network import write_network

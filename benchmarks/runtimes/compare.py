@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mobileone.measure.workload import at_least
+from mobileone.util.checks import at_least
 from mobileone.util.machine.environment import fingerprint
 
 from benchmarks.runtimes.busy import busy_cpus, kept_busy

@@ -1,7 +1,8 @@
 """The process that runs one engine; `worker_process` is the parent's side of it.
 
-Requests and answers are pickled tuples over an inherited socket. An exception is answered with
-("error", its text), and the process goes on, so that the parent decides.
+Requests (number, name, arguments) and answers (number, "ok", value) are pickled tuples over an
+inherited socket. An exception is answered with (number, "error", its text), and the process goes
+on, so that the parent decides.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ def main(descriptor: int) -> None:
     worker = _Worker()
     while True:
         try:
-            name, arguments = connection.recv()
+            number, name, arguments = connection.recv()
         except EOFError:
             return
         try:
-            answer = ("ok", getattr(worker, name)(*arguments))
+            answer = (number, "ok", getattr(worker, name)(*arguments))
         except Exception as error:
-            answer = ("error", f"{type(error).__name__}: {error}".splitlines()[0])
+            answer = (number, "error", f"{type(error).__name__}: {error}".splitlines()[0])
         connection.send(answer)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -19,25 +20,39 @@ __all__ = ["ROOT", "WorkerError", "WorkerProcess", "child_environment", "confine
 # The folder that holds the `benchmarks` package.
 ROOT = Path(__file__).resolve().parents[2]
 
+# What runs in the process; the number of its socket's descriptor is added.
+_WORKER = (sys.executable, "-m", "benchmarks.runtimes.worker")
+
 
 class WorkerError(RuntimeError):
     """A worker failed: its exception, its exit status, or its silence."""
 
 
 class WorkerProcess:
-    """A process with an engine, confined to ``cpus``. A context manager: leaving it ends it."""
+    """A process with an engine, confined to ``cpus``. A context manager: leaving it ends it.
 
-    def __init__(self, cpus: Sequence[int], environment: Mapping[str, str]) -> None:
+    Requests are numbered, and an answer carries its request's number.
+    """
+
+    def __init__(
+        self,
+        cpus: Sequence[int],
+        environment: Mapping[str, str],
+        command: Sequence[str] = _WORKER,
+    ) -> None:
         ours, theirs = Pipe()
         self._connection: Connection = ours
+        self._requests = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with confined(cpus):
-            self._process = self._start(theirs, environment)
+            self._process = self._start(theirs, environment, command)
         theirs.close()
 
-    def _start(self, theirs: Connection, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, theirs: Connection, environment: Mapping[str, str], command: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runtimes.worker", str(theirs.fileno())],
+            [*command, str(theirs.fileno())],
             env=child_environment(environment),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -53,17 +68,37 @@ class WorkerProcess:
         return self._process.pid
 
     def ask(self, request: str, *arguments: Any, timeout_s: float = 120) -> Any:
-        """The answer to a request of `worker`; WorkerError instead of a wrong or missing one."""
+        """The answer to a request of `worker`; WorkerError instead of a wrong or missing one.
+
+        A worker that does not answer in time is ended: what it would say or use up later must not
+        reach another measurement.
+        """
         try:
-            self._connection.send((request, arguments))
-            if not self._connection.poll(timeout_s):
-                raise WorkerError(f"no answer to {request!r} within {timeout_s:g} s")
-            status, value = self._connection.recv()
+            status, value = self._receive(self._send(request, *arguments), timeout_s)
+        except TimeoutError:
+            self._end()
+            raise WorkerError(f"no answer to {request!r} within {timeout_s:g} s") from None
         except (EOFError, OSError):
             raise WorkerError(f"died at {request!r}: {self._last_words()}") from None
         if status != "ok":
             raise WorkerError(value)
         return value
+
+    def _send(self, request: str, *arguments: Any) -> int:
+        """Ask without waiting; the request's number."""
+        self._requests += 1
+        self._connection.send((self._requests, request, arguments))
+        return self._requests
+
+    def _receive(self, number: int, timeout_s: float) -> tuple[str, Any]:
+        """The answer to that request, past those to others; TimeoutError if it does not come."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if not self._connection.poll(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+            answered, status, value = self._connection.recv()
+            if answered == number:
+                return status, value
 
     def pause(self) -> None:
         """Stop the process with all its threads: a pool that spins for work takes no CPU time."""
@@ -76,9 +111,12 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process; a stopped one too."""
         self._connection.close()
+        self._end()
+        self._log.close()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._log.close()
 
     def __enter__(self) -> WorkerProcess:
         return self

@@ -6,7 +6,8 @@
 
 namespace py = pybind11;
 
-PYBIND11_MODULE(_core, module) {
+// Runs on behalf of PyInit__core, in the main interpreter only.
+PYBIND11_MODULE(_core_main, module) {
   module.doc() =
       "The C++ engine of mobileone. Private: use the functions of the mobileone package.";
   py::register_exception_translator([](std::exception_ptr pointer) {
@@ -27,4 +28,16 @@ PYBIND11_MODULE(_core, module) {
   mobileone::python::bind_plan(module);
   mobileone::python::bind_reference(module);
   mobileone::python::bind_system(module);
+}
+
+// The exported entry point. pybind11's own waits for ever in a subinterpreter below Python 3.12,
+// and the types that it registers belong to one interpreter above.
+extern "C" [[gnu::visibility("default")]] PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "mobileone._core cannot be imported in a subinterpreter; expected the main one "
+                    "(use threads or processes: the engine releases the GIL)");
+    return nullptr;
+  }
+  return PyInit__core_main();
 }

@@ -83,7 +83,7 @@ class PyPlan {
     return py::make_tuple(profile.step_ns, profile.wall_ns);
   }
 
-  // Batch statistics lie behind the wanted outputs: mean, variance of each batch norm that ran.
+  // Batch statistics come after the wanted outputs: mean, variance of each batch norm that ran.
   PyNetwork update_running_statistics(const py::list& statistics) const {
     const Graph& graph = network_->graph;
     const std::vector<Shape> shapes = infer_shapes(graph, plan_->input_shape());
@@ -91,7 +91,7 @@ class PyPlan {
     std::size_t index = 0;
     for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
       if (!std::holds_alternative<BatchNorm>(graph.node(id).op)) continue;
-      if (index + 1 >= statistics.size()) break;  // nodes behind the last wanted output
+      if (index + 1 >= statistics.size()) break;  // nodes after the last wanted output
       const Shape& shape = shapes[static_cast<std::size_t>(id)];
       auto mean = statistics[index].cast<py::array>();
       auto variance = statistics[index + 1].cast<py::array>();

@@ -2,18 +2,36 @@
 #include <pybind11/stl.h>
 
 #include <string>
+#include <vector>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mobileone/backends/fused/peak.hpp"
 #include "mobileone/backends/onednn/library.hpp"
-#include "mobileone/kernels/tiling/cost_model.hpp"
+#include "mobileone/kernels/tiling/machine.hpp"
 #include "onednn_loader.hpp"
 
 #define MOBILEONE_TEXT_(x) #x
 #define MOBILEONE_TEXT(x) MOBILEONE_TEXT_(x)
 
 namespace mobileone::python {
+
+namespace {
+
+template <typename Model>
+py::dict describe(const Model& model) {
+  py::dict result;
+  if (kernels::supported_isas().empty()) return result;
+  const kernels::MachineModel machine = model(kernels::kernels(kernels::detect_isa()));
+  result["l1_bytes"] = machine.l1_bytes;
+  result["l2_bytes"] = machine.l2_bytes;
+  result["peak_gflops"] = machine.peak_flops * 1e-9;
+  result["l2_gbytes_per_second"] = machine.l2_bytes_per_second * 1e-9;
+  result["far_gbytes_per_second"] = machine.far_bytes_per_second * 1e-9;
+  return result;
+}
+
+}  // namespace
 
 void bind_system(py::module_& module) {
   module.attr("__version__") = MOBILEONE_TEXT(MOBILEONE_VERSION);
@@ -38,21 +56,26 @@ void bind_system(py::module_& module) {
              py::call_guard<py::gil_scoped_release>(),
              "Measured GFLOP/s of independent FMAs in registers on that many threads.");
   module.def(
-      "machine_model",
+      "machine_model", [] { return describe(kernels::machine_model); },
+      "What fused plans are chosen by, known of this kind of CPU: cache sizes, and one core's peak "
+      "and "
+      "reads from L2 and from beyond it. Empty where there are no kernels.");
+  module.def(
+      "measured_machine", [] { return describe(kernels::measure_machine); },
+      "The same, measured on this core now: about 20 ms.");
+  module.def(
+      "machine_name", [] { return std::string(kernels::this_machine().name); },
+      "The kind of CPU that machine_model() is of: one of known_machines().");
+  module.def(
+      "known_machines",
       [] {
-        py::dict result;
-        if (kernels::supported_isas().empty()) return result;
-        const kernels::MachineModel& machine =
-            kernels::machine_model(kernels::kernels(kernels::detect_isa()));
-        result["l1_bytes"] = machine.l1_bytes;
-        result["l2_bytes"] = machine.l2_bytes;
-        result["peak_gflops"] = machine.peak_flops * 1e-9;
-        result["l2_gbytes_per_second"] = machine.l2_bytes_per_second * 1e-9;
-        result["far_gbytes_per_second"] = machine.far_bytes_per_second * 1e-9;
-        return result;
+        std::vector<std::string> names;
+        for (const auto& machine : kernels::known_machines()) names.emplace_back(machine.name);
+        return names;
       },
-      "What fused plans are chosen by: cache sizes, and one core's measured peak and reads from L2 "
-      "and from beyond it. Empty where there are no kernels.");
+      "Kinds of CPU whose plans force_machine can make.");
+  module.def("force_machine", &kernels::force_machine, py::arg("name"),
+             "Plans made from now on are those of that kind of CPU; \"\" ends it. For tests.");
   module.def(
       "build_info",
       [] {

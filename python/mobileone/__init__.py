@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
     from mobileone import _core as _core
-    from mobileone.checkpoint.open import from_torch, load, reparameterize
     from mobileone.data.sampling import MultiScaleSampler
     from mobileone.interchange import torch as torch
     from mobileone.measure.benchmarking import benchmark
     from mobileone.measure.profiling import profile
-    from mobileone.model import Model
+    from mobileone.model import Model, create_model, from_torch, load, reparameterize
     from mobileone.network.compiled import CompiledModel
-    from mobileone.network.create import create_model, list_models
+    from mobileone.network.create import list_models
     from mobileone.network.stored_plan import load_plan
     from mobileone.util.errors import CheckpointError
     from mobileone.util.machine.environment import show_config
@@ -60,13 +59,13 @@ _HOMES = {
     "Model": "model",
     "MultiScaleSampler": "data.sampling",
     "benchmark": "measure.benchmarking",
-    "create_model": "network.create",
-    "from_torch": "checkpoint.open",
+    "create_model": "model",
+    "from_torch": "model",
     "list_models": "network.create",
-    "load": "checkpoint.open",
+    "load": "model",
     "load_plan": "network.stored_plan",
     "profile": "measure.profiling",
-    "reparameterize": "checkpoint.open",
+    "reparameterize": "model",
     "show_config": "util.machine.environment",
     "verify": "verification.stages",
 }
@@ -106,7 +105,7 @@ class _Moved:
     def find_spec(
         name: str, path: Sequence[str] | None, target: object = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, _Moved()) if name in _MOVED else None  # type: ignore[arg-type]
+        return type(__spec__)(name, _Moved()) if name in _MOVED else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(_MOVED[spec.name])

@@ -1,27 +1,45 @@
-"""Model: a network in either form, with the verbs that run it."""
+"""Model: a network in either form, with the verbs that run it; and the verbs that make one."""
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-import numpy as np
-
-from mobileone._core import Graph, Network, Plan, is_inference_form
-from mobileone.data.arrays import Float32, as_images, output_array
-from mobileone.data.config import DataConfig, default_data_config
-from mobileone.families.graph import INFERENCE, TRAIN_TIME, architecture_of
+from mobileone._core import Graph, Network, Plan
+from mobileone.data.arrays import Float32
+from mobileone.data.config import DataConfig
+from mobileone.network.bundle import Bundle
 from mobileone.network.compiled import CompiledModel
 from mobileone.network.plan_cache import PlanCache
-from mobileone.tasks.classification.labels import check_class_names
-from mobileone.util.machine.threads import thread_count
+from mobileone.network.session import Session
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
+
+__all__ = ["Model", "create_model", "from_torch", "load", "reparameterize"]
+
+T = TypeVar("T")
+
+
+class _Held(Generic[T]):
+    """An attribute of a model that its bundle holds; assigning replaces the bundle."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, model: None, owner: type) -> _Held[T]: ...
+    @overload
+    def __get__(self, model: Model, owner: type) -> T: ...
+    def __get__(self, model: Model | None, owner: type) -> _Held[T] | T:
+        value: T = self if model is None else getattr(model.bundle, self.name)  # type: ignore[assignment]
+        return value
+
+    def __set__(self, model: Model, value: T) -> None:
+        model._session.amend(**{self.name: value})
 
 
 class Model:
@@ -37,10 +55,16 @@ class Model:
         config: what `mobileone.create_model(arch, **config)` needs to make this architecture.
         data_config: what it expects of its input: sizes, statistics, channel order. Assign
             another one where the weights were trained otherwise.
-        dropout_seed: of the next training step, which increases it by one; says which elements
-            dropout drops. The same on every machine and with any number of threads.
-        plans: the cache of compiled plans, least recently used first.
+        network: graph and weights.
+        report: how its file was understood; None where there was none.
     """
+
+    name: _Held[str] = _Held()
+    arch: _Held[str] = _Held()
+    config: _Held[dict[str, Any]] = _Held()
+    data_config: _Held[DataConfig] = _Held()
+    network: _Held[Network] = _Held()
+    report: _Held[Any] = _Held()
 
     def __init__(
         self,
@@ -53,69 +77,64 @@ class Model:
         data_config: DataConfig | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self.network = network
-        self.config = config
-        self.arch = arch
-        self.name = name or arch
-        self.report = report
-        channels = int(config["in_channels"])
-        self.data_config = data_config or default_data_config(
-            arch, channels=channels, architecture=architecture_of(config)
-        )
-        self.class_names = class_names
-        self.training = False
-        self.dropout_seed = 0
-        self.plans: PlanCache[Plan] = PlanCache()
-        self._training_lock = threading.Lock()
+        told: dict[str, Any] = {"name": name, "report": report, "class_names": class_names}
+        bundle = Bundle.of(network, config, arch=arch, data_config=data_config, **told)
+        self._session = Session(bundle)
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Model:
+        """The model that runs a bundle."""
+        model = cls.__new__(cls)
+        model._session = Session(bundle)
+        return model
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle and deepcopy take along: everything but compiled plans."""
-        state = self.__dict__.copy()
-        del state["plans"], state["_training_lock"]
-        state["network"] = {n: np.array(w) for n, w in self.network.weights().items()}
-        return state
+        own = {key: value for key, value in vars(self).items() if key != "_session"}
+        return own | self._session.state()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from mobileone.families.graph import graph_of
+        self._session, own = Session.from_state(state)
+        self.__dict__ |= own
 
-        self.__dict__ |= state
-        self.network = Network(graph_of(self.config), state["network"])
-        self.plans = PlanCache()
-        self._training_lock = threading.Lock()
+    @property
+    def bundle(self) -> Bundle:
+        """The network as it is now, and what is known of it. Immutable."""
+        return self._session.bundle
 
     @property
     def graph(self) -> Graph:
         """The operators."""
-        return self.network.graph
+        return self.bundle.graph
 
     @property
     def form(self) -> str:
         """ "inference" when nothing is left to re-parameterize, else "train-time"."""
-        return INFERENCE if is_inference_form(self.graph) else TRAIN_TIME
+        return self.bundle.form
 
     @property
     def num_params(self) -> int:
         """Trainable parameters; running statistics do not count."""
-        return self.graph.num_params
+        return self.bundle.num_params
 
     @property
     def num_classes(self) -> int:
         """Number of logits."""
-        return int(self.config["num_classes"])
+        return self.bundle.num_classes
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """What the classes are called; None means ImageNet's names for 1000, else numbers."""
-        return self._class_names
+        return self.bundle.class_names
 
     @class_names.setter
     def class_names(self, names: Sequence[str] | None) -> None:
-        self._class_names = check_class_names(names, self.num_classes)
+        self._session.amend(class_names=names)
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) it was trained at; part of `data_config`."""
-        return self.data_config.input_size
+        return self.bundle.input_size
 
     @input_size.setter
     def input_size(self, size: tuple[int, int]) -> None:
@@ -126,17 +145,38 @@ class Model:
         """Multiply-accumulates for one image of `input_size`, counted as in the paper (Table 8):
         of convolutions and linear layers. `graph.attention_macs` counts attention's own.
         """
-        return self.graph.macs((1, self._channels, *self.input_size))
+        return self.bundle.macs
 
     @property
-    def _channels(self) -> int:
-        return int(self.config["in_channels"])
+    def training(self) -> bool:
+        """Whether it is in training mode; see `train`."""
+        return self._session.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._session.training = bool(mode)
+
+    @property
+    def dropout_seed(self) -> int:
+        """Of the next training step, which increases it by one; says which elements dropout drops.
+        The same on every machine and with any number of threads.
+        """
+        return self._session.dropout_seed
+
+    @dropout_seed.setter
+    def dropout_seed(self, seed: int) -> None:
+        self._session.dropout_seed = seed
+
+    @property
+    def plans(self) -> PlanCache[Plan]:
+        """The cache of compiled plans, least recently used first."""
+        return self._session.plans
 
     def train(self, mode: bool = True) -> Model:
         """Batch norms use batch statistics and update the running ones; dropout drops, where the
         configuration has any. Returns the model.
         """
-        self.training = bool(mode)
+        self.training = mode
         return self
 
     def eval(self) -> Model:
@@ -156,10 +196,7 @@ class Model:
             ValueError: an array of another rank, size or number of channels.
             TypeError: neither floating-point nor uint8 images.
         """
-        images = as_images(x, self._channels, self.data_config)
-        logits = output_array(out, (images.shape[0], self.num_classes))
-        self._run(images, (self.graph.output_name,), [logits])
-        return logits
+        return self._session.logits(x, out)
 
     def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output.
@@ -169,18 +206,7 @@ class Model:
         Raises:
             ValueError: an index that is not a level, or images as in `__call__`.
         """
-        names = self.graph.feature_names
-        if out_indices is None:
-            out_indices = range(len(names))
-        for index in out_indices:
-            if not 0 <= index < len(names):
-                raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
-        images = as_images(x, self._channels, self.data_config)
-        shapes = self.graph.shapes(images.shape)
-        wanted = tuple(names[index] for index in out_indices)
-        maps = [np.empty(shapes[name], np.float32) for name in wanted]
-        self._run(images, wanted, maps)
-        return maps
+        return self._session.features(x, out_indices)
 
     def preprocess(self, image: Any) -> Float32:
         """Any kind of image as this network's input [N, C, H, W]; see `data.preprocessing`.
@@ -189,9 +215,7 @@ class Model:
         `data_config` says; floating-point arrays are taken as normalised already. Needs Pillow
         for pixels.
         """
-        from mobileone.data.preprocessing import preprocess
-
-        return preprocess(image, self.data_config, stacklevel=4)
+        return self.bundle.preprocess(image, stacklevel=5)
 
     def predict(
         self, image: Any, topk: int = 5
@@ -208,14 +232,11 @@ class Model:
         Raises:
             ValueError, TypeError, FileNotFoundError: as `preprocess`; `topk` below 1.
         """
-        from mobileone.data.preprocessing import check_topk, is_batch, most_probable, preprocess
+        from mobileone.tasks.classification.predict import check_topk, predictions
 
         check_topk(topk)
-        images = preprocess(image, self.data_config, stacklevel=4)
-        logits = output_array(None, (images.shape[0], self.num_classes))
-        self._evaluate(images, (self.graph.output_name,), [logits])
-        named = most_probable(logits, topk, self.class_names)
-        return named if is_batch(image) else named[0]
+        logits = self._session.evaluated(self.bundle.preprocess(image, stacklevel=5))
+        return predictions(image, logits, topk, self.class_names)
 
     def export_onnx(
         self,
@@ -228,47 +249,8 @@ class Model:
         """Write an .onnx file in this form; see `interchange.onnx.export`. Needs onnx."""
         from mobileone.interchange.onnx.export import export_onnx
 
-        export_onnx(self, path, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
-
-    def _run(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
-        if self.training and self.form == TRAIN_TIME:
-            self._run_training(images, names, outputs)
-        else:
-            self._evaluate(images, names, outputs)
-
-    def _evaluate(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
-        if images.shape[0] > 0 and names:
-            plan = self._plan(images.shape, names, thread_count().count)
-            plan.run(images, outputs)
-
-    def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> Plan:
-        network = self.network
-        return self.plans.get((shape, names, threads), lambda: Plan(network, shape, names, threads))
-
-    def _run_training(
-        self, images: Float32, names: tuple[str, ...], outputs: list[Float32]
-    ) -> None:
-        batch, _, height, width = self.graph.shapes(images.shape)[self.graph.feature_names[-1]]
-        if batch * height * width < 2:
-            raise ValueError(
-                f"x has shape {images.shape}: in training mode every batch norm needs more than "
-                "one value per channel; use a larger batch or image, or model.eval()"
-            )
-        with self._training_lock:
-            # Weights change with every call, so that the plan is not kept.
-            plan = Plan(
-                self.network,
-                images.shape,
-                names,
-                thread_count().count,
-                training=True,
-                dropout_seed=self.dropout_seed,
-            )
-            statistics = [np.empty(s, np.float32) for s in plan.output_shapes[len(names) :]]
-            plan.run(images, [*outputs, *statistics])
-            self.network = plan.update_running_statistics(statistics)
-            self.dropout_seed += 1
-            self.plans.clear()
+        how: dict[str, Any] = {"dynamic_batch": dynamic_batch, "input_size": input_size}
+        export_onnx(self.bundle, path, opset=opset, **how)
 
     def compile(
         self,
@@ -289,17 +271,8 @@ class Model:
             algorithm: of the fused pointwise convolutions: "direct", "strassen" (one level of
                 Strassen's algorithm wherever it applies), or "auto" (where it is faster).
         """
-        if dtype != "float32":
-            raise NotImplementedError(f"dtype={dtype!r}; this engine computes in 'float32'")
-        shape = tuple(int(extent) for extent in input_shape)
-        return CompiledModel(
-            self.network,
-            shape,
-            thread_count(threads).count,
-            self.data_config,
-            backend=backend,
-            algorithm=algorithm,
-        )
+        how: dict[str, Any] = {"dtype": dtype, "backend": backend, "algorithm": algorithm}
+        return self.bundle.compile(input_shape, threads=threads, **how)
 
     def save_plan(
         self,
@@ -316,7 +289,8 @@ class Model:
         """
         from mobileone.network.stored_plan import save_plan
 
-        save_plan(self, path, input_shape or (1, self._channels, *self.input_size), threads)
+        shape = input_shape or (1, self.bundle.in_channels, *self.input_size)
+        save_plan(path, self.bundle, self.compile(shape, threads=threads))
 
     def memory_report(self) -> dict[str, int]:
         """Bytes that the model holds at present.
@@ -325,15 +299,7 @@ class Model:
             weights: as loaded; packed: what all plans share of them; arena and scratch: of all
             cached plans, per simultaneous call; plans: how many are cached.
         """
-        report = dict.fromkeys(("weights", "packed", "arena", "scratch", "plans"), 0)
-        report["weights"] = sum(array.nbytes for array in self.network.weights().values())
-        for plan in self.plans.values():
-            memory = plan.memory()
-            report["packed"] = memory["packed_weights"]
-            report["arena"] += memory["arena"] * memory["contexts"]
-            report["scratch"] += memory["scratch"] * memory["contexts"]
-            report["plans"] += 1
-        return report
+        return self._session.memory()
 
     def state_dict(
         self, layout: str | None = None, *, channel_order: str | None = None
@@ -348,7 +314,7 @@ class Model:
         """
         from mobileone.checkpoint.export import state_dict
 
-        return state_dict(self, layout, channel_order)
+        return state_dict(self.bundle, layout, channel_order)
 
     def save(
         self,
@@ -367,23 +333,112 @@ class Model:
         """
         from mobileone.checkpoint.export import save
 
-        save(self, path, layout, channel_order)
+        save(self.bundle, path, layout, channel_order)
 
     def metadata(self) -> dict[str, str]:
         """What travels with saved weights: architecture, form, data config, names of classes."""
-        metadata = {
-            "format": "mobileone",
-            "arch": self.arch,
-            "form": self.form,
-            "config": json.dumps(self.config),
-            "data_config": self.data_config.to_json(),
-        }
-        if self.class_names is not None:
-            metadata["class_names"] = json.dumps(self.class_names)
-        return metadata
+        return self.bundle.metadata()
 
     def __repr__(self) -> str:
         return (
             f"<mobileone.Model {self.name}: {self.form} form, "
             f"{self.num_params / 1e6:.2f} M parameters, {self.macs / 1e6:.1f} M MACs>"
         )
+
+
+def create_model(
+    name: str, *, num_classes: int = 1000, seed: int | None = None, **config: Any
+) -> Model:
+    """A train-time network with random weights.
+
+    Args:
+        name: a published variant (`list_models`), whose configuration the rest changes, or
+            "custom" (a MobileOne, for which `widths` and `depths` are needed), or
+            "mobilevit_custom" (a MobileViT, starting from mobilevit_s).
+        num_classes: number of logits.
+        seed: of the weights; None means 0. The same on every machine.
+        config: `in_channels`, `form` ("train-time" or "inference"), `stem_width`, `widths`
+            (channels per stage), `depths` (blocks per stage: MobileOne's depthwise-pointwise
+            pairs, MobileViT's MobileNetV2 blocks).
+            Of MobileOne: `num_conv_branches` (k, the paper's Table 2), `se_depths` (SE in the
+            last n pairs of each stage) or `se_widths` (block -> squeezed width).
+            Of MobileViT, lists per stage: `transformer_widths` (d; 0 for no MobileViT block),
+            `ffn_widths`, `transformer_depths` (L); and `expansion`, `head_width`, `heads`,
+            `patch` (height, width), `dropout`, `ffn_dropout`, `classifier_dropout`.
+
+    Raises:
+        ValueError: an unknown name or field, or a value that makes no network.
+    """
+    from mobileone.network.create import create_bundle
+
+    return Model.of(create_bundle(name, num_classes, seed, config))
+
+
+def load(
+    source: Any,
+    *,
+    arch: str | None = None,
+    num_classes: int | None = None,
+    strict: bool = True,
+    weights: Literal["auto", "ema", "model"] = "auto",
+    sha256: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Model:
+    """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
+
+    The weights are copied: neither overwriting the file nor changing the arrays later changes the
+    model, and nothing of a pickle is ever executed.
+
+    Args:
+        source: a path (.safetensors, or what torch.save wrote), a mapping of arrays by name, a
+            torch.nn.Module, ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
+            (`mobileone.checkpoint.hub.fetch`).
+        arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
+        num_classes: the number of classes that it must have; None takes any.
+        strict: False ignores tensors that the network does not have.
+        weights: "ema" or "model" where a file holds averaged and plain weights both.
+        sha256: the checksum that the file must have, as 64 hexadecimal digits.
+        config: what the weights of a MobileViT do not show, where it is not as published: heads
+            (4), patch (2, 2), dropout, ffn_dropout, classifier_dropout (0). A module or a file of
+            this package says it by itself.
+
+    Raises:
+        CheckpointError: damaged, not a known network, or not the one asked for.
+        OSError: there is no such file, or the server cannot be reached.
+    """
+    from mobileone.checkpoint.open import open_bundle
+
+    asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "strict": strict}
+    asked |= {"weights": weights, "sha256": sha256, "config": config}
+    return source if isinstance(source, Model) else Model.of(open_bundle(source, **asked))
+
+
+def from_torch(module: Any, **options: Any) -> Model:
+    """The Model of a torch.nn.Module: the authors', timm's or mmpretrain's, in either form.
+
+    torch is not imported here, and the module is neither changed nor kept. `load(module)` does the
+    same; this one says what it takes.
+
+    Args:
+        module: a torch.nn.Module on the CPU.
+        options: those of `load`.
+
+    Raises:
+        TypeError: something else than a module.
+        CheckpointError: a module of another network.
+    """
+    if not (hasattr(module, "state_dict") and hasattr(module, "named_modules")):
+        raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
+    return load(module, **options)
+
+
+def reparameterize(source: Any) -> Model:
+    """The same function in inference form: one convolution with a bias per block (section 3.3).
+
+    The algebra is done in float64 and rounded once. The source is never changed; a model that is
+    in inference form already comes back with the same weights.
+
+    Args:
+        source: a Model, or anything that `load` takes.
+    """
+    return Model.of(load(source).bundle.reparameterized())

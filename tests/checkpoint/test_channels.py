@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from mobileone.checkpoint import CheckpointError, find_layout, save_safetensors
-from mobileone.data.config import default_data_config
+from mobileone.families.data_config import default_data_config
 from mobileone.model import Model
 from mobileone.verification.rounding import rounding_bound
 

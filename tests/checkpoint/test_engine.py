@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ import pytest
 import safetensors.torch
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict
-from mobileone.families.expected import graph_parameter_shapes
+from mobileone.families.configuration import graph_parameter_shapes
 from mobileone.families.variants import variants
 from mobileone.verification.rounding import rounding_bound
 
-from . import timm_models
+from . import mobilevit_networks, timm_models
 from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, tensor_shapes
 
-# Odd, and not square: every stride-2 convolution rounds.
-IMAGES = np.random.default_rng(0).standard_normal((2, 3, 65, 97), np.float32)
+# Odd, and not square: every stride-2 convolution rounds; a MobileViT's maps of 13 x 9, 7 x 5 and
+# 4 x 3 are resized to whole patches.
+IMAGES = np.random.default_rng(0).standard_normal((2, 3, 97, 65), np.float32)
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, "tiny"])
@@ -38,24 +40,34 @@ def test_the_variants_are_those_of_the_description() -> None:
     assert variants() == structure
 
 
-@pytest.fixture(
-    scope="module", params=["mobileone_s0", "mobileone_s1", "mobileone_s4", "mobileone_mu0"]
-)
-def network(request: pytest.FixtureRequest) -> dict[str, Any]:
+# Variants, each with the layouts of its family.
+LAYOUTS_OF = {
+    **dict.fromkeys(
+        ("mobileone_s0", "mobileone_s1", "mobileone_s4", "mobileone_mu0"), LAYOUT_WORDS
+    ),
+    **dict.fromkeys(mobilevit_networks.CONFIGS, mobilevit_networks.LAYOUT_WORDS),
+}
+
+
+@cache
+def network(name: str) -> dict[str, Any]:
     """A variant in both forms with their logits."""
-    train = mobileone.create_model(request.param, seed=3)
+    train = mobileone.create_model(name, seed=3)
     deploy = mobileone.reparameterize(train)
     return {m.form: (m, m(IMAGES)) for m in (train, deploy)}
 
 
-@pytest.mark.parametrize("layout", LAYOUT_WORDS)
+@pytest.mark.parametrize(
+    ("name", "layout"), [(name, layout) for name, known in LAYOUTS_OF.items() for layout in known]
+)
 @pytest.mark.parametrize("form", ["train-time", "inference"])
 def test_logits_are_the_same_in_every_layout(
-    network: dict[str, Any], layout: str, form: str, tmp_path: Path
+    name: str, layout: str, form: str, tmp_path: Path
 ) -> None:
-    model, logits = network[form]
+    model, logits = network(name)[form]
     state = model.state_dict(layout)
-    config = CONFIGS[model.arch] if form == "train-time" else fused(CONFIGS[model.arch])
+    config = {**CONFIGS, **mobilevit_networks.CONFIGS}[name]
+    config = config if form == "train-time" else fused(config)
     assert {name: array.shape for name, array in state.items()} == tensor_shapes(config, layout)
     path = tmp_path / "x.pth"
     held = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
@@ -64,7 +76,7 @@ def test_logits_are_the_same_in_every_layout(
     model.save(ours, layout=layout)
     for source in (state, path, ours):
         loaded = mobileone.load(source)
-        assert (loaded.arch, loaded.form) == (model.arch, form)
+        assert (loaded.arch, loaded.form, loaded.report.layout) == (name, form, layout)
         np.testing.assert_array_equal(loaded(IMAGES), logits, strict=True)
 
 

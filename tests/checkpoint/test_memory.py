@@ -62,7 +62,7 @@ def test_peak_memory(kind: str, tmp_path: Path) -> None:
 
 _WHOLE = """
 import sys
-import mobileone, mobileone.checkpoint.open
+import mobileone, mobileone.model, mobileone.checkpoint.open
 mobileone.load(mobileone.create_model("mobileone_mu0").state_dict())  # everything is imported
 def peak():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmHWM"))

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
-from mobileone.families.mobileone.recover import recover_config
+from mobileone.families import find_family
+from mobileone.families.configuration import recover_config
 
 from .networks import CONFIGS, LAYOUT_WORDS, TINY, fused, renamed, tensor_shapes, tensors
+
+MOBILEONE = find_family("mobileone")
 
 
 def load(state: object, **options: Any) -> LoadedCheckpoint:
@@ -42,16 +45,16 @@ CUSTOM = {
 @pytest.mark.parametrize("form", [dict, fused])
 def test_variants(name: str, form: type) -> None:
     config = form(CONFIGS[name])
-    assert recover_config(tensor_shapes(config), "x") == config | {"arch": name}
+    assert recover_config(MOBILEONE, tensor_shapes(config), "x") == config | {"arch": name}
 
 
 @pytest.mark.parametrize("name", CUSTOM)
 def test_custom_configurations(name: str) -> None:
     config = CUSTOM[name]
-    found = recover_config(tensor_shapes(config), "x")
+    found = recover_config(MOBILEONE, tensor_shapes(config), "x")
     assert found == config | {"arch": "custom"}
     # How many branches were merged into a fused network is not to be seen.
-    found = recover_config(tensor_shapes(fused(config)), "x")
+    found = recover_config(MOBILEONE, tensor_shapes(fused(config)), "x")
     assert found == fused(config) | {"arch": "custom", "num_conv_branches": 1}
 
 

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobileone.checkpoint import CheckpointError, LoadedCheckpoint, load_state_dict
-from mobileone.families.expected import graph_parameter_shapes
-from mobileone.families.mobilevit.recover import recover_mobilevit
+from mobileone.families import find_family
+from mobileone.families.configuration import graph_parameter_shapes, recover_config
 from mobileone.families.variants import variants
 
 from . import mobilevit_networks
@@ -21,6 +21,9 @@ from .mobilevit_networks import CONFIGS, LAYOUT_WORDS, TINY
 from .networks import fused, renamed, tensor_shapes, tensors, without_values
 
 FORMS = pytest.mark.parametrize("form", [dict, fused])
+
+
+MOBILEVIT = find_family("mobilevit")
 
 
 def load(state: object, **options: Any) -> LoadedCheckpoint:
@@ -45,7 +48,7 @@ def test_the_graph_has_the_tensors_of_the_description(name: str, form: type) -> 
 @FORMS
 def test_variants(name: str, form: type) -> None:
     config = form(CONFIGS[name])
-    assert recover_mobilevit(tensor_shapes(config), "x") == config | {"arch": name}
+    assert recover_config(MOBILEVIT, tensor_shapes(config), "x") == config | {"arch": name}
 
 
 @st.composite
@@ -90,7 +93,7 @@ def test_any_configuration(config: dict[str, Any], layout: str) -> None:
 @pytest.mark.parametrize("expansion", [1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 3.3])
 def test_expansions(expansion: float) -> None:
     config = CONFIGS["mobilevit_s"] | {"expansion": expansion}
-    found = recover_mobilevit(tensor_shapes(config), "x")
+    found = recover_config(MOBILEVIT, tensor_shapes(config), "x")
     assert found["expansion"] == expansion
 
 

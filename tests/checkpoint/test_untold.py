@@ -38,7 +38,10 @@ def test_what_the_user_says_of_the_network() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"widths": [1]}, r"'widths', which is read off the weights; what .* heads, patch, expan"),
+        (
+            {"widths": [1]},
+            r"'widths', which is read off the weights; what .* expansion, heads, pat",
+        ),
         ({"heads": 0}, r"config\['heads'\] is 0; expected an integer from 1"),
         ({"heads": True}, r"config\['heads'\] is True; expected an integer"),
         ({"patch": 2}, "is 2; expected two integers from 1 to 1024: height and width"),

@@ -1,6 +1,7 @@
 // The thread pool, and blocks that run on it.
 #include <gtest/gtest.h>
 #include <immintrin.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,7 +9,9 @@
 #include <cfloat>
 #include <chrono>
 #include <ctime>
+#include <fstream>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 
 #include "kernels_testing.hpp"
@@ -43,6 +46,32 @@ TEST(ThreadPool, RejectsBadArguments) {
   EXPECT_THROW(static_cast<void>(pool.run(ThreadPool::kMaxUnits + 1, [](int, int) {})),
                std::invalid_argument);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
+// Room for a few stacks of the default size, not for 63.
+TEST(ThreadPool, JoinsThoseThatRunWhenOthersCannotBeStarted) {
+  const pid_t child = fork();
+  if (child == 0) {
+    rlimit limit{};
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    limit.rlim_cur = limit.rlim_max =
+        pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{100} << 20);
+    if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    try {
+      ThreadPool pool(64);
+    } catch (const std::runtime_error& error) {
+      const std::string_view what = error.what();
+      _exit(what.find("of 64 threads could be started") != what.npos ? 0 : 3);
+    }
+    _exit(4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+#endif
 
 int sum_of_units(ThreadPool& pool, int units) {
   std::atomic<int> sum{0};
@@ -209,15 +238,41 @@ TEST(CostModel, Choices) {
   }
 }
 
-TEST(CostModel, MeasuresPlausibleNumbers) {
-  for (Isa isa : supported_isas()) {
-    const MachineModel& machine = machine_model(kernels(isa));
-    EXPECT_GE(machine.l1_bytes, 8 << 10);
-    EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
-    EXPECT_GT(machine.peak_flops, 1e9);
-    EXPECT_GT(machine.l2_bytes_per_second, 1e8);
-    EXPECT_GT(machine.far_bytes_per_second, 1e7);
+void expect_plausible(const MachineModel& machine) {
+  EXPECT_GE(machine.l1_bytes, 8 << 10);
+  EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
+  EXPECT_GT(machine.peak_flops, 1e9);
+  EXPECT_GT(machine.l2_bytes_per_second, 1e8);
+  EXPECT_GT(machine.far_bytes_per_second, 1e7);
+}
+
+TEST(Machine, MeasuresPlausibleNumbers) {
+  for (Isa isa : supported_isas()) expect_plausible(measure_machine(kernels(isa)));
+}
+
+TEST(Machine, IsKnownByVendorFamilyAndModel) {
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0xcf).name, "emerald-rapids");
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x8f).name, "emerald-rapids");
+  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x55).name, "cascade-lake");
+  EXPECT_EQ(find_machine("AuthenticAMD", 0x1a, 0x44).name, "zen5");
+  EXPECT_EQ(find_machine("AuthenticAMD", 0x19, 0x61).name, "other");
+  EXPECT_EQ(find_machine("", 0, 0).name, "other");
+}
+
+TEST(Machine, CanBeForced) {
+  const std::string_view own = this_machine().name;
+  for (const KnownMachine& machine : known_machines()) {
+    force_machine(machine.name);
+    EXPECT_EQ(this_machine().name, machine.name);
+    for (Isa isa : supported_isas()) {
+      const MachineModel model = machine_model(kernels(isa));
+      expect_plausible(model);
+      EXPECT_EQ(model.l2_bytes, machine.avx512.l2_bytes);
+    }
   }
+  force_machine("");
+  EXPECT_EQ(this_machine().name, own);
+  EXPECT_THROW(force_machine("abacus"), std::invalid_argument);
 }
 
 }  // namespace

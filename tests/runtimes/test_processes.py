@@ -65,14 +65,47 @@ def test_worker_is_confined_paused_and_ended(worker: WorkerProcess, case: Case) 
         os.kill(worker.pid, 0)
 
 
+def ended(pid: int) -> bool:
+    """No process of that number is left, not even one that waits to be collected."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def test_worker_errors_are_told_apart(worker: WorkerProcess, tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="FileNotFoundError"):
         worker.ask("open", "mobileone_engine", os.fspath(tmp_path), 1)
-    with pytest.raises(WorkerError, match="no answer to 'time' within"):
-        worker.ask("time", 1e9, 0.0, timeout_s=0.0)
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match="died at 'output': SIGKILL"):
         worker.ask("output")
+
+
+def test_a_worker_that_does_not_answer_in_time_is_ended(worker: WorkerProcess) -> None:
+    worker.ask("peak_memory")
+    worker.pause()  # a stopped process cannot answer, however fast the machine is
+    with pytest.raises(WorkerError, match=r"no answer to 'peak_memory' within 0\.01 s"):
+        worker.ask("peak_memory", timeout_s=0.01)
+    assert ended(worker.pid)
+    with pytest.raises(WorkerError, match="died at 'peak_memory': SIGKILL"):
+        worker.ask("peak_memory")
+
+
+def test_an_answer_in_time_does_not_end_the_worker(worker: WorkerProcess) -> None:
+    assert worker.ask("peak_memory", timeout_s=60) > 0
+    assert not ended(worker.pid)
+
+
+def test_answers_to_other_requests_are_passed_over(worker: WorkerProcess, case: Case) -> None:
+    settings = worker.ask("open", "mobileone_engine", os.fspath(case.folder), 1)
+    worker._send("open", "mobileone_engine", os.fspath(case.folder), 1)
+    worker._send("output")
+    assert isinstance(worker.ask("peak_memory"), int)
+    again = worker._send("open", "mobileone_engine", os.fspath(case.folder), 1)
+    assert len(worker.ask("time", 0.0, 0.0)) == 1
+    assert again == 5
+    assert worker.ask("open", "mobileone_engine", os.fspath(case.folder), 1) == settings
 
 
 def test_the_last_cpus_are_kept_busy_and_one_stays_free() -> None:

@@ -18,7 +18,7 @@ def write_onnx(folder: Path, path: Path) -> None:
 
     network = read_network(folder)
     _, _, height, width = network.input_shape
-    proto = onnx_model(mobileone.load(folder / WEIGHTS), input_size=(height, width))
+    proto = onnx_model(mobileone.load(folder / WEIGHTS).bundle, input_size=(height, width))
     _fix_shape(proto.graph.input[0], network.input_shape)
     _fix_shape(proto.graph.output[0], network.shapes[network.output])
     onnx.checker.check_model(proto, full_check=True)

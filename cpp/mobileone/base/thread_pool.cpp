@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -88,16 +89,20 @@ class ThreadPool::Workers {
  public:
   explicit Workers(int threads) : shares_(static_cast<std::size_t>(threads)) {
     threads_.reserve(static_cast<std::size_t>(threads - 1));
-    for (int i = 1; i < threads; ++i) {
-      threads_.emplace_back([this, i] { work(i); });
+    try {
+      for (int i = 1; i < threads; ++i) {
+        threads_.emplace_back([this, i] { work(i); });
+      }
+    } catch (const std::system_error& error) {
+      const std::size_t started = threads_.size() + 1;
+      stop();
+      throw std::runtime_error("[threads] only " + std::to_string(started) + " of " +
+                               std::to_string(threads) +
+                               " threads could be started: " + error.what());
     }
   }
 
-  ~Workers() {
-    stop_.store(true);
-    wake(run_.load() + 1);
-    for (std::thread& thread : threads_) thread.join();
-  }
+  ~Workers() { stop(); }
 
   void run(int units, Task task, void* context) {
     const int threads = static_cast<int>(shares_.size());
@@ -119,6 +124,12 @@ class ThreadPool::Workers {
   }
 
  private:
+  void stop() {
+    stop_.store(true);
+    wake(run_.load() + 1);
+    for (std::thread& thread : threads_) thread.join();
+  }
+
   void wake(std::uint32_t run) {
     run_.store(run, std::memory_order_release);
     run_.notify_all();
@@ -177,6 +188,11 @@ bool ThreadPool::run(int units, Task task, void* context) {
                                 std::to_string(kMaxUnits));
   }
   if (busy_.test_and_set(std::memory_order_acquire)) return false;
+  // Given back on every way out: starting workers after a fork can throw.
+  const struct Release {
+    std::atomic_flag& busy;
+    ~Release() { busy.clear(std::memory_order_release); }
+  } release{busy_};
   if (threads_ == 1 || units == 1) {
     for (int unit = 0; unit < units; ++unit) task(context, 0, unit);
   } else {
@@ -187,7 +203,6 @@ bool ThreadPool::run(int units, Task task, void* context) {
     }
     workers_->run(units, task, context);
   }
-  busy_.clear(std::memory_order_release);
   return true;
 }
 

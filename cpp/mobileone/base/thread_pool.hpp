@@ -36,7 +36,8 @@ class ThreadPool {
   static constexpr int kSpinMicroseconds = 50;
   static constexpr int kMaxUnits = 65535;
 
-  /// Throws std::invalid_argument when threads < 1.
+  /// Throws std::invalid_argument when threads < 1, and std::runtime_error when the system does not
+  /// start that many; none is left running then.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -50,7 +51,7 @@ class ThreadPool {
   /// threads()) is never in use by two calls at once (0 is the caller): scratch goes by it. Tasks
   /// must not throw. A second thread that calls run while one is in progress does not wait for the
   /// workers: it gets false at once, and nothing has run. Throws std::invalid_argument when units >
-  /// kMaxUnits.
+  /// kMaxUnits, and std::runtime_error when a forked child cannot start its workers.
   [[nodiscard]] bool run(int units, Task task, void* context);
 
   /// The same for a callable: work(thread, unit).

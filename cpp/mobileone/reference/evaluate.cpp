@@ -7,7 +7,7 @@ namespace mobileone::reference {
 
 namespace {
 
-// One call per operator. A new operator needs one function here and one in rounding.cpp.
+// One call per operator. A new operator needs one function here and one in local_deviation.cpp.
 struct Apply {
   const Evaluator& evaluator;
   NodeId id;

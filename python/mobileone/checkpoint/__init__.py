@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mobileone.checkpoint.channels import with_input_reversed
 from mobileone.checkpoint.load import LoadedCheckpoint, StateDict, load_state_dict, read
 from mobileone.checkpoint.report import LoadReport
-from mobileone.families.naming import (
-    LAYOUTS,
-    Layout,
-    find_layout,
-    from_canonical,
-    recognise,
-    to_canonical,
-)
+from mobileone.families.layouts import LAYOUTS, find_layout, recognise
+from mobileone.families.naming.renaming import from_canonical, to_canonical
+from mobileone.families.naming.table import Layout
 from mobileone.util.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobileone.families import find_family
+
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-# Canonical names of the convolutions that see the image, in either form.
-_STEMS = {
-    "mobileone": (
-        "stage0.rbr_conv.0.conv.weight",
-        "stage0.rbr_scale.conv.weight",
-        "stage0.reparam_conv.weight",
-    ),
-    "mobilevit": ("conv_1.block.conv.weight",),
-}
 
 
 def with_input_reversed(
@@ -30,8 +22,8 @@ def with_input_reversed(
 
     Args:
         state: canonical name -> array.
-        architecture: "mobileone" or "mobilevit".
+        architecture: the name of the network's family.
     """
-    changed = {name: state[name] for name in _STEMS[architecture] if name in state}
+    changed = {name: state[name] for name in find_family(architecture).stem if name in state}
     reversed_ = {name: np.ascontiguousarray(array[:, ::-1]) for name, array in changed.items()}
     return {**state, **reversed_}

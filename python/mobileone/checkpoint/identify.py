@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mobileone.families.mobileone.recover import half_fused, recover_config
-from mobileone.families.mobilevit.recover import half_fused_mobilevit, recover_mobilevit
-from mobileone.families.naming import (
-    LAYOUTS,
-    Layout,
-    Recognition,
-    foreign_network,
-    recognise,
-    sliced_shapes,
-)
-from mobileone.families.untold import UNTOLD, check_untold
-from mobileone.families.variants import TITLES, describe, variant_of
+from mobileone.families import NAMES, all_families, family_of, find_family
+from mobileone.families.configuration import recover_config
+from mobileone.families.layouts import LAYOUTS, foreign_network, recognise
+from mobileone.families.naming.renaming import Recognition, sliced_shapes
+from mobileone.families.naming.table import Layout
+from mobileone.families.variants import describe, variant_of
 from mobileone.util.errors import (
     CheckpointError,
     Mismatch,
@@ -30,20 +24,6 @@ from mobileone.util.errors import (
 )
 
 
-class _Architecture(NamedTuple):
-    """How an architecture's canonical names and shapes are read."""
-
-    recover: Callable[[Mapping[str, Shape], str], dict[str, Any]]
-    half_fused: Callable[[Mapping[str, Shape]], str]
-    classifier: str
-
-
-_ARCHITECTURES = {
-    "mobileone": _Architecture(recover_config, half_fused, "linear."),
-    "mobilevit": _Architecture(recover_mobilevit, half_fused_mobilevit, "classifier.fc."),
-}
-
-
 class Identity(NamedTuple):
     """What a state dict is.
 
@@ -53,8 +33,7 @@ class Identity(NamedTuple):
         keys: canonical name, or that of a slice (`Layout.slices`) -> its own key.
         shapes: canonical name, or that of a slice -> shape.
         unknown: keys that the layout does not have -> shape.
-        config: see `recover_config` and `recover_mobilevit`; where metadata tell what shapes do
-            not, from there.
+        config: see `recover_config`; where metadata tell what shapes do not, from there.
         problem: why these tensors are no one network, e.g. half fused; "" where they may be.
     """
 
@@ -91,7 +70,7 @@ class Identity(NamedTuple):
 
     def is_classifier(self, name: str) -> bool:
         """Whether a canonical name is the last layer's, which fine-tuning replaces."""
-        return name.startswith(_ARCHITECTURES[self.layout.architecture].classifier)
+        return name.startswith(find_family(self.layout.architecture).classifier)
 
     def without_other_classifier(self, num_classes: int) -> Identity:
         """The network less its classifier where that has another number of classes."""
@@ -110,7 +89,7 @@ def identify(shapes: Mapping[str, Shape], source: str, metadata: Mapping[str, st
         metadata: of the file, if it is one of ours.
 
     Raises:
-        CheckpointError: no known layout, a look-alike of MobileOne, or no network to speak of.
+        CheckpointError: no known layout, a look-alike of one, or no network to speak of.
     """
     recognition = _recognise(shapes, source)
     layout = recognition.layout
@@ -121,12 +100,12 @@ def identify(shapes: Mapping[str, Shape], source: str, metadata: Mapping[str, st
             raise CheckpointError(f"{source}: {shown(keys[name])} and {shown(key)} are one tensor")
         keys[name] = key
     canonical = {name: shapes[key] for name, key in keys.items()}
-    architecture = _ARCHITECTURES[layout.architecture]
-    config = architecture.recover(canonical, source)
+    family = find_family(layout.architecture)
+    config = recover_config(family, canonical, source)
     if metadata.get("format") == "mobileone" and "config" in metadata:
         config = _with_metadata(config, metadata["config"], source)
     unknown = {key: shapes[key] for key in recognition.unknown}
-    problem = _mixed_layouts(recognition) or architecture.half_fused(canonical)
+    problem = _mixed_layouts(recognition) or family.half_fused(canonical)
     return Identity(source, layout, keys, canonical, unknown, config, problem)
 
 
@@ -137,10 +116,10 @@ def _recognise(shapes: Mapping[str, Shape], source: str) -> Recognition:
         raise unrecognised_error(source, found.unknown, f"this is {foreign}")
     if found.layout is None:
         names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
-        titles = " or ".join(TITLES.values())
+        titles = " or ".join(family.title for family in all_families() if family.layouts())
         raise unrecognised_error(source, shapes, f"no {titles} in any known layout ({names})")
     if len(found.unknown) > len(found.names):
-        title = TITLES[found.layout.architecture]
+        title = find_family(found.layout.architecture).title
         nearest = f"the {found.layout.name} layout explains {len(found.names)} of {len(shapes)}"
         raise unrecognised_error(source, found.unknown, f"no {title}: {nearest} keys")
     return found
@@ -164,25 +143,25 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
         raise CheckpointError(f"{source}: damaged config in its metadata") from error
     if type(stored) is not dict:
         raise CheckpointError(f"{source}: the config in its metadata is not an object")
-    architecture = config.get("architecture", "mobileone")
-    if stored.get("architecture", "mobileone") != architecture:
-        said = shown_value(stored.get("architecture", "mobileone"))
+    family = family_of(config)
+    said = stored.get("architecture", NAMES[0])
+    if said != family.name:
         raise CheckpointError(
-            f"{source}: its metadata contradicts its tensors: architecture {said}, "
-            f"found {architecture}"
+            f"{source}: its metadata contradicts its tensors: architecture {shown_value(said)}, "
+            f"found {family.name}"
         )
-    untold = UNTOLD[architecture, config["form"]]
+    untold = family.untold(config["form"])
     told = [key for key in config if key != "arch" and key not in untold]
     differ = [key for key in told if stored.get(key, config[key]) != config[key]]
     if differ:
-        said = listed(f"{k} {shown_value(stored[k])}, found {config[k]}" for k in differ)
-        raise CheckpointError(f"{source}: its metadata contradicts its tensors: {said}")
+        found = listed(f"{k} {shown_value(stored[k])}, found {config[k]}" for k in differ)
+        raise CheckpointError(f"{source}: its metadata contradicts its tensors: {found}")
     completed = {key: stored[key] for key in untold if key in stored}
     for key, value in completed.items():
-        problem = check_untold(key, value)
-        if problem:
+        kind = untold[key].kind
+        if not kind.allows(value):
             raise CheckpointError(
-                f"{source}: {key} {shown_value(value)} in its metadata; {problem}"
+                f"{source}: {key} {shown_value(value)} in its metadata; expected {kind.expected}"
             )
     config = config | completed
     return config | {"arch": variant_of(config)}

@@ -15,16 +15,15 @@ from mobileone.checkpoint.identify import Identity, identify
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import leaf_array, read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
-from mobileone.families.expected import ParameterShapes, graph_parameter_shapes, initial_weights
-from mobileone.families.naming import sliced_shapes
-from mobileone.families.untold import UNTOLD, with_given
-from mobileone.families.variants import (
-    TITLES,
-    architecture_of_variant,
-    describe,
-    variant_of,
-    variants,
+from mobileone.families import all_families, find_family
+from mobileone.families.configuration import (
+    ParameterShapes,
+    graph_parameter_shapes,
+    initial_weights,
+    with_given,
 )
+from mobileone.families.naming.renaming import sliced_shapes
+from mobileone.families.variants import describe, family_of_variant, variant_of, variants
 from mobileone.util.errors import CheckpointError, Shape, shown
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
@@ -53,7 +52,7 @@ class LoadedCheckpoint(NamedTuple):
     Attributes:
         state: canonical name -> C-contiguous float32 array (int64 for `num_batches_tracked`), in
             the graph's order. Arrays may share memory with the source, and be read-only.
-        config: see `recover_config` and `recover_mobilevit`.
+        config: see `recover_config`.
         layout: the dialect the source was written in.
         metadata: strings that came with the file.
         report: how the source was understood.
@@ -109,8 +108,8 @@ def load_state_dict(
         CheckpointError: damaged, not a known network, or not the one asked for.
         ValueError, TypeError: bad arguments.
     """
-    if arch is not None and architecture_of_variant(arch) is None:
-        known = ", ".join(name for architecture in TITLES for name in variants(architecture))
+    if arch is not None and family_of_variant(arch) is None:
+        known = ", ".join(name for family in all_families() for name in family.variants())
         raise ValueError(f"arch={arch!r}; expected one of {known}")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes={num_classes}; expected at least 1")
@@ -155,12 +154,12 @@ def _wanted(
     """The configuration that the tensors are compared with: what was asked for, else as found."""
     wanted = dict(identity.config)
     if arch is not None:
-        architecture = identity.layout.architecture
-        if architecture_of_variant(arch) != architecture:
+        family = family_of_variant(arch)
+        if family is None or family.name != identity.layout.architecture:
             found = describe(identity.layout.name, identity.config)
             raise CheckpointError(f"{identity.source}: is {found}; expected {arch}")
-        wanted |= variants(architecture)[arch] | {"arch": arch}
-    untold = UNTOLD[identity.layout.architecture, wanted["form"]]
+        wanted |= variants(family.name)[arch] | {"arch": arch}
+    untold = find_family(identity.layout.architecture).untold(wanted["form"])
     given = {key: told[key] for key in told if key in untold} | dict(given or {})
     if given:
         wanted = with_given(wanted, given)

@@ -1,88 +1,98 @@
-"""load and reparameterize: from any source to a Model."""
+"""From any source to a `Bundle`: a checkpoint file or module, a remote one, a variant by name."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Network
-from mobileone._core import reparameterize as reparameterize_network
-from mobileone.checkpoint import (
-    CheckpointError,
-    LoadedCheckpoint,
-    load_state_dict,
-    with_input_reversed,
-)
-from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels, default_data_config
-from mobileone.families.graph import INFERENCE, architecture_of, graph_of
-from mobileone.model import Model
-from mobileone.network.create import CUSTOM
-from mobileone.tasks.classification.labels import parse_class_names
-from mobileone.util.errors import shown
+from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
+from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
+from mobileone.families import family_of
+from mobileone.families.variants import CUSTOM
+from mobileone.network.bundle import Bundle
+from mobileone.util.errors import CheckpointError, shown
+
+if TYPE_CHECKING:
+    from mobileone.checkpoint.wrappers import Weights
+
+__all__ = ["bundle_of", "is_variant", "open_bundle", "open_named"]
 
 # Beginnings of sources that `checkpoint.hub` fetches.
 REMOTE = ("hf-hub:", "https://", "http://")
 
 
-def load(
+def bundle_of(source: Any) -> Bundle:
+    """The bundle of a model as it is, or of anything that `open_bundle` takes."""
+    held = getattr(source, "bundle", source)
+    return held if isinstance(held, Bundle) else open_bundle(source)
+
+
+def open_bundle(
     source: Any,
     *,
     arch: str | None = None,
     num_classes: int | None = None,
     strict: bool = True,
-    weights: Literal["auto", "ema", "model"] = "auto",
+    weights: Weights = "auto",
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
-) -> Model:
-    """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
-
-    The weights are copied: neither overwriting the file nor changing the arrays later changes the
-    model, and nothing of a pickle is ever executed.
-
-    Args:
-        source: a path (.safetensors, or what torch.save wrote), a mapping of arrays by name, a
-            torch.nn.Module, ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
-            (`mobileone.checkpoint.hub.fetch`).
-        arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
-        num_classes: the number of classes that it must have; None takes any.
-        strict: False ignores tensors that the network does not have.
-        weights: "ema" or "model" where a file holds averaged and plain weights both.
-        sha256: the checksum that the file must have, as 64 hexadecimal digits.
-        config: what the weights of a MobileViT do not show, where it is not as published: heads
-            (4), patch (2, 2), dropout, ffn_dropout, classifier_dropout (0). A module or a file of
-            this package says it by itself.
-
-    Raises:
-        CheckpointError: damaged, not a known network, or not the one asked for.
-        OSError: there is no such file, or the server cannot be reached.
-    """
-    if isinstance(source, Model):
+) -> Bundle:
+    """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
+    if isinstance(source, Bundle):
         return source
     source, name, told = _locate(source, sha256)
     loaded = load_state_dict(
         source, arch=arch, num_classes=num_classes, strict=strict, weights=weights, config=config
     )
-    found = loaded.config.get("arch", "custom")
-    if found == "custom":
-        found = CUSTOM[architecture_of(loaded.config)]
+    family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
+    found = loaded.config.get("arch", CUSTOM)
+    found = family.custom if found == CUSTOM else found
     data_config = _data_config(told, loaded, found)
-    network = Network(graph_of(loaded.config), _in_own_order(loaded, data_config))
-    model = Model(
-        network,
-        made_from,
-        arch=found,
-        name=name or found,
-        report=loaded.report,
-        data_config=data_config,
-    )
-    names = _metadata(loaded).get("class_names")
-    if names is not None:
-        with _blaming(loaded.report.source, "class_names"):
-            model.class_names = parse_class_names(names)
-    return model
+    network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
+    names: Any = _metadata(loaded).get("class_names")
+    with _blaming(loaded.report.source, "class_names"):
+        if names is not None:
+            from mobileone.tasks.classification.labels import parse_class_names
+
+            names = parse_class_names(names)
+        return Bundle.of(
+            network,
+            made_from,
+            arch=found,
+            name=name or found,
+            report=loaded.report,
+            data_config=data_config,
+            class_names=names,
+        )
+
+
+def open_named(source: str | os.PathLike[str], seed: int = 0) -> Bundle:
+    """What a checkpoint file holds, or a named variant with seeded weights, in train-time form."""
+    if is_variant(source):
+        from mobileone.network.create import create_bundle
+
+        return create_bundle(os.fspath(source), 1000, seed, {})
+    return open_bundle(source)
+
+
+def is_variant(source: str | os.PathLike[str]) -> bool:
+    """True for the name of a variant; ValueError for what is neither that nor like a path."""
+    from mobileone.network.create import list_models
+
+    if not isinstance(source, str) or os.path.exists(source):
+        return False
+    if source in list_models():
+        return True
+    # Anything that looks like a path is opened: the error names the missing file.
+    if os.path.dirname(source) or os.path.splitext(source)[1]:
+        return False
+    names = ", ".join(list_models())
+    raise ValueError(f"{source!r} is neither a file nor a model name; expected one of {names}")
 
 
 def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Any]:
@@ -108,17 +118,15 @@ def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Any]:
 
 def _data_config(told: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
     """What the file says, or timm's description, or else what its variant and layout mean."""
+    channels = int(loaded.config["in_channels"])
     stored = _metadata(loaded).get("data_config")
     if stored is not None:
         with _blaming(loaded.report.source, "data_config"):
-            config = DataConfig.from_json(stored)
-            return check_channels(config, int(loaded.config["in_channels"]))
+            return check_channels(DataConfig.from_json(stored), channels)
     if isinstance(told, Mapping):
         with suppress(ValueError):  # a description of other weights, such as interpolation "random"
-            return check_channels(DataConfig.from_timm(told), int(loaded.config["in_channels"]))
-    return default_data_config(
-        arch, loaded.layout, int(loaded.config["in_channels"]), architecture_of(loaded.config)
-    )
+            return check_channels(DataConfig.from_timm(told), channels)
+    return family_of(loaded.config).data_config(arch, loaded.layout, channels)
 
 
 def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str, Any]:
@@ -131,7 +139,7 @@ def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str
         )
     if stored is None or stored == data_config.channel_order:
         return dict(loaded.state)
-    return with_input_reversed(loaded.state, architecture_of(loaded.config))
+    return with_input_reversed(loaded.state, family_of(loaded.config).name)
 
 
 def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:
@@ -145,45 +153,3 @@ def _blaming(where: str, field: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise CheckpointError(f"{where}: damaged {field} in its metadata: {error}") from error
-
-
-def from_torch(module: Any, **options: Any) -> Model:
-    """The Model of a torch.nn.Module: the authors', timm's or mmpretrain's, in either form.
-
-    torch is not imported here, and the module is neither changed nor kept. `load(module)` does the
-    same; this one says what it takes.
-
-    Args:
-        module: a torch.nn.Module on the CPU.
-        options: those of `load`.
-
-    Raises:
-        TypeError: something else than a module.
-        CheckpointError: a module of another network.
-    """
-    if not (hasattr(module, "state_dict") and hasattr(module, "named_modules")):
-        raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
-    return load(module, **options)
-
-
-def reparameterize(source: Any) -> Model:
-    """The same function in inference form: one convolution with a bias per block (section 3.3).
-
-    The algebra is done in float64 and rounded once. The source is never changed; a model that is
-    in inference form already comes back with the same weights.
-
-    Args:
-        source: a Model, or anything that `load` takes.
-    """
-    model = load(source)
-    network = reparameterize_network(model.network)
-    config = {**model.config, "form": INFERENCE}
-    return Model(
-        network,
-        config,
-        arch=model.arch,
-        name=model.name,
-        report=model.report,
-        data_config=model.data_config,
-        class_names=model.class_names,
-    )

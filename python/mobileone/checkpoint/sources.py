@@ -10,6 +10,8 @@ import numpy as np
 
 from mobileone.checkpoint.containers.file import RawCheckpoint, read_file
 from mobileone.checkpoint.containers.tensors import RawTensor, dtype_name
+from mobileone.families import all_families
+from mobileone.families.family import PAIR, Field
 from mobileone.util.errors import CheckpointError, Shape, shown
 
 if TYPE_CHECKING:
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
 # Every implementation of these networks uses it in all norms; checkpoints do not record it.
 NORM_EPS = 1e-5
-# What implementations call the sizes that weights do not show.
-_HEADS = ("num_heads", "num_attention_heads")
-_PATCHES = (("patch_h", "patch_w"), ("patch_height", "patch_width"))
 
 
 def read_source(source: object) -> RawCheckpoint:
@@ -45,7 +44,8 @@ def read_source(source: object) -> RawCheckpoint:
 
 def _read_module(module: Any) -> RawCheckpoint:
     where = f"the given {type(module).__name__}"
-    told: dict[str, set[Any]] = {"heads": set(), "patch": set()}
+    fields = [field for family in all_families() for field in family.fields if field.attributes]
+    told: dict[str, set[Any]] = {field.name: set() for field in fields}
     for name, child in module.named_modules():
         eps = getattr(child, "eps", NORM_EPS)
         is_norm = hasattr(child, "running_var") or hasattr(child, "normalized_shape")
@@ -53,26 +53,27 @@ def _read_module(module: Any) -> RawCheckpoint:
             raise NotImplementedError(
                 f"{where}: norm {name or type(child).__name__} has eps {eps}; expected {NORM_EPS}"
             )
-        told["heads"].update(_attributes(child, *((heads,) for heads in _HEADS)))
-        patches = _attributes(child, ("patch_size",), *_PATCHES)
-        told["patch"].update((p, p) if type(p) is int else p for p in patches)
-    for field, values in told.items():
+        for field in fields:
+            told[field.name].update(_attributes(child, field))
+    for name, values in told.items():
         if len(values) > 1:
             raise NotImplementedError(
-                f"{where}: {field} are {sorted(values)}; expected the same everywhere"
+                f"{where}: {name} are {sorted(values)}; expected the same everywhere"
             )
-    single = {field: values.pop() for field, values in told.items() if values}
+    single = {name: values.pop() for name, values in told.items() if values}
     return RawCheckpoint(module.state_dict(), where, "module", 0, {}, told=single)
 
 
-def _attributes(module: Any, *choices: tuple[str, ...]) -> set[Any]:
-    """The values of attributes of any of these names: an integer, or a tuple of two."""
-    found = set()
-    for names in choices:
+def _attributes(module: Any, field: Field) -> set[Any]:
+    """What a module says of a field: integers, or where that is a pair, tuples of two."""
+    found: set[Any] = set()
+    for names in field.attributes:
         values = tuple(getattr(module, name, None) for name in names)
         value = values[0] if len(names) == 1 else values
         pair = isinstance(value, tuple) and len(value) == 2 and all(type(v) is int for v in value)
-        if type(value) is int or pair:
+        if type(value) is int and field.kind is PAIR:
+            found.add((value, value))
+        elif type(value) is int or pair:
             found.add(value)
     return found
 

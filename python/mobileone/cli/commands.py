@@ -14,11 +14,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import mobileone
+from mobileone.checkpoint.open import open_named
 from mobileone.cli.summary import forms_table, model_table, prediction_table
-from mobileone.figures import plots
-from mobileone.measure.workload import open_model
+from mobileone.figures.plots import require_matplotlib
+from mobileone.measure.benchmarking import benchmark
+from mobileone.measure.profiling import profile
+from mobileone.model import Model, load, reparameterize
+from mobileone.util.errors import CheckpointError
+from mobileone.util.machine.environment import show_config
 from mobileone.util.machine.threads import thread_count
+from mobileone.util.version import SUMMARY, __version__
+from mobileone.verification.stages import verify
 
 __all__ = ["main"]
 
@@ -41,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; keep the interpreter from failing again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (mobileone.CheckpointError, OSError, ImportError, NotImplementedError) as error:
+    except (CheckpointError, OSError, ImportError, NotImplementedError) as error:
         print(f"mobileone: error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -53,14 +59,9 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"mobileone: warning: {message}", file=sys.stderr)
 
 
-def _about() -> str:
-    """The first line of the package's documentation: the rest is Python."""
-    return (mobileone.__doc__ or "").partition("\n")[0]
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mobileone", description=_about())
-    parser.add_argument("--version", action="version", version=mobileone.__version__)
+    parser = argparse.ArgumentParser("mobileone", description=SUMMARY)
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_fuse(commands)
@@ -112,10 +113,10 @@ def _add_fuse(commands: Any) -> None:
 
 
 def _fuse(arguments: argparse.Namespace) -> int:
-    before = mobileone.load(arguments.source)
-    after = mobileone.reparameterize(before)
+    before = load(arguments.source)
+    after = reparameterize(before)
     print(forms_table({"before": before, "after": after}).to_text())
-    equivalence = mobileone.verify(before, after)
+    equivalence = verify(before, after)
     print(f"\n{equivalence!r}")
     if not equivalence:
         print(f"mobileone: error: not equivalent; {arguments.target} not written", file=sys.stderr)
@@ -133,12 +134,12 @@ def _add_verify(commands: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    reference = open_model(arguments.reference)
+    reference = _model(arguments.reference)
     if arguments.candidate is None:
-        candidate = mobileone.reparameterize(reference)
+        candidate = reparameterize(reference)
     else:
-        candidate = open_model(arguments.candidate)
-    equivalence = mobileone.verify(reference, candidate)
+        candidate = _model(arguments.candidate)
+    equivalence = verify(reference, candidate)
     print(repr(equivalence))
     return 0 if equivalence else 1
 
@@ -158,11 +159,11 @@ def _add_bench(commands: Any) -> None:
 
 def _bench(arguments: argparse.Namespace) -> int:
     if arguments.plot:
-        plots.require_matplotlib()  # rather now than after the measurement
+        require_matplotlib()  # rather now than after the measurement
     models: Any = arguments.models
     if arguments.both_forms:
         models = [model for source in models for model in _both_forms(source, arguments.seed)]
-    result = mobileone.benchmark(
+    result = benchmark(
         models,
         runs=arguments.runs,
         warmup=arguments.warmup,
@@ -179,9 +180,13 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 130 if result.interrupted else 0
 
 
+def _model(source: str, seed: int = 0) -> Model:
+    return Model.of(open_named(source, seed))
+
+
 def _both_forms(source: str, seed: int) -> list[Any]:
-    model = open_model(source, seed)
-    return [model] if model.form == "inference" else [model, mobileone.reparameterize(model)]
+    model = _model(source, seed)
+    return [model] if model.form == "inference" else [model, reparameterize(model)]
 
 
 def _add_profile(commands: Any) -> None:
@@ -194,7 +199,7 @@ def _add_profile(commands: Any) -> None:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    result = mobileone.profile(arguments.model, runs=arguments.runs, **_run_options(arguments))
+    result = profile(arguments.model, runs=arguments.runs, **_run_options(arguments))
     print(repr(result))
     if arguments.json:
         result.to_json(arguments.json)
@@ -212,7 +217,7 @@ def _add_predict(commands: Any) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    model = mobileone.reparameterize(mobileone.load(arguments.model))
+    model = reparameterize(load(arguments.model))
     for path in arguments.images:
         best: Any = model.predict(path, arguments.topk)
         table = prediction_table(path, best)
@@ -228,9 +233,9 @@ def _add_info(commands: Any) -> None:
 
 def _info(arguments: argparse.Namespace) -> int:
     if arguments.source is None:
-        print(repr(mobileone.show_config()))
+        print(repr(show_config()))
     else:
-        model = open_model(arguments.source)
+        model = _model(arguments.source)
         print(model_table(arguments.source, model).to_text())
     return 0
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-import mobileone
 from mobileone.cli.summary import forms_table
 from mobileone.data.photo import Photo, centre_crop, load_photo, random_crops
 from mobileone.data.pixels import channels_first, normalise
+from mobileone.figures.plots import plot_errors, save_demo_figure
+from mobileone.measure.benchmarking import benchmark
+from mobileone.model import Model, create_model, load, reparameterize
 from mobileone.util.tables import Column, Table
+from mobileone.verification.stages import verify
 
 if TYPE_CHECKING:
     from mobileone.measure.benchmark_result import BenchmarkResult
-    from mobileone.model import Model
     from mobileone.verification.equivalence import Equivalence
 
 __all__ = ["DemoResult", "run_demo"]
@@ -63,15 +65,15 @@ def run_demo(
     show(f"photo: {photo.origin}")
     if checkpoint is None:
         _settle_statistics(before, photo, seed)
-    models = {"before": before, "after": mobileone.reparameterize(before)}
+    models = {"before": before, "after": reparameterize(before)}
     show("\n" + forms_table(models).to_text())
 
     crop = centre_crop(photo.pixels, before.input_size)
     x = normalise(channels_first(crop[None], 3), before.data_config)
     show("\n" + top_table({label: model(x) for label, model in models.items()}).to_text())
-    equivalence = mobileone.verify(before, models["after"], inputs=x)
+    equivalence = verify(before, models["after"], inputs=x)
     show(f"\n{equivalence!r}")
-    result = mobileone.benchmark(models, threads=threads, runs=runs, seed=seed)
+    result = benchmark(models, threads=threads, runs=runs, seed=seed)
     show(f"\n{result!r}\n")
     plot = _save_plot(photo, crop, equivalence, result, out, show)
     return DemoResult(photo, models, equivalence, result, plot)
@@ -82,8 +84,8 @@ def _train_time_model(
 ) -> Model:
     if checkpoint is None:
         show(f"weights: {name} with random weights from seed {seed} (for real ones: --checkpoint)")
-        return mobileone.create_model(name, seed=seed)
-    model = mobileone.load(checkpoint)
+        return create_model(name, seed=seed)
+    model = load(checkpoint)
     show(f"weights: {model.name} from {os.fspath(checkpoint)}")
     if model.form != "train-time":
         raise ValueError(
@@ -128,12 +130,10 @@ def _save_plot(
     if importlib.util.find_spec("matplotlib") is None:
         show("no plot saved: it needs matplotlib (pip install 'mobileone[plot]')")
         return None
-    from mobileone.figures import plots
-
     path = os.fspath(out)
     rows = equivalence.rows
     names, errors, bounds = zip(*((row.name, row.max_abs, row.bound) for row in rows), strict=True)
-    panels = [lambda ax: plots.plot_errors(names, errors, bounds, ax), result.plot]
-    plots.save_demo_figure(path, crop, photo.origin, panels)
+    panels = [lambda ax: plot_errors(names, errors, bounds, ax), result.plot]
+    save_demo_figure(path, crop, photo.origin, panels)
     show(f"plot: {path}")
     return path

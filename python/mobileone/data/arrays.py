@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mobileone.data.pixels import channels_first, normalise
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,12 +16,12 @@ if TYPE_CHECKING:
 # What NDArray[np.float32] stands for: importing numpy.typing takes milliseconds.
 Float32 = np.ndarray[Any, np.dtype[np.float32]]
 
-# Total stride of the published nets: smaller images leave the last stage without a pixel.
-MIN_SIZE = 32
-
 
 def as_images(
-    x: Any, channels: int, data: DataConfig | Callable[[], DataConfig] | None = None
+    x: Any,
+    channels: int,
+    data: DataConfig | Callable[[], DataConfig] | None = None,
+    min_size: int = 1,
 ) -> Float32:
     """`x` as a C-contiguous float32 array [N, channels, H, W]; zero-copy when it already is one.
 
@@ -37,15 +35,17 @@ def as_images(
     """
     array = as_numpy(x)
     if data is not None and array.dtype == np.uint8:
+        from mobileone.data.pixels import channels_first, normalise
+
         view = channels_first(array, channels)
-        check_shape(view.shape, channels)
+        check_shape(view.shape, channels, min_size)
         return normalise(view, data() if callable(data) else data)
     if array.dtype.kind != "f":
         also = "" if data is None else ", or uint8 pixels"
         raise TypeError(
             f"x has dtype {array.dtype}; expected floating point, normalised as in training{also}"
         )
-    check_shape(array.shape, channels)
+    check_shape(array.shape, channels, min_size)
     return np.require(array, np.float32, ["C_CONTIGUOUS", "ALIGNED"])
 
 
@@ -66,15 +66,15 @@ def as_numpy(x: Any) -> npt.NDArray[Any]:
     return np.asarray(x)
 
 
-def check_shape(shape: tuple[int, ...], channels: int) -> None:
-    """ValueError unless `shape` is (batch, channels, height >= 32, width >= 32)."""
+def check_shape(shape: tuple[int, ...], channels: int, min_size: int = 1) -> None:
+    """ValueError unless `shape` is (batch, channels, height, width) of at least that size."""
     if len(shape) != 4:
         raise ValueError(f"x has shape {shape}; expected (batch, {channels}, height, width)")
     if shape[1] != channels:
         hint = " (channels come first: NCHW)" if shape[3] == channels else ""
         raise ValueError(f"x has shape {shape}; expected {channels} channels{hint}")
-    if min(shape[2:]) < MIN_SIZE:
-        raise ValueError(f"x has shape {shape}; height and width must be at least {MIN_SIZE}")
+    if min(shape[2:]) < min_size:
+        raise ValueError(f"x has shape {shape}; height and width must be at least {min_size}")
 
 
 def output_array(out: Any, shape: tuple[int, ...]) -> Float32:

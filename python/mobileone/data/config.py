@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "INTERPOLATIONS",
     "DataConfig",
     "check_channels",
-    "default_data_config",
+    "plain_data_config",
 ]
 
 CHANNEL_ORDERS = ("RGB", "BGR")
@@ -110,34 +110,13 @@ class DataConfig:
         return cls(**given)
 
 
-def default_data_config(
-    arch: str, layout: str = "", channels: int = 3, architecture: str = ""
-) -> DataConfig:
-    """What the published weights of a variant expect; files hardly ever say it themselves.
+# Where pickles look for it, whatever module it moves to.
+DataConfig.__module__ = "mobileone.data"
 
-    Args:
-        arch: the variant, or "custom".
-        layout: of the file; "" for none.
-        channels: of the input.
-        architecture: "mobileone" or "mobilevit"; "" for the variant's.
 
-    MobileOne: RGB with ImageNet's statistics, in every layout; crops as in timm, which takes
-    0.875 for S0 and 0.9 for S1 to S4; mmpretrain crops 224 of 256. MobileViT: pixels in 0..1
-    without statistics, BGR except in timm's layout. Networks of other than three channels: pixels
-    in 0..1 as they are.
-    """
-    mobilevit = architecture == "mobilevit" or arch.startswith("mobilevit")
-    plain = DataConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
-    if mobilevit:
-        plain = replace(plain, input_size=(256, 256))
-    if channels != 3:
-        return plain
-    if mobilevit:
-        if layout == "timm":
-            return replace(plain, crop_pct=0.9, interpolation="bicubic")
-        return replace(plain, channel_order="BGR", crop_pct=256 / 288)
-    wide = arch in {f"mobileone_s{i}" for i in range(1, 5)}
-    return DataConfig(crop_pct=0.9 if wide and layout != "mmpretrain" else 0.875)
+def plain_data_config(channels: int) -> DataConfig:
+    """Pixels in 0..1 as they are, for networks of that many channels."""
+    return DataConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
 def check_channels(config: DataConfig, channels: int) -> DataConfig:

@@ -1,10 +1,9 @@
-"""Images of any kind as network input, and logits as names: the parts of `Model.predict`."""
+"""Images of any kind as network input: what `Model.preprocess` does."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,21 +11,21 @@ import numpy.typing as npt
 
 from mobileone.data.arrays import Float32, as_numpy, check_shape
 from mobileone.data.pixels import Pixels, channels_first, normalise
-from mobileone.tasks.classification.labels import class_name
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
     from mobileone.data.config import DataConfig
 
-__all__ = ["check_topk", "is_batch", "most_probable", "open_image", "pillow"]
-__all__ += ["preprocess", "resize_and_crop", "softmax"]
+__all__ = ["open_image", "pillow", "preprocess", "resize_and_crop"]
 
 # A float image that goes up to here and has no negative values was hardly ever normalised.
 _LOOKS_LIKE_PIXELS = 20.0
 
 
-def preprocess(image: Any, config: DataConfig, *, stacklevel: int = 3) -> Float32:
+def preprocess(
+    image: Any, config: DataConfig, *, min_size: int = 1, stacklevel: int = 3
+) -> Float32:
     """Images as float32 [N, C, H, W], contiguous.
 
     Args:
@@ -34,6 +33,7 @@ def preprocess(image: Any, config: DataConfig, *, stacklevel: int = 3) -> Float3
             first axis N; or network input: floating point, CHW or NCHW, taken as it is. A list
             holds single images, of any kinds and sizes.
         config: what pixels are resized, cropped and normalised to.
+        min_size: the smallest height and width of network input.
 
     Warns:
         UserWarning: values that normalised images, or pixels, cannot have.
@@ -49,7 +49,9 @@ def preprocess(image: Any, config: DataConfig, *, stacklevel: int = 3) -> Float3
             raise ValueError("image is an empty list; expected at least one image")
         single = []
         for one in image:
-            single.append(preprocess(one, config, stacklevel=stacklevel + 1))  # noqa: PERF401 - frames
+            single.append(  # noqa: PERF401 - a comprehension would be a frame of its own
+                preprocess(one, config, min_size=min_size, stacklevel=stacklevel + 1)
+            )
         sizes = {array.shape for array in single}
         if len(sizes) > 1 or single[0].shape[0] != 1:
             raise ValueError(f"image is a list of shapes {sorted(sizes)}; expected single images")
@@ -65,39 +67,7 @@ def preprocess(image: Any, config: DataConfig, *, stacklevel: int = 3) -> Float3
         raise TypeError(
             f"image has dtype {array.dtype}; expected uint8 pixels, or normalised floating point"
         )
-    return _from_floats(array, config, stacklevel)
-
-
-def is_batch(image: Any) -> bool:
-    """Whether the image is several, even if it is a list of one."""
-    return isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
-
-
-def check_topk(topk: int) -> None:
-    """ValueError unless it is a positive integer."""
-    if isinstance(topk, bool) or not isinstance(topk, int) or topk < 1:
-        raise ValueError(f"topk is {topk!r}; expected an integer, at least 1")
-
-
-def most_probable(
-    logits: Float32, topk: int, names: Sequence[str] | None
-) -> list[list[tuple[str, float]]]:
-    """The names and probabilities of the `topk` largest logits of each image, largest first."""
-    probabilities = softmax(logits)
-    # Stable: of equal probabilities the class that comes first.
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :topk]
-    classes = logits.shape[1]
-    return [
-        [(class_name(int(i), classes, names), float(row[i])) for i in best]
-        for row, best in zip(probabilities, order, strict=True)
-    ]
-
-
-def softmax(logits: Float32) -> npt.NDArray[np.float64]:
-    """Probabilities [N, K] in float64; no overflow for any finite logits."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
+    return _from_floats(array, config, min_size, stacklevel)
 
 
 def open_image(path: str | os.PathLike[str]) -> PillowImage.Image:
@@ -169,7 +139,9 @@ def _from_pixels(array: npt.NDArray[Any], config: DataConfig, stacklevel: int) -
     return normalise(channels_first(resized, 3), config)
 
 
-def _from_floats(array: npt.NDArray[Any], config: DataConfig, stacklevel: int) -> Float32:
+def _from_floats(
+    array: npt.NDArray[Any], config: DataConfig, min_size: int, stacklevel: int
+) -> Float32:
     images = array[None] if array.ndim == 3 else array
     channels = len(config.mean)
     if images.ndim == 4 and images.shape[1] != channels and images.shape[3] == channels:
@@ -177,7 +149,7 @@ def _from_floats(array: npt.NDArray[Any], config: DataConfig, stacklevel: int) -
             f"image has dtype {array.dtype} and shape {array.shape}; floating-point arrays are "
             "normalised input, channels first. Give pixels as uint8"
         )
-    check_shape(images.shape, channels)
+    check_shape(images.shape, channels, min_size)
     suspicion = _suspicion(images, config)
     if suspicion:
         warnings.warn(suspicion, UserWarning, stacklevel=stacklevel)

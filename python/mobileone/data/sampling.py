@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.measure.workload import at_least
+from mobileone.util.checks import at_least, height_and_width
 
 __all__ = ["MultiScaleSampler"]
 
@@ -162,7 +162,4 @@ def _size_set(sizes: Any) -> list[Size]:
 
 
 def _pair(name: str, size: Any) -> Size:
-    values = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    if len(values) != 2:
-        raise ValueError(f"{name} has {size!r}; expected an integer or (height, width)")
-    return at_least(name, values[0], 1), at_least(name, values[1], 1)
+    return height_and_width(name, size, 1, verb="has")

@@ -1,1 +1,45 @@
-"""What is known of each family of networks: one folder per family."""
+"""Families of networks. All that is known of one is its record, `families.<name>.FAMILY`.
+
+To add one: a folder here with a `Family` in it, and its name below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobileone._core import Graph
+    from mobileone.families.family import Family
+
+__all__ = ["NAMES", "UNPUBLISHED", "all_families", "family_of", "find_family", "graph_of"]
+
+# Published families; the first one is what configurations without "architecture" mean.
+NAMES = ("mobileone", "mobilevit")
+# Those of the studies, of which there are neither variants nor checkpoints.
+UNPUBLISHED = ("plain_cnn",)
+
+
+def find_family(name: object) -> Family:
+    """The family of that name, imported when first asked for; ValueError if there is none."""
+    known = NAMES + UNPUBLISHED
+    if name not in known:
+        raise ValueError(f"architecture is {name!r}; expected one of {known}")
+    family: Family = import_module(f"mobileone.families.{name}").FAMILY
+    return family
+
+
+def family_of(config: Mapping[str, Any]) -> Family:
+    """The family of a configuration; ValueError if there is none of that name."""
+    return find_family(config.get("architecture", NAMES[0]))
+
+
+def all_families() -> list[Family]:
+    """Every published family, in the order of `NAMES`."""
+    return [find_family(name) for name in NAMES]
+
+
+def graph_of(config: Mapping[str, Any]) -> Graph:
+    """The graph of a complete configuration."""
+    return family_of(config).graph(config)

@@ -4,45 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TITLES = {"mobileone": "MobileOne", "mobilevit": "MobileViT"}
+from mobileone.families import NAMES, all_families, family_of, find_family
 
-# The structure; classes, input channels, dropout and form are free within a variant.
-STRUCTURE = {
-    "mobileone": ("stem_width", "widths", "depths", "num_conv_branches", "se_widths"),
-    "mobilevit": (
-        "stem_width",
-        "widths",
-        "depths",
-        "transformer_widths",
-        "ffn_widths",
-        "transformer_depths",
-        "expansion",
-        "head_width",
-        "heads",
-        "patch",
-    ),
-}
+if TYPE_CHECKING:
+    from mobileone.families.family import Family
+
+__all__ = ["CUSTOM", "describe", "family_of_variant", "nearest_variant", "variant_of", "variants"]
+
+# What a checkpoint's network is called that is no published variant.
+CUSTOM = "custom"
 
 
 @cache
-def variants(architecture: str = "mobileone") -> dict[str, dict[str, Any]]:
+def variants(architecture: str = NAMES[0]) -> dict[str, dict[str, Any]]:
     """Name -> structure of the published variants, as the engine defines them."""
-    from mobileone._core import mobileone_variants, mobilevit_variants
-
-    known = {"mobileone": mobileone_variants, "mobilevit": mobilevit_variants}
-    return {name: dict(config) for name, config in known[architecture]().items()}
+    known = find_family(architecture).variants()
+    return {name: dict(config) for name, config in known.items()}
 
 
-def architecture_of_variant(name: str) -> str | None:
-    """The architecture that has a variant of this name; None if none has."""
-    return next((a for a in TITLES if name in variants(a)), None)
-
-
-def architecture_of(config: Mapping[str, Any]) -> str:
-    """ "mobileone", which is what configurations without the field mean, or another one."""
-    return str(config.get("architecture", "mobileone"))
+def family_of_variant(name: str) -> Family | None:
+    """The family that has a variant of this name; None if none has."""
+    return next((family for family in all_families() if name in variants(family.name)), None)
 
 
 def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str:
@@ -50,17 +34,17 @@ def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str
 
     Without ``compared``, in all of its structure.
     """
-    architecture = architecture_of(config)
-    for name, variant in variants(architecture).items():
-        fields = compared or STRUCTURE[architecture]
+    family = family_of(config)
+    fields = compared or tuple(field.name for field in family.structure())
+    for name, variant in variants(family.name).items():
         if all(config[key] == variant[key] for key in fields):
             return name
-    return "custom"
+    return CUSTOM
 
 
 def nearest_variant(config: Mapping[str, Any]) -> str:
     """The variant whose structure differs least, for messages."""
-    known = variants(architecture_of(config))
+    known = variants(family_of(config).name)
     return min(known, key=lambda name: _distance(config, known[name]))
 
 
@@ -82,8 +66,8 @@ def _distance(config: Mapping[str, Any], variant: Mapping[str, Any]) -> float:
 def describe(layout: str, config: Mapping[str, Any]) -> str:
     """Layout, variant and form in words, e.g. "timm mobileone_s1, inference form"."""
     arch = config["arch"]
-    if arch == "custom":
-        title = TITLES[architecture_of(config)]
+    if arch == CUSTOM:
         widths = ", ".join(str(w) for w in config["widths"])
+        title = family_of(config).title
         arch = f"custom {title} of widths {widths} (nearest variant {nearest_variant(config)})"
     return f"{layout} {arch}, {config['form']} form"

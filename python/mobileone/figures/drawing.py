@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mobileone._core import Graph
 from mobileone.figures.plots import PALETTE, ink_color, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mobileone.model import Model
 
 __all__ = ["block_names", "draw_block"]
 
@@ -39,6 +37,17 @@ _NAMES = {
 }
 
 
+class Drawn(Protocol):
+    """A `mobileone.Model`, in either form."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def form(self) -> str: ...
+    @property
+    def graph(self) -> Graph: ...
+
+
 def block_names(graph: Graph) -> list[str]:
     """The blocks in order of execution.
 
@@ -49,7 +58,7 @@ def block_names(graph: Graph) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def draw_block(model: Model, block: str, ax: Axes | None = None) -> Axes:
+def draw_block(model: Drawn, block: str, ax: Axes | None = None) -> Axes:
     """One box per operator of a block, data flowing from left to right (paper, figure 3).
 
     "÷2" is a stride of 2.

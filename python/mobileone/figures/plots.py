@@ -1,4 +1,7 @@
-"""Figures of the result objects. matplotlib is imported inside the functions only."""
+"""Figures of plain rows. matplotlib is imported inside the functions only.
+
+Rows are objects with the attributes that a function names: the package's results have such rows.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,13 @@ from mobileone.util.tables import chain_text, threads_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mobileone.measure.benchmark_result import BenchmarkResult
-    from mobileone.measure.profile_result import Profile
-
 __all__ = ["PALETTE", "ink_color", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
 __all__ += ["plot_roofline", "require_matplotlib", "save_demo_figure"]
 
 # The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MAX_STEPS = 25
+Rows = Sequence[Any]
 OTHER = "other"
 
 
@@ -41,9 +42,11 @@ def new_axes(width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def plot_latencies(result: BenchmarkResult, ax: Axes | None = None) -> Axes:
-    """One line per model: box from p10 to p90, minimum (dot), median (bar) and reach to p99."""
-    rows = result.rows
+def plot_latencies(rows: Rows, title: str, ax: Axes | None = None) -> Axes:
+    """One line per row: box from p10 to p90, minimum (dot), median (bar) and reach to p99.
+
+    Rows have label, form, min_ms, p10_ms, median_ms, p90_ms and p99_ms.
+    """
     if ax is None:
         ax = new_axes(8.0, 1.4 + 0.55 * len(rows))
     ink = ink_color()
@@ -62,15 +65,15 @@ def plot_latencies(result: BenchmarkResult, ax: Axes | None = None) -> Axes:
     # Room on the right for the numbers of the slowest model.
     ax.set_xlim(0, 1.45 * max(row.p99_ms for row in rows))
     ax.set_xlabel("latency (ms): dot = minimum, box = p10 to p90, bar = median, line to p99")
-    protocol = result.protocol
-    threads = threads_text(protocol["threads"])
-    ax.set_title(f"batch {protocol['batch_size']}, {threads}, {protocol['dtype']}")
+    ax.set_title(title)
     return ax
 
 
-def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
-    """The slowest steps in execution order, coloured by kind; the rest is summed up in one bar."""
-    rows = profile.rows
+def plot_profile(rows: Rows, title: str, ax: Axes | None = None) -> Axes:
+    """The slowest steps in execution order, coloured by kind; the rest is summed up in one bar.
+
+    Rows have name, kind and time_us.
+    """
     slowest = set(np.argsort([-row.time_us for row in rows])[:_MAX_STEPS].tolist())
     shown = [row for i, row in enumerate(rows) if i in slowest]
     rest = [row for i, row in enumerate(rows) if i not in slowest]
@@ -92,18 +95,16 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(bars)), names, fontsize="small")
     ax.set_ylim(len(bars) - 0.4 + rows_of_legend, -0.6)
     ax.set_xlabel("time (µs)")
-    ax.set_title(
-        f"{profile.label}: {profile.wall_us:.0f} µs per run, {threads_text(profile.threads)}"
-    )
+    ax.set_title(title)
     ax.legend(fontsize="small", loc="lower right")
     return ax
 
 
-def plot_roofline(
-    profile: Profile, bandwidths: Mapping[str, float], ax: Axes | None = None
-) -> Axes:
+def plot_roofline(profile: Any, bandwidths: Mapping[str, float], ax: Axes | None = None) -> Axes:
     """Every step's speed over its arithmetic intensity, below the limits of the machine.
 
+    ``profile`` has label, threads, peak_gflops, and rows with name, kind, macs, bytes, gflops and
+    percent.
     Williams, Waterman, Patterson, "Roofline", CACM 2009. ``bandwidths`` maps the names of slanted
     limits ("memory", "L2") to GB/s; the flat limit is the profile's measured peak. A marker's area
     grows with the step's time. ValueError if no step multiplies, or without a bandwidth.

@@ -147,7 +147,9 @@ class BenchmarkResult:
         """Draw the distribution of the latencies; needs matplotlib. Returns the axes."""
         from mobileone.figures import plots
 
-        return plots.plot_latencies(self, ax)
+        p = self.protocol
+        title = f"batch {p['batch_size']}, {threads_text(p['threads'])}, {p['dtype']}"
+        return plots.plot_latencies(self.rows, title, ax)
 
     def tables(self) -> list[Table]:
         """The latencies, and what else there is to know about each model."""

@@ -18,17 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone.measure.benchmark_result import BenchmarkResult, Measurement
-from mobileone.measure.workload import (
-    InputSize,
-    Source,
-    Workload,
-    at_least,
-    input_shape,
-    label_sources,
-    open_workload,
-    random_input,
-    total_macs,
-)
+from mobileone.measure.workload import Source, Workload, label_sources, open_workload
+from mobileone.network.inputs import InputSize, input_shape, random_input, total_macs
+from mobileone.util.checks import at_least
 from mobileone.util.machine.environment import fingerprint
 from mobileone.util.machine.threads import thread_count
 

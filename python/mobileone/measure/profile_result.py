@@ -132,7 +132,8 @@ class Profile:
         """Draw the slowest steps as bars; needs matplotlib. Returns the axes."""
         from mobileone.figures import plots
 
-        return plots.plot_profile(self, ax)
+        title = f"{self.label}: {self.wall_us:.0f} µs per run, {threads_text(self.threads)}"
+        return plots.plot_profile(self.rows, title, ax)
 
     def table(self) -> Table:
         """One row per step, with the first and last of many operators; a total at the end."""

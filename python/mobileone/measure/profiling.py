@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from mobileone.measure.profile_result import Profile
-from mobileone.measure.workload import (
-    InputSize,
-    Source,
-    at_least,
-    input_shape,
-    label_sources,
-    open_workload,
-    random_input,
-)
+from mobileone.measure.workload import Source, label_sources, open_workload
+from mobileone.network.inputs import InputSize, input_shape, random_input
+from mobileone.util.checks import at_least
 from mobileone.util.machine.environment import fingerprint
 from mobileone.util.machine.threads import thread_count
 

@@ -23,6 +23,7 @@ class CompiledModel:
     Attributes:
         input_shape: (N, C, H, W) that calls must have.
         threads: that a call uses, at most.
+        plan: the engine's.
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class CompiledModel:
         *,
         backend: str = "auto",
         algorithm: str = "auto",
+        min_size: int = 1,
     ) -> None:
         graph = network.graph
         channels = graph.nodes[0]["attributes"]["channels"]
-        check_shape(input_shape, channels)
+        check_shape(input_shape, channels, min_size)
         if input_shape[0] < 1:
             raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
         plan = Plan(
@@ -55,20 +57,20 @@ class CompiledModel:
         self.threads = plan.threads
         self._channels = plan.input_shape[1]
         self._data_config = data_config
-        self._plan = plan
+        self.plan = plan
         self._output_shape = plan.output_shapes[0]
 
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
         """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""
         images = self._images(x)
         logits = output_array(out, self._output_shape)
-        self._plan.run(images, [logits])
+        self.plan.run(images, [logits])
         return logits
 
     def time(self, x: Any, runs: int) -> npt.NDArray[np.int64]:
         """Wall time of each of `runs` runs in nanoseconds, measured without the interpreter."""
         logits = np.empty(self._output_shape, np.float32)
-        return self._plan.time(self._images(x), [logits], runs)
+        return self.plan.time(self._images(x), [logits], runs)
 
     def profile(self, x: Any, runs: int = 50) -> tuple[list[dict[str, Any]], float]:
         """Where the time goes: one dict per step, and the wall time of a run in nanoseconds.
@@ -81,23 +83,23 @@ class CompiledModel:
             time_ns; and the wall time.
         """
         logits = np.empty(self._output_shape, np.float32)
-        step_ns, wall_ns = self._plan.profile(self._images(x), [logits], runs)
+        step_ns, wall_ns = self.plan.profile(self._images(x), [logits], runs)
         faster_half = np.argsort(wall_ns, kind="stable")[: (runs + 1) // 2]
         times = np.asarray(step_ns, np.float64)[faster_half].mean(axis=0)
         steps = [
             {**step, "time_ns": float(time)}
-            for step, time in zip(self._plan.steps, times, strict=True)
+            for step, time in zip(self.plan.steps, times, strict=True)
         ]
         return steps, float(np.asarray(wall_ns, np.float64)[faster_half].mean())
 
     @property
     def steps(self) -> list[dict[str, Any]]:
         """What runs, in order: name, kind, implementation, shapes, macs, bytes."""
-        return self._plan.steps
+        return self.plan.steps
 
     def memory(self) -> dict[str, int]:
         """Bytes: packed_weights (shared by all plans of the model), arena, scratch."""
-        return self._plan.memory()
+        return self.plan.memory()
 
     def _images(self, x: Any) -> Float32:
         images = as_images(x, self._channels, self._data_config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobileone.families.graph import MOBILEONE, MOBILEVIT
+from mobileone.families import NAMES, family_of
 
 __all__ = ["EXPECTED", "FIELDS"]
 
@@ -17,45 +17,9 @@ def _size(value: Any, least: int = 1, most: int = _MAX_SIZE) -> bool:
     return type(value) is int and least <= value <= most
 
 
-def _sizes(value: Any, least: int = 1) -> bool:
-    return isinstance(value, list) and all(_size(n, least) for n in value)
-
-
-def _number(value: Any, least: float, most: float) -> bool:
-    return type(value) in (int, float) and bool(least <= value <= most)
-
-
 def _is_config(config: dict[str, Any]) -> bool:
-    common = (
-        all(_size(config.get(key)) for key in ("stem_width", "in_channels"))
-        and _size(config.get("num_classes"), most=1 << 20)
-        and all(_sizes(config.get(key)) for key in ("widths", "depths"))
-        and config.get("form") in ("inference", "train-time")
-    )
-    architecture = config.get("architecture", MOBILEONE)
-    if architecture == MOBILEVIT:
-        return common and _is_mobilevit(config)
-    squeezed = config.get("se_widths")
-    return (
-        common
-        and architecture == MOBILEONE
-        and _size(config.get("num_conv_branches"))
-        and isinstance(squeezed, dict)
-        and all(_size(n) for n in squeezed.values())
-    )
-
-
-def _is_mobilevit(config: dict[str, Any]) -> bool:
-    lists = ("transformer_widths", "ffn_widths", "transformer_depths")
-    shares = ("dropout", "ffn_dropout", "classifier_dropout")
-    patch = config.get("patch")
-    return (
-        all(_size(config.get(key)) for key in ("head_width", "heads"))
-        and all(_sizes(config.get(key), 0) for key in lists)
-        and all(_number(config.get(key), 0.0, 1.0) for key in shares)
-        and _number(config.get("expansion"), 0.0, _MAX_SIZE)
-        and (isinstance(patch, list) and len(patch) == 2 and _sizes(patch))
-    )
+    known = config.get("architecture", NAMES[0]) in NAMES
+    return known and family_of(config).is_config(config)
 
 
 def _is_tiling(value: Any) -> bool:

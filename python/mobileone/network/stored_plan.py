@@ -13,19 +13,19 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Plan, __version__, kernel_parameters, restore_plan
 from mobileone.data.arrays import check_shape
-from mobileone.families.graph import graph_of
+from mobileone.families import family_of
 from mobileone.network.compiled import CompiledModel
 from mobileone.network.plan_fields import EXPECTED, FIELDS
 
 if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
-    from mobileone.model import Model
+    from mobileone.network.bundle import Bundle
 
 __all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
 
@@ -64,30 +64,23 @@ class StoredPlan(CompiledModel):
         return f"<mobileone.StoredPlan {self.name}: input {self.input_shape}>"
 
 
-def save_plan(
-    model: Model,
-    path: str | os.PathLike[str],
-    input_shape: Sequence[int],
-    threads: int | None = None,
-) -> None:
-    """Compile a model for one input shape and write the plan.
+def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledModel) -> None:
+    """Write a compiled network.
 
     Args:
-        model: in inference form.
         path: what is there is replaced, whole.
-        input_shape: (N, C, H, W).
-        threads: as in `Model.compile`.
+        bundle: what was compiled, in inference form.
+        compiled: for one input shape and number of threads.
 
     Raises:
         NotImplementedError: a step runs on oneDNN, whose packed weights cannot be stored.
-        ValueError: as `Model.compile`.
     """
     from mobileone.util.files import whole_file
 
-    plan = model.compile(input_shape, threads=threads)._plan
+    plan = compiled.plan
     if plan.not_storable:
         raise NotImplementedError(
-            f"{model.name}: {plan.not_storable} runs on oneDNN; only plans whose steps are all "
+            f"{bundle.name}: {plan.not_storable} runs on oneDNN; only plans whose steps are all "
             "fused kernels can be stored (mobileone.reparameterize makes the inference form)"
         )
     weights = plan.packed_weights
@@ -95,11 +88,11 @@ def save_plan(
     header = {
         "mobileone": __version__,
         "kernels": kernel_parameters(),
-        "name": model.name,
-        "arch": model.arch,
-        "config": model.config,
-        "class_names": model.class_names,
-        "data_config": model.data_config.to_json(),
+        "name": bundle.name,
+        "arch": bundle.arch,
+        "config": bundle.config,
+        "class_names": bundle.class_names,
+        "data_config": bundle.data_config.to_json(),
         "input_shape": plan.input_shape,
         "threads": plan.threads,
         "tilings": plan.tilings,
@@ -139,7 +132,7 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
         )
     try:
         plan = restore_plan(
-            graph_of(header["config"]),
+            family_of(header["config"]).graph(header["config"]),
             where,
             {key: (start + offset, n) for key, (offset, n) in header["weights"].items()},
             header["input_shape"],
@@ -214,7 +207,9 @@ def _check(header: Mapping[str, Any], where: str) -> None:
             found = repr(value)
             raise ValueError(f"{where}: {field} is {found[:80]}; expected {EXPECTED[field]}")
     try:
-        check_shape(tuple(header["input_shape"]), header["config"].get("in_channels"))
+        config = header["config"]
+        min_size = family_of(config).min_size
+        check_shape(tuple(header["input_shape"]), config.get("in_channels"), min_size)
     except ValueError as error:
         raise ValueError(f"{where}: input_shape: {error}") from error
     names = header["class_names"]

@@ -65,9 +65,10 @@ class CorrelationResult:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Latency over MACs, a dot per model; needs matplotlib."""
-        from mobileone.studies.figures import plot_correlation
+        from mobileone.figures.studies import plot_correlation
 
-        return plot_correlation(self, ax)
+        coefficients = {name: pair.coefficient for name, pair in self.coefficients.items()}
+        return plot_correlation(self.benchmark.rows, coefficients, ax)
 
     def tables(self) -> list[Table]:
         """The coefficients beside the paper's, and the models."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mobileone._core import Graph, Network, initialize, plain_cnn_graph
+from mobileone._core import Network, initialize
+from mobileone.families.plain_cnn import FAMILY
 from mobileone.model import Model
 
 if TYPE_CHECKING:
@@ -23,17 +24,6 @@ ACTIVATIONS = {
     "DynamicReLU-A": "dynamic_relu_a",
     "DynamicReLU-B": "dynamic_relu_b",
 }
-
-
-_FIELDS: tuple[str, ...] = (
-    "activation",
-    "squeeze_excite",
-    "skip",
-    "num_classes",
-    "in_channels",
-    "reduction",
-)
-_FIELDS += ("groups", "stem_width", "widths", "strides")
 
 
 class PlainCnn(Model):
@@ -96,7 +86,7 @@ def plain_cnn(
     Raises:
         ValueError: an unknown activation, or a value that makes no network.
     """
-    config = {
+    config = FAMILY.mark | {
         "activation": activation,
         "squeeze_excite": squeeze_excite,
         "skip": skip,
@@ -106,15 +96,10 @@ def plain_cnn(
         "groups": groups,
         **widths,
     }
-    return PlainCnn(initialize(_graph(config), seed), config, arch="plain_cnn")
-
-
-def _graph(config: dict[str, Any]) -> Graph:
-    for key in config:
-        if key not in _FIELDS:
-            raise ValueError(f"plain_cnn has no field {key!r}; expected one of {_FIELDS}")
-    return plain_cnn_graph(**config)
+    return PlainCnn(initialize(FAMILY.graph(config), seed), config, arch=FAMILY.name)
 
 
 def _restore(config: dict[str, Any], weights: dict[str, Any]) -> PlainCnn:
-    return PlainCnn(Network(_graph(config), weights), config, arch="plain_cnn")
+    """From a pickle; those of 0.1.0 do not name the family."""
+    config = FAMILY.mark | config
+    return PlainCnn(Network(FAMILY.graph(config), weights), config, arch=FAMILY.name)

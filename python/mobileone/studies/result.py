@@ -91,9 +91,9 @@ class StudyResult:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Times relative to the first network, here and in the paper; needs matplotlib."""
-        from mobileone.studies.figures import plot_ratios
+        from mobileone.figures.studies import plot_ratios
 
-        return plot_ratios(self, ax)
+        return plot_ratios(self.rows, self.title, ax)
 
     def tables(self) -> list[Table]:
         """The one table."""

@@ -1,7 +1,9 @@
-"""The version of the installed package; in a source tree, that of its metadata."""
+"""The installed package's version, and what it is in a line; in a source tree, its metadata's."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import metadata
 
-__version__ = version("mobileone")
+_METADATA = metadata("mobileone")
+__version__: str = _METADATA["Version"]
+SUMMARY: str = _METADATA["Summary"]

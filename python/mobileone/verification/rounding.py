@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mobileone._core import rounding_deviation
 from mobileone.data.arrays import Float32, as_images
 from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
-    from mobileone.model import Model
+    from mobileone._core import Graph, Network
+    from mobileone.network.bundle import Bundle
 
-__all__ = ["FALSE_ALARM", "RoundingBounds", "difference_bounds", "rounding_bound"]
+__all__ = ["FALSE_ALARM", "RoundingBounds", "Running", "difference_bounds", "rounding_bound"]
 
 # Probability that rounding alone leaves a bound.
 FALSE_ALARM = 1e-9
@@ -25,6 +26,19 @@ FALSE_ALARM = 1e-9
 _CHUNK = 2
 # Where the standard normal distribution's upper tail is 1e-3.
 _Z = 3.0902
+
+
+class Running(Protocol):
+    """A network in the mode that it is in: a `mobileone.Model`."""
+
+    @property
+    def network(self) -> Network: ...  # noqa: D102 - see Model
+    @property
+    def graph(self) -> Graph: ...  # noqa: D102
+    @property
+    def training(self) -> bool: ...  # noqa: D102
+    @property
+    def dropout_seed(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class RoundingBounds:
 
 
 def rounding_bound(
-    model: Model,
+    model: Running,
     x: Any,
     out_indices: Sequence[int] | None = None,
     *,
@@ -65,7 +79,7 @@ def rounding_bound(
     for index in out_indices:
         if not 0 <= index < len(names):
             raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
-    images = as_images(x, model.config["in_channels"])
+    images = as_images(x, model.graph.nodes[0]["attributes"]["channels"])
     wanted = [*(names[index] for index in out_indices), model.graph.output_name]
     threads = thread_count().count
     outputs, statistics = rounding_deviation(
@@ -85,7 +99,7 @@ def rounding_bound(
 
 
 def difference_bounds(
-    first: Model, second: Model, x: Float32, *, samples: int, seed: int
+    first: Bundle, second: Bundle, x: Float32, *, samples: int, seed: int
 ) -> list[float]:
     """Bounds on the difference of two networks' float32 results in eval mode: levels, then logits.
 
@@ -100,12 +114,12 @@ def difference_bounds(
     ]
 
 
-def _deviations(model: Model, x: Float32, samples: int, seed: int) -> list[float]:
+def _deviations(bundle: Bundle, x: Float32, samples: int, seed: int) -> list[float]:
     """The largest local deviation at every level and the logits, over all images."""
-    nodes = [*model.graph.feature_names, model.graph.output_name]
+    nodes = [*bundle.graph.feature_names, bundle.graph.output_name]
     threads = thread_count().count
     chunks = [
-        rounding_deviation(model.network, x[i : i + _CHUNK], nodes, samples, seed, False, threads)[
+        rounding_deviation(bundle.network, x[i : i + _CHUNK], nodes, samples, seed, False, threads)[
             0
         ]
         for i in range(0, len(x), _CHUNK)

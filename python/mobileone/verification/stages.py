@@ -9,8 +9,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mobileone.checkpoint.open import bundle_of
 from mobileone.data.arrays import Float32, as_images
-from mobileone.measure.workload import at_least, input_shape, random_input
+from mobileone.network.inputs import input_shape, random_input
+from mobileone.network.session import Session
+from mobileone.util.checks import at_least
 from mobileone.verification.comparison import compare, diagnose, worst
 from mobileone.verification.equivalence import Equivalence, StageError
 from mobileone.verification.rounding import (
@@ -21,7 +24,7 @@ from mobileone.verification.rounding import (
 )
 
 if TYPE_CHECKING:
-    from mobileone.model import Model
+    from mobileone.network.bundle import Bundle
 
 __all__ = ["Equivalence", "RoundingBounds", "StageError", "rounding_bound", "verify"]
 
@@ -53,16 +56,15 @@ def verify(
     Raises:
         ValueError: networks with different stages, shapes or classes; bad images or numbers.
     """
-    from mobileone.checkpoint.open import load
-
-    first, second = _evaluation_copy(load(reference)), _evaluation_copy(load(candidate))
+    first, second = bundle_of(reference), bundle_of(candidate)
     at_least("samples", samples, 1)
     batches = [random_input(input_shape(first, input_size, batch_size), seed)]
     if inputs is not None:
-        batches.append(as_images(inputs, int(first.config["in_channels"])))
+        batches.append(as_images(inputs, first.in_channels, min_size=first.family.min_size))
     _check_comparable(first, second, batches)
 
-    results = [(_run(first, x), _run(second, x)) for x in batches]
+    sessions = Session(first), Session(second)
+    results = [(_run(sessions[0], x), _run(sessions[1], x)) for x in batches]
     bounds = [difference_bounds(first, second, x, samples=samples, seed=seed) for x in batches]
     names = _level_names(first)
     errors = [
@@ -83,25 +85,16 @@ def verify(
     )
 
 
-def _evaluation_copy(model: Model) -> Model:
-    """The same weights in eval mode: the caller's model keeps its mode and statistics."""
-    from mobileone.model import Model
-
-    copy = Model(model.network, model.config, arch=model.arch, name=model.name)
-    copy.input_size = model.input_size
-    return copy
+def _describe(bundle: Bundle) -> str:
+    return f"{bundle.name} ({bundle.form})"
 
 
-def _describe(model: Model) -> str:
-    return f"{model.name} ({model.form})"
-
-
-def _level_names(model: Model) -> list[str]:
-    stages = [f"stage {i}" for i in range(1, len(model.graph.feature_names))]
+def _level_names(bundle: Bundle) -> list[str]:
+    stages = [f"stage {i}" for i in range(1, len(bundle.graph.feature_names))]
     return ["stem", *stages, "logits"]
 
 
-def _check_comparable(first: Model, second: Model, batches: Sequence[Float32]) -> None:
+def _check_comparable(first: Bundle, second: Bundle, batches: Sequence[Float32]) -> None:
     """ValueError naming the first stage whose results have different shapes."""
     for x in batches:
         for name, a, b in _paired_nodes(first, second):
@@ -113,7 +106,7 @@ def _check_comparable(first: Model, second: Model, batches: Sequence[Float32]) -
                 )
 
 
-def _paired_nodes(first: Model, second: Model) -> list[tuple[str, str, str]]:
+def _paired_nodes(first: Bundle, second: Bundle) -> list[tuple[str, str, str]]:
     nodes = [[*m.graph.feature_names, m.graph.output_name] for m in (first, second)]
     if len(nodes[0]) != len(nodes[1]):
         raise ValueError(
@@ -123,9 +116,9 @@ def _paired_nodes(first: Model, second: Model) -> list[tuple[str, str, str]]:
     return list(zip(_level_names(first), *nodes, strict=True))
 
 
-def _run(model: Model, x: Float32) -> list[Float32]:
+def _run(session: Session, x: Float32) -> list[Float32]:
     """Every feature level and the logits."""
-    return [*model.features(x, range(len(model.graph.feature_names))), model(x)]
+    return [*session.features(x), session.logits(x)]
 
 
 def _hint(

@@ -1,14 +1,42 @@
 #include "mobileone/backends/fused/match.hpp"
 
+#include <algorithm>
+
 namespace mobileone::fused {
 
-namespace {
+NodeId Cursor::take_sum(NodeId x) {
+  if (get<Add>() == nullptr || inputs().size() != 2) return -1;
+  const NodeId first = inputs()[0], second = inputs()[1];
+  if ((first == x) == (second == x)) return -1;
+  ++at_;
+  return first == x ? second : first;
+}
 
-using Ops = std::vector<LoweredOp>;
+bool Cursor::closed() const {
+  const auto first = ops_->begin() + static_cast<std::ptrdiff_t>(begin_);
+  const auto end = ops_->begin() + static_cast<std::ptrdiff_t>(at_);
+  const auto took = [&](NodeId id) {
+    return std::any_of(first, end,
+                       [&](const LoweredOp& op) { return op.node == id || op.result == id; });
+  };
+  return std::all_of(first, end, [&](const LoweredOp& op) {
+    return std::ranges::all_of(std::array{op.node, op.result}, [&](NodeId id) {
+      return id == result() ||
+             (!builder_->is_output(id) && std::ranges::all_of(builder_->readers(id), took));
+    });
+  });
+}
 
-template <typename T>
-const T* get(const Ops& ops, std::size_t at, const PlanBuilder& builder) {
-  return at < ops.size() ? std::get_if<T>(&builder.node(ops[at].node).op) : nullptr;
+bool Cursor::hands_over() const {
+  return at_ < ops_->size() && builder_->readers(result()).size() == 1 &&
+         !builder_->is_output(result()) &&
+         std::count(inputs().begin(), inputs().end(), result()) == 1;
+}
+
+std::vector<const LoweredOp*> Cursor::taken() const {
+  std::vector<const LoweredOp*> ops;
+  for (std::size_t i = begin_; i < at_; ++i) ops.push_back(&(*ops_)[i]);
+  return ops;
 }
 
 bool is_conv(const Conv2d& op, std::int64_t kernel) {
@@ -16,110 +44,36 @@ bool is_conv(const Conv2d& op, std::int64_t kernel) {
          op.dilation == Extent{1, 1} && op.stride[0] == op.stride[1];
 }
 
-NodeId input_of(const LoweredOp& op, const PlanBuilder& builder) {
-  return builder.node(op.node).inputs[0];
+bool is_square(const Conv2d& op, std::int64_t kernel, std::int64_t stride) {
+  return is_conv(op, kernel) && op.stride[0] == stride;
 }
 
-bool read_only_by_next(NodeId result, const PlanBuilder& builder) {
-  return builder.readers(result).size() == 1 && !builder.is_output(result);
+bool is_dense(const Conv2d& op, std::int64_t kernel, std::int64_t stride) {
+  return op.groups == 1 && is_square(op, kernel, stride);
 }
 
-bool relu_or_nothing(const LoweredOp& op) {
-  return !op.activation || *op.activation == ActivationKind::relu;
-}
-
-// pool -> 1x1 + ReLU -> 1x1 + sigmoid -> multiply, on the result of ops[at].
-std::optional<SqueezeMatch> match_squeeze(const Ops& ops, std::size_t at,
-                                          const PlanBuilder& builder) {
-  const auto* reduce = get<Conv2d>(ops, at + 2, builder);
-  const auto* expand = get<Conv2d>(ops, at + 3, builder);
-  if (!get<GlobalAvgPool>(ops, at + 1, builder) || !reduce || !expand ||
-      !get<Multiply>(ops, at + 4, builder)) {
+std::optional<SqueezeMatch> take_squeeze(Cursor& cursor) {
+  const NodeId scaled = cursor.result();
+  SqueezeMatch match;
+  Cursor next = cursor;
+  if (!next.take<GlobalAvgPool>({scaled})) return std::nullopt;
+  const auto* reduce = next.hands_over() ? next.take<Conv2d>() : nullptr;
+  if (!reduce || !is_dense(*reduce, 1, 1)) return std::nullopt;
+  match.reduce = next.node();
+  match.activation = next.activation();
+  match.channels = reduce->in_channels;
+  match.reduced = reduce->out_channels;
+  const auto* expand = next.hands_over() ? next.take<Conv2d>() : nullptr;
+  if (!expand || !is_dense(*expand, 1, 1)) return std::nullopt;
+  match.expand = next.node();
+  match.gate = next.activation();
+  const bool gates = next.hands_over() && next.take<Multiply>({scaled, next.result()});
+  const PlanBuilder& builder = cursor.builder();
+  if (!gates || builder.readers(scaled).size() != 2 || builder.is_output(scaled)) {
     return std::nullopt;
   }
-  const NodeId scaled = ops[at].result;
-  const Node& scale = builder.node(ops[at + 4].node);
-  const bool chained = !ops[at].activation && input_of(ops[at + 1], builder) == scaled &&
-                       input_of(ops[at + 2], builder) == ops[at + 1].result &&
-                       input_of(ops[at + 3], builder) == ops[at + 2].result &&
-                       scale.inputs == std::vector<NodeId>{scaled, ops[at + 3].result} &&
-                       builder.readers(scaled).size() == 2 && !builder.is_output(scaled) &&
-                       read_only_by_next(ops[at + 1].result, builder) &&
-                       read_only_by_next(ops[at + 2].result, builder) &&
-                       read_only_by_next(ops[at + 3].result, builder);
-  const bool plain = reduce->bias && expand->bias && is_conv(*reduce, 1) && is_conv(*expand, 1) &&
-                     reduce->groups == 1 && expand->groups == 1 &&
-                     ops[at + 2].activation == ActivationKind::relu &&
-                     ops[at + 3].activation == ActivationKind::sigmoid &&
-                     relu_or_nothing(ops[at + 4]);
-  if (!chained || !plain) return std::nullopt;
-  return SqueezeMatch{builder.node(ops[at + 2].node).name, builder.node(ops[at + 3].node).name,
-                      reduce->in_channels, reduce->out_channels};
-}
-
-std::optional<ConvMatch> match_conv(const Ops& ops, std::size_t at, const PlanBuilder& builder) {
-  const auto* conv = get<Conv2d>(ops, at, builder);
-  if (!conv || !conv->bias || !relu_or_nothing(ops[at])) return std::nullopt;
-  ConvMatch match{&ops[at], match_squeeze(ops, at, builder), ops[at].activation.has_value(),
-                  ops[at].result, 1};
-  if (match.squeeze) {
-    match.taken = 5;
-    match.relu = ops[at + 4].activation.has_value();
-    match.result = ops[at + 4].result;
-  }
+  cursor = next;
   return match;
-}
-
-// Everything but the pointwise's SE.
-std::optional<PairMatch> match_two(const Ops& ops, std::size_t at, const PlanBuilder& builder) {
-  const auto depthwise = match_conv(ops, at, builder);
-  if (!depthwise) return std::nullopt;
-  const auto& dw = std::get<Conv2d>(builder.node(depthwise->conv->node).op);
-  if (!dw.depthwise() || !is_conv(dw, 3) || dw.stride[0] > 2) return std::nullopt;
-  const auto pointwise = match_conv(ops, at + depthwise->taken, builder);
-  if (!pointwise || input_of(*pointwise->conv, builder) != depthwise->result ||
-      !read_only_by_next(depthwise->result, builder)) {
-    return std::nullopt;
-  }
-  const auto& pw = std::get<Conv2d>(builder.node(pointwise->conv->node).op);
-  if (!is_conv(pw, 1) || pw.groups != 1 || pw.stride[0] != 1) return std::nullopt;
-  return PairMatch{*depthwise,        *pointwise,
-                   dw.stride[0],      input_of(*depthwise->conv, builder),
-                   pointwise->result, depthwise->taken + pointwise->taken};
-}
-
-bool applies_factor(const Ops& ops, std::size_t at, NodeId result, const PlanBuilder& builder) {
-  if (!read_only_by_next(result, builder) || at >= ops.size() ||
-      input_of(ops[at], builder) != result) {
-    return false;
-  }
-  return get<GlobalAvgPool>(ops, at, builder) || match_two(ops, at, builder).has_value();
-}
-
-}  // namespace
-
-std::optional<PairMatch> match_pair(const Ops& ops, std::size_t at, const PlanBuilder& builder) {
-  auto pair = match_two(ops, at, builder);
-  if (!pair || !pair->pointwise.squeeze) return pair;
-  if (applies_factor(ops, at + pair->taken, pair->result, builder)) return pair;
-  // The SE is left to other steps: the pair ends at its pointwise convolution.
-  ConvMatch& pointwise = pair->pointwise;
-  pair->taken -= pointwise.taken - 1;
-  pointwise.squeeze.reset();
-  pointwise.relu = false;
-  pointwise.taken = 1;
-  pair->result = pointwise.result = pointwise.conv->result;
-  return pair;
-}
-
-std::optional<ConvMatch> match_stem(const Ops& ops, std::size_t at, const PlanBuilder& builder) {
-  auto stem = match_conv(ops, at, builder);
-  if (!stem || stem->squeeze) return std::nullopt;
-  const auto& conv = std::get<Conv2d>(builder.node(stem->conv->node).op);
-  const bool fits = conv.in_channels == 3 && conv.groups == 1 && is_conv(conv, 3) &&
-                    conv.stride[0] == 2 &&
-                    std::holds_alternative<Input>(builder.node(input_of(*stem->conv, builder)).op);
-  return fits ? stem : std::nullopt;
 }
 
 }  // namespace mobileone::fused

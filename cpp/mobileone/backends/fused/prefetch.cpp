@@ -1,9 +1,9 @@
+#include "mobileone/backends/fused/prefetch.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "mobileone/backends/fused/steps.hpp"
-#include "mobileone/backends/fused/support.hpp"
 #include "mobileone/kernels/tiling/cost_model.hpp"
 
 namespace mobileone::fused {
@@ -18,32 +18,32 @@ std::ptrdiff_t floats_to_bring() {
   return kernels::next_step_floats(machine);
 }
 
-// The last step that can prefetch for the one that is added next, or null.
-PrefetchingStep* step_before(PlanBuilder& builder) {
-  auto& steps = builder.steps;
-  for (std::size_t back = 1; back <= std::min<std::size_t>(2, steps.size()); ++back) {
-    Step& step = *steps[steps.size() - back];
-    if (auto* prefetching = dynamic_cast<PrefetchingStep*>(&step)) return prefetching;
-    if (step.info().kind != "GlobalAvgPool") break;
+// The step that can bring data for the one that is added next, or null.
+PrefetchingStep* step_before(const PlanBuilder& builder) {
+  for (auto step = builder.steps.rbegin(); step != builder.steps.rend(); ++step) {
+    auto* const candidate = dynamic_cast<PrefetchingStep*>(step->get());
+    if (candidate == nullptr || candidate->prefetching() == Prefetching::none) return nullptr;
+    if (candidate->prefetching() == Prefetching::brings) return candidate;
   }
   return nullptr;
 }
 
-}  // namespace
-
-std::ptrdiff_t announce(const float* data, std::size_t bytes, PlanBuilder& builder) {
+std::ptrdiff_t ask(const NextRead& next, const PlanBuilder& builder) {
   PrefetchingStep* const step = step_before(builder);
   if (step == nullptr) return 0;
-  const std::ptrdiff_t floats = std::min(floats_to_bring(), std::ptrdiff_t(bytes / sizeof(float)));
-  step->set_next(data, floats);
-  return floats;
+  step->set_next(next);
+  return next.floats;
 }
 
-std::ptrdiff_t announce_panel(const float* data, std::ptrdiff_t floats, PlanBuilder& builder) {
-  PrefetchingStep* const step = step_before(builder);
-  if (step == nullptr) return 0;
-  step->set_next_panel(data, floats);
-  return floats;
+}  // namespace
+
+std::ptrdiff_t announce(const float* data, std::size_t bytes, const PlanBuilder& builder) {
+  const std::ptrdiff_t floats = std::min(floats_to_bring(), std::ptrdiff_t(bytes / sizeof(float)));
+  return ask({data, floats, false}, builder);
+}
+
+std::ptrdiff_t announce_late(const float* data, std::ptrdiff_t floats, const PlanBuilder& builder) {
+  return ask({data, floats, true}, builder);
 }
 
 }  // namespace mobileone::fused

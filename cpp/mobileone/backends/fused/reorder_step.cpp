@@ -1,9 +1,10 @@
 // Copies between bordered maps and other layouts: feature maps that are wanted, and the seams to
 // steps of another backend. Plain loops; nothing of the fused path itself needs them.
+#include "mobileone/backends/fused/reorder_step.hpp"
+
 #include <algorithm>
 
-#include "mobileone/backends/fused/steps.hpp"
-#include "mobileone/backends/fused/support.hpp"
+#include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
@@ -40,50 +41,34 @@ struct Strides {
   }
 };
 
-void copy(const Value& from, const float* src, const Value& to, float* dst) {
+// Of image `n`.
+void copy(const Value& from, const float* src, const Value& to, float* dst, std::int64_t n) {
   const Strides read(from), write(to);
   const Shape& shape = from.shape;
-  std::fill_n(dst, to.bytes() / sizeof(float), 0.f);  // borders and padding channels
-  for (std::int64_t n = 0; n < shape[0]; ++n) {
-    for (std::int64_t c = 0; c < shape[1]; ++c) {
-      const float* in = src + read.plane(n, c);
-      float* out = dst + write.plane(n, c);
-      for (std::int64_t y = 0; y < shape[2]; ++y) {
-        for (std::int64_t x = 0; x < shape[3]; ++x) {
-          out[y * write.row + x * write.pixel] = in[y * read.row + x * read.pixel];
-        }
+  std::fill_n(dst + n * write.image, write.image, 0.f);  // borders and padding channels
+  for (std::int64_t c = 0; c < shape[1]; ++c) {
+    const float* in = src + read.plane(n, c);
+    float* out = dst + write.plane(n, c);
+    for (std::int64_t y = 0; y < shape[2]; ++y) {
+      for (std::int64_t x = 0; x < shape[3]; ++x) {
+        out[y * write.row + x * write.pixel] = in[y * read.row + x * read.pixel];
       }
     }
   }
 }
 
-class BoundReorder : public BoundStep {
+class ReorderStep : public TiledStep {
  public:
-  BoundReorder(const Value& from, ValueId source, const Value& to, ValueId target,
-               const Buffers& buffers)
-      : from_(from), to_(to), source_(source), target_(target), buffers_(buffers) {}
-  void run() override {
-    copy(from_, static_cast<const float*>(buffers_.address(source_)), to_,
-         static_cast<float*>(buffers_.address(target_)));
-  }
-
- private:
-  const Value& from_;
-  const Value& to_;
-  ValueId source_, target_;
-  const Buffers& buffers_;
-};
-
-class ReorderStep : public Step {
- public:
-  ReorderStep(StepInfo info, Value from, ValueId source, Value to, ValueId target)
-      : Step(std::move(info)),
+  ReorderStep(StepInfo info, const Work& work, Value from, ValueId source, Value to, ValueId target)
+      : TiledStep(std::move(info), work),
         from_(std::move(from)),
         to_(std::move(to)),
         source_(source),
         target_(target) {}
-  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
-    return std::make_unique<BoundReorder>(from_, source_, to_, target_, buffers);
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    copy(from_, floats(buffers, source_), to_, floats(buffers, target_), range.image);
   }
 
  private:
@@ -104,7 +89,9 @@ std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& 
   info.input_shapes = {source.shape};
   info.output_shape = target.shape;
   info.bytes = static_cast<std::int64_t>(source.bytes() + target.bytes());
-  return std::make_unique<ReorderStep>(std::move(info), source, from, target, to);
+  TiledStep::Work work;
+  work.images = source.shape[0];
+  return std::make_unique<ReorderStep>(std::move(info), work, source, from, target, to);
 }
 
 }  // namespace mobileone::fused

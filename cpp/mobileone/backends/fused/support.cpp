@@ -4,6 +4,8 @@
 #include <memory>
 #include <mutex>
 
+#include "mobileone/base/error.hpp"
+
 namespace mobileone::fused {
 
 const kernels::KernelTable& table() {
@@ -22,12 +24,40 @@ ThreadPool* pool(int threads) {
   return slot.get();
 }
 
+bool is_map(NodeId id, const PlanBuilder& builder) {
+  return builder.value(builder.value_of(id)).layout == map_layout();
+}
+
 kernels::MapShape map_shape(const Shape& shape) {
   return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
 }
 
-const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present) {
-  return present ? builder.network().weight(name).f32() : nullptr;
+std::string implementation(const std::string& details) {
+  const std::string name = concat("fused ", kernels::isa_name(table().isa));
+  return details.empty() ? name : concat(name, " ", details);
+}
+
+const float* NodeWeights::weight() const {
+  return builder_.network().weight(node_.name + ".weight").f32();
+}
+
+const float* NodeWeights::bias() const {
+  const auto* conv = std::get_if<Conv2d>(&node_.op);
+  const auto* linear = std::get_if<Linear>(&node_.op);
+  const bool present = (!conv || conv->bias) && (!linear || linear->bias);
+  return present ? builder_.network().weight(node_.name + ".bias").f32() : nullptr;
+}
+
+kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::direct:
+      return kernels::AlgorithmChoice::kDirect;
+    case Algorithm::strassen:
+      return kernels::AlgorithmChoice::kStrassen;
+    case Algorithm::automatic:
+      break;
+  }
+  return kernels::AlgorithmChoice::kAuto;
 }
 
 void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "mobileone/base/thread_pool.hpp"
-#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/tiling/cost_model.hpp"
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
 
@@ -18,10 +18,26 @@ const kernels::KernelTable& table();
 // Bordered maps of the fused kernels.
 inline Layout map_layout() { return Layout::blocked(kernels::kBlock, 1); }
 
+// Whether a node's result is such a map.
+bool is_map(NodeId id, const PlanBuilder& builder);
+
 kernels::MapShape map_shape(const Shape& shape);
 
-// float32 data of a weight of the network, or null when `present` is false.
-const float* weight_data(const PlanBuilder& builder, const std::string& name, bool present = true);
+// What profile() calls a step on these kernels: "fused avx512 direct rows=7".
+std::string implementation(const std::string& details = "");
+
+// float32 weight and bias of a convolution, a linear layer or a norm, looked up when asked for: the
+// network of a stored plan has none.
+class NodeWeights {
+ public:
+  NodeWeights(NodeId id, const PlanBuilder& builder) : node_(builder.node(id)), builder_(builder) {}
+  const float* weight() const;
+  const float* bias() const;  // null when the operator has none
+
+ private:
+  const Node& node_;
+  const PlanBuilder& builder_;
+};
 
 // Zeroes the borders of every image of a map that is about to be written.
 void zero_borders(const kernels::MapShape& map, std::int64_t images, ValueId id,
@@ -46,6 +62,9 @@ void spread(ThreadPool* pool, int units, const Work& work, int parts_per_thread 
   };
   if (!pool || !pool->run(parts, one)) work(0, units, 0);
 }
+
+// The compile option, as the cost model takes it.
+kernels::AlgorithmChoice algorithm_choice(Algorithm algorithm);
 
 constexpr std::size_t aligned_bytes(std::size_t bytes) {
   return (bytes + kernels::kAlignment - 1) / kernels::kAlignment * kernels::kAlignment;

@@ -8,23 +8,33 @@ class TiledStep::Bound : public BoundStep {
 
   void run() override {
     const Work& work = step_.work_;
-    zero_borders(work.map, work.images, work.result, buffers_);
-    const auto run_part = [&](int begin, int end, int worker) {
-      void* scratch =
-          buffers_.scratch() + static_cast<std::size_t>(worker) * aligned_bytes(work.thread_bytes);
-      while (begin < end) {
-        const int image = begin / work.units;
-        const int last = std::min(end, (image + 1) * work.units);
-        step_.run_units(buffers_,
-                        {image, begin - image * work.units, last - image * work.units, scratch});
-        begin = last;
-      }
-    };
-    spread(step_.pool_, static_cast<int>(work.images) * work.units, run_part,
-           work.parts_per_thread);
+    if (work.map >= 0) zero_borders(work.map_shape, work.images, work.map, buffers_);
+    if (!work.in_turn) return run_images(0, work.images);
+    for (std::int64_t image = 0; image < work.images; ++image) {
+      step_.begin_image(buffers_, image);
+      run_images(image, 1);
+      step_.finish_image(buffers_, image);
+    }
   }
 
  private:
+  void run_images(std::int64_t first, std::int64_t images) {
+    const Work& work = step_.work_;
+    const auto run_part = [&](int begin, int end, int worker) {
+      std::byte* const scratch =
+          buffers_.scratch() + aligned_bytes(work.shared_bytes) +
+          static_cast<std::size_t>(worker) * aligned_bytes(work.thread_bytes);
+      while (begin < end) {
+        const int image = begin / work.units;
+        const int last = std::min(end, (image + 1) * work.units);
+        step_.run_units(buffers_, {first + image, begin - image * work.units,
+                                   last - image * work.units, scratch});
+        begin = last;
+      }
+    };
+    spread(step_.pool_, static_cast<int>(images) * work.units, run_part, work.parts_per_thread);
+  }
+
   const TiledStep& step_;
   const Buffers& buffers_;
 };

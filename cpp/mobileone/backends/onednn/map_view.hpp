@@ -1,4 +1,4 @@
-// Feature maps whose channels lie in runs behind one another: what our own loops walk through.
+// Feature maps whose channels lie in runs one after another: what our own loops walk through.
 #pragma once
 
 #include <algorithm>

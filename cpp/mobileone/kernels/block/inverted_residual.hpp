@@ -55,7 +55,7 @@ struct InvertedResidualPlan {
     return sizeof(float) * static_cast<std::size_t>(project_offset() + project.packed_floats());
   }
 
-  // The ring: [hidden blocks][slots][width + 2][16], and one row of zeros behind it.
+  // The ring: [hidden blocks][slots][width + 2][16], and one row of zeros after it.
   int ring_slots() const { return shape.stride * (tile_rows - 1) + 3; }
   std::ptrdiff_t ring_row() const { return std::ptrdiff_t{shape.width + 2} * kBlock; }
   std::ptrdiff_t ring_block() const { return ring_slots() * ring_row(); }

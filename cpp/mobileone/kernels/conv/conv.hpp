@@ -1,6 +1,6 @@
 // Dense convolutions on blocked maps: 1x1, and 3x3 with stride 1 and padding 1. With bias, an
 // optional map that is added, and an activation; of one source or of two, whose channels lie one
-// behind the other (a concatenation that is never made).
+// after the other (a concatenation that is never made).
 //
 // Two ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
 // they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows

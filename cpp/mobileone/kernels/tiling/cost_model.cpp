@@ -1,43 +1,10 @@
 #include "mobileone/kernels/tiling/cost_model.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
-#include <memory>
 
 namespace mobileone::kernels {
 
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double cache_bytes(int name, double fallback) {
-  const long bytes = sysconf(name);  // 0 or -1 where the C library cannot tell
-  return bytes > 0 ? static_cast<double>(bytes) : fallback;
-}
-
-// The fastest of a few runs: other processes can only make one slower.
-template <typename Work>
-double fastest(int runs, const Work& work) {
-  double best = 1e30;
-  for (int i = 0; i < runs; ++i) {
-    const double start = now();
-    work();
-    best = std::min(best, now() - start);
-  }
-  return best;
-}
-
-double read_rate(const KernelTable& table, const float* data, double bytes, int runs) {
-  const std::ptrdiff_t count = static_cast<std::ptrdiff_t>(bytes / sizeof(float)) / 128 * 128;
-  volatile float sink = 0.0f;
-  const double seconds = fastest(runs, [&] { sink = sink + table.read_sum(data, count); });
-  return static_cast<double>(count) * sizeof(float) / seconds;
-}
 
 constexpr double kRestartCycles = 35.0;  // a microkernel call that does not overlap the previous
 constexpr double kStoreFlops = 6.0;      // per output: bias, floor, store, in FMA slots
@@ -53,39 +20,6 @@ constexpr double kNextStepShare = 0.35;  // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
 constexpr double kSumTraffic = 3.0;  // of Strassen's sums: bytes through L2 per byte of T
 constexpr double kMinStrassenGain = 1.03;
-
-}  // namespace
-
-MachineModel measure_machine(const KernelTable& table) {
-  MachineModel m;
-  m.l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32.0 * 1024);
-  m.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1024.0 * 1024);
-  float sink[16];
-  double flops = 0.0;
-  const double seconds = fastest(20, [&] { flops = table.peak(10000, sink); });
-  m.peak_flops = flops / seconds;
-
-  // Enough that L2 holds little of it: more costs a start time and memory, and reads no slower.
-  const double far_bytes = 3.0 * m.l2_bytes;
-  const std::size_t size = static_cast<std::size_t>(far_bytes) / kAlignment * kAlignment;
-  const std::unique_ptr<float, decltype(&std::free)> data(
-      static_cast<float*>(std::aligned_alloc(kAlignment, size)), std::free);
-  std::fill_n(data.get(), size / sizeof(float), 1.0f);
-  m.far_bytes_per_second = read_rate(table, data.get(), far_bytes, 3);
-  m.l2_bytes_per_second = read_rate(table, data.get(), m.l2_bytes / 2, 10);
-  return m;
-}
-
-const MachineModel& machine_model(const KernelTable& table) {
-  if (table.isa == Isa::kAvx512) {
-    static const MachineModel avx512 = measure_machine(table);
-    return avx512;
-  }
-  static const MachineModel avx2 = measure_machine(table);
-  return avx2;
-}
-
-namespace {
 
 // Strassen's S1..S4.
 double sums_bytes(const PointwisePlan& p) {

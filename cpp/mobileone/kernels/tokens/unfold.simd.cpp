@@ -78,7 +78,7 @@ inline Vec interpolate(const float* map, const Sample& s) {
   return fma(load(map + s.at[3]), broadcast(s.weight[3]), sum);
 }
 
-// read(i, at): kLanes channels of column i, `at` floats behind its first channel.
+// read(i, at): kLanes channels of column i, `at` floats after its first channel.
 template <typename Read>
 void gather(int channels, std::ptrdiff_t block_stride, const Read& read, float* out) {
   for (int channel = 0; channel < channels; channel += kLanes) {

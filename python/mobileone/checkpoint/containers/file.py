@@ -15,7 +15,7 @@ from mobileone.checkpoint.containers.safetensors_reader import (
 )
 from mobileone.util.errors import CheckpointError
 
-ZIP_MAGIC = b"PK\x03\x04"
+_ZIP_MAGIC = b"PK\x03\x04"
 
 
 class RawCheckpoint(NamedTuple):
@@ -77,7 +77,7 @@ def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
 def _read(file: IO[bytes], data: memoryview, where: str) -> RawCheckpoint:
     head = bytes(data[:16])
     # The readers of torch's files are imported for those only: they take milliseconds.
-    if head.startswith(ZIP_MAGIC):
+    if head.startswith(_ZIP_MAGIC):
         from mobileone.checkpoint.containers.torch_zip import read_torch_zip
 
         tree = read_torch_zip(file, data, where)

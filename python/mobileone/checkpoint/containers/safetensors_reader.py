@@ -124,7 +124,7 @@ def read_safetensors(data: memoryview, where: str) -> tuple[dict[str, RawTensor]
 
     Raises:
         CheckpointError: the header or any offset in it does not fit the file. As the format
-            demands, the tensors cover everything behind the header, without overlap.
+            demands, the tensors cover everything after the header, without overlap.
     """
     header, body = _header(data, where)
     metadata = header.pop("__metadata__", {})

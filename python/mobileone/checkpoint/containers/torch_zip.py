@@ -8,12 +8,12 @@ import zipfile
 import zlib
 from typing import IO
 
-from mobileone.checkpoint.containers.file import ZIP_MAGIC
 from mobileone.checkpoint.containers.pickle_globals import TypedStorage, finder, storage_size
 from mobileone.checkpoint.containers.tensors import Storage
 from mobileone.checkpoint.containers.unpickler import Unpickler
 from mobileone.util.errors import CheckpointError, shown
 
+_LOCAL_MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _ENCRYPTED = 0x1
 # torch stores entries uncompressed. Other tools compress; trained weights shrink by a tenth.
@@ -70,7 +70,7 @@ class _Archive:
         where = f"{self.where}: entry {shown(info.filename)}"
         start = info.header_offset
         header = bytes(self._data[start : start + _LOCAL_HEADER.size])
-        if len(header) < _LOCAL_HEADER.size or not header.startswith(ZIP_MAGIC):
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_MAGIC):
             raise CheckpointError(f"{where} has no header at byte {start}")
         *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         start += _LOCAL_HEADER.size

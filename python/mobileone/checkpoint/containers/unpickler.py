@@ -82,7 +82,7 @@ class Unpickler:
             raise self.fail("the pickle copies its data more often than any checkpoint does")
 
     def load(self) -> object:
-        """The next object of the stream; ``position`` then stands behind it."""
+        """The next object of the stream; ``position`` is then after it."""
         self._stack = []
         self._memo = {}
         while True:

@@ -1,4 +1,4 @@
-"""A network's configuration from the names and shapes of its tensors alone."""
+"""A MobileOne's configuration from the names and shapes of its tensors alone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mobileone.families.variants import STRUCTURE, variant_of, variants
+from mobileone.families.family import INFERENCE, MAX_BLOCKS, MAX_STAGES, TRAIN_TIME
 from mobileone.util.errors import CheckpointError, Shape, listed
 
 _BLOCK = re.compile(r"(stage(?:0|([1-9][0-9]*)\.([0-9]+)))\.(.+)")
 _BRANCH = re.compile(r"rbr_conv\.([0-9]+)\.conv\.weight")
-MAX_BLOCKS = 256
-MAX_STAGES = 16
 
 
 class _Evidence:
@@ -52,29 +50,15 @@ class _Evidence:
         if is_kernel and len(shape) == 4 and index % 2 == 1:
             self.widths.setdefault(stage, Counter())[shape[0]] += 1
         if is_kernel and len(shape) == 4 and index % 2 == 0 and index > 0:
-            # A depthwise block behind the first pair has the stage's width too.
+            # A depthwise block after the first pair has the stage's width too.
             self.widths.setdefault(stage, Counter())[shape[0]] += 1
 
 
-def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
-    """The configuration of the MobileOne whose tensors have these canonical names and shapes.
-
-    Args:
-        shapes: canonical name -> shape.
-        source: for messages.
-
-    Returns:
-        stem_width, widths (channels per stage), depths (pairs of blocks per stage),
-        num_conv_branches, se_widths (block -> squeezed channels), num_classes (0 without a
-        classifier), in_channels, form ("train-time" or "inference": what most blocks are) and arch
-        (a variant's name or "custom"). The number of branches of a fused network is its variant's,
-        or 1.
-
-    Raises:
-        CheckpointError: a part of the network of which nothing is there.
+def recover(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
+    """What `Family.recover` gives: the form is what most blocks are; num_classes is 0 without a
+    classifier. A fused network does not show how many branches it was trained with.
     """
     found = _Evidence(shapes)
-    form = "inference" if len(found.fused) > len(found.unfused) else "train-time"
     stages = max(found.depth, default=0)
     without = [f"stage{s}" for s in range(1, stages + 1) if not found.widths.get(s)]
     if not found.stem or not stages or without:
@@ -97,25 +81,17 @@ def recover_config(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
         )
     stem_width, in_channels = found.stem.most_common(1)[0][0]
     classifier = shapes.get("linear.weight", ())
-    config: dict[str, Any] = {
+    fused = len(found.fused) > len(found.unfused)
+    return {
         "stem_width": stem_width,
         "widths": [found.widths[s].most_common(1)[0][0] for s in range(1, stages + 1)],
         "depths": [found.depth[s] for s in range(1, stages + 1)],
-        "num_conv_branches": max(found.branches, 1),
+        **({} if fused else {"num_conv_branches": max(found.branches, 1)}),
         "se_widths": found.se_widths,
         "num_classes": classifier[0] if len(classifier) == 2 else 0,
         "in_channels": in_channels,
-        "form": form,
+        "form": INFERENCE if fused else TRAIN_TIME,
     }
-    if form == "inference":
-        # A fused network does not show how many branches it was trained with.
-        visible = tuple(key for key in STRUCTURE["mobileone"] if key != "num_conv_branches")
-        config["arch"] = variant_of(config, visible)
-        if config["arch"] != "custom":
-            config["num_conv_branches"] = variants()[config["arch"]]["num_conv_branches"]
-    else:
-        config["arch"] = variant_of(config)
-    return config
 
 
 def half_fused(shapes: Mapping[str, Shape]) -> str:

@@ -1,1 +1,131 @@
-"""MobileViT (Mehta & Rastegari, ICLR 2022)."""
+"""MobileViT: Mehta & Rastegari, "MobileViT: Light-weight, General-purpose, and Mobile-friendly
+Vision Transformer", ICLR 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import mobilevit_graph, mobilevit_variants
+from mobileone.families.family import (
+    CLASSES,
+    COUNT,
+    FACTOR,
+    INFERENCE,
+    PAIR,
+    SHARE,
+    SIZE,
+    SIZES,
+    SIZES_OR_NONE,
+    TRAIN_TIME,
+    Family,
+    Field,
+)
+
+if TYPE_CHECKING:
+    from mobileone._core import Graph
+    from mobileone.data.config import DataConfig
+    from mobileone.families.naming.table import Layout
+    from mobileone.util.errors import Shape
+
+_BOTH = (TRAIN_TIME, INFERENCE)
+
+
+class MobileVit(Family):
+    """MobileNetV2 blocks, and transformers over patches."""
+
+    name = "mobilevit"
+    title = "MobileViT"
+    custom = "mobilevit_custom"
+    fields = (
+        Field("stem_width", SIZE),
+        Field("widths", SIZES),
+        Field("depths", SIZES),
+        Field("transformer_widths", SIZES_OR_NONE),
+        Field("ffn_widths", SIZES_OR_NONE),
+        Field("transformer_depths", SIZES_OR_NONE),
+        # Only its product with the channels shows, rounded to a multiple of 8.
+        Field("expansion", FACTOR, untold=_BOTH),
+        Field("head_width", SIZE),
+        Field(
+            "heads",
+            COUNT,
+            untold=_BOTH,
+            unseen=4,
+            attributes=(("num_heads",), ("num_attention_heads",)),
+        ),
+        Field(
+            "patch",
+            PAIR,
+            untold=_BOTH,
+            unseen=[2, 2],
+            attributes=(("patch_size",), ("patch_h", "patch_w"), ("patch_height", "patch_width")),
+        ),
+        Field("dropout", SHARE, free=True, default=0.0, untold=_BOTH),
+        Field("ffn_dropout", SHARE, free=True, default=0.0, untold=_BOTH),
+        Field("classifier_dropout", SHARE, free=True, default=0.0, untold=_BOTH),
+        Field("num_classes", CLASSES, free=True),
+        Field("in_channels", SIZE, free=True),
+    )
+    options = ("architecture",)
+    min_size = 32  # the published nets' total stride: below it the last stage has no full pixel
+    stem = ("conv_1.block.conv.weight",)
+    classifier = "classifier.fc."
+
+    def graph(self, config: Mapping[str, Any]) -> Graph:
+        fields = {field.name: config[field.name] for field in self.fields}
+        return mobilevit_graph(**fields, inference=config["form"] == INFERENCE)
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        return mobilevit_variants()
+
+    def complete(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        variants = mobilevit_variants()
+        config: dict[str, Any] = self.mark | self.defaults()
+        config |= variants.get(name, variants["mobilevit_s"]) | {**changes}
+        for field in self.fields:
+            if field.kind in (SIZES, SIZES_OR_NONE, PAIR):
+                value = config[field.name]
+                if not isinstance(value, list | tuple):
+                    raise ValueError(f"{field.name} is {value!r}; expected a list")
+                config[field.name] = list(value)  # as it comes back from a file
+        if len(config["patch"]) != 2:
+            raise ValueError(f"patch is {config['patch']}; expected (height, width)")
+        return config
+
+    def data_config(self, arch: str, layout: str, channels: int) -> DataConfig:
+        """Pixels in 0..1 without statistics, BGR except in timm's layout."""
+        from dataclasses import replace
+
+        from mobileone.data.config import plain_data_config
+
+        plain = replace(plain_data_config(channels), input_size=(256, 256))
+        if channels != 3:
+            return plain
+        if layout == "timm":
+            return replace(plain, crop_pct=0.9, interpolation="bicubic")
+        return replace(plain, channel_order="BGR", crop_pct=256 / 288)
+
+    def layouts(self) -> tuple[Layout, ...]:
+        from mobileone.families.mobilevit.layouts import LAYOUTS
+
+        return LAYOUTS
+
+    def look_alikes(self) -> tuple[tuple[str, str, str], ...]:
+        from mobileone.families.mobilevit.look_alikes import LOOK_ALIKES
+
+        return LOOK_ALIKES
+
+    def recover(self, shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
+        from mobileone.families.mobilevit.recover import recover
+
+        return recover(shapes, source)
+
+    def half_fused(self, shapes: Mapping[str, Shape]) -> str:
+        from mobileone.families.mobilevit.recover import half_fused
+
+        return half_fused(shapes)
+
+
+FAMILY = MobileVit()

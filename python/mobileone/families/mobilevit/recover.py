@@ -8,18 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mobileone.families.mobileone.recover import MAX_BLOCKS, MAX_STAGES
-from mobileone.families.variants import variant_of
+from mobileone.families.family import INFERENCE, MAX_BLOCKS, MAX_STAGES, TRAIN_TIME
 from mobileone.util.errors import CheckpointError, Shape, listed
 
-# What weights do not show, as in all published variants.
-UNSEEN: dict[str, Any] = {
-    "heads": 4,
-    "patch": [2, 2],
-    "dropout": 0.0,
-    "ffn_dropout": 0.0,
-    "classifier_dropout": 0.0,
-}
 # Tensors whose first axis is what the name says.
 _WIDTH = tuple(
     f"{unit}.block.{part}"
@@ -90,20 +81,9 @@ class _Layer:
         return ""
 
 
-def recover_mobilevit(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
-    """The configuration of the MobileViT whose tensors have these canonical names and shapes.
-
-    Args:
-        shapes: canonical name -> shape.
-        source: for messages.
-
-    Returns:
-        What `create_model` takes, with `UNSEEN` where weights do not show it; num_classes 0
-        without a classifier; architecture, form ("train-time" or "inference": what most blocks
-        are) and arch (a variant's name or "custom").
-
-    Raises:
-        CheckpointError: a part of the network of which nothing is there.
+def recover(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
+    """What `Family.recover` gives: the form is what most blocks are; num_classes is 0 without a
+    classifier.
     """
     layers = _layers(shapes, source)
     stem, head = _width(shapes, _STEM), _width(shapes, _HEAD)
@@ -123,8 +103,7 @@ def recover_mobilevit(shapes: Mapping[str, Shape], source: str) -> dict[str, Any
     def most(counter: Counter[int]) -> int:
         return counter.most_common(1)[0][0] if counter else 0
 
-    config: dict[str, Any] = {
-        "architecture": "mobilevit",
+    return {
         "stem_width": stem,
         "widths": [most(layer.width) for layer in layers.values()],
         "depths": [layer.depth for layer in layers.values()],
@@ -133,12 +112,10 @@ def recover_mobilevit(shapes: Mapping[str, Shape], source: str) -> dict[str, Any
         "transformer_depths": [layer.transformers for layer in layers.values()],
         "expansion": _expansion(shapes),
         "head_width": head,
-        **UNSEEN,
         "num_classes": classifier[0] if len(classifier) == 2 else 0,
         "in_channels": image[1] if len(image) == 4 else 3,
-        "form": "inference" if len(fused) > len(unfused) else "train-time",
+        "form": INFERENCE if len(fused) > len(unfused) else TRAIN_TIME,
     }
-    return config | {"arch": variant_of(config)}
 
 
 def _width(shapes: Mapping[str, Shape], axes: Mapping[str, int]) -> int:
@@ -219,7 +196,7 @@ def _units(shapes: Mapping[str, Shape]) -> tuple[set[str], set[str]]:
     return fused, unfused
 
 
-def half_fused_mobilevit(shapes: Mapping[str, Shape]) -> str:
+def half_fused(shapes: Mapping[str, Shape]) -> str:
     """What is wrong where some convolutions are fused with their norms and others not; else ""."""
     fused, unfused = _units(shapes)
     if not (fused and unfused):

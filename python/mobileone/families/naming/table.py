@@ -7,7 +7,7 @@ templates to a layout's own:
     {"stage{s}.{j}.rbr_conv.{n}.conv.weight": "stages.{s-1}.{j}.conv_kxk.{n}.conv.weight"}
 
 Where a layout leaves out a number of the canonical name, it is one more than the largest that
-other keys give for that place: the norm behind transformers 0 to 3 is number 4, and elsewhere just
+other keys give for that place: the norm after transformers 0 to 3 is number 4, and elsewhere just
 "norm".
 A canonical template that ends in `[0]`, `[1]`, ... is that one of equal slices of the tensor along
 its first axis, each of which the layout stores by itself.
@@ -103,7 +103,7 @@ def _expand(canonical: str, own: str) -> Iterator[tuple[str, str]]:
 _Index = dict[tuple[str, ...], list[tuple[_Template, _Template]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # each method made costs a cold start
 class Layout:
     """One dialect of an architecture's checkpoints.
 

@@ -1,4 +1,4 @@
-"""ONNX files: the graph of a Model in either form, operator by operator.
+"""ONNX files: the graph of a network in either form, operator by operator.
 
 Needs the extra `onnx`. Runs in any ONNX runtime; weights keep their canonical names.
 """
@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from mobileone.interchange.onnx.operators import TRANSLATIONS
 from mobileone.interchange.onnx.writer import OnnxWriter
-from mobileone.measure.workload import InputSize, input_shape
+from mobileone.network.inputs import InputSize, input_shape
 from mobileone.util.files import whole_file
 
 if TYPE_CHECKING:
-    from mobileone.model import Model
+    from mobileone.network.bundle import Bundle
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "export_onnx", "onnx_model"]
 
@@ -32,17 +32,17 @@ Weights = Mapping[str, npt.NDArray[Any]]
 
 
 def export_onnx(
-    model: Model,
+    bundle: Bundle,
     path: str | os.PathLike[str],
     *,
     opset: int = 17,
     dynamic_batch: bool = True,
     input_size: InputSize = None,
 ) -> None:
-    """Write `model` as an .onnx file, in the form that it has and in eval mode.
+    """Write a network as an .onnx file, in the form that it has and in eval mode.
 
     Args:
-        model: either form. A train-time model keeps its branches and batch norms.
+        bundle: either form. A train-time model keeps its branches and batch norms.
         path: where to; an existing file is replaced when the new one is complete.
         opset: version of ONNX's operator set, 13 to 25.
         dynamic_batch: whether the file leaves the batch size open; else it is 1.
@@ -54,13 +54,13 @@ def export_onnx(
         NotImplementedError: an operator that has no ONNX counterpart here.
         ImportError: onnx is not installed.
     """
-    proto = onnx_model(model, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
+    proto = onnx_model(bundle, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
     with whole_file(path) as file:
         file.write(proto.SerializeToString())
 
 
 def onnx_model(
-    model: Model, *, opset: int = 17, dynamic_batch: bool = True, input_size: InputSize = None
+    bundle: Bundle, *, opset: int = 17, dynamic_batch: bool = True, input_size: InputSize = None
 ) -> Any:
     """The onnx.ModelProto that `export_onnx` writes: `images` [N, C, H, W] to `logits` [N, K]."""
     if not MIN_OPSET <= opset <= MAX_OPSET:
@@ -72,23 +72,23 @@ def onnx_model(
     if opset > defs.onnx_opset_version():
         known = defs.onnx_opset_version()
         raise ValueError(f"opset is {opset}; the installed onnx knows {MIN_OPSET} to {known}")
-    weights = model.network.weights()
-    shape = input_shape(model, input_size, 1)
-    shapes = model.graph.shapes(shape)
+    weights = bundle.network.weights()
+    shape = input_shape(bundle, input_size, 1)
+    shapes = bundle.graph.shapes(shape)
     writer = OnnxWriter(helper.make_node, weights, opset, shapes, input_size is not None)
-    _translate(model, writer)
+    _translate(bundle, writer)
     tensors = {name: weights[name] for name in writer.used} | writer.constants
     size = sum(tensor.nbytes for tensor in tensors.values())
     if size > _MAX_BYTES:
-        raise ValueError(f"{model.name} has {size} bytes of weights; .onnx files hold 2 GiB")
+        raise ValueError(f"{bundle.name} has {size} bytes of weights; .onnx files hold 2 GiB")
     batch: str | int = "N" if dynamic_batch else 1
     extents = ["H", "W"] if input_size is None else shape[2:]
     images = [batch, shape[1], *extents]
     graph = helper.make_graph(
         writer.nodes,
-        model.arch,
+        bundle.arch,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, images)],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, model.num_classes])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, bundle.num_classes])],
         [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()],
     )
     operators = helper.make_opsetid("", opset)
@@ -99,14 +99,14 @@ def onnx_model(
         # The oldest file version that may hold the operator set: readable by most runtimes.
         ir_version=helper.find_min_ir_version_for([operators], ignore_unknown=True),
     )
-    helper.set_model_props(proto, model.metadata())
+    helper.set_model_props(proto, bundle.metadata())
     return proto
 
 
-def _translate(model: Model, writer: OnnxWriter) -> None:
+def _translate(bundle: Bundle, writer: OnnxWriter) -> None:
     """Append the operators of every node."""
     results: dict[str, str] = {}
-    for node in model.graph.nodes:
+    for node in bundle.graph.nodes:
         name = node["name"]
         if node["kind"] == "Input":
             results[name] = INPUT
@@ -121,6 +121,6 @@ def _translate(model: Model, writer: OnnxWriter) -> None:
         writer.begin(name)
         result = translate(writer, node, inputs)
         if result not in inputs:  # a node that does nothing passes its input on
-            result = OUTPUT if name == model.graph.output_name else f"{name}.out"
+            result = OUTPUT if name == bundle.graph.output_name else f"{name}.out"
             writer.finish(result)
         results[name] = result

@@ -1,0 +1,42 @@
+#include "mobileone/backends/fused/patterns/conv_match.hpp"
+
+#include "mobileone/backends/fused/activation.hpp"
+#include "mobileone/backends/fused/support.hpp"
+
+namespace mobileone::fused {
+
+namespace {
+
+// Takes the concatenation of two maps, if it is there and nobody but the next operator reads it.
+bool take_sources(Cursor& cursor, DenseConvMatch& match) {
+  const std::vector<NodeId>& sources = cursor.inputs();
+  match.source = sources[0];
+  if (!cursor.take<Concat>()) return true;
+  if (sources.size() == 2) match.source2 = sources[1];
+  return match.source2 >= 0 && cursor.hands_over();
+}
+
+// Takes the sum with another map, if nobody else reads what was taken last.
+void take_residual(Cursor& cursor, DenseConvMatch& match) {
+  if (!cursor.activation() && cursor.hands_over())
+    match.residual = cursor.take_sum(cursor.result());
+}
+
+}  // namespace
+
+std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
+  Cursor cursor = at;
+  DenseConvMatch match;
+  if (!take_sources(cursor, match) || !is_map(match.source, at.builder())) return std::nullopt;
+  const auto* conv = cursor.take<Conv2d>();
+  if (!conv || (!is_dense(*conv, 1, 1) && !is_dense(*conv, 3, 1))) return std::nullopt;
+  match.conv = cursor.node();
+  take_residual(cursor, match);
+  const auto activation = kernel_activation(cursor.activation());
+  if (!activation) return std::nullopt;
+  match.activation = *activation;
+  match.ops = cursor.taken();
+  return match;
+}
+
+}  // namespace mobileone::fused

@@ -1,0 +1,103 @@
+#include "mobileone/backends/fused/patterns/conv_step.hpp"
+
+#include "mobileone/backends/fused/tiled_step.hpp"
+#include "mobileone/backends/fused/tiling.hpp"
+#include "mobileone/base/error.hpp"
+
+namespace mobileone::fused {
+
+namespace {
+
+struct ConvOperands {
+  std::shared_ptr<const void> weights;
+  ValueId src = -1, src2 = -1, residual = -1, dst = -1;
+  std::ptrdiff_t fetched_floats = 0;
+};
+
+class ConvStep : public TiledStep {
+ public:
+  ConvStep(StepInfo info, const Work& work, const kernels::ConvPlan& plan, ConvOperands operands)
+      : TiledStep(std::move(info), work), plan_(plan), operands_(std::move(operands)) {}
+  Prefetching prefetching() const override { return Prefetching::brings; }
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const kernels::ConvShape& shape = plan_.shape;
+    kernels::ConvArgs args;
+    args.src = map_of(buffers, operands_.src, shape.src(), range.image);
+    if (operands_.src2 >= 0) {
+      args.src2 = map_of(buffers, operands_.src2, shape.src2(), range.image);
+    }
+    if (operands_.residual >= 0) {
+      args.residual = map_of(buffers, operands_.residual, shape.dst(), range.image);
+    }
+    args.dst = map_of(buffers, operands_.dst, shape.dst(), range.image);
+    args.packed = static_cast<const float*>(operands_.weights.get());
+    args.scratch = range.scratch;
+    args.next_data = next().data;
+    args.next_floats = next().floats;
+    args.fetched_floats = operands_.fetched_floats;
+    table().run_conv(plan_, args, range.begin, range.end);
+  }
+
+ private:
+  kernels::ConvPlan plan_;
+  ConvOperands operands_;
+};
+
+kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& builder) {
+  const kernels::MapShape in = map_shape(builder.shape(match.source));
+  kernels::ConvShape shape;
+  shape.channels_in = in.channels;
+  if (match.source2 >= 0) shape.channels_in2 = map_shape(builder.shape(match.source2)).channels;
+  shape.channels_out = map_shape(builder.shape(match.result())).channels;
+  shape.height = in.height;
+  shape.width = in.width;
+  shape.kernel = static_cast<int>(std::get<Conv2d>(builder.node(match.conv).op).kernel[0]);
+  shape.activation = match.activation;
+  shape.residual = match.residual >= 0;
+  return shape;
+}
+
+}  // namespace
+
+void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
+  const kernels::ConvShape shape = shape_of(match, builder);
+  const std::string& name = builder.node(match.conv).name;
+  const std::int64_t images = builder.shape(match.result())[0];
+  const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
+  const auto plan = kernels::plan_conv(table().panel_blocks, shape, tiling);
+  // Also what the packed weights are filed under: each has an order of its own.
+  const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";
+  ConvOperands operands;
+  operands.weights =
+      builder.packed(concat(name, " fused ", algorithm), plan.packed_bytes(), [&](void* out) {
+        const NodeWeights weights(match.conv, builder);
+        kernels::pack_conv(plan, weights.weight(), weights.bias(), static_cast<float*>(out));
+      });
+  operands.fetched_floats =
+      announce(static_cast<const float*>(operands.weights.get()), plan.packed_bytes(), builder);
+  std::vector<ValueId> reads;
+  const auto read = [&](NodeId id) {
+    if (id < 0) return -1;
+    reads.push_back(builder.in_layout(id, map_layout()));
+    return reads.back();
+  };
+  operands.src = read(match.source);
+  operands.src2 = read(match.source2);
+  operands.residual = read(match.residual);
+  operands.dst = builder.new_result(match.result(), map_layout());
+  TiledStep::Work work;
+  work.map = operands.dst;
+  work.map_shape = shape.dst();
+  work.images = images;
+  work.units = plan.units();
+  work.threads = builder.options().threads;
+  work.thread_bytes = plan.scratch_bytes();
+  StepInfo info =
+      describe(match.ops, builder, implementation(concat(algorithm, " rows=", plan.tile_rows)));
+  builder.add_step(std::make_unique<ConvStep>(std::move(info), work, plan, std::move(operands)),
+                   reads, {work.map});
+}
+
+}  // namespace mobileone::fused

@@ -1,0 +1,164 @@
+"""Bundle: a network, and everything that is known of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import Graph, Network, is_inference_form, reparameterize
+from mobileone.data.config import DataConfig
+from mobileone.families import family_of
+from mobileone.families.family import INFERENCE, TRAIN_TIME
+from mobileone.network.compiled import CompiledModel
+from mobileone.util.machine.threads import thread_count
+
+if TYPE_CHECKING:
+    from mobileone.data.arrays import Float32
+    from mobileone.families.family import Family
+
+__all__ = ["Bundle"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)  # each method made costs a cold start
+class Bundle:
+    """A graph, its weights, and what they are for. Immutable: rewrites and training make new ones.
+
+    Attributes:
+        network: graph and weights.
+        config: what `create_model(arch, **config)` needs to make the graph.
+        data_config: what it expects of its input.
+        arch: the published variant, or what its family calls a custom network.
+        name: for reports: the variant, or the file it came from.
+        class_names: what the classes are called, if anything told.
+        report: how its file was understood.
+        task: what its outputs are.
+    """
+
+    network: Network
+    config: dict[str, Any]
+    data_config: DataConfig
+    arch: str
+    name: str
+    class_names: tuple[str, ...] | None = None
+    report: Any = None
+    task: str = "classification"
+
+    def __post_init__(self) -> None:
+        if self.class_names is not None:
+            from mobileone.tasks.classification.labels import check_class_names
+
+            names = check_class_names(self.class_names, self.num_classes)
+            object.__setattr__(self, "class_names", names)
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        config: dict[str, Any],
+        *,
+        arch: str,
+        name: str | None = None,
+        report: Any = None,
+        data_config: DataConfig | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> Bundle:
+        """With what the published weights of the variant expect where nothing else is said."""
+        if data_config is None:
+            from mobileone.families.data_config import default_data_config
+
+            channels = int(config["in_channels"])
+            data_config = default_data_config(
+                arch, channels=channels, architecture=family_of(config).name
+            )
+        names: Any = class_names  # made a tuple when it is checked
+        return cls(network, config, data_config, arch, name or arch, names, report)
+
+    @property
+    def graph(self) -> Graph:
+        """The operators."""
+        return self.network.graph
+
+    @property
+    def family(self) -> Family:
+        """What is known of all networks like this one."""
+        return family_of(self.config)
+
+    @property
+    def form(self) -> str:
+        """ "inference" when nothing is left to re-parameterize, else "train-time"."""
+        return INFERENCE if is_inference_form(self.graph) else TRAIN_TIME
+
+    @property
+    def num_params(self) -> int:
+        """Trainable parameters; running statistics do not count."""
+        return self.graph.num_params
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits."""
+        return int(self.config["num_classes"])
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image."""
+        return int(self.config["in_channels"])
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) it was trained at."""
+        return self.data_config.input_size
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linear layers for one image of `input_size`."""
+        return self.graph.macs((1, self.in_channels, *self.input_size))
+
+    def metadata(self) -> dict[str, str]:
+        """What travels with saved weights: architecture, form, data config, names of classes."""
+        metadata = {
+            "format": "mobileone",
+            "arch": self.arch,
+            "form": self.form,
+            "config": json.dumps(self.config),
+            "data_config": self.data_config.to_json(),
+        }
+        if self.class_names is not None:
+            metadata["class_names"] = json.dumps(self.class_names)
+        return metadata
+
+    def preprocess(self, image: Any, *, stacklevel: int) -> Float32:
+        """Any kind of image as network input; see `data.preprocessing`."""
+        from mobileone.data.preprocessing import preprocess
+
+        size = self.family.min_size
+        return preprocess(image, self.data_config, min_size=size, stacklevel=stacklevel)
+
+    def reparameterized(self) -> Bundle:
+        """The same function in inference form; the same weights if it is that already."""
+        return replace(
+            self, network=reparameterize(self.network), config={**self.config, "form": INFERENCE}
+        )
+
+    def compile(
+        self,
+        input_shape: Sequence[int],
+        *,
+        dtype: str = "float32",
+        threads: int | None = None,
+        backend: str = "auto",
+        algorithm: str = "auto",
+    ) -> CompiledModel:
+        """A plan for one input shape, in eval mode; see `mobileone.Model.compile`."""
+        if dtype != "float32":
+            raise NotImplementedError(f"dtype={dtype!r}; this engine computes in 'float32'")
+        return CompiledModel(
+            self.network,
+            tuple(int(extent) for extent in input_shape),
+            thread_count(threads).count,
+            self.data_config,
+            backend=backend,
+            algorithm=algorithm,
+            min_size=self.family.min_size,
+        )

@@ -1,0 +1,151 @@
+"""Session: a network while it runs, with its plans, its mode, and the seed of its dropout."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mobileone._core import Network, Plan
+from mobileone.data.arrays import Float32, as_images, output_array
+from mobileone.families import graph_of
+from mobileone.families.family import TRAIN_TIME
+from mobileone.network.bundle import Bundle
+from mobileone.network.plan_cache import PlanCache
+from mobileone.util.machine.threads import thread_count
+
+__all__ = ["Session"]
+
+_FACTS = ("config", "arch", "name", "report", "data_config")
+
+
+class Session:
+    """Runs a bundle on images of any size. Safe to use from several threads.
+
+    Attributes:
+        bundle: what it runs; every training step replaces it.
+        training: whether batch norms use batch statistics and update the running ones.
+        dropout_seed: of the next training step, which increases it by one.
+        plans: the cache of compiled plans, least recently used first.
+    """
+
+    def __init__(self, bundle: Bundle, *, training: bool = False, dropout_seed: int = 0) -> None:
+        self.bundle = bundle
+        self.training = training
+        self.dropout_seed = dropout_seed
+        self.plans: PlanCache[Plan] = PlanCache()
+        self._training_lock = threading.Lock()
+
+    def state(self) -> dict[str, Any]:
+        """What pickles hold, by the names that they have since 0.1.0."""
+        bundle = self.bundle
+        return {
+            **{key: getattr(bundle, key) for key in _FACTS},
+            "network": {name: np.array(w) for name, w in bundle.network.weights().items()},
+            "_class_names": bundle.class_names,
+            "training": self.training,
+            "dropout_seed": self.dropout_seed,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> tuple[Session, dict[str, Any]]:
+        """The session of `state`, and what else is there."""
+        rest = dict(state)
+        facts = {key: rest.pop(key) for key in _FACTS}
+        facts["class_names"] = rest.pop("_class_names")
+        mode = {key: rest.pop(key) for key in ("training", "dropout_seed")}
+        network = Network(graph_of(facts["config"]), rest.pop("network"))
+        return cls(Bundle.of(network, **facts), **mode), rest
+
+    def logits(self, x: Any, out: Float32 | None = None) -> Float32:
+        """Logits [N, num_classes] of images [N, C, H, W]; see `mobileone.Model.__call__`."""
+        images = self.images(x)
+        logits = output_array(out, (images.shape[0], self.bundle.num_classes))
+        self._run(images, (self.bundle.graph.output_name,), [logits])
+        return logits
+
+    def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
+        """Feature maps by level; see `mobileone.Model.features`."""
+        names = self.bundle.graph.feature_names
+        if out_indices is None:
+            out_indices = range(len(names))
+        for index in out_indices:
+            if not 0 <= index < len(names):
+                raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
+        images = self.images(x)
+        shapes = self.bundle.graph.shapes(images.shape)
+        wanted = tuple(names[index] for index in out_indices)
+        maps = [np.empty(shapes[name], np.float32) for name in wanted]
+        self._run(images, wanted, maps)
+        return maps
+
+    def evaluated(self, images: Float32) -> Float32:
+        """Logits in eval mode, whatever the mode is."""
+        logits = output_array(None, (images.shape[0], self.bundle.num_classes))
+        self._evaluate(images, (self.bundle.graph.output_name,), [logits])
+        return logits
+
+    def amend(self, **changes: Any) -> None:
+        """Replace fields of the bundle: between training steps, not during one."""
+        with self._training_lock:
+            self.bundle = replace(self.bundle, **changes)
+
+    def images(self, x: Any) -> Float32:
+        """Images as the network takes them, checked; uint8 pixels are normalised."""
+        bundle = self.bundle
+        return as_images(x, bundle.in_channels, bundle.data_config, bundle.family.min_size)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by kind, and the number of plans; see `mobileone.Model.memory_report`."""
+        report = dict.fromkeys(("weights", "packed", "arena", "scratch", "plans"), 0)
+        report["weights"] = sum(array.nbytes for array in self.bundle.network.weights().values())
+        for plan in self.plans.values():
+            memory = plan.memory()
+            report["packed"] = memory["packed_weights"]
+            report["arena"] += memory["arena"] * memory["contexts"]
+            report["scratch"] += memory["scratch"] * memory["contexts"]
+            report["plans"] += 1
+        return report
+
+    def _run(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
+        if self.training and self.bundle.form == TRAIN_TIME:
+            self._train(images, names, outputs)
+        else:
+            self._evaluate(images, names, outputs)
+
+    def _evaluate(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
+        if images.shape[0] > 0 and names:
+            plan = self._plan(images.shape, names, thread_count().count)
+            plan.run(images, outputs)
+
+    def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> Plan:
+        network = self.bundle.network
+        return self.plans.get((shape, names, threads), lambda: Plan(network, shape, names, threads))
+
+    def _train(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
+        graph = self.bundle.graph
+        batch, _, height, width = graph.shapes(images.shape)[graph.feature_names[-1]]
+        if batch * height * width < 2:
+            raise ValueError(
+                f"x has shape {images.shape}: in training mode every batch norm needs more than "
+                "one value per channel; use a larger batch or image, or model.eval()"
+            )
+        with self._training_lock:
+            # Weights change with every call, so that the plan is not kept.
+            plan = Plan(
+                self.bundle.network,
+                images.shape,
+                names,
+                thread_count().count,
+                training=True,
+                dropout_seed=self.dropout_seed,
+            )
+            statistics = [np.empty(s, np.float32) for s in plan.output_shapes[len(names) :]]
+            plan.run(images, [*outputs, *statistics])
+            network = plan.update_running_statistics(statistics)
+            self.bundle = replace(self.bundle, network=network)
+            self.dropout_seed += 1
+            self.plans.clear()

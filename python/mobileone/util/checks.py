@@ -1,0 +1,27 @@
+"""Checks of arguments that several functions have."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+__all__ = ["at_least", "height_and_width"]
+
+
+def at_least(name: str, value: Any, minimum: int) -> int:
+    """``value`` as an int; ValueError naming the argument unless it is an integer >= minimum."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = minimum - 1
+    if isinstance(value, bool) or number < minimum:
+        raise ValueError(f"{name} is {value!r}; expected an integer of at least {minimum}")
+    return number
+
+
+def height_and_width(name: str, size: Any, minimum: int, verb: str = "is") -> tuple[int, int]:
+    """A size, one integer for both or a pair; ValueError naming the argument for anything else."""
+    values = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(values) != 2:
+        raise ValueError(f"{name} {verb} {size!r}; expected an integer or (height, width)")
+    return at_least(name, values[0], minimum), at_least(name, values[1], minimum)
