@@ -50,10 +50,11 @@ def test_autocast(name: str) -> None:
             assert float(difference.norm()) <= (8 * u) ** 0.5 * largest, key
 
 
-def test_half_precision_module() -> None:
+@pytest.mark.parametrize("name", BLOCKS)
+def test_half_precision_module(name: str) -> None:
     """Parameters of bfloat16: results in bfloat16, statistics summed in float32."""
-    block = randomized(BLOCKS["depthwise"]()).bfloat16()
-    x = noise(4, 6, 12, 9)
+    block = randomized(BLOCKS[name]()).bfloat16()
+    x = noise(4, 3 if name == "stem" else 6, 12, 9)
     found = step(accelerated(block), x.bfloat16())
     expected = step(accelerated(block.double()), x.bfloat16().double())
     assert found.output.dtype == found.input_gradient.dtype == torch.bfloat16
