@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mobileone import _core as _core
     from mobileone.data.sampling import MultiScaleSampler
+    from mobileone.interchange import torch as torch
     from mobileone.measure.benchmarking import benchmark
     from mobileone.measure.profiling import profile
     from mobileone.model import Model, create_model, from_torch, load, reparameterize
@@ -71,8 +72,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "_core":
-        return importlib.import_module("mobileone._core")
+    if name in ("_core", "torch"):
+        return importlib.import_module(f"mobileone.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mobileone' has no attribute {name!r}")
@@ -92,6 +93,8 @@ _MOVED = {
     "mobileone.plots": "mobileone.figures.plots",
     "mobileone.rounding": "mobileone.verification.rounding",
     "mobileone.threads": "mobileone.util.machine.threads",
+    # Not moved: the public name of a room, which imports PyTorch only when it is asked for.
+    "mobileone.torch": "mobileone.interchange.torch",
 }
 
 

@@ -15,7 +15,7 @@ ROWS = (
     ("__init__",),
     ("cli", "studies"),
     ("model",),
-    ("verification", "measure", "interchange"),
+    ("verification", "measure", "interchange", "interchange.torch"),
     ("checkpoint", "figures"),
     ("network",),
     ("families",),
@@ -34,8 +34,11 @@ THIRD_PARTY = {
     "onnx": {"interchange"},
     "pandas": {"measure", "studies"},
     "threadpoolctl": {"util.machine"},
+    "torch": {"interchange.torch"},
     "tqdm": {"measure"},
 }
+# Rooms of classes of another package's, imported only when somebody asks for the room.
+WHOLLY_OF = {"interchange.torch": "torch"}
 
 
 class Import(NamedTuple):
