@@ -3,6 +3,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "gil.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/vision/normalize.hpp"
 
@@ -29,7 +30,7 @@ void normalize_images(const py::array& images, double low, double high, std::vec
   const ImageView view = view_of(images);
   const Normalization normalization{low, high, std::move(mean), std::move(std)};
   float* data = checked_data(out, {view.shape.begin(), view.shape.end()}, "out", true);
-  const py::gil_scoped_release release;
+  const GilRelease release;
   normalize(view, normalization, data);
 }
 

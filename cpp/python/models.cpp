@@ -3,6 +3,7 @@
 
 #include "attributes.hpp"
 #include "bindings.hpp"
+#include "gil.hpp"
 #include "mobileone/models/initialize.hpp"
 #include "mobileone/models/mobileone.hpp"
 #include "mobileone/models/mobilevit.hpp"
@@ -49,7 +50,7 @@ IntegersByName squeeze_excitation_widths(std::int64_t stem_width, Integers width
 }
 
 PyNetwork make_initialized(const Graph& graph, std::uint64_t seed) {
-  const py::gil_scoped_release release;
+  const GilRelease release;
   auto network = std::make_shared<Network>();
   network->graph = graph;
   network->weights = initialize(graph, seed);

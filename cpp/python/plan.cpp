@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "gil.hpp"
 #include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/engine.hpp"
@@ -53,13 +54,13 @@ class PyPlan {
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
     }
-    const py::gil_scoped_release release;
+    const GilRelease release;
     plan_ = compile(network_, network.packed, shape, options);
   }
   explicit PyPlan(std::shared_ptr<const Plan> plan)
       : network_(plan->network()), plan_(std::move(plan)) {}
   ~PyPlan() {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     plan_.reset();
   }
   PyPlan(const PyPlan&) = delete;
@@ -69,7 +70,7 @@ class PyPlan {
 
   void run(py::array input, const py::list& outputs) const {
     const Pointers pointers(*this, input, outputs);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     plan_->run(pointers.input, pointers.outputs.data());
   }
 
@@ -77,7 +78,7 @@ class PyPlan {
     const Pointers pointers(*this, input, outputs);
     std::vector<std::int64_t> times;
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       times = plan_->time(pointers.input, pointers.outputs.data(), runs);
     }
     return py::array_t<std::int64_t>(static_cast<py::ssize_t>(times.size()), times.data());
@@ -87,7 +88,7 @@ class PyPlan {
     const Pointers pointers(*this, input, outputs);
     PlanProfile profile;
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       profile = plan_->profile(pointers.input, pointers.outputs.data(), runs);
     }
     return py::make_tuple(profile.step_ns, profile.wall_ns);
@@ -96,7 +97,7 @@ class PyPlan {
   PyNetwork train_forward(const PyNetwork& network, py::array input, const py::list& outputs,
                           std::uint64_t dropout_seed) const {
     const Pointers pointers(*this, input, outputs);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     return {std::make_shared<const Network>(mobileone::train_forward(
         *plan_, *network.network, pointers.input, pointers.outputs, dropout_seed))};
   }
@@ -170,7 +171,7 @@ std::shared_ptr<MappedWeights> map_weights(const std::string& path, const Entrie
     const auto& [offset, bytes, sum] = place;
     places[key] = {offset, bytes, sum};
   }
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return std::make_shared<MappedWeights>(path, std::move(places));
 }
 
@@ -183,7 +184,7 @@ std::unique_ptr<PyPlan> restore_plan(const Graph& graph,
   options.threads = threads;
   options.outputs = {graph.output};
   options.records = records;
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return std::make_unique<PyPlan>(restore(graph, weights, shape, options));
 }
 
@@ -192,7 +193,7 @@ void bind_plan(py::module_& module) {
       module, "MappedWeights", "Packed weights in a file, mapped and used in place.")
       .def(py::init(&map_weights), py::arg("path"), py::arg("entries"),
            "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit.")
-      .def("verify", &MappedWeights::verify, py::call_guard<py::gil_scoped_release>(),
+      .def("verify", &MappedWeights::verify, py::call_guard<GilRelease>(),
            "ValueError naming the first weights that are no longer what was stored.");
   module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),
              py::arg("input_shape"), py::arg("threads"), py::arg("records"),

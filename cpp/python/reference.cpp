@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "gil.hpp"
 #include "mobileone/reference/deviation.hpp"
 #include "mobileone/reference/evaluate.hpp"
 
@@ -50,7 +51,7 @@ py::tuple forward(const PyNetwork& self, const py::object& x, const std::vector<
   std::vector<ReferenceTensor> results;
   RunningStatistics updated;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     results = reference_forward(*self.network, inputs, ids, mode_of(training), &updated, threads,
                                 dropout_seed);
   }
@@ -71,7 +72,7 @@ py::tuple deviation(const PyNetwork& self, const py::object& x,
   const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
   DeviationResult result;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     result = error_deviation(*self.network, inputs, ids, samples, seed, mode_of(training), threads,
                              dropout_seed);
   }

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "gil.hpp"
 
 namespace mobileone::python {
 
@@ -14,7 +15,7 @@ namespace {
 template <typename Rewrite>
 auto rewriter(Rewrite rewrite) {
   return [rewrite](const PyNetwork& self) {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     return PyNetwork{std::make_shared<const Network>(rewrite(*self.network))};
   };
 }

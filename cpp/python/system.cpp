@@ -6,6 +6,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "gil.hpp"
 #include "mobileone/backends/fused/peak.hpp"
 #include "mobileone/backends/onednn/library.hpp"
 #include "mobileone/kernels/tiling/machine.hpp"
@@ -53,7 +54,7 @@ void bind_system(py::module_& module) {
   module.def("available_isas", &fused::available_isas,
              "What this CPU could run, fastest first; MOBILEONE_MAX_ISA takes these names.");
   module.def("peak_gflops", &fused::peak_gflops, py::arg("threads") = 1,
-             py::call_guard<py::gil_scoped_release>(),
+             py::call_guard<GilRelease>(),
              "Measured GFLOP/s of independent FMAs in registers on that many threads.");
   module.def(
       "machine_model", [] { return describe(kernels::machine_model); },
