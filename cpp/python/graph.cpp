@@ -92,6 +92,11 @@ std::string add_node(GraphBuilder& self, const std::string& name, const std::str
   return name;
 }
 
+std::string add_input(GraphBuilder& self, const std::string& name, const std::string& kind,
+                      const py::kwargs& attributes) {
+  return add_node(self, name, kind, {}, attributes);
+}
+
 // Copies the arrays: a caller who changes them later, or a file that is overwritten, does not
 // change a network.
 PyNetwork make_network(const Graph& graph, const py::dict& weights) {
@@ -169,11 +174,11 @@ void bind_graph(py::module_& module) {
   py::class_<GraphBuilder>(module, "GraphBuilder", "Makes a Graph node by node.")
       .def(py::init<>())
       .def(
-          "add", &add_node, py::arg("name"), py::arg("kind"),
-          py::arg("inputs") = std::vector<std::string>{}, py::pos_only(),
+          "add", &add_node,  // nameless: `name` and `kind` are attributes' names as well
           "Append a node and return its name. Inputs are names of earlier nodes; attributes are\n"
           "those that Graph.nodes shows of this kind, and the ones not given have initial values.\n"
           "ValueError names the node and what is wrong.")
+      .def("add", &add_input, "A node without inputs.")
       .def("output", &GraphBuilder::output, py::arg("node"), py::arg("name") = "output",
            "Make the node's result one of the graph's; the first is the main one.")
       .def("feature", &GraphBuilder::feature, py::arg("node"),

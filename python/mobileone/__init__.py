@@ -86,29 +86,29 @@ def __dir__() -> list[str]:
     return sorted(set(__all__) | set(globals()))
 
 
-# Modules that documents told users to import, under the names that they had up to 0.1.0.
-_MOVED = {
+# Modules under other names: what documents told users to import up to 0.1.0,
+_ALIASES = {
     "mobileone.drawing": "mobileone.figures.drawing",
     "mobileone.environment": "mobileone.util.machine.environment",
     "mobileone.plots": "mobileone.figures.plots",
     "mobileone.rounding": "mobileone.verification.rounding",
     "mobileone.threads": "mobileone.util.machine.threads",
-    # Not moved: the public name of a room, which imports PyTorch only when it is asked for.
+    # and the public name of a room, which imports PyTorch only when it is asked for.
     "mobileone.torch": "mobileone.interchange.torch",
 }
 
 
-class _Moved:
-    """Finds the modules of `_MOVED`, after every other finder: the same module, not a copy."""
+class _Alias:
+    """Finds the modules of `_ALIASES`, after every other finder: the same module, not a copy."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None, target: object = None
     ) -> ModuleSpec | None:
-        return type(__spec__)(name, _Moved()) if name in _MOVED else None  # type: ignore[arg-type]
+        return type(__spec__)(name, _Alias()) if name in _ALIASES else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(_MOVED[spec.name])
+        module = importlib.import_module(_ALIASES[spec.name])
         self._own_spec = module.__spec__
         return module
 
@@ -116,4 +116,4 @@ class _Moved:
         module.__spec__ = self._own_spec  # the import system has put that of the old name there
 
 
-sys.meta_path.append(_Moved)
+sys.meta_path.append(_Alias)

@@ -146,7 +146,7 @@ TEST(GraphJson, SurvivesDamage) {
   const std::string_view bytes = "{}[]\",:0123456789eE+-.\\utfn\n \xff";
   std::mt19937 random(1);
   int graphs = 0, errors = 0;
-  for (int round = 0; round < 4000; ++round) {
+  for (int round = 0; round < 8000; ++round) {
     std::string damaged = text;
     for (unsigned change = random() % 3 + 1; change > 0; --change) {
       const std::size_t at = random() % damaged.size();

@@ -193,8 +193,8 @@ TEST(CustomConfig, ErrorsNameTheField) {
   expect_refused([](auto& c) { c.num_conv_branches = 0; }, "num_conv_branches is 0");
   expect_refused([](auto& c) { c.widths = {}; }, "widths has 0 stages");
   expect_refused([](auto& c) { c.depths = {1}; }, "depths 1");
-  expect_refused([](auto& c) { c.widths[1] = 0; }, "widths is 0");
-  expect_refused([](auto& c) { c.depths[0] = 0; }, "depths is 0");
+  expect_refused([](auto& c) { c.widths[1] = 0; }, "widths[1] is 0");
+  expect_refused([](auto& c) { c.depths[0] = 0; }, "depths[0] is 0");
   expect_refused([](auto& c) { c.se_widths["stage1.0"] = 0; }, "se_widths[stage1.0] is 0");
   // A name that no block has would otherwise be ignored in silence.
   expect_refused([](auto& c) { c.se_widths["stage9.0"] = 4; }, "stage9.0");

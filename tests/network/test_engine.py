@@ -82,7 +82,7 @@ def test_create_model_is_seeded() -> None:
         ({"name": "mobileone_s0", "num_conv_branches": 0}, "num_conv_branches is 0"),
         ({"name": "mobileone_s0", "in_channels": -1}, "in_channels is -1"),
         ({"name": "mobileone_s0", "widths": [8, 8]}, "widths has 2 stages and depths 4"),
-        ({"name": "mobileone_s0", "depths": [1, 1, 0, 1]}, "depths is 0"),
+        ({"name": "mobileone_s0", "depths": [1, 1, 0, 1]}, r"depths\[2\] is 0"),
         ({"name": "mobileone_s0", "se_depths": [0, 0, 11, 0]}, r"se_depths\[2\] is 11"),
         ({"name": "mobileone_s0", "se_widths": {"stage7.0": 4}}, "stage7.0"),
         ({"name": "mobileone_s0", "form": "fused"}, "form is 'fused'"),

@@ -76,7 +76,11 @@ def test_a_graph_is_built_from_names() -> None:
             r"patch is \[1\.5, 2\]; expected a bool",
         ),
         (("x", "BatchNorm", ["images"]), {"channels": True}, r"channels is true; expected an int"),
-        (("x", "BatchNorm", ["images"]), {"eps": float("nan")}, r"eps is nan; expected a finite"),
+        (
+            ("x", "BatchNorm", ["images"]),
+            {"channels": 3, "eps": float("nan")},
+            r"eps is nan; expected a finite",
+        ),
         (("x", "Activation", ["images"]), {"kind": "no"}, r'kind is "no"; expected one of relu, '),
     ],
 )
