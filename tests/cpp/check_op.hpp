@@ -1,6 +1,6 @@
 // check_op: one operator on every backend, with every number of threads and from every layout that
-// a producer leaves, against the float64 reference with its derived bound. Instruction sets are
-// chosen per process: CMake runs these tests once for each.
+// a producer leaves, against the float64 reference with its derived bound; and its graph as JSON and
+// back. Instruction sets are chosen per process: CMake runs these tests once for each.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine_testing.hpp"
+#include "mobileone/graph/json.hpp"
 
 namespace mobileone::testing_op {
 
@@ -171,6 +172,8 @@ inline void check_op(const Op& op, const std::vector<Source>& sources,
   for (bool direct : {false, true}) {
     if (direct && !plain) continue;
     const OpNetwork made(op, sources, direct, options.activation);
+    const Graph& graph = made.network()->graph;
+    EXPECT_TRUE(graph_from_json(to_json(graph)) == graph);
     for (Shape shape : images) {
       bool divides = true;
       for (const Source& source : sources) {

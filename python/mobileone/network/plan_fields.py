@@ -35,6 +35,7 @@ FIELDS: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "name": (str, lambda _: True),
     "arch": (str, lambda _: True),
     "config": (dict, _is_config),
+    "graph": (str, lambda _: True),
     "class_names": (
         (list, type(None)),
         lambda v: v is None or all(isinstance(name, str) for name in v),
@@ -50,6 +51,7 @@ EXPECTED = {
     "name": "a string",
     "arch": "a string",
     "config": "a configuration of create_model",
+    "graph": "a graph as JSON",
     "class_names": "a list of strings, or null",
     "data_config": "a string",
     "input_shape": "four sizes",

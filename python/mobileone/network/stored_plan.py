@@ -2,10 +2,10 @@
 
 A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON header, and from
 the next page on the packed weights, each at a multiple of 64 bytes with a checksum of its own; what
-is between is zero. The header says what they were packed for: package version, instruction set,
-block and panel sizes, input shape, threads, and what the steps decided (records). Loading makes the
-plan again from the configuration, so that every size and offset is checked against what the plan
-needs, and reads every byte once: any damage is an error.
+is between is zero. The header holds the graph as JSON, the input shape, threads, what the steps
+decided (records), and what the weights were packed for: package version, instruction set, block and
+panel sizes. Loading makes the plan again from the graph, so that every size and offset is checked
+against what the plan needs, and reads every byte once: any damage is an error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import (
+    Graph,
     MappedWeights,
     Plan,
     __version__,
@@ -111,6 +112,7 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
         "name": bundle.name,
         "arch": bundle.arch,
         "config": bundle.config,
+        "graph": bundle.graph.to_json(),
         "class_names": bundle.class_names,
         "data_config": bundle.data_config.to_json(),
         "input_shape": plan.input_shape,
@@ -155,8 +157,11 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
         where, {key: (start + at, n, crc) for key, (at, n, crc) in header["weights"].items()}
     )
     try:
+        graph = Graph.from_json(header["graph"])
+        if family_of(header["config"]).graph(header["config"]) != graph:
+            raise ValueError("its config makes another graph")
         plan = restore_plan(
-            family_of(header["config"]).graph(header["config"]),
+            graph,
             weights,
             header["input_shape"],
             header["threads"],
