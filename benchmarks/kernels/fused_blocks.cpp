@@ -32,9 +32,11 @@ struct BlockConfig {
 
 // MobileNetV3-Large (arXiv 1905.02244, table 1) and EfficientNet-B0 (arXiv 1905.11946, table 1).
 constexpr BlockConfig kConfigs[] = {
-    {"MobileNetV3 28x28", 28, 40, 120, 5, 32, ActivationKind::silu, ActivationKind::hard_sigmoid},
-    {"MobileNetV3 14x14", 14, 112, 672, 5, 168, ActivationKind::silu, ActivationKind::hard_sigmoid},
-    {"MobileNetV3 14x14, no SE", 14, 80, 184, 3, 0, ActivationKind::silu,
+    {"MobileNetV3 28x28", 28, 40, 120, 5, 32, ActivationKind::hard_swish,
+     ActivationKind::hard_sigmoid},
+    {"MobileNetV3 14x14", 14, 112, 672, 5, 168, ActivationKind::hard_swish,
+     ActivationKind::hard_sigmoid},
+    {"MobileNetV3 14x14, no SE", 14, 80, 184, 3, 0, ActivationKind::hard_swish,
      ActivationKind::hard_sigmoid},
     {"EfficientNet-B0 28x28", 28, 40, 240, 5, 10, ActivationKind::silu, ActivationKind::sigmoid},
     {"EfficientNet-B0 14x14", 14, 112, 672, 5, 28, ActivationKind::silu, ActivationKind::sigmoid},

@@ -12,7 +12,7 @@
 
 namespace mobileone {
 
-enum class ActivationKind { relu, sigmoid, gelu, silu, hard_sigmoid };
+enum class ActivationKind { relu, sigmoid, gelu, silu, hard_sigmoid, hard_swish };
 
 // Relative error of an fp32 exponential in units of u = 2^-24: vector maths libraries stay within
 // 4 ulp.
@@ -75,6 +75,15 @@ inline constexpr std::array kActivations{
                        [](double x, double y) {
                          return y <= 0.0 || y >= 1.0 ? 0.0
                                                      : std::hypot(std::sqrt(2.0) * x / 6.0, y);
+                       }},
+    // x hard_sigmoid(x) (Howard et al. 2019, section 5.2): the hard sigmoid's error, x times as
+    // large, and one product; also above 3, where some divide by 6 what they multiplied by 6.
+    ActivationFunction{ActivationKind::hard_swish, "hard_swish",
+                       [](double x) { return x * std::clamp(x / 6.0 + 0.5, 0.0, 1.0); },
+                       [](double x) { return x < -3.0 ? 0.0 : (x > 3.0 ? 1.0 : x / 3.0 + 0.5); },
+                       [](double x, double y) {
+                         const double line = std::abs(x) < 3.0 ? std::sqrt(2.0) * x * x / 6.0 : 0.0;
+                         return std::hypot(line, std::sqrt(2.0) * y);
                        }},
 };
 

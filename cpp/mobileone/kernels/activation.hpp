@@ -14,6 +14,7 @@
 //                   Derivations: silu and sigmoid in simd/math.hpp, silu's shorter form in
 //                   simd/epilogue.simd.cpp. hard_sigmoid: 1/6 is rounded (x / 6 <= 1/2 where it
 //                   matters), and so is the sum, to y <= 1. Taking a minimum or maximum is exact.
+//                   hard_swish: that times x, and the product is rounded.
 #define MOBILEONE_ACTIVATIONS(ROW)                                                                 \
   ROW(kNone, "none", x, x, 1.0, 0.0)                                                               \
   ROW(kRelu, "relu", max(zero(), x), std::max(x, 0.0), 1.0, 0.0)                                   \
@@ -21,7 +22,9 @@
   ROW(kSigmoid, "sigmoid", sigmoid(x), 1.0 / (1.0 + std::exp(-x)), 0.25, 7.5 * y)                  \
   ROW(kSilu, "silu", silu(x), x / (1.0 + std::exp(-x)), 1.1, (8.0 + x / 3.0) * y)                  \
   ROW(kHardSigmoid, "hard_sigmoid", hard_sigmoid(x), std::clamp(x / 6.0 + 0.5, 0.0, 1.0), 1 / 6.0, \
-      0.5 + y)
+      0.5 + y)                                                                                     \
+  ROW(kHardSwish, "hard_swish", mul(x, hard_sigmoid(x)), std::clamp(x / 6.0 + 0.5, 0.0, 1.0) * x,  \
+      1.5, 0.5 * x + 2.0 * y)
 
 namespace mobileone::kernels {
 

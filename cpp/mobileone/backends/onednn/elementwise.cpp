@@ -16,6 +16,8 @@ Eltwise eltwise_of(ActivationKind kind) {
       return {dnnl::algorithm::eltwise_swish, 1.f};
     case ActivationKind::hard_sigmoid:
       return {dnnl::algorithm::eltwise_hardsigmoid, 1.f / 6.f, 0.5f};
+    case ActivationKind::hard_swish:
+      return {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f};
   }
   return {dnnl::algorithm::undef};
 }

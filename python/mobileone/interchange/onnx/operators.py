@@ -36,12 +36,18 @@ def _gelu(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     return writer.add("Mul", writer.add("Mul", inputs[0], writer.scalar(0.5)), doubled)
 
 
+def _hard_swish(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    gate = writer.add("HardSigmoid", inputs[0], alpha=1 / 6, beta=0.5)
+    return writer.add("Mul", inputs[0], gate)
+
+
 ACTIVATIONS: dict[str, Translation] = {
     "relu": _plain("Relu"),
     "sigmoid": _plain("Sigmoid"),
     "gelu": _gelu,
     "silu": _silu,
     "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "hard_swish": _hard_swish,
 }
 
 
