@@ -1,7 +1,7 @@
 """MobileOne's tensors by name, written down a second time, to test loading against.
 
 Nothing here is taken from the library: names and shapes follow the description of the networks.
-`tensor_shapes` and `renamed` take the configurations of `mobilevit_networks` too.
+`tensor_shapes` and `renamed` take the configurations of `OTHERS` too.
 """
 
 from __future__ import annotations
@@ -81,21 +81,21 @@ TINY = _config([8, 12, 20], 2, [2, 3, 1], {"stage2.4": 3, "stage2.5": 3, "stage3
 }
 
 
+# The same of other architectures, each of which describes its networks in a module of its own.
+OTHERS = {"mobilevit": mobilevit_networks}
+
 # Every layout with a small network of its architecture.
 TINY_CASES = [(layout, TINY) for layout in LAYOUT_WORDS] + [
-    (layout, mobilevit_networks.TINY) for layout in mobilevit_networks.LAYOUT_WORDS
+    (layout, other.TINY) for other in OTHERS.values() for layout in other.LAYOUT_WORDS
 ]
 TINY_IDS = [f"{layout}-{config.get('architecture', 'mobileone')}" for layout, config in TINY_CASES]
 
 
-def is_mobilevit(config: Mapping[str, Any]) -> bool:
-    return config.get("architecture") == "mobilevit"
-
-
 def tensor_shapes(config: Mapping[str, Any], layout: str | None = None) -> dict[str, Shape]:
     """Name -> shape of every tensor, named as the layout names it; by default the canonical one."""
-    if is_mobilevit(config):
-        return mobilevit_networks.tensor_shapes(config, layout or "cvnets")
+    other = OTHERS.get(config.get("architecture"))
+    if other is not None:
+        return other.tensor_shapes(config, layout or next(iter(other.LAYOUT_WORDS)))
     stem, block, *words = LAYOUT_WORDS[layout or "apple"]
     classifier = words.pop()
     shapes: dict[str, Shape] = {}
@@ -173,8 +173,9 @@ def tensors(shapes: Mapping[str, Shape], seed: int = 0) -> dict[str, np.ndarray]
 
 def renamed(state: Mapping[str, Any], config: Mapping[str, Any], layout: str) -> dict[str, Any]:
     """A canonical state dict under a layout's names, by position in the two independent lists."""
-    if is_mobilevit(config):
-        return mobilevit_networks.renamed(state, config, layout)
+    other = OTHERS.get(config.get("architecture"))
+    if other is not None:
+        return other.renamed(state, config, layout)
     names = zip(tensor_shapes(config), tensor_shapes(config, layout), strict=True)
     return {own: state[canonical] for canonical, own in names}
 

@@ -19,8 +19,7 @@ from mobileone.checkpoint.wrappers import _EMA, _PLAIN, _PREFIXES
 from mobileone.families import find_family
 from numpy.typing import NDArray
 
-from checkpoint import mobilevit_networks
-from checkpoint.networks import TINY, fused, renamed, tensor_shapes, tensors
+from checkpoint.networks import OTHERS, TINY, fused, renamed, tensor_shapes, tensors
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 CONTAINERS = {
@@ -30,7 +29,7 @@ CONTAINERS = {
     "dict of arrays": "mapping",
     "torch.nn.Module": "module",
 }
-CONFIGS = {"MobileOne": TINY, "MobileViT": mobilevit_networks.TINY}
+CONFIGS = {"MobileOne": TINY} | {find_family(name).title: o.TINY for name, o in OTHERS.items()}
 FLAT = "flat"
 FORMS = ("train-time", "inference")
 IMAGES = np.random.default_rng(0).standard_normal((1, 4, 33, 40), np.float32)
