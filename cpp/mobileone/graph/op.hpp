@@ -17,6 +17,7 @@
 #include "mobileone/graph/ops/input.hpp"
 #include "mobileone/graph/ops/layer_norm.hpp"
 #include "mobileone/graph/ops/linear.hpp"
+#include "mobileone/graph/ops/max_pool.hpp"
 #include "mobileone/graph/ops/multiply.hpp"
 #include "mobileone/graph/ops/resize.hpp"
 #include "mobileone/graph/ops/unfold.hpp"
@@ -41,6 +42,7 @@ using Op = OneOf<
     GlobalAvgPool,
     LayerNorm,
     Linear,
+    MaxPool,
     Multiply,
     Resize,
     Unfold>;
