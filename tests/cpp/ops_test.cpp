@@ -61,6 +61,12 @@ TEST_P(Channels, Multiply) {
   check_op(Multiply{}, {map(c), gate(c)}, {Mode::eval, ActivationKind::relu});
 }
 TEST_P(Channels, GlobalAvgPool) { check_op(GlobalAvgPool{}, {map(c)}); }
+TEST_P(Channels, MaxPool) {
+  check_op(MaxPool{{3, 3}, {2, 2}, {1, 1}}, {map(c)});
+  const std::vector<Shape> images{{1, 3, 2, 7}, {3, 3, 7, 2}, {2, 3, 7, 13}};
+  check_op(MaxPool{}, {map(c)}, {Mode::eval, ActivationKind::relu}, images);
+  check_op(MaxPool{{1, 2}, {1, 1}, {0, 1}}, {map(c)}, {}, images);
+}
 TEST_P(Channels, Linear) {
   check_op(Linear{c, 17, true}, {tokens(c)}, {Mode::eval, ActivationKind::silu});
   check_op(Linear{c, 5, false}, {tokens(c)});
