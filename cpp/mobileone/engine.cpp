@@ -64,24 +64,26 @@ Network train_forward(const Plan& plan, const Network& network, const float* inp
                       const std::vector<float*>& outputs, std::uint64_t dropout_seed) {
   const auto parameters = plan.parameters_of(network);
   std::vector<float*> pointers = outputs;
-  std::vector<std::vector<float>> measured;
-  std::map<NodeId, BatchStatistics> batch;
-  measured.reserve(plan.outputs().size());
+  std::int64_t floats = 0;
+  for (const PlanOutput& output : plan.outputs()) {
+    if (output.kind != PlanOutput::Kind::value) floats += element_count(output.shape);
+  }
+  std::vector<float> measured(static_cast<std::size_t>(floats));
+  float* next = measured.data();
+  std::vector<BatchStatistics> batch;
   for (const PlanOutput& output : plan.outputs()) {
     if (output.kind == PlanOutput::Kind::value) continue;
-    measured.emplace_back(static_cast<std::size_t>(element_count(output.shape)));
-    pointers.push_back(measured.back().data());
-    BatchStatistics& statistics = batch[output.node];
-    statistics.node = output.node;
-    statistics.count = output.count;
-    (output.kind == PlanOutput::Kind::batch_mean ? statistics.mean : statistics.variance) =
-        measured.back().data();
+    // A batch norm's outputs are neighbours.
+    if (batch.empty() || batch.back().node != output.node) {
+      batch.push_back({output.node, output.count, nullptr, nullptr});
+    }
+    const bool mean = output.kind == PlanOutput::Kind::batch_mean;
+    (mean ? batch.back().mean : batch.back().variance) = next;
+    pointers.push_back(next);
+    next += element_count(output.shape);
   }
   plan.run({input, pointers.data(), parameters.data(), dropout_seed});
-
-  std::vector<BatchStatistics> moved;
-  for (const auto& [node, statistics] : batch) moved.push_back(statistics);
-  return update_running_statistics(network, moved);
+  return update_running_statistics(network, batch);
 }
 
 std::shared_ptr<const Plan> restore(const Graph& graph,

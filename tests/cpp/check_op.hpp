@@ -1,6 +1,6 @@
 // check_op: one operator on every backend, with every number of threads and from every layout that
-// a producer leaves, against the float64 reference with its derived bound; and its graph as JSON and
-// back. Instruction sets are chosen per process: CMake runs these tests once for each.
+// a producer leaves, against the float64 reference with its derived bound; and its graph as JSON
+// and back. Instruction sets are chosen per process: CMake runs these tests once for each.
 #pragma once
 
 #include <gtest/gtest.h>

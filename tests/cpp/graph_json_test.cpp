@@ -223,11 +223,14 @@ TEST(GraphBuilder, NamesWhatIsWrong) {
   EXPECT_EQ(conv("groups", true), "[Conv2d] y: groups is true; expected an integer");
   EXPECT_EQ(conv("out_channels", std::int64_t{1} << 40),
             "[Conv2d] y: out_channels is 1099511627776; expected at most 2147483647");
+  std::string activations;
+  for (const ActivationFunction& row : kActivations) {
+    activations += std::string(activations.empty() ? "" : ", ") + row.name;
+  }
   EXPECT_EQ(message_of([&] {
               builder.add("y", "Activation", {"input"}, {{"kind", std::string("tanh")}});
             }),
-            "[Activation] y: kind is \"tanh\"; expected one of relu, sigmoid, gelu, silu, "
-            "hard_sigmoid");
+            "[Activation] y: kind is \"tanh\"; expected one of " + activations);
   EXPECT_EQ(message_of([&] {
               builder.add("y", "BatchNorm", {"input"},
                           {{"channels", std::int64_t{3}}, {"eps", std::stod("inf")}});

@@ -1,10 +1,13 @@
 #include "mobileone/plan/plan.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 
 #include "mobileone/base/error.hpp"
 #include "mobileone/base/thread_pool.hpp"
+#include "mobileone/graph/ascending.hpp"
 #include "mobileone/plan/threading.hpp"
 #include "mobileone/plan/verbose.hpp"
 
@@ -80,6 +83,10 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   for (const std::string& name : parameters_) {
     parameter_shapes_.push_back(network->weight(name).shape());
   }
+  parameters_by_name_.resize(parameters_.size());
+  std::iota(parameters_by_name_.begin(), parameters_by_name_.end(), std::size_t{0});
+  std::sort(parameters_by_name_.begin(), parameters_by_name_.end(),
+            [&](std::size_t a, std::size_t b) { return parameters_[a] < parameters_[b]; });
   values_ = std::move(builder.values());
   arena_bytes_ = assign_offsets(values_, builder.lifetimes);
   keep_borders(values_, builder.lifetimes);
@@ -103,9 +110,11 @@ void Plan::release_idle() const {
 }
 
 std::vector<std::shared_ptr<const void>> Plan::parameters_of(const Network& network) const {
-  std::vector<std::shared_ptr<const void>> storages;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Tensor& weight = network.weight(parameters_[i]);
+  std::vector<std::shared_ptr<const void>> storages(parameters_.size());
+  AscendingFinder finder(network.weights);
+  for (std::size_t i : parameters_by_name_) {
+    const Tensor* found = finder.find(parameters_[i]);
+    const Tensor& weight = found ? *found : network.weight(parameters_[i]);  // which throws
     if (weight.shape() != parameter_shapes_[i]) {
       throw Error(concat("[plan] weight ", parameters_[i], " has shape ", to_string(weight.shape()),
                          "; expected ", to_string(parameter_shapes_[i])));
@@ -114,7 +123,7 @@ std::vector<std::shared_ptr<const void>> Plan::parameters_of(const Network& netw
       throw Error(concat("[plan] weight ", parameters_[i], " has dtype ", to_string(weight.dtype()),
                          "; expected float32"));
     }
-    storages.push_back(weight.storage());
+    storages[i] = weight.storage();
   }
   return storages;
 }

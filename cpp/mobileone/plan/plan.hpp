@@ -79,6 +79,7 @@ class Plan {
   std::vector<Shape> output_shapes_;
   std::vector<std::string> parameters_;
   std::vector<Shape> parameter_shapes_;
+  std::vector<std::size_t> parameters_by_name_;  // slots
   int threads_ = 1;
   std::map<std::string, PackedWeight> packed_weights_;
   Records records_;

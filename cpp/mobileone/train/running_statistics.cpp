@@ -1,5 +1,12 @@
 #include "mobileone/train/running_statistics.hpp"
 
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "mobileone/base/error.hpp"
+#include "mobileone/graph/ascending.hpp"
+
 namespace mobileone {
 
 namespace {
@@ -56,16 +63,25 @@ Network update_running_statistics(const Network& network,
                                   const std::vector<BatchStatistics>& batch) {
   Network result = network;
   Pool pool(pool_bytes(network.graph, batch));
+  std::vector<std::pair<std::string, const BatchStatistics*>> by_name;
   for (const BatchStatistics& statistics : batch) {
-    const Node& node = network.graph.node(statistics.node);
-    const double momentum = std::get<BatchNorm>(node.op).momentum;
-    const auto count = static_cast<double>(statistics.count);
-    Tensor& mean = result.weights.at(node.name + ".running_mean");
-    Tensor& variance = result.weights.at(node.name + ".running_var");
-    Tensor& tracked = result.weights.at(node.name + ".num_batches_tracked");
-    mean = moved(mean, statistics.mean, momentum, 1.0, pool);
-    variance = moved(variance, statistics.variance, momentum, count / (count - 1.0), pool);
+    by_name.emplace_back(network.graph.node(statistics.node).name + ".", &statistics);
+  }
+  std::sort(by_name.begin(), by_name.end());
+  AscendingFinder finder(result.weights);
+  for (const auto& [prefix, statistics] : by_name) {
+    const auto weight = [&, &name = prefix](const char* suffix) -> Tensor& {
+      if (Tensor* found = finder.find(name + suffix)) return *found;
+      throw Error(concat("[train] no weight ", name, suffix));
+    };
+    const double momentum = std::get<BatchNorm>(network.graph.node(statistics->node).op).momentum;
+    const auto count = static_cast<double>(statistics->count);
+    Tensor& tracked = weight("num_batches_tracked");
+    Tensor& mean = weight("running_mean");
+    Tensor& variance = weight("running_var");
     tracked = counted(tracked, pool);
+    mean = moved(mean, statistics->mean, momentum, 1.0, pool);
+    variance = moved(variance, statistics->variance, momentum, count / (count - 1.0), pool);
   }
   return result;
 }

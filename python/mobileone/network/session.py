@@ -129,13 +129,6 @@ class Session:
         return self.plans.get((shape, names, threads), lambda: Plan(network, shape, names, threads))
 
     def _train(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
-        graph = self.bundle.graph
-        batch, _, height, width = graph.shapes(images.shape)[graph.feature_names[-1]]
-        if batch * height * width < 2:
-            raise ValueError(
-                f"x has shape {images.shape}: in training mode every batch norm needs more than "
-                "one value per channel; use a larger batch or image, or model.eval()"
-            )
         with self._training_lock:
             network = self.training_plans.step(
                 self.bundle.network,

@@ -47,12 +47,15 @@ class TrainingPlans:
 
         Returns:
             The network with the running statistics that the step leaves behind.
+
+        Raises:
+            ValueError: a batch norm would see one value per channel.
         """
         if network is not self._latest:
             self.plans.clear()  # it may have another graph
         plan = self.plans.get(
             (images.shape, names, threads),
-            lambda: Plan(network, images.shape, names, threads, training=True),
+            lambda: _training_plan(network, images.shape, names, threads),
         )
         # Activations of whole batches are large: only this step's stay.
         for other in self.plans.values():
@@ -60,3 +63,16 @@ class TrainingPlans:
                 other.release_idle()
         self._latest = plan.train_forward(network, images, list(outputs), dropout_seed)
         return self._latest
+
+
+def _training_plan(
+    network: Network, shape: tuple[int, ...], names: tuple[str, ...], threads: int
+) -> Plan:
+    graph = network.graph
+    batch, _, height, width = graph.shapes(shape)[graph.feature_names[-1]]
+    if batch * height * width < 2:
+        raise ValueError(
+            f"x has shape {shape}: in training mode every batch norm needs more than one value "
+            "per channel; use a larger batch or image, or model.eval()"
+        )
+    return Plan(network, shape, names, threads, training=True)
