@@ -29,11 +29,7 @@ std::shared_ptr<const Plan> compile(const std::shared_ptr<const Network>& networ
 // Loops on what fused steps made, in both directions.
 TEST(WithoutOnednn, FusedStepsAndLoops) {
   MobileOneConfig config = small_config(16, 32, 1);
-<<<<<<< HEAD
   config.se_widths.clear();  // one on a map with several readers is a matter of oneDNN's
-=======
-  config.se_widths.clear();  // its factor would have readers that are not fused
->>>>>>> loops
   Network network = reparameterize(*seeded(config));
   Graph& graph = network.graph;
   const NodeId map = graph.features.back();
