@@ -30,13 +30,17 @@ struct BlockConfig {
   ActivationKind activation, gate;
 };
 
-// MobileNetV3-Large (arXiv 1905.02244, table 1) and EfficientNet-B0 (arXiv 1905.11946, table 1).
+// MobileNetV3 (arXiv 1905.02244, tables 1 and 2), one of its blocks at twice the size as well, and
+// EfficientNet-B0 (arXiv 1905.11946, table 1).
 constexpr BlockConfig kConfigs[] = {
-    {"MobileNetV3 28x28", 28, 40, 120, 5, 32, ActivationKind::hard_swish,
+    {"V3-Small 14x14", 14, 40, 240, 5, 64, ActivationKind::hard_swish,
      ActivationKind::hard_sigmoid},
-    {"MobileNetV3 14x14", 14, 112, 672, 5, 168, ActivationKind::hard_swish,
+    {"V3-Small 14x14 at 28x28", 28, 40, 240, 5, 64, ActivationKind::hard_swish,
      ActivationKind::hard_sigmoid},
-    {"MobileNetV3 14x14, no SE", 14, 80, 184, 3, 0, ActivationKind::hard_swish,
+    {"V3-Large 28x28", 28, 40, 120, 5, 32, ActivationKind::relu, ActivationKind::hard_sigmoid},
+    {"V3-Large 14x14", 14, 112, 672, 3, 168, ActivationKind::hard_swish,
+     ActivationKind::hard_sigmoid},
+    {"V3-Large 14x14, no SE", 14, 80, 184, 3, 0, ActivationKind::hard_swish,
      ActivationKind::hard_sigmoid},
     {"EfficientNet-B0 28x28", 28, 40, 240, 5, 10, ActivationKind::silu, ActivationKind::sigmoid},
     {"EfficientNet-B0 14x14", 14, 112, 672, 5, 28, ActivationKind::silu, ActivationKind::sigmoid},
