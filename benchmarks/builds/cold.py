@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.builds.build import Build
-from benchmarks.runtimes.worker_process import WorkerError, child_environment, confined
+from benchmarks.runtimes.cold_start import timed_start
 
 __all__ = ["STARTS", "Starts", "cold_starts"]
 
 # What is opened, and the file that `child.store` writes for it.
 STARTS = {"plan": "plan", "weights": "fused.safetensors"}
-_TIMEOUT_S = 300.0
 
 
 @dataclass
@@ -48,38 +44,15 @@ def cold_starts(
             which = (index + step) % len(runners)
             build, folder = runners[which]
             path = os.path.join(folder, STARTS[kind])
-            seconds, kib = _start(build, [kind, path, "x".join(map(str, shape))], cpus)
+            arguments = [kind, path, "x".join(map(str, shape))]
+            seconds, kib = timed_start(
+                partial(_command, build, arguments), build.environment(1), cpus
+            )
             if index >= 0:
                 starts.seconds[which].append(seconds)
                 starts.peak_kib[which] = max(starts.peak_kib[which], kib)
     return starts
 
 
-def _start(build: Build, arguments: list[str], cpus: Sequence[int]) -> tuple[float, int]:
-    """Seconds from the process's start to its first result, and its peak memory in KiB."""
-    read_end, write_end = os.pipe()
-    with tempfile.TemporaryFile() as log, open(read_end, "rb", buffering=0) as answer:
-        with confined(cpus):
-            began = time.perf_counter()
-            process = subprocess.Popen(
-                [*build.command("cold_child.py"), *arguments, str(write_end)],
-                env=child_environment(build.environment(1)),
-                stdout=log,
-                stderr=log,
-                pass_fds=[write_end],
-                start_new_session=True,
-            )
-        os.close(write_end)
-        try:
-            ready, _, _ = select.select([answer], [], [], _TIMEOUT_S)
-            first = answer.read(1) if ready else b""
-            seconds = time.perf_counter() - began
-            rest = answer.readall() if first else b""
-        finally:
-            process.kill()
-            process.wait()
-        if first != b"." or not rest:
-            log.seek(0)
-            lines = log.read().decode(errors="replace").strip().splitlines()
-            raise WorkerError(lines[-1][:200] if lines else "no first result")
-        return seconds, int(rest)
+def _command(build: Build, arguments: list[str], descriptor: int) -> list[str]:
+    return [*build.command("cold_child.py"), *arguments, str(descriptor)]

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -86,7 +87,9 @@ def _repeat(
         arguments = f"{engine.module!r}, {str(case.folder)!r}, {threads}, {{fd}}"
         call = f"from benchmarks.runtimes.cold_child import main; main({arguments})"
     try:
-        seconds, memory = _timed_start(call, environment, cpus)
+        seconds, memory = timed_start(
+            lambda fd: [sys.executable, "-c", call.format(fd=fd)], environment, cpus, ROOT
+        )
     except WorkerError as error:
         start.failure = str(error)
         return
@@ -95,16 +98,31 @@ def _repeat(
         start.peak_memory = max(start.peak_memory, memory)
 
 
-def _timed_start(call: str, environment: dict[str, str], cpus: Sequence[int]) -> tuple[float, int]:
-    """Seconds until the process reports its first result, and its peak memory then in bytes."""
+def timed_start(
+    command: Callable[[int], list[str]],
+    environment: Mapping[str, str],
+    cpus: Sequence[int],
+    folder: Path | None = None,
+) -> tuple[float, int]:
+    """Seconds until a process reports its first result, and the number that it reports after.
+
+    Args:
+        command: the process, given the descriptor that it writes "." and then the number to.
+        environment: what changes in that of the process; see `child_environment`.
+        cpus: that it runs on.
+        folder: where it starts; None: in the current one.
+
+    Raises:
+        WorkerError: it ended without a result, or took too long.
+    """
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as log, open(read_end, "rb", buffering=0) as answer:
         with confined(cpus):
             began = time.perf_counter()
             process = subprocess.Popen(
-                [sys.executable, "-c", call.format(fd=write_end)],
+                command(write_end),
                 env=child_environment(environment),
-                cwd=ROOT,
+                cwd=folder,
                 stdout=log,
                 stderr=log,
                 pass_fds=[write_end],
