@@ -192,7 +192,10 @@ void bind_plan(py::module_& module) {
   py::class_<MappedWeights, std::shared_ptr<MappedWeights>>(
       module, "MappedWeights", "Packed weights in a file, mapped and used in place.")
       .def(py::init(&map_weights), py::arg("path"), py::arg("entries"),
-           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit.")
+           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit. Starts "
+           "to read all bytes.")
+      .def("finish_verification", &MappedWeights::finish_verification, py::call_guard<GilRelease>(),
+           "Wait for that; ValueError as of verify.")
       .def("verify", &MappedWeights::verify, py::call_guard<GilRelease>(),
            "ValueError naming the first weights that are no longer what was stored.");
   module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),
