@@ -8,8 +8,8 @@
 
 namespace mobileone {
 
-CrossEntropy cross_entropy(const ReferenceTensor& logits, const ReferenceTensor& targets,
-                           double label_smoothing) {
+LogitsLoss cross_entropy(const ReferenceTensor& logits, const ReferenceTensor& targets,
+                         double label_smoothing) {
   if (logits.shape.size() != 2 || logits.shape[0] < 1 || logits.shape[1] < 1) {
     throw Error(concat("[cross_entropy] logits have shape ", to_string(logits.shape),
                        "; expected (batch, classes)"));
@@ -24,7 +24,7 @@ CrossEntropy cross_entropy(const ReferenceTensor& logits, const ReferenceTensor&
   }
   const auto classes = logits.shape[1];
   const auto images = static_cast<double>(logits.shape[0]);
-  CrossEntropy result{0.0, reference::zeros(logits.shape)};
+  LogitsLoss result{0.0, reference::zeros(logits.shape)};
   for (std::int64_t first = 0; first < logits.shape[0] * classes; first += classes) {
     const double* z = logits.values.data() + first;
     const double largest = *std::max_element(z, z + classes);

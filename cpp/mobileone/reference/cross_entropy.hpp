@@ -8,7 +8,7 @@
 
 namespace mobileone {
 
-struct CrossEntropy {
+struct LogitsLoss {
   double loss = 0.0;
   ReferenceTensor gradient;  // by the logits
 };
@@ -17,8 +17,8 @@ struct CrossEntropy {
 // (1 - label_smoothing) target + label_smoothing / classes (Szegedy et al. 2016, section 7). Logits
 // and targets [N, classes]; a target need not sum to 1. Throws Error on other shapes, without an
 // image, and on a label_smoothing outside [0, 1].
-CrossEntropy cross_entropy(const ReferenceTensor& logits, const ReferenceTensor& targets,
-                           double label_smoothing = 0.0);
+LogitsLoss cross_entropy(const ReferenceTensor& logits, const ReferenceTensor& targets,
+                         double label_smoothing = 0.0);
 
 // Targets of labels: [N, classes], 1 at the label and 0 elsewhere. Throws Error on a label that is
 // no class.

@@ -83,7 +83,7 @@ ReferenceLoss reference_loss(const Network& network, const ReferenceInputs& inpu
                              int threads, std::uint64_t dropout_seed) {
   const ReferencePass pass(network, inputs, mode, threads, dropout_seed);
   const NodeId output = network.graph.output;
-  const CrossEntropy entropy = cross_entropy(pass.result(output), targets, label_smoothing);
+  const LogitsLoss entropy = cross_entropy(pass.result(output), targets, label_smoothing);
   return {entropy.loss, pass.backward({{output, entropy.gradient}}), pass.statistics()};
 }
 

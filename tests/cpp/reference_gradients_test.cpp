@@ -77,7 +77,7 @@ TEST(Gradients, DoNotDependOnThreads) {
 
 TEST(CrossEntropy, OfEqualLogitsIsTheLogarithmOfTheirNumber) {
   const ReferenceTensor logits{{2, 4}, {3, 3, 3, 3, -1000, -1000, -1000, -1000}};
-  const CrossEntropy found = cross_entropy(logits, one_hot({1, 3}, 4));
+  const LogitsLoss found = cross_entropy(logits, one_hot({1, 3}, 4));
   EXPECT_NEAR(found.loss, std::log(4.0), 1e-12);
   const std::vector<double> expected{0.125, -0.375, 0.125, 0.125, 0.125, 0.125, 0.125, -0.375};
   for (std::size_t i = 0; i < 8; ++i) EXPECT_NEAR(found.gradient.values[i], expected[i], 1e-15);
@@ -98,7 +98,7 @@ TEST(CrossEntropy, IsLinearInItsTargets) {
 TEST(CrossEntropy, GradientIsItsDifference) {
   const ReferenceTensor logits{{2, 3}, {0.5, -2, 1, 0, 0.25, -1}};
   const ReferenceTensor targets{{2, 3}, {0.25, 0.5, 0.75, 1, 0, 0}};
-  const CrossEntropy found = cross_entropy(logits, targets, 0.1);
+  const LogitsLoss found = cross_entropy(logits, targets, 0.1);
   const double step = 0x1p-17;  // both errors, of order step^2 and 2^-53 / step, are about 2^-34
   for (std::size_t i = 0; i < logits.values.size(); ++i) {
     ReferenceTensor before = logits, after = logits;
