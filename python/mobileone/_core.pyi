@@ -141,6 +141,20 @@ def reference_forward(
     threads: int = 0,
     dropout_seed: int = 0,
 ) -> tuple[list[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float64]]]: ...
+def reference_gradients(
+    network: Network,
+    x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    targets: npt.NDArray[Any],
+    label_smoothing: float = 0.0,
+    training: bool = True,
+    threads: int = 0,
+    dropout_seed: int = 0,
+) -> tuple[
+    float,
+    dict[str, npt.NDArray[np.float64]],
+    dict[str, npt.NDArray[np.float64]],
+    dict[str, npt.NDArray[np.float64]],
+]: ...
 def rounding_deviation(
     network: Network,
     x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
