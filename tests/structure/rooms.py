@@ -33,6 +33,7 @@ THIRD_PARTY = {
     "matplotlib": {"figures"},
     "onnx": {"interchange"},
     "pandas": {"measure", "studies"},
+    "sklearn": {"data"},
     "threadpoolctl": {"util.machine"},
     "torch": {"interchange.torch"},
     "tqdm": {"measure"},
