@@ -52,6 +52,7 @@ class Network:
     @property
     def graph(self) -> Graph: ...
     def weights(self) -> dict[str, npt.NDArray[Any]]: ...
+    def writeable_copy(self) -> tuple[Network, dict[str, npt.NDArray[np.float32]]]: ...
 
 class Plan:
     def __init__(
@@ -63,7 +64,11 @@ class Plan:
         training: bool = False,
         backend: str = "auto",
         algorithm: str = "auto",
+        gradients: bool = False,
+        train_path: str = "auto",
     ) -> None: ...
+    @property
+    def gradient_names(self) -> list[str]: ...
     @property
     def input_shape(self) -> tuple[int, ...]: ...
     @property
@@ -95,6 +100,7 @@ class Plan:
         input: npt.NDArray[np.float32],
         outputs: list[npt.NDArray[np.float32]],
         dropout_seed: int,
+        targets: npt.NDArray[np.float32] | None = None,
     ) -> Network: ...
 
 class MappedWeights:
