@@ -199,6 +199,28 @@ class Model:
         """
         return self._session.logits(x, out)
 
+    def loss_and_gradients(
+        self, x: Any, labels: Any, *, label_smoothing: float = 0.0
+    ) -> tuple[float, dict[str, Float32]]:
+        """Mean cross entropy in training mode and its gradients, by name as in `state_dict`.
+
+        Running statistics move, as in training mode. Steps in a row are cheaper with
+        `mobileone.network.training_step.TrainingStep`.
+
+        Args:
+            x: images, as `__call__` takes them.
+            labels: class indices (N,), or distributions over classes (N, num_classes).
+            label_smoothing: how much of the uniform distribution is mixed into them, 0 to 1.
+
+        Raises:
+            ValueError: images or labels of another shape; a batch norm that would see a single
+                value per channel.
+            TypeError: of another dtype.
+        """
+        from mobileone.network.training_step import loss_and_gradients
+
+        return loss_and_gradients(self._session, x, labels, label_smoothing=label_smoothing)
+
     def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output.
 

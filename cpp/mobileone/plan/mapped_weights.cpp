@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <system_error>
 
 #include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
@@ -38,11 +40,27 @@ std::shared_ptr<const std::byte> map(const std::string& path, std::size_t& size)
   if (file.descriptor < 0 || fstat(file.descriptor, &status) != 0) fail(path);
   size = static_cast<std::size_t>(status.st_size);
   if (size == 0) throw Error(concat("[plan] ", path, " is empty"));
-  // Populated at once: every page is read by the first run.
-  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file.descriptor, 0);
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.descriptor, 0);
   if (data == MAP_FAILED) fail(path);
   return {static_cast<const std::byte*>(data),
           [size](const std::byte* p) { munmap(const_cast<std::byte*>(p), size); }};
+}
+
+// All pages at once, since all are read: faults one by one take several times as long. Where the
+// kernel cannot do it (Linux before 5.14) they are.
+void populate(const std::byte* data, std::size_t size) {
+#ifdef MADV_POPULATE_READ
+  madvise(const_cast<std::byte*>(data), size, MADV_POPULATE_READ);
+#endif
+}
+
+// A thread where the system has one, and the caller's where it has none.
+std::future<void> start(const std::function<void()>& work) {
+  try {
+    return std::async(std::launch::async, work);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, work);
+  }
 }
 
 }  // namespace
@@ -58,7 +76,14 @@ MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entr
                          " inside the file of ", size_, " bytes"));
     }
   }
-  verify();
+  verification_ = start([this] {
+    populate(data_.get(), size_);
+    verify();
+  });
+}
+
+void MappedWeights::finish_verification() {
+  if (verification_.valid()) verification_.get();
 }
 
 void MappedWeights::verify() const {

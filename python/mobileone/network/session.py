@@ -101,6 +101,8 @@ class Session:
         """Replace fields of the bundle: between training steps, not during one."""
         with self._training_lock:
             self.bundle = replace(self.bundle, **changes)
+            if "network" in changes:
+                self.plans.clear()  # they hold the weights of before
 
     def images(self, x: Any) -> Float32:
         """Images as the network takes them, checked; uint8 pixels are normalised."""

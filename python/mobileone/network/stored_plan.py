@@ -5,7 +5,7 @@ the next page on the packed weights, each at a multiple of 64 bytes with a check
 is between is zero. The header holds the graph as JSON, the input shape, threads, what the steps
 decided (records), and what the weights were packed for: package version, instruction set, block and
 panel sizes. Loading makes the plan again from the graph, so that every size and offset is checked
-against what the plan needs, and reads every byte once: any damage is an error.
+against what the plan needs, and reads every byte once, meanwhile: any damage is an error.
 """
 
 from __future__ import annotations
@@ -136,9 +136,10 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
 def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
     """A plan that `Model.save_plan` wrote: maps the file and packs nothing.
 
-    The weights are checked against their checksums, which takes 0.1 ms per MB. They are used in
-    place: while the plan is in use the file may be replaced or deleted (as `save_plan` does), but
-    not be written to or truncated. `StoredPlan.verify` tells whether it was written to.
+    The weights are checked against their checksums, which takes a thread of its own 0.1 ms per MB
+    while the plan is made. They are used in place: while the plan is in use the file may be
+    replaced or deleted (as `save_plan` does), but not be written to or truncated.
+    `StoredPlan.verify` tells whether it was written to.
 
     Raises:
         ValueError: no plan, truncated, damaged, of another version, or for another CPU.
@@ -168,9 +169,11 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
             header["threads"],
             header["records"],
         )
-        return StoredPlan(plan, header, weights)
     except (ValueError, TypeError, NotImplementedError) as error:
+        weights.finish_verification()  # damage is the better reason
         raise ValueError(f"{where}: its header describes no plan: {error}") from error
+    weights.finish_verification()
+    return StoredPlan(plan, header, weights)
 
 
 def _data_config(text: str) -> DataConfig:
