@@ -14,6 +14,7 @@ from mobileone.data.datasets.digits import BUILT_IN, split_digits
 from mobileone.data.datasets.folder import FolderSamples
 from mobileone.data.datasets.loader import Batch, Loader, training_order
 from mobileone.data.datasets.samples import ArraySamples, check_labels
+from mobileone.train.ahead import ahead
 
 if TYPE_CHECKING:
     from mobileone.data.augmentation.pipeline import Augmentation
@@ -103,7 +104,7 @@ class _Samples:
         return len(self._loader)
 
     def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
-        return self._loader.batches(epoch, size, strength, start)
+        return ahead(self._loader.batches(epoch, size, strength, start))
 
 
 class _Floats:
