@@ -151,17 +151,13 @@ class Trainer:
             while len(loop.history.epochs) < self.recipe.epochs and not interrupt.requested:
                 if loop.run_epoch(source, progress, interrupt):
                     self._publish()
-                    measured = None if held_out is None else self.evaluate_source(held_out)
+                    measured = None if held_out is None else evaluate(self.model.bundle, held_out)
                     progress.finish_epoch(loop.finish_epoch(measured))
                 if self._checkpoint is not None:
                     self.save()
             loop.history.interrupted = interrupt.requested
         self._publish()
         return loop.history
-
-    def evaluate_source(self, source: Source) -> tuple[float, float]:
-        """Cross entropy and share of right answers of `model`, in eval mode."""
-        return evaluate(self.model.bundle, source)
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Write the state of the training, between updates.
