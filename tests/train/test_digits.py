@@ -62,3 +62,27 @@ def test_an_error_comes_where_its_item_would_have() -> None:
     assert next(stream) == 1
     with pytest.raises(ValueError, match=r"broken\.png"):
         next(stream)
+
+
+def test_the_variant_without_branches_has_one_convolution_and_its_norm() -> None:
+    pytest.importorskip("sklearn")
+    from mobileone.train.recipe import Recipe
+
+    from benchmarks.digits_ablations import VARIANTS, model_of
+
+    model = model_of(0, seed=1)
+    recipe = digits_recipe(epochs=1, frozen=("*rbr_scale*", "*rbr_skip*"))
+    Trainer(model, recipe).fit("digits")
+    after = weights(model)
+    others = [
+        name
+        for name in after
+        if ("rbr_scale.bn." in name or "rbr_skip." in name) and name.endswith(("weight", "bias"))
+    ]
+    assert others
+    assert all(not after[name].any() for name in others)
+    start = weights(model_of(0, seed=1))
+    kept = [name for name in after if "rbr_conv.0" in name]
+    assert all(not (after[name] == start[name]).all() for name in kept)
+    # Every variant is a recipe.
+    assert all(isinstance(digits_recipe(**changes), Recipe) for _, changes in VARIANTS.values())
