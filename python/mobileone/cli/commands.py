@@ -28,6 +28,7 @@ from mobileone.verification.stages import verify
 
 __all__ = ["main"]
 
+_FAILURES = (CheckpointError, OSError, ImportError, NotImplementedError, FloatingPointError)
 _MODEL_HELP = "a checkpoint file, or the name of a variant for seeded weights"
 
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; keep the interpreter from failing again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (CheckpointError, OSError, ImportError, NotImplementedError) as error:
+    except _FAILURES as error:
         print(f"mobileone: error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_train(commands)
     _add_fuse(commands)
     _add_verify(commands)
     _add_bench(commands)
@@ -103,6 +105,12 @@ def _demo(arguments: argparse.Namespace) -> int:
         show=lambda text: print(text, flush=True),
     )
     return 0 if result.equivalence else 1
+
+
+def _add_train(commands: Any) -> None:
+    from mobileone.cli.train import add_options, run
+
+    add_options(_command(commands, "train", run, "train a network on images"))
 
 
 def _add_fuse(commands: Any) -> None:
