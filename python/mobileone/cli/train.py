@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -116,8 +117,10 @@ def _model(arguments: argparse.Namespace) -> Model:
     classes = 10 if digits else len(FolderSamples(arguments.data).class_names or ())
     if arguments.arch in list_models() and not os.path.exists(arguments.arch):
         return create_model(arguments.arch, num_classes=classes, seed=seed)
-    # Of other classes, the weights are kept and the last layer is new.
-    return load(arguments.arch, num_classes=classes, strict=False)
+    # Of other classes, the weights are kept and the last layer is new: it is about to be trained.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* started anew with random weights", UserWarning)
+        return load(arguments.arch, num_classes=classes, strict=False)
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
