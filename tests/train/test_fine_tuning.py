@@ -37,8 +37,7 @@ def test_the_page_runs(photos: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(code) == 4
     scope: dict[str, object] = {}
     with pytest.warns(UserWarning, match="linear.bias started anew with random weights"):
-        for block in code:
-            exec(block, scope)
+        exec("\n".join(code), scope)
     out = capsys.readouterr().out
     model = mobileone.load("fine_tuned.safetensors")
     assert model.class_names == tuple(f"class_{i}" for i in range(10))

@@ -184,11 +184,11 @@ class Trainer:
         return Network(self.model.bundle.graph, weights)
 
     def _name_classes(self, source: Source) -> None:
-        """Takes the names of the classes from the data, where the model has none."""
+        """Takes the names of the classes from the data, where the model's last layer has none."""
         names, count = source.class_names, self.model.num_classes
         if names is None:
             return
         if len(names) != count:
             raise ValueError(f"data has {len(names)} classes; expected the model's {count}")
-        if self.model.class_names is None:
+        if self.model.class_names is None or self.model.bundle.untrained:
             self.model.class_names = names
