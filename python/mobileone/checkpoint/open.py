@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Network
 from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.held import check_held
 from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
 from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
 from mobileone.families import family_of
@@ -43,6 +44,8 @@ def open_bundle(
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
     if isinstance(source, Bundle):
+        asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
+        check_held(source, weights=weights, sha256=sha256, **asked)
         return source
     source, name, told = _locate(source, sha256)
     loaded = load_state_dict(
