@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,3 +250,15 @@ def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[:2] for line in err.splitlines()] == [["epoch", "1/2"], ["epoch", "2/2"]]
     Trainer(small_model(), quick(epochs=1)).fit((IMAGES, LABELS))
     assert capsys.readouterr() == ("", "")
+
+
+def test_it_trains_in_any_thread() -> None:
+    """Signals go to the main thread alone: handlers stay as they are."""
+    model, alone = small_model(), small_model()
+    Trainer(alone, quick(epochs=1)).fit(DATA)
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=lambda: Trainer(model, quick(epochs=1)).fit(DATA))
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert_same(weights(model), weights(alone))
