@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,11 @@ from mobileone.families.configuration import (
 from mobileone.families.naming.renaming import sliced_shapes
 from mobileone.families.variants import describe, family_of_variant, variant_of, variants
 from mobileone.util.errors import CheckpointError, Shape, shown
+
+if TYPE_CHECKING:
+    from mobileone.checkpoint.described import Description
+    from mobileone.checkpoint.modules.reading import ModuleReading
+    from mobileone.families.family import Family
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
 _COPY_LIMIT = 8
@@ -56,6 +61,7 @@ class LoadedCheckpoint(NamedTuple):
         layout: the dialect the source was written in.
         metadata: strings that came with the file.
         report: how the source was understood.
+        reading: what a module did when it was run; None for other sources.
     """
 
     state: dict[str, Array]
@@ -63,6 +69,7 @@ class LoadedCheckpoint(NamedTuple):
     layout: str
     metadata: dict[str, str]
     report: LoadReport
+    reading: ModuleReading | None = None
 
 
 def read(source: object, *, weights: Weights = "auto") -> StateDict:
@@ -90,6 +97,7 @@ def load_state_dict(
     strict: bool = True,
     weights: Weights = "auto",
     config: Mapping[str, Any] | None = None,
+    description: Description | None = None,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -102,6 +110,7 @@ def load_state_dict(
             that is missing or of another number of classes than asked for. The report lists both.
         weights: see `read`.
         config: fields that weights do not tell, e.g. a MobileViT's heads and patch size.
+        description: what a config.json beside the file says; ``config`` has the last word.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:
@@ -117,7 +126,13 @@ def load_state_dict(
     where = found.raw.source
     shapes = {key: shape_of(tensor) for key, tensor in found.tensors.items()}
     identity = identify(shapes, where, found.raw.metadata)
-    wanted = _wanted(identity, arch, num_classes, found.raw.told, config)
+    family = find_family(identity.layout.architecture)
+    reading = _read_module(found, identity)
+    told = dict(found.raw.told)
+    if reading is not None:
+        told |= reading.told(family)
+    described = {} if description is None else description.fields(family, identity.layout.name)
+    wanted = _wanted(identity, arch, num_classes, told | described, config)
     if not strict:
         identity = identity.without_other_classifier(wanted["num_classes"])
     try:
@@ -140,8 +155,53 @@ def load_state_dict(
         ),
         ignored=tuple(key for key in shapes if key not in used),
     )
+    tellers = _tellers(found, family, wanted["form"], told, described, config or {})
+    report = replace(
+        report,
+        told=tellers,
+        assumed={k: v for k, v in family.assumed(wanted).items() if k not in tellers},
+    )
+    if description is not None and description.problem:
+        report = replace(report, notes=(description.problem,))
+    if reading is not None:
+        classifier = bool(wanted["num_classes"]) and not report.missing
+        reading.compare(wanted, classifier=classifier, strict=strict)
+        report = replace(report, assumed={}, notes=reading.notes)
     state, report = _convert(found, identity, wanted, expected, report)
-    return LoadedCheckpoint(state, wanted, identity.layout.name, dict(found.raw.metadata), report)
+    metadata = dict(found.raw.metadata)
+    return LoadedCheckpoint(state, wanted, identity.layout.name, metadata, report, reading)
+
+
+def _tellers(
+    found: StateDict, family: Family, form: str, *told: Mapping[str, Any]
+) -> dict[str, str]:
+    """Field that weights do not show -> who told it; the last one has the last word.
+
+    Args:
+        found: the source.
+        family: of the network.
+        form: that it is in.
+        told: what a module says, a config.json, and the user.
+    """
+    known = {*family.unseen(form), "output_stride"}
+    raw = found.raw
+    metadata = raw.metadata if raw.metadata.get("format") == "mobileone" else {}
+    tellers = dict.fromkeys(known, "metadata") if "config" in metadata else {}
+    for who, fields in zip(("module", "config.json", "config"), told, strict=True):
+        tellers |= {name: who for name in fields if name in known}
+    if raw.module is not None or "strides" in tellers:
+        tellers.setdefault("output_stride", tellers.get("strides", "module"))
+    return tellers
+
+
+def _read_module(found: StateDict, identity: Identity) -> ModuleReading | None:
+    """What a module does with the tensors that are the network's; None for other sources."""
+    if found.raw.module is None:
+        return None
+    from mobileone.checkpoint.modules.reading import read_module
+
+    tensors = {name: found.tensors[key] for name, key in identity.keys.items()}
+    return read_module(found.raw.module, tensors, identity.config["in_channels"], found.raw.source)
 
 
 def _wanted(
@@ -159,10 +219,10 @@ def _wanted(
             found = describe(identity.layout.name, identity.config)
             raise CheckpointError(f"{identity.source}: is {found}; expected {arch}")
         wanted |= variants(family.name)[arch] | {"arch": arch}
-    untold = find_family(identity.layout.architecture).untold(wanted["form"])
+    untold = {*find_family(identity.layout.architecture).unseen(wanted["form"]), "output_stride"}
     given = {key: told[key] for key in told if key in untold} | dict(given or {})
     if given:
-        wanted = with_given(wanted, given)
+        wanted = with_given(wanted, given, identity.layout.name)
         wanted["arch"] = variant_of(wanted)
     if num_classes is not None or not wanted["num_classes"]:
         wanted["num_classes"] = num_classes or 1000

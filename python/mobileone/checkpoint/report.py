@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mobileone.util.errors import listed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadReport:
     """How a checkpoint was understood. ``str()`` gives it as one line.
 
@@ -24,6 +25,10 @@ class LoadReport:
         filled: tensors that were missing and are not needed (`num_batches_tracked`, now 0).
         missing: tensors that were started anew: a classifier, with strict=False.
         ignored: tensors of the source that the network does not have, with strict=False.
+        told: what weights do not show -> who said it: "module", "config.json", "metadata" or
+            "config".
+        assumed: what weights do not show and nobody said -> the published value, which was taken.
+        notes: what else was found, or could not be checked.
     """
 
     source: str
@@ -37,6 +42,16 @@ class LoadReport:
     filled: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def assumptions(self) -> str:
+        """What was assumed, in words."""
+        return ", ".join(f"{name} {value}" for name, value in self.assumed.items())
+
+    def __repr__(self) -> str:
+        return f"<LoadReport {self}>"
 
     def __str__(self) -> str:
         taken = f"{self.wrapper} of " if self.wrapper else ""
@@ -52,6 +67,12 @@ class LoadReport:
             notes.append(f"missing, started anew: {listed(self.missing)}")
         if self.ignored:
             notes.append(f"ignored: {listed(self.ignored)}")
+        for who in dict.fromkeys(self.told.values()):
+            fields = [name for name, teller in self.told.items() if teller == who]
+            notes.append(f"{', '.join(fields)} from {who}")
+        if self.assumed:
+            notes.append(f"assumed, as weights do not show it: {self.assumptions()}")
+        notes += self.notes
         return (
             f"{taken}{self.source}{kind}: {self.layout} layout, {self.container}; "
             f"{'; '.join(notes)}"

@@ -35,9 +35,10 @@ def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str
     Without ``compared``, in all of its structure.
     """
     family = family_of(config)
-    fields = compared or tuple(field.name for field in family.structure())
+    all_of_it = (*family.structure(), *(s for s in family.settings if not s.free))
+    fields = compared or tuple(field.name for field in all_of_it)
     for name, variant in variants(family.name).items():
-        if all(config[key] == variant[key] for key in fields):
+        if all(family.value(config, key) == family.value(variant, key) for key in fields):
             return name
     return CUSTOM
 

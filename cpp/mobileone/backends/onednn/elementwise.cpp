@@ -18,6 +18,10 @@ Eltwise eltwise_of(ActivationKind kind) {
       return {dnnl::algorithm::eltwise_hardsigmoid, 1.f / 6.f, 0.5f};
     case ActivationKind::hard_swish:
       return {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f};
+    case ActivationKind::relu6:
+      return {dnnl::algorithm::eltwise_clip, 0.f, 6.f};
+    case ActivationKind::leaky_relu:
+      return {dnnl::algorithm::eltwise_relu, static_cast<float>(kLeak)};
   }
   return {dnnl::algorithm::undef};
 }

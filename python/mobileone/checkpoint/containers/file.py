@@ -29,6 +29,7 @@ class RawCheckpoint(NamedTuple):
         metadata: the strings that .safetensors carries.
         mapping: the mapped file.
         told: what a module says of its configuration that weights do not show.
+        module: the torch.nn.Module, if it is one.
     """
 
     tree: object
@@ -38,6 +39,7 @@ class RawCheckpoint(NamedTuple):
     metadata: dict[str, str]
     mapping: mmap.mmap | None = None
     told: Mapping[str, Any] = MappingProxyType({})
+    module: Any = None
 
     def release(self) -> None:
         """Gives back the memory of file pages that were read; they are read again when needed."""
