@@ -219,6 +219,8 @@ void bind_plan(py::module_& module) {
            "to read all bytes.")
       .def("finish_verification", &MappedWeights::finish_verification, py::call_guard<GilRelease>(),
            "Wait for that; ValueError as of verify.")
+      .def("check_unwritten", &MappedWeights::check_unwritten,
+           "ValueError when the file was written to since it was mapped.")
       .def("verify", &MappedWeights::verify, py::call_guard<GilRelease>(),
            "ValueError naming the first weights that are no longer what was stored.");
   module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),

@@ -221,10 +221,16 @@ class Model:
 
         return loss_and_gradients(self._session, x, labels, label_smoothing=label_smoothing)
 
-    def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
+    def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output.
 
-        Strides are 4, 8, 16, 32 for MobileOne and 2, 4, 8, 16, 32 for MobileViT.
+        Strides are 4, 8, 16, 32 for MobileOne and 2, 4, 8, 16, 32 for MobileViT, where one more
+        level, 5, is the map after the last convolution (timm's `final_conv`).
+
+        Args:
+            x: as in `__call__`.
+            out_indices: levels, negative ones counted from the end; or how many of the last ones,
+                as in timm; None: the stem's and every stage's.
 
         Raises:
             ValueError: an index that is not a level, or images as in `__call__`.
@@ -434,7 +440,7 @@ def load(
 
     Args:
         source: a path (.safetensors, .npz, what torch.save wrote, a folder or an index of such
-            files), a mapping of arrays by name, a torch.nn.Module,
+            files), a mapping of arrays by name, a torch.nn.Module, a Model,
             ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
             (`mobileone.checkpoint.hub.fetch`).
         arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
@@ -458,7 +464,10 @@ def load(
 
     asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "strict": strict}
     asked |= {"weights": weights, "sha256": sha256, "config": config, "head": head}
-    return source if isinstance(source, Model) else Model.of(open_bundle(source, **asked))
+    if isinstance(source, Model):
+        open_bundle(source.bundle, **asked)
+        return source
+    return Model.of(open_bundle(source, **asked))
 
 
 def from_torch(module: Any, **options: Any) -> Model:

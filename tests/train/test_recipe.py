@@ -92,7 +92,7 @@ def test_recipes_are_plain_json() -> None:
         ("optimizer", "adam"), ("learning_rate", -0.1), ("learning_rate", math.nan),
         ("momentum", 1.0), ("betas", (0.9,)), ("betas", (0.9, 1.0)), ("clip_norm", 0.0),
         ("weight_decay", "1e-4"), ("label_smoothing", 1.0), ("ema_decay", 1.0),
-        ("warmup_epochs", 301),
+        ("warmup_epochs", 301), ("frozen", "stage0.*"), ("frozen", (0,)),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_named(field: str, value: object) -> None:

@@ -17,6 +17,28 @@ Layout canonical(const Shape& shape, const Layout& layout) {
   return one_pixel && unpadded ? Layout::nhwc() : layout;
 }
 
+// The shapes of all results, of which none has more than 2^31 - 1 in a dimension or 2^40 elements:
+// what steps count with.
+std::vector<Shape> plan_shapes(const Graph& graph, const Shape& input_shape) {
+  constexpr std::int64_t kExtent = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int64_t kElements = std::int64_t{1} << 40;
+  const auto check = [&](const std::string& name, const Shape& shape) {
+    std::int64_t elements = 1;
+    for (std::int64_t extent : shape) {
+      const bool fits = extent <= kExtent && (extent <= 0 || elements <= kElements / extent);
+      if (!fits) {
+        throw Error(concat("[plan] ", name, " has shape ", to_string(shape),
+                           "; expected at most 2^31 - 1 in each dimension and 2^40 elements"));
+      }
+      elements *= extent;
+    }
+  };
+  check("input", input_shape);
+  std::vector<Shape> shapes = infer_shapes(graph, input_shape);
+  for (std::size_t id = 0; id < shapes.size(); ++id) check(graph.nodes()[id].name, shapes[id]);
+  return shapes;
+}
+
 }  // namespace
 
 PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
@@ -26,7 +48,7 @@ PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
       options_(options),
       weights_(weights),
       backends_(backends),
-      shapes_(infer_shapes(network.graph, input_shape)),
+      shapes_(plan_shapes(network.graph, input_shape)),
       consumers_(network.graph.consumers()),
       gradients_(network.graph) {
   for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {

@@ -13,11 +13,12 @@ import numpy as np
 from mobileone.checkpoint.containers.file import RawCheckpoint
 from mobileone.checkpoint.containers.tensors import CopyBudget, to_count, to_float32
 from mobileone.checkpoint.heads import several_heads
+from mobileone.checkpoint.held import check_asked
 from mobileone.checkpoint.identify import Identity, identify
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import leaf_array, read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
-from mobileone.families import all_families, find_family
+from mobileone.families import find_family
 from mobileone.families.configuration import (
     ParameterShapes,
     graph_parameter_shapes,
@@ -117,14 +118,10 @@ def load_state_dict(
         CheckpointError: damaged, not a known network, or not the one asked for.
         ValueError, TypeError: bad arguments.
     """
-    if arch is not None and family_of_variant(arch) is None:
-        known = ", ".join(name for family in all_families() for name in family.variants())
-        raise ValueError(f"arch={arch!r}; expected one of {known}")
-    if num_classes is not None and num_classes < 0:
-        raise ValueError(f"num_classes={num_classes}; expected at least 0")
+    check_asked(arch, num_classes)
     found = read(source, weights=weights)
     where = found.raw.source
-    shapes = {key: shape_of(tensor) for key, tensor in found.tensors.items()}
+    shapes = {key: _shape_of(key, tensor) for key, tensor in found.tensors.items()}
     identity = identify(
         shapes,
         where,
@@ -166,6 +163,12 @@ def load_state_dict(
     _warn(identity, report, num_classes)
     state, report = _convert(found, identity, wanted, expected, report)
     return LoadedCheckpoint(state, wanted, identity.layout.name, dict(found.raw.metadata), report)
+
+
+def _shape_of(key: str, tensor: Any) -> Shape:
+    """A tensor's shape; of a count of batches () also where NumPy made that (1,)."""
+    shape = shape_of(tensor)
+    return () if shape == (1,) and key.endswith("num_batches_tracked") else shape
 
 
 def _wanted(

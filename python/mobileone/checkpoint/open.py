@@ -11,6 +11,7 @@ import numpy as np
 
 from mobileone._core import Network
 from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.held import check_held
 from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
 from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
 from mobileone.families import family_of
@@ -46,6 +47,8 @@ def open_bundle(
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
     if isinstance(source, Bundle):
+        asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
+        check_held(source, weights=weights, sha256=sha256, head=head, **asked)
         return source
     source, name, told = _locate(source, sha256)
     loaded = load_state_dict(

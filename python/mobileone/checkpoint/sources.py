@@ -129,7 +129,7 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
 
 def _from_torch(where: str, tensor: Any) -> tuple[str, npt.NDArray[np.generic]]:
     try:
-        tensor = tensor.detach().cpu()
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
         if str(tensor.dtype) == "torch.bfloat16":
             tensor = tensor.float()
         array: npt.NDArray[np.generic] = tensor.numpy()

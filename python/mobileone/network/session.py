@@ -72,17 +72,16 @@ class Session:
         self._run(images, (self.bundle.graph.output_name,), [self._as_output(logits)])
         return logits
 
-    def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
+    def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
         """Feature maps by level; see `mobileone.Model.features`."""
-        names = self.bundle.graph.feature_names
-        if out_indices is None:
-            out_indices = range(len(names))
-        for index in out_indices:
-            if not 0 <= index < len(names):
-                raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
+        graph = self.bundle.graph
+        wanted = tuple(graph.feature_names)
+        if out_indices is not None:
+            from mobileone.network.levels import level_names, take_levels
+
+            wanted = take_levels(level_names(graph), out_indices)
         images = self.images(x)
-        shapes = self.bundle.graph.shapes(images.shape)
-        wanted = tuple(names[index] for index in out_indices)
+        shapes = graph.shapes(images.shape)
         maps = [np.empty(shapes[name], np.float32) for name in wanted]
         self._run(images, wanted, maps)
         return maps

@@ -30,7 +30,7 @@ class Average:
         """Moves the average towards these."""
         for name, average in self.weights.items():
             if average.dtype.kind == "f":
-                average *= decay
-                average += (1.0 - decay) * weights[name]
+                # In this form the average of equal numbers is that number.
+                average += (1.0 - decay) * (weights[name] - average)
             else:
                 average[...] = weights[name]

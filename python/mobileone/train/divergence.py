@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +20,14 @@ __all__ = ["first_not_finite"]
 _AT_ONCE = 1 << 26
 
 
-def first_not_finite(network: Network, x: Float32, threads: int, dropout_seed: int = 0) -> str:
+def first_not_finite(
+    network: Network, parameters: Iterable[str], x: Float32, threads: int, dropout_seed: int
+) -> str:
     """The first of these that is not finite, in words: images, weights, layers' outputs; else "".
 
     Args:
         network: whose weights made the loss, in train mode.
+        parameters: names of those that the loss depends on: of no running statistics.
         x: the batch.
         threads: to run with.
         dropout_seed: of the step.
@@ -32,8 +35,9 @@ def first_not_finite(network: Network, x: Float32, threads: int, dropout_seed: i
     if not np.isfinite(x).all():
         bad = int(np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))[0])
         return f"image {bad} of the batch, which comes before any layer"
-    for name, array in network.weights().items():
-        if not np.isfinite(array).all():
+    weights = network.weights()
+    for name in parameters:
+        if not np.isfinite(weights[name]).all():
             return f"the weights {name}"
     shapes = network.graph.shapes(x.shape)
     for names in _chunks({name: shapes[name] for name in _layers(network)}):

@@ -77,10 +77,14 @@ class History:
         """The epochs as dictionaries of plain values."""
         return [dataclasses.asdict(epoch) for epoch in self.epochs]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {"epochs": self.rows(), "interrupted": self.interrupted}
+
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything."""
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"epochs": self.rows(), "interrupted": self.interrupted}, file, indent=1)
+            json.dump(self.to_dict(), file, indent=1)
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One line per epoch; needs pandas."""

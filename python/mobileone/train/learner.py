@@ -12,7 +12,7 @@ from mobileone.data.datasets.samples import check_labels
 from mobileone.train.averaging import Average
 from mobileone.train.distillation import entropy, teachers_probabilities
 from mobileone.train.gradients import Gradients
-from mobileone.train.optimizers import make_optimizer
+from mobileone.train.optimizers import make_optimizer, trained
 from mobileone.train.schedules import average_decay, learning_rate, weight_decay
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Learner:
         """
         labels, floor, smoothing = self._targets(x, targets)
         loss, gradients = self.source.loss_and_gradients(x, labels, label_smoothing=smoothing)
-        self._gradients.add(gradients, len(x))
+        wanted = self.optimizer.parameters
+        self._gradients.add({name: gradients[name] for name in wanted}, len(x))
         self._batches += 1
         return loss - floor
 
@@ -147,7 +148,7 @@ class Learner:
         """Puts back what `arrays` gave: of the same names and shapes."""
         self.source.load({name: arrays[f"model.{name}"] for name in self.weights})
         # These may be other arrays now; the rest is overwritten.
-        self.optimizer.parameters = self.source.parameters
+        self.optimizer.parameters = trained(self.recipe, self.source.parameters)
         for name, array in self.optimizer.state.items():
             array[...] = arrays[f"optimizer.{name}"]
         for name, array in self.average.weights.items() if self.average is not None else ():

@@ -142,8 +142,8 @@ class Loop:
             "decay": self.learner.decay,
         }
 
-    def restore(self, arrays: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Puts back what the learner's `arrays` and `facts` gave."""
+    def restore(self, arrays: dict[str, Any], facts: dict[str, Any], where: str) -> None:
+        """Puts back what the learner's `arrays` and `facts` gave; `where`: for messages."""
         try:
             self.history = History.of(facts["history"])
             self._totals = _Totals(**facts["totals"])
@@ -153,7 +153,7 @@ class Loop:
             self.learner.rate, self.learner.decay = facts["rate"], facts["decay"]
             self.learner.restore(arrays, facts["updates"])
         except (KeyError, TypeError) as error:
-            raise CheckpointError(f"checkpoint: damaged state of the training: {error}") from error
+            raise CheckpointError(f"{where}: damaged state of the training: {error}") from error
 
     def _see(self, images: Float32, targets: Any, pending: _Totals) -> None:
         loss = self.learner.see(images, targets)
@@ -179,7 +179,10 @@ class Loop:
     def _diverged(self, what: str, images: Float32) -> FloatingPointError:
         source = self.learner.source
         seed = max(0, source.dropout_seed - 1)
-        layer = first_not_finite(source.network, images, 1, seed) or "none: all outputs are finite"
+        layer = (
+            first_not_finite(source.network, source.parameters, images, 1, seed)
+            or "none: all outputs are finite"
+        )
         where = f"update {self.learner.updates + 1}, epoch {self.epoch + 1}"
         return FloatingPointError(
             f"{where}: {what}; the first that is not finite is {layer}. Learning rate "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from mobileone.train.recipe import Recipe
 
-__all__ = ["SGD", "AdamW", "Optimizer", "make_optimizer"]
+__all__ = ["SGD", "AdamW", "Optimizer", "make_optimizer", "trained"]
 
 Arrays = Mapping[str, "npt.NDArray[Any]"]
 
@@ -103,8 +104,24 @@ class AdamW(Optimizer):
         w -= root
 
 
+def trained(recipe: Recipe, parameters: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """The parameters that the recipe does not freeze; ValueError for a pattern that fits none."""
+    for pattern in recipe.frozen:
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            raise ValueError(
+                f"frozen has {pattern!r}, which is no parameter; expected some as "
+                f"{next(iter(parameters))}"
+            )
+    return {
+        name: array
+        for name, array in parameters.items()
+        if not any(fnmatchcase(name, pattern) for pattern in recipe.frozen)
+    }
+
+
 def make_optimizer(recipe: Recipe, parameters: Arrays) -> Optimizer:
-    """The recipe's, for these parameters. Norms and biases are the tensors of one axis."""
+    """The recipe's, for `trained` of these. Norms and biases are the tensors of one axis."""
+    parameters = trained(recipe, parameters)
     decayed = frozenset(
         name
         for name, array in parameters.items()

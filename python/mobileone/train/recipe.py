@@ -35,6 +35,7 @@ class Recipe:
         weight_decay: falls to `final_weight_decay` by the same cosine, without warm-up. Added to
             gradients by SGD, decoupled from them in AdamW.
         decay_norms_and_biases: whether tensors of one axis decay too.
+        frozen: shell patterns of the names of parameters that stay as they are, as "stage0.*".
         clip_norm: what the norm of all gradients together is scaled down to where it is larger.
         label_smoothing: share of a label that is spread over all classes; not where teachers or
             data give probabilities.
@@ -63,6 +64,7 @@ class Recipe:
     weight_decay: float = 1e-4
     final_weight_decay: float = 1e-5
     decay_norms_and_biases: bool = False
+    frozen: tuple[str, ...] = ()
     clip_norm: float | None = None
     label_smoothing: float = 0.1
     ema_decay: float | None = 0.9995
@@ -76,6 +78,9 @@ class Recipe:
             at_least(name, getattr(self, name), least)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is {self.optimizer!r}; expected one of {OPTIMIZERS}")
+        if isinstance(self.frozen, str) or not all(isinstance(p, str) for p in self.frozen):
+            raise ValueError(f"frozen is {self.frozen!r}; expected patterns of parameters' names")
+        object.__setattr__(self, "frozen", tuple(self.frozen))
         for name in _AT_LEAST_0:
             _check(name, getattr(self, name), 0.0, math.inf)
         _check("warmup_epochs", self.warmup_epochs, 0.0, self.epochs)

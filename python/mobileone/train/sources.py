@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mobileone.data.arrays import as_numpy
-from mobileone.data.datasets.digits import split_digits
+from mobileone.data.datasets.digits import BUILT_IN, split_digits
 from mobileone.data.datasets.folder import FolderSamples
 from mobileone.data.datasets.loader import Batch, Loader, training_order
 from mobileone.data.datasets.samples import ArraySamples, check_labels
+from mobileone.train.ahead import ahead
 
 if TYPE_CHECKING:
     from mobileone.data.augmentation.pipeline import Augmentation
     from mobileone.data.config import DataConfig
     from mobileone.train.recipe import Recipe
 
-__all__ = ["BUILT_IN", "Source", "open_sources"]
-
-# Names of data sets -> how they are split.
-BUILT_IN = {"digits": "writers", "digits-shuffled": "shuffled"}
+__all__ = ["Source", "open_sources"]
 
 Size = tuple[int, int]
 
@@ -106,7 +104,7 @@ class _Samples:
         return len(self._loader)
 
     def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
-        return self._loader.batches(epoch, size, strength, start)
+        return ahead(self._loader.batches(epoch, size, strength, start))
 
 
 class _Floats:
@@ -141,7 +139,7 @@ class _Batches:
 
     def __init__(self, data: Iterable[Any], name: str) -> None:
         self._data, self._name = data, name
-        if iter(data) is data:
+        if hasattr(data, "__next__"):  # iter() might draw random numbers
             raise TypeError(
                 f"{name} is an iterator, which is used up after one epoch; expected something that "
                 "can be iterated over again, or a function (epoch, size, strength) that makes one"

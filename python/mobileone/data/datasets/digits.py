@@ -15,11 +15,21 @@ import numpy.typing as npt
 
 from mobileone.data.datasets.samples import ArraySamples
 
-__all__ = ["DIGITS_SIZE", "SPLITS", "held_out_digits", "load_digits", "split_digits", "upscaled"]
+__all__ = [
+    "BUILT_IN",
+    "DIGITS_SIZE",
+    "SPLITS",
+    "held_out_digits",
+    "load_digits",
+    "split_digits",
+    "upscaled",
+]
 
 # What 8 x 8 pixels become: the smallest images that the networks take.
 DIGITS_SIZE = 32
 SPLITS = ("writers", "shuffled")
+# What they are called where data are named.
+BUILT_IN = {"digits": "writers", "digits-shuffled": "shuffled"}
 _HELD_OUT = 0.2
 _LARGEST = 16  # of the pixels
 _NAMES = tuple("0123456789")
