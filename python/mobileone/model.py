@@ -359,16 +359,28 @@ class Model:
         layout: str | None = None,
         channel_order: str | None = None,
     ) -> None:
-        """Write a .safetensors file that `load` reads back bit by bit; see `checkpoint.export`.
+        """Write a file that `load` reads back bit by bit; see `checkpoint.export`.
+
+        What is written is what the name ends with: .safetensors, .npz, or .pth, .pt, .bin, .ckpt
+        and .pth.tar, which ``torch.load(path, weights_only=True)`` reads; .onnx is `export_onnx`,
+        which `load` does not read.
 
         Args:
             path: an existing file is replaced.
             layout: as for `state_dict`.
             channel_order: as for `state_dict`; None with a layout means what the programs of that
                 layout feed the network.
+
+        Raises:
+            ValueError: a name that ends otherwise, or a layout for an .onnx file.
         """
         from mobileone.checkpoint.export import save
 
+        if os.fsdecode(path).lower().endswith(".onnx"):
+            if layout is not None or channel_order is not None:
+                raise ValueError(f"{path}: an .onnx file has no layout and no channel_order")
+            self.export_onnx(path)
+            return
         save(self.bundle, path, layout, channel_order)
 
     def metadata(self) -> dict[str, str]:
