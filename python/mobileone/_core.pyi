@@ -52,6 +52,7 @@ class Network:
     @property
     def graph(self) -> Graph: ...
     def weights(self) -> dict[str, npt.NDArray[Any]]: ...
+    def writeable_copy(self) -> tuple[Network, dict[str, npt.NDArray[np.float32]]]: ...
 
 class Plan:
     def __init__(
@@ -63,7 +64,11 @@ class Plan:
         training: bool = False,
         backend: str = "auto",
         algorithm: str = "auto",
+        gradients: bool = False,
+        train_path: str = "auto",
     ) -> None: ...
+    @property
+    def gradient_names(self) -> list[str]: ...
     @property
     def input_shape(self) -> tuple[int, ...]: ...
     @property
@@ -95,6 +100,7 @@ class Plan:
         input: npt.NDArray[np.float32],
         outputs: list[npt.NDArray[np.float32]],
         dropout_seed: int,
+        targets: npt.NDArray[np.float32] | None = None,
     ) -> Network: ...
 
 class MappedWeights:
@@ -137,6 +143,20 @@ def reference_forward(
     threads: int = 0,
     dropout_seed: int = 0,
 ) -> tuple[list[npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float64]]]: ...
+def reference_gradients(
+    network: Network,
+    x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+    targets: npt.NDArray[Any],
+    label_smoothing: float = 0.0,
+    training: bool = True,
+    threads: int = 0,
+    dropout_seed: int = 0,
+) -> tuple[
+    float,
+    dict[str, npt.NDArray[np.float64]],
+    dict[str, npt.NDArray[np.float64]],
+    dict[str, npt.NDArray[np.float64]],
+]: ...
 def rounding_deviation(
     network: Network,
     x: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],

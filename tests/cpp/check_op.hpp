@@ -1,6 +1,7 @@
 // check_op: one operator on every backend, with every number of threads and from every layout that
-// a producer leaves, against the float64 reference with its derived bound; and its graph as JSON
-// and back. Instruction sets are chosen per process: CMake runs these tests once for each.
+// a producer leaves, against the float64 reference with its derived bound; the reference's
+// gradients against its differences; and its graph as JSON and back. Instruction sets are chosen
+// per process: CMake runs these tests once for each.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "check_gradients.hpp"
 #include "engine_testing.hpp"
 #include "mobileone/graph/json.hpp"
 
@@ -147,6 +149,12 @@ inline void check_network(const std::shared_ptr<const Network>& network, const S
   const auto expected = reference_forward(*network, input, wanted, mode, &statistics, 1, kSeed);
   const auto deviation = error_deviation(*network, input, wanted, 4, 1, mode, 1, kSeed);
   const double bound = kDeviations * deviation.outputs[0].local_max;
+  {
+    SCOPED_TRACE(concat("gradients, ", to_string(shape)));
+    const ReferenceInputs inputs{{network->graph.node(0).name, input}};
+    testing_gradients::check_gradients(*network, inputs, mode, kSeed, expected[0],
+                                       bound * testing_gradients::kFloat64);
+  }
   for (BackendChoice backend :
        {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
     std::vector<float> first;

@@ -57,9 +57,10 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
                                 : network),
       weights_(std::move(weights)),
       input_shape_(input_shape),
-      threads_(options.threads) {
+      threads_(options.threads),
+      gradients_(options.gradients) {
   PlanBuilder builder(*network, input_shape, options, *weights_, backends);
-  const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs);
+  const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs, options.gradients);
   for (std::size_t at = 0; at < ops.size();) {
     std::size_t taken = 0;
     for (const Backend* backend : backends) {
@@ -76,6 +77,7 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
     at += taken;
   }
   builder.finish_outputs();
+  if (options.gradients) builder.differentiate();
 
   outputs_ = std::move(builder.outputs);
   for (const PlanOutput& output : outputs_) output_shapes_.push_back(output.shape);
@@ -169,6 +171,9 @@ template <typename Work>
 void Plan::with_context(const RunArguments& arguments, const Work& work) const {
   if (!parameters_.empty() && arguments.parameters == nullptr) {
     throw Error(concat("[plan] a run without parameters; expected ", parameters_.size()));
+  }
+  if (gradients_ && arguments.targets == nullptr) {
+    throw Error("[plan] a run without targets; expected those of the loss");
   }
   const auto body = [&] {
     const ScopedFlushDenormals flush;

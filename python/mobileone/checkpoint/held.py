@@ -22,8 +22,8 @@ def check_asked(arch: str | None, num_classes: int | None) -> None:
     if arch is not None and family_of_variant(arch) is None:
         known = ", ".join(name for family in all_families() for name in family.variants())
         raise ValueError(f"arch={arch!r}; expected one of {known}")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes={num_classes}; expected at least 1")
+    if num_classes is not None and num_classes < 0:
+        raise ValueError(f"num_classes={num_classes}; expected at least 0")
 
 
 def check_held(
@@ -34,6 +34,7 @@ def check_held(
     weights: Weights,
     sha256: str | None,
     config: Mapping[str, Any] | None,
+    head: str | None,
 ) -> None:
     """Compare a bundle with arguments of `mobileone.load`, which a file would be compared with.
 
@@ -47,6 +48,8 @@ def check_held(
     if sha256 is not None:
         raise ValueError("sha256 is given, but source is a Model; only files have checksums")
     where = f"the given {bundle.name}"
+    if head is not None:
+        raise CheckpointError(f"{where}: head={head!r} asked for, but a Model has its classifier")
     if arch is not None and bundle.arch != arch:
         raise CheckpointError(f"{where}: is a {bundle.arch}; expected {arch}")
     if num_classes is not None and bundle.num_classes != num_classes:

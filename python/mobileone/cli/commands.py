@@ -32,6 +32,14 @@ from mobileone.verification.stages import verify
 
 __all__ = ["main"]
 
+_FAILURES = (
+    CheckpointError,
+    ImageError,
+    OSError,
+    ImportError,
+    NotImplementedError,
+    FloatingPointError,
+)
 _MODEL_HELP = "a checkpoint file, or the name of a variant for seeded weights"
 
 
@@ -55,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         print(f"mobileone: error: out of memory: {error}", file=sys.stderr)
         return 1
-    except (CheckpointError, ImageError, OSError, ImportError, NotImplementedError) as error:
+    except _FAILURES as error:
         print(f"mobileone: error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -91,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_train(commands)
     _add_fuse(commands)
     _add_verify(commands)
     _add_bench(commands)
@@ -130,6 +139,12 @@ def _demo(arguments: argparse.Namespace) -> int:
         show=lambda text: print(text, flush=True),
     )
     return 0 if result.equivalence else 1
+
+
+def _add_train(commands: Any) -> None:
+    from mobileone.cli.train import add_options, run
+
+    add_options(_command(commands, "train", run, "train a network on images"))
 
 
 def _add_fuse(commands: Any) -> None:

@@ -84,8 +84,8 @@ class CompiledModel:
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
         """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""
         images = self._images(x)
-        logits = output_array(out, self._output_shape)
-        self.plan.run(images, [logits])
+        logits = output_array(out, self._output_shape[:2])  # pooled features have two axes more
+        self.plan.run(images, [logits.reshape(self._output_shape)])
         return logits
 
     def time(self, x: Any, runs: int) -> npt.NDArray[np.int64]:

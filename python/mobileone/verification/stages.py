@@ -72,6 +72,8 @@ def verify(
     """
     first, second = bundle_of(reference), bundle_of(candidate)
     at_least("samples", samples, 1)
+    for bundle in (first, second):
+        bundle.warn_if_untrained("verify", stacklevel=3)
     batches = [random_input(input_shape(first, input_size, batch_size), seed)]
     if inputs is not None:
         batches.append(as_images(inputs, first.in_channels, min_size=first.family.min_size))
@@ -108,7 +110,7 @@ def _describe(bundle: Bundle) -> str:
 
 def _level_names(bundle: Bundle) -> list[str]:
     stages = [f"stage {i}" for i in range(1, len(bundle.graph.feature_names))]
-    return ["stem", *stages, "logits"]
+    return ["stem", *stages, "logits" if bundle.num_classes else "pooled"]
 
 
 def _check_comparable(first: Bundle, second: Bundle, batches: Sequence[Float32]) -> None:
