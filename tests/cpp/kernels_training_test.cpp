@@ -26,8 +26,8 @@ struct Sum {
 
 // [rows][columns] as a matrix of the kernels; columns beyond the last are zero.
 struct Matrix {
-  Matrix(int rows, int columns, unsigned seed)
-      : rows(rows), columns(columns), memory(std::size_t(rows) * padded(columns)) {
+  Matrix(int height, int width, unsigned seed)
+      : rows(height), columns(width), memory(std::size_t(height) * padded(width)) {
     const auto values = random_floats(std::size_t(rows) * columns, seed);
     for (int i = 0; i < rows; ++i) {
       for (int j = 0; j < columns; ++j) at(i, j) = values[std::size_t(i) * columns + j];
@@ -140,8 +140,8 @@ TEST_P(TrainingProducts, ShiftedColumnsAndTheirSums) {
 
 // One block of 16 channels, [height][width][16].
 struct Plane {
-  Plane(int height, int width, unsigned seed)
-      : height(height), width(width), memory(std::size_t(height) * width * kBlock) {
+  Plane(int rows, int columns, unsigned seed)
+      : height(rows), width(columns), memory(std::size_t(rows) * columns * kBlock) {
     const auto values = random_floats(memory.size, seed);
     std::copy(values.begin(), values.end(), memory.get());
   }
