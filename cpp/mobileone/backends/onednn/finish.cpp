@@ -7,11 +7,14 @@
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/team.hpp"
-#include "mobileone/base/vectorized.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::onednn {
 
 namespace {
+
+using kernels::vectorized;
+using kernels::Vectors;
 
 // What oneDNN's own code may use.
 Vectors vectors() {
