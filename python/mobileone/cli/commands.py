@@ -17,6 +17,7 @@ from typing import Any
 from mobileone.checkpoint.open import open_named
 from mobileone.cli.summary import forms_table, model_table, prediction_table
 from mobileone.figures.plots import require_matplotlib
+from mobileone.interchange.onnx.fuse.verb import fuse_onnx
 from mobileone.measure.benchmarking import benchmark
 from mobileone.measure.profiling import profile
 from mobileone.model import Model, load, reparameterize
@@ -106,13 +107,18 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _add_fuse(commands: Any) -> None:
-    text = "reparameterize a checkpoint, verify the result and save it"
+    text = "reparameterize a checkpoint or an ONNX file, verify the result and save it"
     parser = _command(commands, "fuse", _fuse, text)
-    parser.add_argument("source", metavar="SRC", help="a checkpoint file")
-    parser.add_argument("target", metavar="DST", help="the .safetensors file to write")
+    parser.add_argument("source", metavar="SRC", help="a checkpoint file, or any .onnx file")
+    target = parser.add_mutually_exclusive_group(required=True)
+    kind = "the file to write: .safetensors, or .onnx of an .onnx file"
+    target.add_argument("target", metavar="DST", nargs="?", help=kind)
+    target.add_argument("-o", "--output", dest="target", metavar="DST", help="the same")
 
 
 def _fuse(arguments: argparse.Namespace) -> int:
+    if arguments.source.lower().endswith(".onnx"):
+        return _fuse_onnx(arguments.source, arguments.target)
     before = load(arguments.source)
     after = reparameterize(before)
     print(forms_table({"before": before, "after": after}).to_text())
@@ -123,6 +129,16 @@ def _fuse(arguments: argparse.Namespace) -> int:
         return 1
     after.save(arguments.target)
     print(f"\nsaved: {arguments.target}")
+    return 0
+
+
+def _fuse_onnx(source: str, target: str) -> int:
+    fusion = fuse_onnx(source, target)
+    print(repr(fusion))
+    if not fusion:
+        print(f"mobileone: error: not equivalent; {target} not written", file=sys.stderr)
+        return 1
+    print(f"\nsaved: {target}")
     return 0
 
 
