@@ -10,6 +10,8 @@
 
 namespace mobileone {
 
+struct MappedFile;
+
 class MappedWeights {
  public:
   // Bytes of the file.
@@ -21,7 +23,7 @@ class MappedWeights {
 
   // Maps the file read-only and starts verify() on a thread of its own, while a plan is made of the
   // weights. Throws Error unless every entry lies inside the file, at a multiple of 64. The file
-  // may be replaced afterwards, but not be written to or truncated.
+  // may be replaced afterwards, but not be written to or truncated: see check_unwritten.
   MappedWeights(const std::string& path, std::map<std::string, Entry> entries);
 
   // Waits for what the constructor started, and throws what it found: before the first use.
@@ -30,6 +32,10 @@ class MappedWeights {
   // Throws Error naming the first entry whose bytes have another checksum, or are followed by
   // anything but zeros up to the next multiple of 64.
   void verify() const;
+
+  // Throws Error when the file has been written to or truncated since: before each use, for what a
+  // look at its times costs. What happens during a use is not seen.
+  void check_unwritten() const;
 
   // The weights filed under `key`, alive as long as the result. Throws Error when there are none
   // or when their size is another one.
@@ -40,6 +46,7 @@ class MappedWeights {
  private:
   std::string path_;
   std::map<std::string, Entry> entries_;
+  std::shared_ptr<const MappedFile> file_;
   std::size_t size_ = 0;
   std::shared_ptr<const std::byte> data_;
   std::future<void> verification_;  // last: its thread ends before what it reads goes

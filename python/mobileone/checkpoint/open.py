@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mobileone._core import Network
 from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.held import check_held
 from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
 from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
 from mobileone.families import family_of
@@ -40,13 +43,22 @@ def open_bundle(
     weights: Weights = "auto",
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
+    head: str | None = None,
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
     if isinstance(source, Bundle):
+        asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
+        check_held(source, weights=weights, sha256=sha256, head=head, **asked)
         return source
     source, name, told = _locate(source, sha256)
     loaded = load_state_dict(
-        source, arch=arch, num_classes=num_classes, strict=strict, weights=weights, config=config
+        source,
+        arch=arch,
+        num_classes=num_classes,
+        strict=strict,
+        weights=weights,
+        config=config,
+        head=head,
     )
     family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
@@ -60,6 +72,8 @@ def open_bundle(
             from mobileone.tasks.classification.labels import parse_class_names
 
             names = parse_class_names(names)
+        elif loaded.report.missing:  # a new classifier's classes are nobody's
+            names = tuple(f"class {i}" for i in range(loaded.config["num_classes"]))
         return Bundle.of(
             network,
             made_from,
@@ -68,6 +82,7 @@ def open_bundle(
             report=loaded.report,
             data_config=data_config,
             class_names=names,
+            untrained=_untrained(loaded, network),
         )
 
 
@@ -140,6 +155,19 @@ def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str
     if stored is None or stored == data_config.channel_order:
         return dict(loaded.state)
     return with_input_reversed(loaded.state, family_of(loaded.config).name)
+
+
+def _untrained(loaded: LoadedCheckpoint, network: Network) -> dict[str, Any]:
+    """Weights that were started anew, now or before the file was saved."""
+    names = list(loaded.report.missing)
+    stored = _metadata(loaded).get("untrained")
+    if stored is not None and not names:
+        from mobileone.tasks.classification.labels import parse_class_names
+
+        with _blaming(loaded.report.source, "untrained"):
+            names = list(parse_class_names(stored))
+    weights = network.weights()
+    return {name: np.array(weights[name]) for name in names if name in weights}
 
 
 def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:

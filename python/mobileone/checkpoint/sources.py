@@ -34,7 +34,7 @@ def read_source(source: object) -> RawCheckpoint:
         return read_file(source)
     if isinstance(source, Mapping):
         return RawCheckpoint(source, f"the given {type(source).__name__}", "mapping", 0, {})
-    if hasattr(source, "state_dict") and hasattr(source, "named_modules"):
+    if is_module(source):
         return _read_module(source)
     raise TypeError(
         f"cannot load from a {type(source).__name__}; expected a path, a mapping of arrays by "
@@ -78,6 +78,25 @@ def _attributes(module: Any, field: Field) -> set[Any]:
     return found
 
 
+def is_module(value: object) -> bool:
+    """Whether it has torch.nn.Module's methods."""
+    return hasattr(value, "state_dict") and hasattr(value, "named_modules")
+
+
+def is_tensor(value: object) -> bool:
+    """Whether it is a tensor of any of the sources."""
+    if isinstance(value, RawTensor):
+        return True
+    return hasattr(value, "shape") and not is_module(value)
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words: its type, or the global that a file names in its place."""
+    if type(value).__name__ == "Placeholder":  # imported with the reader of pickles only
+        return str(getattr(value, "name", "")) or "placeholder"
+    return type(value).__name__
+
+
 def shape_of(leaf: Any) -> Shape:
     """The shape of a tensor of any of the sources."""
     return tuple(int(n) for n in leaf.shape)
@@ -110,7 +129,7 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
 
 def _from_torch(where: str, tensor: Any) -> tuple[str, npt.NDArray[np.generic]]:
     try:
-        tensor = tensor.detach().cpu()
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
         if str(tensor.dtype) == "torch.bfloat16":
             tensor = tensor.float()
         array: npt.NDArray[np.generic] = tensor.numpy()

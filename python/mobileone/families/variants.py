@@ -35,9 +35,9 @@ def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str
     Without ``compared``, in all of its structure.
     """
     family = family_of(config)
-    fields = compared or tuple(field.name for field in family.structure())
+    fields = [f for f in family.structure() if f.name in compared or not compared]
     for name, variant in variants(family.name).items():
-        if all(config[key] == variant[key] for key in fields):
+        if all(field.agrees(config[field.name], variant[field.name]) for field in fields):
             return name
     return CUSTOM
 

@@ -27,6 +27,8 @@ FALSE_ALARM = 1e-9
 _CHUNK = 2
 # Where the standard normal distribution's upper tail is 1e-3.
 _Z = 3.0902
+# Seeds of the engine are below.
+_SEEDS = 1 << 64
 
 
 class Running(Protocol):
@@ -108,7 +110,9 @@ def difference_bounds(
     """
     shapes = first.graph.shapes(x.shape)
     names = [*first.graph.feature_names, first.graph.output_name]
-    deviations = [_deviations(m, x, samples, 2 * seed + i) for i, m in enumerate((first, second))]
+    deviations = [
+        _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
+    ]
     return [
         tail_bound(math.hypot(*pair), math.prod(shapes[name]), samples)
         for *pair, name in zip(*deviations, names, strict=True)

@@ -16,6 +16,7 @@ from mobileone.families.family import (
     PAIR,
     SHARE,
     SIZE,
+    SIZE_OR_NONE,
     SIZES,
     SIZES_OR_NONE,
     TRAIN_TIME,
@@ -47,7 +48,7 @@ class MobileVit(Family):
         Field("transformer_depths", SIZES_OR_NONE),
         # Only its product with the channels shows, rounded to a multiple of 8.
         Field("expansion", FACTOR, untold=_BOTH),
-        Field("head_width", SIZE),
+        Field("head_width", SIZE_OR_NONE, absent=0),
         Field(
             "heads",
             COUNT,
@@ -93,6 +94,9 @@ class MobileVit(Family):
         if len(config["patch"]) != 2:
             raise ValueError(f"patch is {config['patch']}; expected (height, width)")
         return config
+
+    def num_features(self, config: Mapping[str, Any]) -> int:
+        return int(config["head_width"] or config["widths"][-1])
 
     def data_config(self, arch: str, layout: str, channels: int) -> DataConfig:
         """Pixels in 0..1 without statistics, BGR except in timm's layout."""

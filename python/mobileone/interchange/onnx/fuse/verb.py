@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tempfile
 
 import numpy as np
@@ -15,6 +16,7 @@ from mobileone.interchange.onnx.fuse.result import FusedRegion, OnnxFusion
 from mobileone.interchange.onnx.fuse.rewrite import Walk
 from mobileone.interchange.onnx.fuse.runtime import InputShapes, WholeFile, compare_files
 from mobileone.interchange.onnx.fuse.save import save
+from mobileone.util.files import whole_file
 from mobileone.verification.equivalence import StageError
 from mobileone.verification.rounding import FALSE_ALARM
 
@@ -71,7 +73,7 @@ def fuse_onnx(
                 whole = compare_files(source, made, input_shapes or {})
             rows = [*rows, *whole.rows]
             if all(row.ok for row in rows):
-                _moved(folder, target)
+                _move(folder, target)
     before, after = work.sizes
     hint = "" if all(row.ok for row in rows) else f"{target} was not written."
     return OnnxFusion(
@@ -119,9 +121,10 @@ class _Work:
         self.sizes.append(self._size())
 
 
-def _moved(folder: str, target: str) -> None:
+def _move(folder: str, target: str) -> None:
     """Put finished files where they belong, the model last."""
-    name = os.path.basename(target)
-    for made in (f"{name}.data", name):
-        if os.path.exists(os.path.join(folder, made)):
-            os.replace(os.path.join(folder, made), os.path.join(os.path.dirname(target), made))
+    for path in (f"{target}.data", target):
+        made = os.path.join(folder, os.path.basename(path))
+        if os.path.exists(made):
+            with open(made, "rb") as source, whole_file(path) as file:
+                shutil.copyfileobj(source, file)

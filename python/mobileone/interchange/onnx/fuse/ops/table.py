@@ -33,29 +33,30 @@ _TYPES: dict[str, type] = {
 class _Row(NamedTuple):
     read: Callable[[Node, Context], Recognised]
     attributes: tuple[str, ...] = ()
-    inputs: int = 1  # at least
+    inputs: tuple[int, int] = (1, 1)  # least and most
 
 
+_ANY = (1, 1 << 16)
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 _NORM = ("epsilon", "momentum", "spatial", "training_mode")
 _TABLE = {
-    "Add": _Row(elementwise.addition, inputs=2),
+    "Add": _Row(elementwise.addition, inputs=(2, 2)),
     "AveragePool": _Row(windows.average_pool, (*_WINDOW, "ceil_mode", "count_include_pad")),
-    "BatchNormalization": _Row(elementwise.batch_norm, _NORM, 5),
-    "Conv": _Row(windows.convolution, (*_WINDOW, "group"), 2),
-    "Div": _Row(elementwise.ratio, inputs=2),
-    "Dropout": _Row(elementwise.dropout, ("ratio", "seed")),
+    "BatchNormalization": _Row(elementwise.batch_norm, _NORM, (5, 5)),
+    "Conv": _Row(windows.convolution, (*_WINDOW, "group"), (2, 3)),
+    "Div": _Row(elementwise.ratio, inputs=(2, 2)),
+    "Dropout": _Row(elementwise.dropout, ("ratio", "seed"), (1, 3)),
     "Flatten": _Row(elementwise.reshaping, ("axis",)),
-    "Gemm": _Row(matrices.gemm, ("alpha", "beta", "transA", "transB"), 2),
+    "Gemm": _Row(matrices.gemm, ("alpha", "beta", "transA", "transB"), (2, 3)),
     "Identity": _Row(elementwise.identity),
-    "MatMul": _Row(matrices.matmul, inputs=2),
-    "Mean": _Row(elementwise.mean),
-    "Mul": _Row(elementwise.product, inputs=2),
+    "MatMul": _Row(matrices.matmul, inputs=(2, 2)),
+    "Mean": _Row(elementwise.mean, inputs=_ANY),
+    "Mul": _Row(elementwise.product, inputs=(2, 2)),
     "Neg": _Row(elementwise.negation),
-    "Pad": _Row(windows.pad, ("mode", "pads", "value")),
-    "Reshape": _Row(elementwise.reshaping, ("allowzero",), 2),
-    "Sub": _Row(elementwise.difference, inputs=2),
-    "Sum": _Row(elementwise.total),
+    "Pad": _Row(windows.pad, ("mode", "pads", "value"), (1, 4)),
+    "Reshape": _Row(elementwise.reshaping, ("allowzero",), (2, 2)),
+    "Sub": _Row(elementwise.difference, inputs=(2, 2)),
+    "Sum": _Row(elementwise.total, inputs=_ANY),
 }
 
 
@@ -70,6 +71,7 @@ def recognise(node: Node, context: Context) -> Recognised | None:
         whole = all(isinstance(v, int) for v in value) if isinstance(value, list) else True
         if not isinstance(value, _TYPES[name]) or not whole:
             return f"an attribute {name} of another type"
-    if len(node.inputs) < row.inputs or not all(node.inputs[: row.inputs]):
-        return f"{len(node.inputs)} inputs; expected {row.inputs}"
+    least, most = row.inputs
+    if not least <= len(node.inputs) <= most or not all(node.inputs[:least]):
+        return f"{len(node.inputs)} inputs; expected {least} to {most}"
     return row.read(node, context)
