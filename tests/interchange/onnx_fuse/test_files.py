@@ -242,7 +242,7 @@ def test_memory_stays_below_four_files(tmp_path: Path) -> None:
     """Peak of a process of its own; run and proof included, the interpreter's own share too."""
     graph = Graph(C)
     y = graph.conv("x", (512, C, 1, 1))
-    for _ in range(3):
+    for _ in range(2):
         wide = graph.norm(graph.conv(y, (512, 512, 3, 3), pads=[1] * 4), 512)
         y = graph.add("Relu", graph.add("Add", wide, graph.conv(y, (512, 512, 1, 1))))
     graph.add("Relu", y, out="y")
