@@ -64,6 +64,8 @@ class Document:
         self.new: set[str] = set()
         names: set[str] = set()
         for index, tensor in enumerate(self.model.graph.initializer):
+            if not isinstance(tensor.name, str):
+                raise CheckpointError(f"{self.path}: an initializer's name is not UTF-8")
             if tensor.name in names:
                 raise CheckpointError(f"{self.path}: two initializers are called {name(tensor)}")
             names.add(tensor.name)

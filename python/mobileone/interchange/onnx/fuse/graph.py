@@ -39,6 +39,10 @@ class MainGraph:
         known |= {tensor.name for tensor in graph.initializer}
         known |= {tensor.values.name for tensor in graph.sparse_initializer}
         for index, proto in enumerate(graph.node):
+            names = (proto.name, proto.op_type, proto.domain, *proto.input, *proto.output)
+            if not all(isinstance(name, str) for name in names):
+                problem = "has a name that is not UTF-8"  # protobuf hands bytes out, and takes none
+                raise CheckpointError(f"{document.path}: node {index} {problem}")
             node = _node(proto, overridden)
             self.nodes.append(node)
             inside = {name for g in _graphs(proto) for name in _read_inside(g)}

@@ -28,6 +28,7 @@ InputShapes = Mapping[str, Sequence[int]]
 _SAMPLES = 2
 # Of axes that a file leaves open: the first is a batch; images are as large.
 _BATCH, _IMAGE, _OTHER = 1, 64, 16
+_PART_BYTES = 1 << 26
 # Neighbouring values whose errors are one sample of a map's deviation.
 _RUN = 8
 # Whose constants are factors and summands, not powers, scales of a resize or thresholds.
@@ -82,7 +83,10 @@ def compare_files(before: str, after: str, shapes: InputShapes) -> WholeFile:
         reason = f"ONNX Runtime refuses it: {_first_line(error)}"
         return WholeFile([row], reason, nan, _inputs_text(inputs))
     judged = [i for i, y in enumerate(found) if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
-    deviations = [_deviations(path, inputs, judged, rng) for path in (before, after)]
+    deviations = [
+        _deviations(path, exact, inputs, judged, rng)
+        for path, exact in ((before, found), (after, changed))
+    ]
     rows = []
     for place, index in enumerate(judged):
         deviation = math.hypot(*(d[place] for d in deviations))
@@ -102,13 +106,13 @@ def _inputs_text(inputs: Mapping[str, Array]) -> str:
     return f"seeded noise for {shapes}"
 
 
-def _session(path: str, weights: Mapping[str, Any], optimized: bool = True) -> Any:
+def _session(path: str, weights: Mapping[str, Any]) -> Any:
+    """Runs a file as it is written: what is folded early takes memory, and no other weights."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    if not optimized:  # constants that are folded early would not be replaced
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     for name, value in weights.items():
         options.add_initializer(name, value)
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -141,14 +145,17 @@ def _draw(given: Any, shapes: InputShapes, rng: np.random.Generator) -> Array:
 
 
 def _deviations(
-    path: str, inputs: Mapping[str, Array], judged: list[int], rng: np.random.Generator
+    path: str,
+    exact: Sequence[Array],
+    inputs: Mapping[str, Array],
+    judged: list[int],
+    rng: np.random.Generator,
 ) -> list[float]:
     """The largest local deviation of each judged output."""
-    exact = _session(path, {}, optimized=False).run(None, dict(inputs))
     squares = [np.zeros(exact[index].shape) for index in judged]
-    for _ in range(_SAMPLES):
-        weights = dict(_noisy(path, rng))  # lives as long as the session that borrows it
-        noisy = _session(path, weights, optimized=False).run(None, dict(inputs))
+    for part in [part for part in _parts(path) for _ in range(_SAMPLES)]:
+        weights = dict(_noisy(path, part, rng))  # lives as long as the session that borrows it
+        noisy = _session(path, weights).run(None, dict(inputs))
         for square, index in zip(squares, judged, strict=True):
             a, b = _comparable(exact[index], noisy[index])
             square += np.square(b.astype(np.float64) - a) / _SAMPLES
@@ -164,15 +171,31 @@ def _pooled(squares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(rows[:, :whole].reshape(len(rows), -1, _RUN).mean(axis=2))
 
 
-def _noisy(path: str, rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
-    """Every weight of a file, changed as rounding would."""
+def _parts(path: str) -> list[set[str]]:
+    """Weights that are changed together: independent errors add in squares, and all take memory."""
+    document = Document(path)
+    nodes = document.model.graph.node
+    names = {name for node in nodes if node.op_type in _WEIGHTED for name in node.input}
+    parts: list[set[str]] = [set()]
+    size = 0
+    for tensor in document.model.graph.initializer:
+        if tensor.name in names:
+            length = 8 * math.prod(tensor.dims)
+            if parts[-1] and size + length > _PART_BYTES:
+                parts.append(set())
+                size = 0
+            parts[-1].add(tensor.name)
+            size += length
+    return parts
+
+
+def _noisy(path: str, part: set[str], rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
+    """Weights of a file, changed as rounding would."""
     import onnxruntime
 
     document = Document(path)
-    nodes = document.model.graph.node
-    weights = {name for node in nodes if node.op_type in _WEIGHTED for name in node.input}
     for tensor in document.model.graph.initializer:
-        values = document.array(tensor) if tensor.name in weights else None
+        values = document.array(tensor) if tensor.name in part else None
         if values is None or values.dtype.kind != "f" or values.size < 2:
             continue
         unit = float(np.finfo(values.dtype).eps) / 2

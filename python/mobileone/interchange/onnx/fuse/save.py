@@ -13,7 +13,6 @@ from mobileone.interchange.onnx.fuse.document import (
     tensors_of,
 )
 from mobileone.interchange.onnx.fuse.wire import GRAPH, INITIALIZER, RAW_DATA, record_head
-from mobileone.util.files import whole_file
 
 __all__ = ["save"]
 
@@ -23,7 +22,7 @@ _MAX_BYTES = 2**31 - 1
 
 
 def save(document: Document, path: str | os.PathLike[str]) -> None:
-    """Write the model; weights in a file of their own go into `<name>.data` beside it.
+    """Write the model to a new file; weights in a second one go into `<name>.data` beside it.
 
     Raises:
         ValueError: what is to be one file has 2 GiB and more.
@@ -31,7 +30,7 @@ def save(document: Document, path: str | os.PathLike[str]) -> None:
     model = document.model
     if any(tensor.data_location == EXTERNAL for tensor in _all_tensors(model)):
         target = os.fsdecode(path) + ".data"
-        with whole_file(target) as file:
+        with open(target, "wb") as file:
             _move_out(document, file, os.path.basename(target))
             _save_model(document, path)
     else:
@@ -94,7 +93,7 @@ def _save_model(document: Document, path: str | os.PathLike[str]) -> None:
     if size > _MAX_BYTES:
         name = os.fsdecode(path)
         raise ValueError(f"{name}: has {size} bytes; .onnx files without a second file hold 2 GiB")
-    with whole_file(path) as file:
+    with open(path, "wb") as file:
         file.write(around.SerializeToString() + record_head(GRAPH, size) + rest)
         for head, (_, payload) in zip(heads, initializers, strict=True):
             file.write(head)
