@@ -85,6 +85,13 @@ std::shared_ptr<const Network> network_of(const BlockConfig& config) {
   return std::make_shared<const Network>(Network{graph, initialize(graph, 1)});
 }
 
+// Multiply-adds of one block's convolutions, without squeeze-and-excite.
+double block_macs(const BlockConfig& config) {
+  const double per_pixel =
+      double(config.expanded) * double(2 * config.channels + config.kernel * config.kernel);
+  return per_pixel * double(config.size * config.size);
+}
+
 struct Runner {
   std::shared_ptr<const Plan> plan;
   std::vector<float> input, output;
@@ -133,7 +140,7 @@ double median_ratio(const Runner& numerator, const Runner& denominator) {
   return median(std::move(ratios));
 }
 
-void compare(const BlockConfig& config, int rounds) {
+void compare(const BlockConfig& config, int rounds, double peak) {
   const auto network = network_of(config);
   const Shape shape{1, 3, 2 * config.size, 2 * config.size};
   Runner fused(network, shape, true), onednn(network, shape, false), again(network, shape, true);
@@ -148,8 +155,11 @@ void compare(const BlockConfig& config, int rounds) {
     for (Runner* runner : {&fused, &onednn, &again}) runner->microseconds.clear();
   }
   const auto per_block = [](const Runner& runner) { return median(runner.microseconds) / kBlocks; };
-  std::printf("%-26s %10.1f %10.1f %10.2f %10.3f\n", config.name, per_block(fused),
-              per_block(onednn), median_ratio(onednn, fused), median_ratio(again, fused));
+  // GFLOP/s and microseconds.
+  const double shortest = 2e-3 * block_macs(config) / peak;
+  std::printf("%-26s %10.1f %10.1f %10.2f %10.3f %9.0f%% %9.0f%%\n", config.name, per_block(fused),
+              per_block(onednn), median_ratio(onednn, fused), median_ratio(again, fused),
+              100 * shortest / per_block(fused), 100 * shortest / per_block(onednn));
 }
 
 }  // namespace
@@ -169,10 +179,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    std::printf("%s, one thread, microseconds per block (median of %d rounds)\n",
-                fused::isa_in_use().c_str(), rounds);
-    std::printf("%-26s %10s %10s %10s %10s\n", "", "fused", "onednn", "ratio", "null");
-    for (const BlockConfig& config : kConfigs) compare(config, rounds);
+    const double peak = fused::peak_gflops(1);
+    std::printf("%s, one thread, peak %.0f GFLOP/s, microseconds per block (median of %d rounds)\n",
+                fused::isa_in_use().c_str(), peak, rounds);
+    std::printf("%-26s %10s %10s %10s %10s %10s %10s\n", "", "fused", "onednn", "ratio", "null",
+                "of peak", "onednn's");
+    for (const BlockConfig& config : kConfigs) compare(config, rounds, peak);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -4,6 +4,7 @@
 #include "mobileone/backends/loops/backend.hpp"
 #include "mobileone/backends/onednn/covered.hpp"
 #include "mobileone/backends/onednn/library.hpp"
+#include "mobileone/backends/training/backend.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/plan/threading.hpp"
 #include "mobileone/train/running_statistics.hpp"
@@ -28,9 +29,18 @@ class OnednnOnDemand : public Backend {
 
 const OnednnOnDemand onednn_on_demand;
 
-// In the order in which they are asked; loops take whatever is left.
-std::vector<const Backend*> backends_for(BackendChoice choice) {
+// In the order in which they are asked; loops take whatever is left. Gradients come from backends
+// whose sums are split by shapes alone, never by the number of threads.
+std::vector<const Backend*> backends_for(const CompileOptions& options) {
+  const BackendChoice choice = options.backend;
   std::vector<const Backend*> backends;
+  if (options.training && choice == BackendChoice::automatic && training::backend()) {
+    backends.push_back(training::backend());
+  }
+  if (options.gradients) {
+    backends.push_back(&loops::backend());
+    return backends;
+  }
   if (choice == BackendChoice::automatic && fused::backend()) backends.push_back(fused::backend());
   if (choice != BackendChoice::loops) backends.push_back(&onednn_on_demand);
   backends.push_back(&loops::backend());
@@ -50,7 +60,7 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
   std::shared_ptr<const Plan> plan;
   const auto make = [&] {
     plan = std::make_shared<const Plan>(std::move(network), std::move(weights), input_shape,
-                                        options, backends_for(options.backend));
+                                        options, backends_for(options));
   };
   if (needs_fresh_team(options.threads)) {
     run_on_fresh_team(make);
@@ -61,18 +71,23 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
 }
 
 Network train_forward(const Plan& plan, const Network& network, const float* input,
-                      const std::vector<float*>& outputs, std::uint64_t dropout_seed) {
+                      const std::vector<float*>& outputs, std::uint64_t dropout_seed,
+                      const float* targets) {
   const auto parameters = plan.parameters_of(network);
-  std::vector<float*> pointers = outputs;
+  std::vector<float*> pointers;
+  std::size_t given = 0;
   std::int64_t floats = 0;
   for (const PlanOutput& output : plan.outputs()) {
-    if (output.kind != PlanOutput::Kind::value) floats += element_count(output.shape);
+    if (output.is_statistic()) floats += element_count(output.shape);
   }
   std::vector<float> measured(static_cast<std::size_t>(floats));
   float* next = measured.data();
   std::vector<BatchStatistics> batch;
   for (const PlanOutput& output : plan.outputs()) {
-    if (output.kind == PlanOutput::Kind::value) continue;
+    if (!output.is_statistic()) {
+      pointers.push_back(outputs.at(given++));
+      continue;
+    }
     // A batch norm's outputs are neighbours.
     if (batch.empty() || batch.back().node != output.node) {
       batch.push_back({output.node, output.count, nullptr, nullptr});
@@ -82,7 +97,7 @@ Network train_forward(const Plan& plan, const Network& network, const float* inp
     pointers.push_back(next);
     next += element_count(output.shape);
   }
-  plan.run({input, pointers.data(), parameters.data(), dropout_seed});
+  plan.run({input, pointers.data(), parameters.data(), dropout_seed, targets});
   return update_running_statistics(network, batch);
 }
 

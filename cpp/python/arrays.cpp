@@ -32,14 +32,14 @@ Tensor to_tensor(const py::array& array, const std::string& where) {
                      "; expected a floating-point or signed integer dtype"));
 }
 
-py::array to_array(const Tensor& tensor) {
+py::array to_array(const Tensor& tensor, bool writeable) {
   const py::dtype dtype = tensor.dtype() == DType::float32   ? py::dtype::of<float>()
                           : tensor.dtype() == DType::float64 ? py::dtype::of<double>()
                                                              : py::dtype::of<std::int64_t>();
   const py::capsule owner(new std::shared_ptr<const void>(tensor.storage()),
                           [](void* p) { delete static_cast<std::shared_ptr<const void>*>(p); });
   py::array array(dtype, tensor.shape(), tensor.data(), owner);
-  array.attr("flags").attr("writeable") = false;
+  if (!writeable) array.attr("flags").attr("writeable") = false;
   return array;
 }
 

@@ -16,8 +16,9 @@ namespace py = pybind11;
 // tensor. `where` names the array in errors.
 Tensor to_tensor(const py::array& array, const std::string& where);
 
-// A read-only view that keeps the tensor alive; no copy.
-py::array to_array(const Tensor& tensor);
+// A view that keeps the tensor alive; no copy. Writeable: only of memory that nobody takes for
+// constant.
+py::array to_array(const Tensor& tensor, bool writeable = false);
 
 // The array's data, which must be C-contiguous, aligned float32 of exactly this shape.
 float* checked_data(py::array& array, const Shape& shape, const std::string& where, bool writeable);

@@ -4,6 +4,8 @@
 #include <pybind11/operators.h>
 #include <pybind11/stl.h>
 
+#include <cstring>
+
 #include "arrays.hpp"
 #include "attributes.hpp"
 #include "bindings.hpp"
@@ -118,6 +120,22 @@ py::dict weights_of(const PyNetwork& self) {
   return result;
 }
 
+// Trainable weights in memory of their own, and views that write to it.
+py::tuple writeable_copy(const PyNetwork& self) {
+  auto copy = std::make_shared<Network>(*self.network);
+  py::dict views;
+  for (const Parameter& parameter : parameters(copy->graph)) {
+    if (!parameter.trainable) continue;
+    Tensor& weight = copy->weights.at(parameter.name);
+    const auto bytes = static_cast<std::size_t>(weight.size()) * size_of(weight.dtype());
+    std::shared_ptr<void> own = allocate_aligned(bytes);
+    std::memcpy(own.get(), weight.data(), bytes);
+    weight = Tensor(weight.shape(), weight.dtype(), std::move(own));
+    views[py::str(parameter.name)] = to_array(weight, true);
+  }
+  return py::make_tuple(PyNetwork{std::move(copy)}, views);
+}
+
 }  // namespace
 
 void bind_graph(py::module_& module) {
@@ -189,7 +207,11 @@ void bind_graph(py::module_& module) {
       .def(py::init(&make_network), py::arg("graph"), py::arg("weights"),
            "Copies the weights; ValueError names the first that is missing, extra or misshaped.")
       .def_property_readonly("graph", [](const PyNetwork& self) { return self.network->graph; })
-      .def("weights", &weights_of, "Read-only views by name, in node order.");
+      .def("weights", &weights_of, "Read-only views by name, in node order.")
+      .def("writeable_copy", &writeable_copy,
+           "A copy, and writeable views of its trainable weights by name: what is written there is "
+           "what the copy, and what training makes of it, computes with. Plans that have packed "
+           "weights before do not see it.");
 }
 
 }  // namespace mobileone::python

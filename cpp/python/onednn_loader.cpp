@@ -56,8 +56,14 @@ const onednn::Library* load() {
   const BoundedSpinning environment;
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    throw StateError(concat("[onednn] ", path, " cannot be loaded (", dlerror(),
-                            "); expected it beside the extension: install mobileone again"));
+    const std::string reason = dlerror();
+    // The one library beyond the C and C++ runtimes that the wheel expects of the system.
+    const bool openmp = reason.find("libgomp") != std::string::npos;
+    throw StateError(concat(
+        "[onednn] ", path, " cannot be loaded (", reason, "); ",
+        openmp ? "expected GNU OpenMP: install the system's package libgomp1 (Debian, Ubuntu) or "
+                 "libgomp (Fedora, RHEL, Alpine). Inference forms run without it"
+               : "expected it beside the extension: install mobileone again"));
   }
   using Entry = const onednn::Library* (*)();
   const auto entry = reinterpret_cast<Entry>(dlsym(handle, kSymbol));

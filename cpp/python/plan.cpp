@@ -29,11 +29,19 @@ Algorithm to_algorithm(const std::string& name) {
       concat("[compile] algorithm is '", name, "'; expected 'auto', 'direct' or 'strassen'"));
 }
 
-// Of the outputs that Python asked for: batch statistics are the engine's own.
+TrainPath to_train_path(const std::string& name) {
+  if (name == "auto") return TrainPath::automatic;
+  if (name == "moments") return TrainPath::moments;
+  if (name == "branches") return TrainPath::branches;
+  throw Error(
+      concat("[compile] train_path is '", name, "'; expected 'auto', 'moments' or 'branches'"));
+}
+
+// Of the outputs that Python gets: batch statistics are the engine's own.
 std::vector<Shape> wanted_shapes(const Plan& plan) {
   std::vector<Shape> shapes;
   for (const PlanOutput& output : plan.outputs()) {
-    if (output.kind == PlanOutput::Kind::value) shapes.push_back(output.shape);
+    if (!output.is_statistic()) shapes.push_back(output.shape);
   }
   return shapes;
 }
@@ -43,7 +51,8 @@ class PyPlan {
  public:
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
-         const std::string& backend, const std::string& algorithm)
+         const std::string& backend, const std::string& algorithm, bool gradients,
+         const std::string& train_path)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
     CompileOptions options;
@@ -51,6 +60,8 @@ class PyPlan {
     options.training = training;
     options.backend = to_backend(backend);
     options.algorithm = to_algorithm(algorithm);
+    options.gradients = gradients;
+    options.train_path = to_train_path(train_path);
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
     }
@@ -95,14 +106,26 @@ class PyPlan {
   }
 
   PyNetwork train_forward(const PyNetwork& network, py::array input, const py::list& outputs,
-                          std::uint64_t dropout_seed) const {
+                          std::uint64_t dropout_seed, std::optional<py::array> targets) const {
     const Pointers pointers(*this, input, outputs);
+    const float* const wanted =
+        targets ? checked_data(*targets, logits_shape(), "targets", false) : nullptr;
     const GilRelease release;
     return {std::make_shared<const Network>(mobileone::train_forward(
-        *plan_, *network.network, pointers.input, pointers.outputs, dropout_seed))};
+        *plan_, *network.network, pointers.input, pointers.outputs, dropout_seed, wanted))};
   }
 
  private:
+  // Of the loss's input.
+  Shape logits_shape() const {
+    for (const PlanOutput& output : plan_->outputs()) {
+      if (output.kind == PlanOutput::Kind::value && output.node == network_->graph.output) {
+        return output.shape;
+      }
+    }
+    return {};
+  }
+
   struct Pointers {
     Pointers(const PyPlan& self, py::array& in, const py::list& out) {
       const std::vector<Shape> shapes = wanted_shapes(*self.plan_);
@@ -192,7 +215,12 @@ void bind_plan(py::module_& module) {
   py::class_<MappedWeights, std::shared_ptr<MappedWeights>>(
       module, "MappedWeights", "Packed weights in a file, mapped and used in place.")
       .def(py::init(&map_weights), py::arg("path"), py::arg("entries"),
-           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit.")
+           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit. Starts "
+           "to read all bytes.")
+      .def("finish_verification", &MappedWeights::finish_verification, py::call_guard<GilRelease>(),
+           "Wait for that; ValueError as of verify.")
+      .def("check_unwritten", &MappedWeights::check_unwritten,
+           "ValueError when the file was written to since it was mapped.")
       .def("verify", &MappedWeights::verify, py::call_guard<GilRelease>(),
            "ValueError naming the first weights that are no longer what was stored.");
   module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),
@@ -208,9 +236,10 @@ void bind_plan(py::module_& module) {
       py::arg("array"), "Of an array's bytes: what a stored plan knows its weights by.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
-                    bool, const std::string&, const std::string&>(),
+                    bool, const std::string&, const std::string&, bool, const std::string&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
-           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto")
+           py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
+           py::arg("gradients") = false, py::arg("train_path") = "auto")
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",
@@ -221,6 +250,16 @@ void bind_plan(py::module_& module) {
                                }
                                return shapes;
                              })
+      .def_property_readonly(
+          "gradient_names",
+          [](const PyPlan& self) {
+            std::vector<std::string> names;
+            for (const PlanOutput& output : self.plan().outputs()) {
+              if (output.kind == PlanOutput::Kind::gradient) names.push_back(output.weight);
+            }
+            return names;
+          },
+          "The weights whose gradients are the last outputs, in their order; before them the loss.")
       .def_property_readonly("threads", [](const PyPlan& self) { return self.plan().threads(); })
       .def_property_readonly("steps", &steps_of, "What runs, in order: one dict per step.")
       .def_property_readonly(
@@ -241,10 +280,12 @@ void bind_plan(py::module_& module) {
       .def(
           "release_idle", [](const PyPlan& self) { self.plan().release_idle(); },
           "Frees the memory of contexts that no run uses.")
-      .def("train_forward", &PyPlan::train_forward, py::arg("network"), py::arg("input"),
-           py::arg("outputs"), py::arg("dropout_seed"),
-           "Of a training plan: runs it on the network's weights, and returns the network with the "
-           "running statistics that the batch leaves behind.");
+      .def(
+          "train_forward", &PyPlan::train_forward, py::arg("network"), py::arg("input"),
+          py::arg("outputs"), py::arg("dropout_seed"), py::arg("targets") = py::none(),
+          "Of a training plan: runs it on the network's weights, and returns the network with the "
+          "running statistics that the batch leaves behind. A plan with gradients takes targets, a "
+          "distribution over classes per image.");
 }
 
 }  // namespace mobileone::python

@@ -6,8 +6,11 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "gil.hpp"
+#include "mobileone/base/error.hpp"
+#include "mobileone/reference/cross_entropy.hpp"
 #include "mobileone/reference/deviation.hpp"
 #include "mobileone/reference/evaluate.hpp"
+#include "mobileone/reference/gradients.hpp"
 
 namespace mobileone::python {
 
@@ -36,6 +39,32 @@ py::array to_numpy(const ReferenceTensor& tensor) {
   return py::array_t<double>(tensor.shape, tensor.values.data());
 }
 
+py::dict to_dict(const std::map<std::string, ReferenceTensor>& tensors) {
+  py::dict result;
+  for (const auto& [name, tensor] : tensors) result[py::str(name)] = to_numpy(tensor);
+  return result;
+}
+
+py::dict to_dict(const RunningStatistics& statistics) {
+  py::dict result;
+  for (const auto& [name, values] : statistics) {
+    result[py::str(name)] =
+        py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+  }
+  return result;
+}
+
+// Labels (N,) or a distribution (N, classes).
+ReferenceTensor to_targets(const py::array& targets, std::int64_t classes) {
+  if (targets.ndim() != 1) return to_reference(targets.cast<Float64Array>());
+  const char kind = targets.dtype().kind();
+  if (kind != 'i' && kind != 'u') {
+    throw Error(concat("[cross_entropy] labels have a dtype of kind '", kind,
+                       "'; expected integers (batch,), or targets (batch, classes)"));
+  }
+  return one_hot(targets.cast<std::vector<std::int64_t>>(), classes);
+}
+
 std::vector<NodeId> find_all(const Graph& graph, const std::vector<std::string>& names) {
   std::vector<NodeId> ids;
   for (const std::string& name : names) ids.push_back(graph.find(name));
@@ -57,12 +86,7 @@ py::tuple forward(const PyNetwork& self, const py::object& x, const std::vector<
   }
   py::list arrays;
   for (const ReferenceTensor& result : results) arrays.append(to_numpy(result));
-  py::dict statistics;
-  for (const auto& [name, values] : updated) {
-    statistics[py::str(name)] =
-        py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
-  }
-  return py::make_tuple(arrays, statistics);
+  return py::make_tuple(arrays, to_dict(updated));
 }
 
 py::tuple deviation(const PyNetwork& self, const py::object& x,
@@ -84,6 +108,25 @@ py::tuple deviation(const PyNetwork& self, const py::object& x,
   return py::make_tuple(outputs, statistics);
 }
 
+py::tuple gradients(const PyNetwork& self, const py::object& x, const py::array& targets,
+                    double label_smoothing, bool training, int threads,
+                    std::uint64_t dropout_seed) {
+  const Graph& graph = self.network->graph;
+  const ReferenceInputs inputs = to_inputs(graph, x);
+  ShapesByName shapes;
+  for (const auto& [name, tensor] : inputs) shapes[name] = tensor.shape;
+  const Shape logits = infer_shapes(graph, shapes)[static_cast<std::size_t>(graph.output)];
+  const ReferenceTensor wanted = to_targets(targets, logits.back());
+  ReferenceLoss result;
+  {
+    const GilRelease release;
+    result = reference_loss(*self.network, inputs, wanted, label_smoothing, mode_of(training),
+                            threads, dropout_seed);
+  }
+  return py::make_tuple(result.loss, to_dict(result.gradients.weights),
+                        to_dict(result.gradients.inputs), to_dict(result.statistics));
+}
+
 }  // namespace
 
 void bind_reference(py::module_& module) {
@@ -92,6 +135,12 @@ void bind_reference(py::module_& module) {
              "Float64 results of the named nodes for x [N, C, H, W], or a dict of the inputs by\n"
              "name, and the running statistics that a training step would leave (empty in eval\n"
              "mode). threads=0: one per CPU.");
+  module.def("reference_gradients", &gradients, py::arg("network"), py::arg("x"),
+             py::arg("targets"), py::arg("label_smoothing") = 0.0, py::arg("training") = true,
+             py::arg("threads") = 0, py::arg("dropout_seed") = 0,
+             "The float64 cross entropy of the logits of x, averaged over images; its gradients\n"
+             "by every trainable parameter and by every input, each by name; and the running\n"
+             "statistics that the step would leave. targets: labels [N] or [N, classes].");
   module.def("rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
              py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
              py::arg("threads") = 0, py::arg("dropout_seed") = 0,

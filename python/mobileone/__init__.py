@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mobileone.network.compiled import CompiledModel
     from mobileone.network.create import list_models
     from mobileone.network.stored_plan import load_plan
+    from mobileone.train.recipe import Recipe
+    from mobileone.train.trainer import Trainer
     from mobileone.util.errors import CheckpointError
     from mobileone.util.machine.environment import show_config
     from mobileone.util.version import __version__
@@ -39,6 +41,8 @@ __all__ = [
     "CompiledModel",
     "Model",
     "MultiScaleSampler",
+    "Recipe",
+    "Trainer",
     "__version__",
     "benchmark",
     "create_model",
@@ -58,6 +62,8 @@ _HOMES = {
     "CompiledModel": "network.compiled",
     "Model": "model",
     "MultiScaleSampler": "data.sampling",
+    "Recipe": "train.recipe",
+    "Trainer": "train.trainer",
     "benchmark": "measure.benchmarking",
     "create_model": "model",
     "from_torch": "model",

@@ -119,7 +119,7 @@ class Model:
 
     @property
     def num_classes(self) -> int:
-        """Number of logits."""
+        """Number of logits; 0 for a network without a classifier."""
         return self.bundle.num_classes
 
     @property
@@ -184,7 +184,8 @@ class Model:
         return self.train(False)
 
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
-        """Logits [N, num_classes] of images [N, C, H, W].
+        """Logits [N, num_classes] of images [N, C, H, W]; pooled features where there is no
+        classifier (num_classes=0).
 
         Args:
             x: normalised images; anything with ``__dlpack__`` or ``__array__``, any strides,
@@ -198,10 +199,38 @@ class Model:
         """
         return self._session.logits(x, out)
 
-    def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
+    def loss_and_gradients(
+        self, x: Any, labels: Any, *, label_smoothing: float = 0.0
+    ) -> tuple[float, dict[str, Float32]]:
+        """Mean cross entropy in training mode and its gradients, by name as in `state_dict`.
+
+        Running statistics move, as in training mode. Steps in a row are cheaper with
+        `mobileone.network.training_step.TrainingStep`.
+
+        Args:
+            x: images, as `__call__` takes them.
+            labels: class indices (N,), or distributions over classes (N, num_classes).
+            label_smoothing: how much of the uniform distribution is mixed into them, 0 to 1.
+
+        Raises:
+            ValueError: images or labels of another shape; a batch norm that would see a single
+                value per channel.
+            TypeError: of another dtype.
+        """
+        from mobileone.network.training_step import loss_and_gradients
+
+        return loss_and_gradients(self._session, x, labels, label_smoothing=label_smoothing)
+
+    def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output.
 
-        Strides are 4, 8, 16, 32 for MobileOne and 2, 4, 8, 16, 32 for MobileViT.
+        Strides are 4, 8, 16, 32 for MobileOne and 2, 4, 8, 16, 32 for MobileViT, where one more
+        level, 5, is the map after the last convolution (timm's `final_conv`).
+
+        Args:
+            x: as in `__call__`.
+            out_indices: levels, negative ones counted from the end; or how many of the last ones,
+                as in timm; None: the stem's and every stage's.
 
         Raises:
             ValueError: an index that is not a level, or images as in `__call__`.
@@ -235,6 +264,12 @@ class Model:
         from mobileone.tasks.classification.predict import check_topk, predictions
 
         check_topk(topk)
+        if not self.num_classes:
+            raise ValueError(
+                f"predict: {self.name} has no classifier (num_classes=0); model(x) gives pooled "
+                "features"
+            )
+        self.bundle.warn_if_untrained("predict", stacklevel=3)
         logits = self._session.evaluated(self.bundle.preprocess(image, stacklevel=5))
         return predictions(image, logits, topk, self.class_names)
 
@@ -356,7 +391,7 @@ def create_model(
         name: a published variant (`list_models`), whose configuration the rest changes, or
             "custom" (a MobileOne, for which `widths` and `depths` are needed), or
             "mobilevit_custom" (a MobileViT, starting from mobilevit_s).
-        num_classes: number of logits.
+        num_classes: number of logits; 0 for no classifier: results are the pooled features.
         seed: of the weights; None means 0. The same on every machine.
         config: `in_channels`, `form` ("train-time" or "inference"), `stem_width`, `widths`
             (channels per stage), `depths` (blocks per stage: MobileOne's depthwise-pointwise
@@ -387,6 +422,7 @@ def load(
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
     check: bool = True,
+    head: str | None = None,
 ) -> Model:
     """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
 
@@ -394,18 +430,25 @@ def load(
     model, and nothing of a pickle is ever executed.
 
     Args:
-        source: a path (.safetensors, or what torch.save wrote), a mapping of arrays by name, a
-            torch.nn.Module, ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
+        source: a path (.safetensors, .npz, what torch.save wrote, a folder or an index of such
+            files), a mapping of arrays by name, a torch.nn.Module, a Model,
+            ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
             (`mobileone.checkpoint.hub.fetch`).
         arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
-        num_classes: the number of classes that it must have; None takes any.
-        strict: False ignores tensors that the network does not have.
+        num_classes: the number of classes that it must have; None takes any, 0 means a network
+            without a classifier, whose results are pooled features.
+        strict: False loads a network that is part of a larger one, and ignores the rest; without
+            a classifier it gives pooled features, or where ``num_classes`` asks for one a new
+            classifier with random weights, with a warning. The report lists all of it.
         weights: "ema" or "model" where a file holds averaged and plain weights both.
         sha256: the checksum that the file must have, as 64 hexadecimal digits.
         config: what weights do not show, where it is not as published: activation, eps (1e-5),
             output_stride (32), strides, dilations, stem_stride (2); of a MobileViT also heads (4),
             patch (2, 2), layer_norm_eps, dropout, ffn_dropout, classifier_dropout (0). A module, a
             file of this package and a config.json beside the weights say it by themselves.
+        head: the classifier to take where there are several, e.g. "fc_yaw".
+        check: whether a module's results on seeded noise are compared with the engine's. Without,
+            only the functions that it calls are.
 
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.
@@ -416,8 +459,12 @@ def load(
     from mobileone.checkpoint.open import open_bundle
 
     asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "strict": strict}
-    asked |= {"weights": weights, "sha256": sha256, "config": config, "check": check}
-    return source if isinstance(source, Model) else Model.of(open_bundle(source, **asked))
+    asked |= {"weights": weights, "sha256": sha256, "config": config, "head": head}
+    asked["check"] = check
+    if isinstance(source, Model):
+        open_bundle(source.bundle, **asked)
+        return source
+    return Model.of(open_bundle(source, **asked))
 
 
 def from_torch(module: Any, **options: Any) -> Model:

@@ -44,6 +44,11 @@ LAYOUT_WORDS = {
         "p1", lambda s, j: f"p{s + 1}.{j}", "rbr_conv.{n}.conv", "rbr_conv.{n}.bn",
         "rbr_scale.conv", "rbr_scale.bn", "rbr_skip", "se.se.1", "se.se.3", "fused_conv", "fc.2",
     ),
+    "birder": (
+        "stem", lambda s, j: f"body.stage{s}.{j}", "rbr_conv.{n}.conv", "rbr_conv.{n}.bn",
+        "rbr_scale.conv", "rbr_scale.bn", "rbr_skip", "se.fc1", "se.fc2", "reparam_conv",
+        "classifier",
+    ),
 }  # fmt: skip
 
 _S4_SE = {f"stage3.{j}": 56 for j in range(10, 20)} | {"stage4.0": 56, "stage4.1": 128}
@@ -109,8 +114,9 @@ def tensor_shapes(config: Mapping[str, Any], layout: str | None = None) -> dict[
             k = config["num_conv_branches"]
             _block(shapes, block(s, j), words, config, kernel, k, skip, se)
             width = kernel[0]
-    shapes[f"{classifier}.weight"] = (config["num_classes"], width)
-    shapes[f"{classifier}.bias"] = (config["num_classes"],)
+    if config["num_classes"]:
+        shapes[f"{classifier}.weight"] = (config["num_classes"], width)
+        shapes[f"{classifier}.bias"] = (config["num_classes"],)
     return shapes
 
 

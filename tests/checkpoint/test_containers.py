@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from mobileone.checkpoint import CheckpointError, read
 from mobileone.checkpoint.containers.file import read_file
-from mobileone.checkpoint.containers.pickle_globals import Namespace
+from mobileone.checkpoint.containers.placeholder import Placeholder
 from mobileone.checkpoint.containers.tensors import RawTensor, widen_bfloat16
 from mobileone.checkpoint.sources import leaf_array
 
@@ -132,8 +132,9 @@ def test_a_training_checkpoint(tmp_path: Path, container: str) -> None:
     check_equal(
         tree["optimizer"]["state"][0]["exp_avg"], optimizer.state_dict()["state"][0]["exp_avg"]
     )
-    assert type(tree["args"]) is Namespace
-    assert tree["args"].attributes == vars(checkpoint["args"])
+    for name, kind in (("args", "argparse.Namespace"), ("device", "torch.device")):
+        assert type(tree[name]) is Placeholder
+        assert tree[name].name == kind
     for name in ("metric", "size", "bytes", "big", "numbers"):
         assert tree[name] == checkpoint[name]
     for name in ("history", "fortran"):
@@ -313,9 +314,10 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         read(tmp_path / "absent.pth")
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"is a directory.*model\.safetensors"):
+    (tmp_path / "notes.txt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"is a directory.*it holds no weights"):
         read(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match="not a regular file"):
         read("/dev/zero")
     with pytest.raises(CheckpointError, match="is empty"):

@@ -73,7 +73,7 @@ def test_trailing_bytes(path: Path) -> None:
     ("data", "message"),
     [
         (b"", "is empty"),
-        (b"\0" * 100, "starts with .* expected .safetensors, or a file of torch.save"),
+        (b"\0" * 100, "starts with .* expected .safetensors, .npz, or a file of torch.save"),
         (b"<!DOCTYPE html><html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
         (b"\x1f\x8b" + b"\0" * 100, "gzip"),
@@ -81,7 +81,7 @@ def test_trailing_bytes(path: Path) -> None:
         (b"PK\x03\x04" + b"\0" * 100, "damaged zip archive"),
         (pickle.dumps({"w": 1}), "a pickle, but not one that torch.save wrote"),
         (pickle.dumps({"w": np.ones(3)}), "a pickle, but not one that torch.save wrote"),
-        (pickle.dumps(type), "a pickle, but not one of torch.save"),
+        (pickle.dumps(type), "a pickle, but not one that torch.save wrote"),
         (pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(7, 2), "unknown version"),
     ],
 )
@@ -96,6 +96,10 @@ def test_other_archives(path: Path) -> None:
     refused(path, buffer.getvalue(), "tar archive")
     buffer = io.BytesIO()
     np.savez(buffer, w=np.ones(3))
+    refused(path, buffer.getvalue(), "no MobileOne or MobileViT")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("notes.txt", "x")
     refused(path, buffer.getvalue(), "0 data.pkl among 1 entries")
     buffer = io.BytesIO()
     np.save(buffer, np.ones(3))

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,7 @@ import mobileone
 import numpy as np
 import pytest
 from cases import images
-from mobileone.checkpoint import CheckpointError, hub
+from mobileone.checkpoint import CheckpointError, download, hub
 from mobileone.cli import main
 
 Run = Callable[..., str]
@@ -36,6 +38,8 @@ class Server:
     asked: list[str] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
     shortened: set[str] = field(default_factory=set)
+    lengths: dict[str, str] = field(default_factory=dict)  # what Content-Length says instead
+    slow: set[str] = field(default_factory=set)  # a byte at a time
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,6 +52,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.answer()
+        if self.path in self.held.slow:
+            with suppress(OSError):  # the client gives up
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.02)
+            return
         self.wfile.write(body[: len(body) // 2] if self.path in self.held.shortened else body)
 
     def answer(self) -> bytes:
@@ -63,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("X-Error-Code", "EntryNotFound")
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("ETag", f'"{hashlib.sha256(body or b"").hexdigest()}"')
-        self.send_header("Content-Length", str(len(body or b"")))
+        length = self.held.lengths.get(self.path, str(len(body or b"")))
+        self.send_header("Content-Length", length)
         self.end_headers()
         return body or b""
 
@@ -175,6 +186,63 @@ def test_a_connection_that_breaks_leaves_nothing(
     with pytest.raises(ConnectionError, match=r"x\.safetensors: cannot be fetched \("):
         mobileone.load(f"{server.address}/x.safetensors", sha256=sha256(weights))
     assert [p for p in cache.rglob("*") if p.is_file()] == []
+
+
+def test_a_length_that_is_no_number_is_ignored(server: Server, weights: bytes) -> None:
+    server.files["/x.safetensors"] = weights
+    server.lengths["/x.safetensors"] = "abc"
+    address = f"{server.address}/x.safetensors"
+    assert mobileone.load(address, sha256=sha256(weights)).num_classes == 5
+
+
+def test_what_is_too_large_is_not_downloaded(
+    server: Server, weights: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_BYTES", 1000)
+    server.files["/x.safetensors"] = server.files["/y.safetensors"] = weights
+    server.lengths["/y.safetensors"] = "abc"  # does not say how much is to come
+    for name, found in (("x", f"has {len(weights)} bytes"), ("y", "has more than 1000 bytes")):
+        with pytest.raises(CheckpointError, match=rf"{name}\.safetensors: {found}"):
+            mobileone.load(f"{server.address}/{name}.safetensors", sha256=sha256(weights))
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_transfer_has_an_end_in_time(
+    server: Server, weights: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TOTAL_S", 0.2)
+    server.files["/x.safetensors"] = weights
+    server.slow.add("/x.safetensors")
+    with pytest.raises(ConnectionError, match=r"cannot be fetched \(\d+ bytes in 0\.2 s\)"):
+        mobileone.load(f"{server.address}/x.safetensors", sha256=sha256(weights))
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "file:///etc/hostname", "data:,x"])
+def test_redirects_lead_nowhere_but_to_the_web(server: Server, weights: bytes, target: str) -> None:
+    server.redirects["/x.safetensors"] = f"{target}?token=secret"
+    with pytest.raises((CheckpointError, ConnectionError)) as caught:
+        mobileone.load(f"{server.address}/x.safetensors", sha256=sha256(weights))
+    assert "x.safetensors" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_messages_show_neither_signatures_nor_credentials(server: Server, weights: bytes) -> None:
+    server.files["/x.safetensors?X-Signature=secret"] = weights
+    signed = f"{server.address}/x.safetensors?X-Signature=secret"
+    wrong = "0" * 64
+    for address, checksum in (
+        (signed, wrong),
+        (f"{server.address}/none.pth?X-Signature=secret", wrong),
+        (f"http://{unreachable()}/x.pth?X-Signature=secret", wrong),
+        (signed, None),
+        ("https://name:secret@127.0.0.1/x.pth", None),
+    ):
+        with pytest.raises((CheckpointError, OSError, ValueError)) as caught:
+            mobileone.load(address, sha256=checksum)
+        assert "secret" not in str(caught.value)
+    loaded = mobileone.load(signed, sha256=sha256(weights))
+    assert "secret" not in repr(loaded.report) + loaded.name
 
 
 def test_what_the_server_does_not_have(server: Server) -> None:

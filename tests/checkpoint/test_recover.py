@@ -185,15 +185,16 @@ def test_another_number_of_classes_than_asked_for() -> None:
         load(state, num_classes=10)
     assert load(state, num_classes=13).config["num_classes"] == 13
     # To be fine-tuned: the classifier starts anew.
-    loaded = load(state, num_classes=10, strict=False)
+    with pytest.warns(UserWarning, match=r"linear\.bias started anew with random weights"):
+        loaded = load(state, num_classes=10, strict=False)
     assert loaded.config["num_classes"] == 10
     assert loaded.report.missing == ("linear.weight", "linear.bias")
     assert loaded.report.ignored == ("linear.weight", "linear.bias")
     assert loaded.state["linear.weight"].shape == (10, 384)
     assert 0.005 < loaded.state["linear.weight"].std() < 0.02
     assert not loaded.state["linear.bias"].any()
-    with pytest.raises(ValueError, match="num_classes=0; expected at least 1"):
-        load(state, num_classes=0)
+    with pytest.raises(ValueError, match="num_classes=-1; expected at least 0"):
+        load(state, num_classes=-1)
 
 
 def test_a_backbone_without_classifier() -> None:
@@ -203,7 +204,10 @@ def test_a_backbone_without_classifier() -> None:
         CheckpointError, match=r"2 missing: head\.fc\.weight: missing, expected \(1000, 2048\)"
     ):
         load(state)
-    loaded = load(state, strict=False, num_classes=5)
+    assert load(state, num_classes=0).config["num_classes"] == 0
+    assert load(state, strict=False).config["num_classes"] == 0
+    with pytest.warns(UserWarning, match="started anew"):
+        loaded = load(state, strict=False, num_classes=5)
     assert loaded.report.missing == ("linear.weight", "linear.bias")
     assert loaded.config["num_classes"] == 5
     assert loaded.state["linear.weight"].shape == (5, 2048)

@@ -155,14 +155,16 @@ def test_another_number_of_classes() -> None:
     state = without_values(CONFIGS["mobilevit_xxs"] | {"num_classes": 13}, "transformers")
     with pytest.raises(CheckpointError, match=r"classifier\.weight: found \(13, 320\), expected"):
         load(state, num_classes=10)
-    loaded = load(state, num_classes=10, strict=False)
+    with pytest.warns(UserWarning, match="started anew"):
+        loaded = load(state, num_classes=10, strict=False)
     assert loaded.report.missing == ("classifier.fc.weight", "classifier.fc.bias")
     assert loaded.report.ignored == ("classifier.weight", "classifier.bias")
     assert loaded.state["classifier.fc.weight"].shape == (10, 320)
     body = {k: v for k, v in state.items() if not k.startswith("classifier")}
     bare = {k.removeprefix("mobilevit."): v for k, v in body.items()}
     for backbone in (body, bare):
-        assert load(backbone, num_classes=5, strict=False).config["num_classes"] == 5
+        with pytest.warns(UserWarning, match="started anew"):
+            assert load(backbone, num_classes=5, strict=False).config["num_classes"] == 5
 
 
 def test_another_variant_or_architecture_than_asked_for() -> None:

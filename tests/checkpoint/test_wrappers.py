@@ -147,10 +147,10 @@ def test_weights_that_are_not_there() -> None:
         ([1, 2], "holds a list; expected a dict of tensors"),
         ((np.zeros(3),), "holds a tuple"),
         (np.zeros(3), "holds a ndarray"),
-        ({"state_dict": [1]}, r"no tensors, only state_dict; expected a state dict, or one under"),
-        ({"epoch": 1, "lr": 0.1}, "no tensors, only epoch; lr"),
-        ({"w": np.zeros(3), "b": 1.0}, "b is a float; expected every entry"),
-        ({"w": np.zeros(3), 7: np.zeros(3)}, "7 is a ndarray; expected every entry"),
+        ({"state_dict": [1]}, r"no tensors, only state_dict \(list\); expected a state dict"),
+        ({"epoch": 1, "lr": 0.1}, r"no tensors, only epoch \(int\); lr \(float\)"),
+        ({}, "an empty dict"),
+        ({"n_averaged": np.zeros(1), "epoch": 1}, "no tensors"),
         (
             {"state_dict": {"model": {"model": {"model": {"model": {"w": np.ones(1)}}}}}},
             "no tensors",
@@ -162,7 +162,11 @@ def test_no_state_dict(tree: object, message: str) -> None:
         select_weights(tree, "x.pth")
 
 
-def test_prefixes_of_some_keys_only_stay() -> None:
-    state = {f"backbone.{k}" if "stage" in k else k: v for k, v in PLAIN.items()}
-    with pytest.raises(CheckpointError, match=r"backbone\.stage0\.rbr_scale\.conv\.weight"):
-        load(state)
+def test_what_is_no_tensor_is_skipped_and_named() -> None:
+    loaded = load({**PLAIN, "num_classes": 7, 3: np.zeros(3), "names": ["a", "b"]})
+    check_same(loaded, PLAIN)
+    assert loaded.report.skipped == {"num_classes": "int", "int": "ndarray", "names": "list"}
+    assert "skipped: num_classes (int)" in str(loaded.report)
+    # In a tensor's place it is missed.
+    with pytest.raises(CheckpointError, match=r"linear\.weight is list; expected a tensor"):
+        load(PLAIN | {"linear.weight": [1.0]})

@@ -1,6 +1,7 @@
 // check_op: one operator on every backend, with every number of threads and from every layout that
-// a producer leaves, against the float64 reference with its derived bound; and its graph as JSON
-// and back. Instruction sets are chosen per process: CMake runs these tests once for each.
+// a producer leaves, against the float64 reference with its derived bound; the reference's
+// gradients against its differences; and its graph as JSON and back. Instruction sets are chosen
+// per process: CMake runs these tests once for each.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "check_gradients.hpp"
 #include "engine_testing.hpp"
 #include "mobileone/graph/json.hpp"
 
@@ -106,6 +108,36 @@ class OpNetwork {
   std::shared_ptr<const Network> network_;
 };
 
+// One pixel of the first image is NaN: results are NaN wherever the reference's are, on every
+// backend, and other images' are numbers. (Fused fast algorithms may spread it in its own image.)
+inline void check_nan(const std::shared_ptr<const Network>& network, const Shape& shape) {
+  std::vector<float> pixels = image(shape);
+  const std::int64_t pixel = shape[2] / 2 * shape[3] + shape[3] / 2;
+  pixels[static_cast<std::size_t>(pixel)] = std::nanf("");
+  const ReferenceTensor input{shape, {pixels.begin(), pixels.end()}};
+  const auto expected = reference_forward(*network, input, {network->graph.output});
+  const std::size_t size = expected[0].values.size();
+  const auto of_first_image = size / static_cast<std::size_t>(shape[0]);
+  for (BackendChoice backend :
+       {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
+    SCOPED_TRACE(concat(backend_name(backend), ", NaN in ", to_string(shape)));
+    CompileOptions options;
+    options.outputs = {network->graph.output};
+    options.backend = backend;
+    const auto plan = compile(network, std::make_shared<WeightCache>(), shape, options);
+    std::vector<float> found(size);
+    float* const outputs[] = {found.data()};
+    plan->run(pixels.data(), outputs);
+    std::size_t lost = 0, strayed = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      lost += std::isnan(expected[0].values[i]) && !std::isnan(found[i]);
+      strayed += i >= of_first_image && std::isnan(found[i]);
+    }
+    EXPECT_EQ(lost, 0u);
+    EXPECT_EQ(strayed, 0u);
+  }
+}
+
 // The results of every backend and number of threads on one image.
 inline void check_network(const std::shared_ptr<const Network>& network, const Shape& shape,
                           Mode mode) {
@@ -117,6 +149,12 @@ inline void check_network(const std::shared_ptr<const Network>& network, const S
   const auto expected = reference_forward(*network, input, wanted, mode, &statistics, 1, kSeed);
   const auto deviation = error_deviation(*network, input, wanted, 4, 1, mode, 1, kSeed);
   const double bound = kDeviations * deviation.outputs[0].local_max;
+  {
+    SCOPED_TRACE(concat("gradients, ", to_string(shape)));
+    const ReferenceInputs inputs{{network->graph.node(0).name, input}};
+    testing_gradients::check_gradients(*network, inputs, mode, kSeed, expected[0],
+                                       bound * testing_gradients::kFloat64);
+  }
   for (BackendChoice backend :
        {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
     std::vector<float> first;
@@ -182,6 +220,7 @@ inline void check_op(const Op& op, const std::vector<Source>& sources,
       if (!divides) continue;
       if (direct) shape[1] = sources[0].channels;
       check_network(made.network(), shape, options.mode);
+      if (options.mode == Mode::eval) check_nan(made.network(), shape);
     }
   }
 }

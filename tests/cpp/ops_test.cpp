@@ -53,6 +53,7 @@ TEST_P(Channels, ActivationOfTokens) {
 TEST_P(Channels, Add) {
   check_op(Add{}, {map(c)}, {Mode::eval, ActivationKind::silu});
   check_op(Add{}, {map(c), map(c)}, {Mode::eval, ActivationKind::relu});
+  check_op(Add{}, {map(c), map(c), map(c)}, {Mode::eval, ActivationKind::hard_sigmoid});
   check_op(Add{}, {map(c), map(c), map(c), map(c)});
   check_op(Add{}, {tokens(c), tokens(c)});
 }

@@ -124,11 +124,11 @@ def test_every_operator_set(family: Family, form: str, opset: int, tmp_path: Pat
 def test_the_batch_size_is_open_or_one(tmp_path: Path) -> None:
     model, path = MOBILEONE.make("inference"), tmp_path / "x.onnx"
     x = images(3, (32, 32))
-    export_onnx(model, path)
+    export_onnx(model.bundle, path)
     assert session(path).get_inputs()[0].shape == ["N", 3, "H", "W"]
     assert session(path).get_outputs()[0].shape == ["N", 7]
     assert error(model, path, x) <= 1
-    export_onnx(model, path, dynamic_batch=False)
+    export_onnx(model.bundle, path, dynamic_batch=False)
     assert session(path).get_inputs()[0].shape == [1, 3, "H", "W"]
     assert error(model, path, x[:1]) <= 1
     with pytest.raises(Exception, match="invalid dimensions"):
@@ -138,7 +138,7 @@ def test_the_batch_size_is_open_or_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_file_holds_the_graph_and_nothing_else(form: str) -> None:
     model = MOBILEONE.make(form)
-    proto = onnx_model(model)
+    proto = onnx_model(model.bundle)
     nodes = model.graph.nodes
     assert [n.name for n in proto.graph.node if "." not in n.name or n.op_type != "Flatten"] == [
         node["name"] for node in nodes if node["kind"] != "Input"
@@ -157,8 +157,8 @@ def test_the_file_holds_the_graph_and_nothing_else(form: str) -> None:
 def test_operator_sets_newer_than_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx.defs, "onnx_opset_version", lambda: 20)
     with pytest.raises(ValueError, match="opset is 21; the installed onnx knows 13 to 20"):
-        onnx_model(MOBILEONE.make(), opset=21)
-    onnx_model(MOBILEONE.make(), opset=20)
+        onnx_model(MOBILEONE.make().bundle, opset=21)
+    onnx_model(MOBILEONE.make().bundle, opset=20)
 
 
 @pytest.mark.parametrize("opset", [12, MAX_OPSET + 1])
@@ -170,14 +170,14 @@ def test_operator_sets_out_of_range(opset: int, tmp_path: Path) -> None:
 
 def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotImplementedError, match=r"act: DynamicMax cannot be exported to ONNX"):
-        onnx_model(plain_cnn("dynamic_relu_a", **SMALL))
+        onnx_model(plain_cnn("dynamic_relu_a", **SMALL).bundle)
     monkeypatch.delitem(onnx_operators.ACTIVATIONS, "relu")
     with pytest.raises(NotImplementedError, match=r"relu: activation relu cannot be exported"):
-        onnx_model(MOBILEONE.make())
+        onnx_model(MOBILEONE.make().bundle)
     monkeypatch.undo()
     monkeypatch.setattr(onnx_export, "_MAX_BYTES", 1000)
     with pytest.raises(ValueError, match=r"bytes of weights; \.onnx files hold 2 GiB"):
-        onnx_model(MOBILEONE.make())
+        onnx_model(MOBILEONE.make().bundle)
 
 
 def test_without_onnx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -201,18 +201,18 @@ def test_patches_and_sizes(
 
 def test_a_fixed_size_needs_no_shapes_and_no_resizing_that_does_nothing() -> None:
     """The maps of the blocks are 8 x 8 and 4 x 4 at 64 x 64, and 5 x 8 and 3 x 4 at 40 x 64."""
-    open_size = operators(onnx_model(MOBILEVIT.make("inference")))
+    open_size = operators(onnx_model(MOBILEVIT.make("inference").bundle))
     assert open_size["Resize"] == 4
     assert open_size["Shape"] > 0
-    fits = operators(onnx_model(MOBILEVIT.make("inference"), input_size=64))
+    fits = operators(onnx_model(MOBILEVIT.make("inference").bundle, input_size=64))
     assert fits["Resize"] == fits["Shape"] == 0
-    odd = operators(onnx_model(MOBILEVIT.make("inference"), input_size=(40, 64)))
+    odd = operators(onnx_model(MOBILEVIT.make("inference").bundle, input_size=(40, 64)))
     assert odd["Resize"] == 4
 
 
 def test_weights_keep_their_names_and_values() -> None:
     model = MOBILEVIT.make("train-time")
-    proto = onnx_model(model)
+    proto = onnx_model(model.bundle)
     tensors = {w.name: onnx.numpy_helper.to_array(w) for w in proto.graph.initializer}
     expected = {k: v for k, v in model.state_dict().items() if v.dtype == np.float32}
     for name, array in expected.items():
@@ -222,8 +222,8 @@ def test_weights_keep_their_names_and_values() -> None:
 
 def test_dropout_is_left_out() -> None:
     probabilities = {"dropout": 0.1, "ffn_dropout": 0.2, "classifier_dropout": 0.3}
-    dropped = onnx_model(MOBILEVIT.make("train-time", **probabilities))
-    plain = onnx_model(MOBILEVIT.make("train-time"))
+    dropped = onnx_model(MOBILEVIT.make("train-time", **probabilities).bundle)
+    plain = onnx_model(MOBILEVIT.make("train-time").bundle)
     assert operators(dropped) == operators(plain)
     names = {node.op_type for node in dropped.graph.node}
     assert "Dropout" not in names

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mobileone
 import numpy as np
 import pytest
 import torch
-from cases import arrays, engine_model, exact, images
+from cases import MOBILEONE, arrays, engine_model, exact, images
+from mobileone._core import Plan
 from mobileone.network.plan_cache import PlanCache
 from torch_mobileone import Config, MobileOne, fused, randomize
 from torch_rounding import rounding_bounds
@@ -160,24 +163,33 @@ def test_plans_are_cached_and_bounded() -> None:
 
 
 def test_the_least_recently_used_plan_goes_first() -> None:
+    network = small_plans()
+    cache: PlanCache[Plan] = PlanCache(2)
     made: list[str] = []
-    cache: PlanCache[str] = PlanCache(2)
 
-    def get(key: str) -> str:
-        return cache.get(key, lambda: made.append(key) or key.upper())  # type: ignore[func-returns-value]
+    def get(key: str) -> Plan:
+        return cache.get(key, lambda: made.append(key) or network(ord(key)))  # type: ignore[func-returns-value]
 
-    assert [get(key) for key in "abacab"] == list("ABACAB")
+    assert [get(key).input_shape[2] for key in "abacab"] == [ord(key) for key in "abacab"]
     assert made == list("abcb")
     assert list(cache) == list("ab")
 
 
 def test_a_plan_made_for_old_weights_is_not_kept() -> None:
     """Another thread's training step may clear the cache while a plan is being made."""
-    cache: PlanCache[str] = PlanCache(2)
+    network = small_plans()
+    cache: PlanCache[Plan] = PlanCache(2)
 
-    def make() -> str:
+    def make() -> Plan:
         cache.clear()
-        return "old"
+        return network(32)
 
-    assert cache.get("key", make) == "old"
-    assert cache.get("key", lambda: "new") == "new"
+    assert cache.get("key", make).input_shape[2] == 32
+    assert cache.get("key", lambda: network(33)).input_shape[2] == 33
+
+
+def small_plans() -> Callable[[int], Plan]:
+    """Plans of a small network by the size of their images."""
+    model = MOBILEONE.make("inference")
+    names = [model.graph.output_name]
+    return lambda size: Plan(model.network, (1, 3, size, size), names, 1)

@@ -84,3 +84,14 @@ def test_features_default_to_all_levels_of_any_depth() -> None:
         (20, 6, 6),
         (16, 3, 3),
     ]
+
+
+def test_a_model_that_gets_another_network_runs_that_one() -> None:
+    model, other = (
+        mobileone.create_model("custom", widths=[16], depths=[1], num_classes=7, seed=seed)
+        for seed in (1, 2)
+    )
+    before = model(images())
+    model.network = other.network
+    np.testing.assert_array_equal(model(images()), other(images()))
+    assert np.abs(model(images()) - before).max() > 0

@@ -14,7 +14,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "cpp"
 ROWS = (
     ("python",),
     ("engine",),
-    ("reference", "backends/fused", "backends/loops", "backends/onednn"),
+    ("reference", "backends/fused", "backends/loops", "backends/onednn", "backends/training"),
     ("rewrite", "plan", "train", "quantize"),
     ("models", "vision"),
     ("graph",),

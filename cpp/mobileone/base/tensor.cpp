@@ -3,8 +3,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <new>
 
+#include "mobileone/base/allocation.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone {
@@ -62,7 +62,7 @@ std::shared_ptr<void> map_pages(std::size_t bytes) {
   // One huge page more than needed, so that a start aligned to one lies inside.
   void* region =
       mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (region == MAP_FAILED) throw std::bad_alloc();
+  if (region == MAP_FAILED) throw AllocationError("memory", bytes);
   const auto address = reinterpret_cast<std::uintptr_t>(region);
   void* start = reinterpret_cast<void*>((address + kHugePage - 1) / kHugePage * kHugePage);
   madvise(start, length, MADV_HUGEPAGE);  // a wish: it works without
@@ -73,7 +73,9 @@ std::shared_ptr<void> map_pages(std::size_t bytes) {
 
 std::shared_ptr<void> allocate_aligned(std::size_t bytes) {
   if (bytes >= kHugePage) return map_pages(bytes);
-  void* memory = ::operator new(std::max<std::size_t>(bytes, 1), std::align_val_t{kAlignment});
+  void* memory =
+      ::operator new(std::max<std::size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
+  if (memory == nullptr) throw AllocationError("memory", bytes);
   return {memory, [](void* p) { ::operator delete(p, std::align_val_t{kAlignment}); }};
 }
 

@@ -21,6 +21,13 @@ void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, 
 void attention(const TransformerPlan& plan, const TransformerArgs& args, int unit_begin,
                int unit_end);
 void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_begin, int row_end);
+void multiply(const Product& product);
+void add_outer_products(const OuterProducts& products);
+void shift_columns(const ShiftedColumns& columns);
+void depthwise_forward(const DepthwiseForward& args);
+void depthwise_moments(const DepthwiseMoments& args);
+void depthwise_weight_gradient(const DepthwiseWeightGradient& args);
+void depthwise_input_gradient(const DepthwiseInputGradient& args);
 double peak(long iterations, float* sink);
 float read_sum(const float* data, std::ptrdiff_t count);
 

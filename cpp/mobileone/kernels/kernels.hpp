@@ -12,6 +12,8 @@
 #include "mobileone/kernels/stem/stem.hpp"
 #include "mobileone/kernels/tokens/resize.hpp"
 #include "mobileone/kernels/tokens/transformer.hpp"
+#include "mobileone/kernels/training/depthwise.hpp"
+#include "mobileone/kernels/training/products.hpp"
 
 namespace mobileone::kernels {
 
@@ -59,6 +61,15 @@ struct KernelTable {
   void (*attention)(const TransformerPlan&, const TransformerArgs&, int unit_begin, int unit_end);
   /// Output rows [row_begin, row_end) of one image's map.
   void (*resize_map)(const ResizeShape&, const float* src, float* dst, int row_begin, int row_end);
+
+  // training/
+  void (*multiply)(const Product&);
+  void (*add_outer_products)(const OuterProducts&);
+  void (*shift_columns)(const ShiftedColumns&);
+  void (*depthwise_forward)(const DepthwiseForward&);
+  void (*depthwise_moments)(const DepthwiseMoments&);
+  void (*depthwise_weight_gradient)(const DepthwiseWeightGradient&);
+  void (*depthwise_input_gradient)(const DepthwiseInputGradient&);
 
   // simd/
   /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may

@@ -213,8 +213,10 @@ Graph mobileone_graph(const MobileOneConfig& config) {
     }
     graph.features.push_back(last);
   }
-  last = graph.add("gap", GlobalAvgPool{}, {last});
-  graph.output = graph.add("linear", Linear{width, config.num_classes, true}, {last});
+  graph.output = graph.add("gap", GlobalAvgPool{}, {last});
+  if (config.num_classes > 0) {
+    graph.output = graph.add("linear", Linear{width, config.num_classes, true}, {graph.output});
+  }
   return graph;
 }
 

@@ -16,7 +16,7 @@ namespace mobileone {
 // its depthwise block never has a skip branch.
 struct MobileOneConfig {
   std::int64_t in_channels = 3;
-  std::int64_t num_classes = 1000;
+  std::int64_t num_classes = 1000;  // 0: no classifier, the result is the pooled features
   std::int64_t stem_width = 64;
   std::vector<std::int64_t> widths;    // output channels of each stage
   std::vector<std::int64_t> depths;    // pairs in each stage
@@ -37,7 +37,7 @@ struct MobileOneConfig {
                       Field{"depths", &C::depths, 1},
                       Field{"num_conv_branches", &C::num_conv_branches, 1},
                       Field{"se_widths", &C::se_widths, 1},
-                      Field{"num_classes", &C::num_classes, 1},
+                      Field{"num_classes", &C::num_classes},
                       Field{"in_channels", &C::in_channels, 1},
                       Field{"activation", &C::activation},
                       Field{"eps", &C::eps},

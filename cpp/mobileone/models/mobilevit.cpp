@@ -94,11 +94,15 @@ class Builder {
       width = config_.widths[layer];
       graph_.features.push_back(last);
     }
-    last = conv_norm("conv_1x1_exp", square(width, config_.head_width, 1), true, last);
-    last = graph_.add("classifier.global_pool", GlobalAvgPool{}, {last});
-    last = add_dropout("classifier.dropout", config_.classifier_dropout, last);
-    graph_.output =
-        graph_.add("classifier.fc", Linear{config_.head_width, config_.num_classes, true}, {last});
+    if (config_.head_width > 0) {
+      last = conv_norm("conv_1x1_exp", square(width, config_.head_width, 1), true, last);
+      width = config_.head_width;
+    }
+    graph_.output = graph_.add("classifier.global_pool", GlobalAvgPool{}, {last});
+    if (config_.num_classes > 0) {
+      last = add_dropout("classifier.dropout", config_.classifier_dropout, graph_.output);
+      graph_.output = graph_.add("classifier.fc", Linear{width, config_.num_classes, true}, {last});
+    }
     return std::move(graph_);
   }
 

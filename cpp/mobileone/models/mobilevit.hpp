@@ -15,7 +15,7 @@ namespace mobileone {
 // lists have one entry per layer.
 struct MobileViTConfig {
   std::int64_t in_channels = 3;
-  std::int64_t num_classes = 1000;
+  std::int64_t num_classes = 1000;  // 0: no classifier, the result is the pooled features
   std::int64_t stem_width = 16;
   std::vector<std::int64_t> widths;              // output channels
   std::vector<std::int64_t> depths;              // MobileNetV2 blocks
@@ -23,7 +23,8 @@ struct MobileViTConfig {
   std::vector<std::int64_t> ffn_widths;          // hidden features of its feed-forward networks
   std::vector<std::int64_t> transformer_depths;  // L, its transformers
   double expansion = 4.0;                        // of every MobileNetV2 block
-  std::int64_t head_width = 640;                 // channels of the 1x1 convolution before the pool
+  // Channels of the 1x1 convolution before the pool; 0: there is none, as in backbones.
+  std::int64_t head_width = 640;
   std::int64_t heads = 4;
   Extent patch{2, 2};
   // In the train-time form: after attention's projection and after the feed-forward network, after
@@ -47,13 +48,13 @@ struct MobileViTConfig {
                       Field{"ffn_widths", &C::ffn_widths},
                       Field{"transformer_depths", &C::transformer_depths},
                       Field{"expansion", &C::expansion},
-                      Field{"head_width", &C::head_width, 1},
+                      Field{"head_width", &C::head_width},
                       Field{"heads", &C::heads, 1},
                       Field{"patch", &C::patch, 1},
                       Field{"dropout", &C::dropout},
                       Field{"ffn_dropout", &C::ffn_dropout},
                       Field{"classifier_dropout", &C::classifier_dropout},
-                      Field{"num_classes", &C::num_classes, 1},
+                      Field{"num_classes", &C::num_classes},
                       Field{"in_channels", &C::in_channels, 1},
                       Field{"activation", &C::activation},
                       Field{"eps", &C::eps},

@@ -17,6 +17,28 @@ Layout canonical(const Shape& shape, const Layout& layout) {
   return one_pixel && unpadded ? Layout::nhwc() : layout;
 }
 
+// The shapes of all results, of which none has more than 2^31 - 1 in a dimension or 2^40 elements:
+// what steps count with.
+std::vector<Shape> plan_shapes(const Graph& graph, const Shape& input_shape) {
+  constexpr std::int64_t kExtent = std::numeric_limits<std::int32_t>::max();
+  constexpr std::int64_t kElements = std::int64_t{1} << 40;
+  const auto check = [&](const std::string& name, const Shape& shape) {
+    std::int64_t elements = 1;
+    for (std::int64_t extent : shape) {
+      const bool fits = extent <= kExtent && (extent <= 0 || elements <= kElements / extent);
+      if (!fits) {
+        throw Error(concat("[plan] ", name, " has shape ", to_string(shape),
+                           "; expected at most 2^31 - 1 in each dimension and 2^40 elements"));
+      }
+      elements *= extent;
+    }
+  };
+  check("input", input_shape);
+  std::vector<Shape> shapes = infer_shapes(graph, input_shape);
+  for (std::size_t id = 0; id < shapes.size(); ++id) check(graph.nodes()[id].name, shapes[id]);
+  return shapes;
+}
+
 }  // namespace
 
 PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
@@ -26,8 +48,9 @@ PlanBuilder::PlanBuilder(const Network& network, const Shape& input_shape,
       options_(options),
       weights_(weights),
       backends_(backends),
-      shapes_(infer_shapes(network.graph, input_shape)),
-      consumers_(network.graph.consumers()) {
+      shapes_(plan_shapes(network.graph, input_shape)),
+      consumers_(network.graph.consumers()),
+      gradients_(network.graph) {
   for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {
     if (!std::holds_alternative<Input>(node(id).op)) continue;
     Value input{shape(id), Layout::nchw()};
@@ -88,7 +111,9 @@ ValueId PlanBuilder::new_extra_output(NodeId node, PlanOutput::Kind kind, const 
   output.slot = outputs.size();
   const Shape& measured = shapes_[static_cast<std::size_t>(node)];
   outputs.push_back({node, kind, shape, element_count(measured) / element_count(shape)});
-  return add_value(output);
+  const ValueId id = add_value(output);
+  extra_outputs_.emplace(std::pair{node, kind}, id);
+  return id;
 }
 
 void PlanBuilder::add_step(std::unique_ptr<Step> step, const std::vector<ValueId>& reads,
@@ -151,7 +176,9 @@ Operand PlanBuilder::add_pack(std::unique_ptr<Step> step, const std::vector<Oper
   const std::vector<ValueId> parameters_read = values_of(sources);
   std::vector<std::size_t> slots;
   for (ValueId id : parameters_read) slots.push_back(value(id).slot);
-  add_step(when_changed(std::move(step), std::move(slots)), parameters_read, {result});
+  // An optimizer changes weights in place, between runs of a plan with gradients.
+  if (!options_.gradients) step = when_changed(std::move(step), std::move(slots));
+  add_step(std::move(step), parameters_read, {result});
   return {result, nullptr};
 }
 
@@ -179,16 +206,79 @@ const Record* PlanBuilder::stored_record(const std::string& name) const {
   return &found->second;
 }
 
-void PlanBuilder::convert(ValueId from, ValueId to) {
+template <typename Make>
+void PlanBuilder::add_made(const std::vector<ValueId>& reads, const std::vector<ValueId>& writes,
+                           const std::string& what, const Make& make) {
   for (const Backend* backend : backends_) {
     if (backend != backends_.back() && in_use_.count(backend) == 0) continue;
-    if (auto step = backend->reorder(from, to, *this)) {
-      add_step(std::move(step), {from}, {to});
-      return;
-    }
+    if (auto step = make(*backend)) return add_step(std::move(step), reads, writes);
   }
-  throw NotSupported(concat("[plan] no reorder from ", to_string(value(from).layout), " to ",
-                            to_string(value(to).layout)));
+  throw NotSupported(concat("[plan] no backend has a step for ", what));
+}
+
+void PlanBuilder::convert(ValueId from, ValueId to) {
+  add_made(
+      {from}, {to},
+      concat("a reorder from ", to_string(value(from).layout), " to ", to_string(value(to).layout)),
+      [&](const Backend& backend) { return backend.reorder(from, to, *this); });
+}
+
+void PlanBuilder::on_backward(std::function<void()> emit) {
+  if (options_.gradients) gradients_.record(std::move(emit));
+}
+
+void PlanBuilder::add_gradient(NodeId id, ValueId part, bool before_activation) {
+  gradients_.add(id, part, before_activation);
+}
+
+ValueId PlanBuilder::gradient_of(const LoweredOp& op, const Layout& layout) {
+  const Gradients::Parts& parts = gradients_.of(op.result);
+  const Layout wanted = canonical(shape(op.result), layout);
+  std::vector<ValueId> summands;
+  for (ValueId part : parts.values) {
+    if (canonical(shape(op.result), value(part).layout) != wanted) {
+      const ValueId copy = new_gradient(op.result, wanted);
+      convert(part, copy);
+      part = copy;
+    }
+    summands.push_back(part);
+  }
+  ValueId gradient = summands.front();
+  if (summands.size() > 1) {
+    gradient = new_gradient(op.result, wanted);
+    add_made(summands, {gradient}, "a sum",
+             [&](const Backend& backend) { return backend.sum(summands, gradient, *this); });
+  }
+  if (op.activation && !parts.before_activation) {
+    const ActivationGradient values{in_layout(op.result, wanted), gradient,
+                                    new_gradient(op.result, wanted)};
+    add_made({values.y, values.gradient}, {values.result}, "an activation's gradient",
+             [&](const Backend& backend) {
+               return backend.activation_gradient(*op.activation, values, *this);
+             });
+    gradient = values.result;
+  }
+  return gradient;
+}
+
+ValueId PlanBuilder::new_weight_gradient(NodeId node, const std::string& weight) {
+  const ValueId id =
+      new_extra_output(node, PlanOutput::Kind::gradient, network_.weight(weight).shape());
+  outputs.back().weight = weight;
+  return id;
+}
+
+void PlanBuilder::differentiate() {
+  const NodeId logits = network_.graph.output;
+  Value targets{shape(logits), Layout::nchw()};
+  targets.storage = Storage::targets;
+  const CrossEntropy values{value_of(logits), add_value(targets),
+                            new_extra_output(logits, PlanOutput::Kind::loss, {}),
+                            new_gradient(logits, Layout::nchw())};
+  add_made({values.logits, values.targets}, {values.loss, values.gradient}, "cross entropy",
+           [&](const Backend& backend) { return backend.cross_entropy(values, *this); });
+  add_gradient(logits, values.gradient);
+  for (const auto& emit : gradients_.reversed()) emit();
 }
 
 void PlanBuilder::finish_outputs() {

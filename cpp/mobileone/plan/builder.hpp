@@ -1,6 +1,7 @@
 // PlanBuilder: what backends write a plan into; Backend: what turns lowered operators into steps.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "mobileone/plan/arena.hpp"
+#include "mobileone/plan/gradients.hpp"
 #include "mobileone/plan/lower.hpp"
 #include "mobileone/plan/pack_step.hpp"
 #include "mobileone/plan/record.hpp"
@@ -24,6 +26,10 @@ enum class Algorithm { automatic, direct, strassen };
 // loops; or loops alone.
 enum class BackendChoice { automatic, onednn, loops };
 
+// How sums of linear branches are trained: branch by branch, as one convolution made of the moments
+// of the input (backends/training), or as the cost model says.
+enum class TrainPath { automatic, moments, branches };
+
 struct CompileOptions {
   int threads = 1;
   // Nodes whose values are wanted, NCHW float32 (or [N, features]).
@@ -31,6 +37,9 @@ struct CompileOptions {
   // Weights are handed over with every run instead of being packed once, batch norm uses batch
   // statistics, and every executed BatchNorm adds two outputs after the wanted ones (PlanOutput).
   bool training = false;
+  // Of training: also the loss and its gradient for every trainable weight, as further outputs.
+  bool gradients = false;
+  TrainPath train_path = TrainPath::automatic;
   BackendChoice backend = BackendChoice::automatic;
   Algorithm algorithm = Algorithm::automatic;
   // Those of a stored plan: steps are made as they say. None: steps decide.
@@ -40,14 +49,25 @@ struct CompileOptions {
 // What a plan writes. Statistics are of a batch norm's input in training, [channels]; the variance
 // is the biased one.
 struct PlanOutput {
-  enum class Kind { value, batch_mean, batch_variance };
+  enum class Kind { value, batch_mean, batch_variance, loss, gradient };
   NodeId node;
   Kind kind;
   Shape shape;
-  std::int64_t count = 0;  // of statistics: the elements of each channel that they are of
+  std::int64_t count = 0;   // of statistics: the elements of each channel that they are of
+  std::string weight = {};  // of a gradient: the weight that it is for, whose shape it has
+
+  bool is_statistic() const { return kind == Kind::batch_mean || kind == Kind::batch_variance; }
 };
 
 class PlanBuilder;
+
+// Values of two steps of the backward half.
+struct ActivationGradient {
+  ValueId y, gradient, result;
+};
+struct CrossEntropy {
+  ValueId logits, targets, loss, gradient;
+};
 
 class Backend {
  public:
@@ -60,6 +80,20 @@ class Backend {
   // asked for steps of the plan and taken some, and of the last one always.
   virtual std::unique_ptr<Step> reorder(ValueId from, ValueId to,
                                         const PlanBuilder& builder) const = 0;
+  // Of plans with gradients, asked as reorder() is: a step that adds values of one shape and
+  // layout; one that makes the gradient of an activation's input from that of its result `y`; and
+  // one that makes loss [] and gradient of logits [N, K] from them and the targets [N, K].
+  virtual std::unique_ptr<Step> sum(const std::vector<ValueId>&, ValueId,
+                                    const PlanBuilder&) const {
+    return nullptr;
+  }
+  virtual std::unique_ptr<Step> activation_gradient(ActivationKind, const ActivationGradient&,
+                                                    const PlanBuilder&) const {
+    return nullptr;
+  }
+  virtual std::unique_ptr<Step> cross_entropy(const CrossEntropy&, const PlanBuilder&) const {
+    return nullptr;
+  }
   // Whether its steps can be made again from packed weights and records alone.
   virtual bool storable() const { return false; }
 };
@@ -116,11 +150,34 @@ class PlanBuilder {
   // A node's result is another's: the operator has nothing to do.
   void alias(NodeId id, NodeId original) { results_[id] = results_.at(original); }
   // A value that is no node's result.
-  ValueId new_temporary(const Shape& shape) { return add_value({shape, Layout::nchw()}); }
+  ValueId new_temporary(const Shape& shape, DType dtype = DType::float32) {
+    return add_value({shape, Layout::nchw(), dtype});
+  }
   // A further output of the plan, after the wanted ones.
   ValueId new_extra_output(NodeId node, PlanOutput::Kind kind, const Shape& shape);
+  // The one of a node that has been made already.
+  ValueId extra_output(NodeId node, PlanOutput::Kind kind) const {
+    return extra_outputs_.at({node, kind});
+  }
   void add_step(std::unique_ptr<Step> step, const std::vector<ValueId>& reads,
                 const std::vector<ValueId>& writes);
+
+  // Of plans with gradients: what emits the backward steps of an operator whose forward steps have
+  // just been emitted. Nothing happens in other plans.
+  void on_backward(std::function<void()> emit);
+  // Whether the loss depends on a weight by way of the node, and not on the input alone.
+  bool wants_gradient(NodeId id) const { return gradients_.wants(id); }
+  // A value in the layout for a gradient of the node's result.
+  ValueId new_gradient(NodeId id, const Layout& layout) { return add_value({shape(id), layout}); }
+  // One reader's part of the gradient of a node's result. `before_activation`: it is that of what
+  // the node's own activation was applied to, and the only part.
+  void add_gradient(NodeId id, ValueId part, bool before_activation = false);
+  // Their sum in a given layout, of the operator's result before its activation.
+  ValueId gradient_of(const LoweredOp& op, const Layout& layout);
+  // What the caller gets as the gradient of a weight.
+  ValueId new_weight_gradient(NodeId node, const std::string& weight);
+  // Emits loss and backward steps, in reverse order. After finish_outputs().
+  void differentiate();
 
   // Lets a backend take operators, as Backend::emit.
   std::size_t emit(const Backend& backend, const std::vector<LoweredOp>& ops, std::size_t at);
@@ -138,6 +195,10 @@ class PlanBuilder {
  private:
   ValueId add_value(Value value);
   void convert(ValueId from, ValueId to);
+  // Adds the step that the first backend in use makes by `make`.
+  template <typename Make>
+  void add_made(const std::vector<ValueId>& reads, const std::vector<ValueId>& writes,
+                const std::string& what, const Make& make);
 
   const Network& network_;
   const CompileOptions& options_;
@@ -147,9 +208,11 @@ class PlanBuilder {
   std::vector<Value> values_;
   std::map<NodeId, std::vector<ValueId>> results_;
   std::map<NodeId, ValueId> factors_;
+  std::map<std::pair<NodeId, PlanOutput::Kind>, ValueId> extra_outputs_;
   std::vector<std::vector<NodeId>> consumers_;
   std::map<std::string, ValueId> parameter_values_;
   std::set<const Backend*> in_use_;
+  Gradients gradients_;
 };
 
 }  // namespace mobileone

@@ -16,9 +16,15 @@ std::vector<bool> needed_nodes(const Graph& graph, const std::vector<NodeId>& ou
   return needed;
 }
 
+// relu' = [y > 0], sigmoid' = y (1 - y).
+bool derivative_follows_from_result(ActivationKind kind) {
+  return kind == ActivationKind::relu || kind == ActivationKind::sigmoid;
+}
+
 }  // namespace
 
-std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs) {
+std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs,
+                             bool gradients) {
   const std::vector<bool> needed = needed_nodes(graph, outputs);
   const auto consumers = graph.consumers();
   const auto sole_reader = [&](std::size_t id) -> NodeId {
@@ -40,7 +46,8 @@ std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outp
     LoweredOp lowered{static_cast<NodeId>(id), static_cast<NodeId>(id), std::nullopt};
     const NodeId reader = traits_of(node.op).takes_activation ? sole_reader(id) : -1;
     if (reader >= 0) {
-      if (const auto* activation = std::get_if<Activation>(&graph.node(reader).op)) {
+      const auto* activation = std::get_if<Activation>(&graph.node(reader).op);
+      if (activation && (!gradients || derivative_follows_from_result(activation->kind))) {
         lowered.result = reader;
         lowered.activation = activation->kind;
         attached[static_cast<std::size_t>(reader)] = true;

@@ -16,7 +16,9 @@ struct LoweredOp {
 };
 
 // In execution order; Input nodes are left out. An activation is attached when nothing else reads
-// the operator's result and nobody wants it as an output.
-std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs);
+// the operator's result and nobody wants it as an output; `gradients`: and its derivative follows
+// from its own result, so that what it is applied to need not be kept.
+std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs,
+                             bool gradients = false);
 
 }  // namespace mobileone

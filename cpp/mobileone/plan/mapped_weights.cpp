@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <system_error>
 
 #include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
@@ -18,38 +20,66 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
-struct File {
-  explicit File(const std::string& path) : descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~File() {
-    if (descriptor >= 0) close(descriptor);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int descriptor;
-};
-
 [[noreturn]] void fail(const std::string& path) {
   throw Error(concat("[plan] ", path, " cannot be mapped: ", std::strerror(errno)));
 }
 
-std::shared_ptr<const std::byte> map(const std::string& path, std::size_t& size) {
-  const File file(path);
+}  // namespace
+
+// An open file, and what it was like as it was opened.
+struct MappedFile {
+  explicit MappedFile(const std::string& path)
+      : descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (descriptor < 0) fail(path);
+    if (fstat(descriptor, &status) != 0) {
+      close(descriptor);
+      fail(path);
+    }
+  }
+  ~MappedFile() { close(descriptor); }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  int descriptor;
   struct stat status = {};
-  if (file.descriptor < 0 || fstat(file.descriptor, &status) != 0) fail(path);
-  size = static_cast<std::size_t>(status.st_size);
+};
+
+namespace {
+
+std::shared_ptr<const std::byte> map(const std::string& path, const MappedFile& file) {
+  const auto size = static_cast<std::size_t>(file.status.st_size);
   if (size == 0) throw Error(concat("[plan] ", path, " is empty"));
-  // Populated at once: every page is read by the first run.
-  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file.descriptor, 0);
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.descriptor, 0);
   if (data == MAP_FAILED) fail(path);
   return {static_cast<const std::byte*>(data),
           [size](const std::byte* p) { munmap(const_cast<std::byte*>(p), size); }};
 }
 
+// All pages at once, since all are read: faults one by one take several times as long. Where the
+// kernel cannot do it (Linux before 5.14) they are.
+void populate(const std::byte* data, std::size_t size) {
+#ifdef MADV_POPULATE_READ
+  madvise(const_cast<std::byte*>(data), size, MADV_POPULATE_READ);
+#endif
+}
+
+// A thread where the system has one, and the caller's where it has none.
+std::future<void> start(const std::function<void()>& work) {
+  try {
+    return std::async(std::launch::async, work);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, work);
+  }
+}
+
 }  // namespace
 
 MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entry> entries)
-    : path_(path), entries_(std::move(entries)) {
-  data_ = map(path, size_);
+    : path_(path),
+      entries_(std::move(entries)),
+      file_(std::make_shared<const MappedFile>(path)),
+      size_(static_cast<std::size_t>(file_->status.st_size)),
+      data_(map(path, *file_)) {
   for (const auto& [key, entry] : entries_) {
     if (entry.offset % kAlignment != 0 || entry.offset > size_ ||
         entry.bytes > size_ - entry.offset) {
@@ -58,7 +88,14 @@ MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entr
                          " inside the file of ", size_, " bytes"));
     }
   }
-  verify();
+  verification_ = start([this] {
+    populate(data_.get(), size_);
+    verify();
+  });
+}
+
+void MappedWeights::finish_verification() {
+  if (verification_.valid()) verification_.get();
 }
 
 void MappedWeights::verify() const {
@@ -76,6 +113,19 @@ void MappedWeights::verify() const {
       throw Error(
           concat("[plan] ", path_, ": is damaged: what follows its weights ", key, " is not zero"));
     }
+  }
+}
+
+void MappedWeights::check_unwritten() const {
+  struct stat now = {};
+  if (fstat(file_->descriptor, &now) != 0) fail(path_);
+  const struct stat& then = file_->status;
+  const bool same = now.st_size == then.st_size && now.st_mtim.tv_sec == then.st_mtim.tv_sec &&
+                    now.st_mtim.tv_nsec == then.st_mtim.tv_nsec;
+  if (!same) {
+    throw Error(concat("[plan] ", path_,
+                       ": was written to while in use; expected a file that is "
+                       "left alone, or replaced whole. Load it again"));
   }
 }
 

@@ -3,11 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
 
 namespace mobileone {
+
+struct MappedFile;
 
 class MappedWeights {
  public:
@@ -18,13 +21,21 @@ class MappedWeights {
     std::uint32_t checksum = 0;  // of base/checksum.hpp
   };
 
-  // Maps the file read-only. Throws Error unless every entry lies inside it, at a multiple of 64,
-  // and verify() passes. The file may be replaced afterwards, but not be written to or truncated.
+  // Maps the file read-only and starts verify() on a thread of its own, while a plan is made of the
+  // weights. Throws Error unless every entry lies inside the file, at a multiple of 64. The file
+  // may be replaced afterwards, but not be written to or truncated: see check_unwritten.
   MappedWeights(const std::string& path, std::map<std::string, Entry> entries);
+
+  // Waits for what the constructor started, and throws what it found: before the first use.
+  void finish_verification();
 
   // Throws Error naming the first entry whose bytes have another checksum, or are followed by
   // anything but zeros up to the next multiple of 64.
   void verify() const;
+
+  // Throws Error when the file has been written to or truncated since: before each use, for what a
+  // look at its times costs. What happens during a use is not seen.
+  void check_unwritten() const;
 
   // The weights filed under `key`, alive as long as the result. Throws Error when there are none
   // or when their size is another one.
@@ -35,8 +46,10 @@ class MappedWeights {
  private:
   std::string path_;
   std::map<std::string, Entry> entries_;
+  std::shared_ptr<const MappedFile> file_;
   std::size_t size_ = 0;
   std::shared_ptr<const std::byte> data_;
+  std::future<void> verification_;  // last: its thread ends before what it reads goes
 };
 
 }  // namespace mobileone

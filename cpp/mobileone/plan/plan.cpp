@@ -57,9 +57,10 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
                                 : network),
       weights_(std::move(weights)),
       input_shape_(input_shape),
-      threads_(options.threads) {
+      threads_(options.threads),
+      gradients_(options.gradients) {
   PlanBuilder builder(*network, input_shape, options, *weights_, backends);
-  const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs);
+  const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs, options.gradients);
   for (std::size_t at = 0; at < ops.size();) {
     std::size_t taken = 0;
     for (const Backend* backend : backends) {
@@ -76,6 +77,7 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
     at += taken;
   }
   builder.finish_outputs();
+  if (options.gradients) builder.differentiate();
 
   outputs_ = std::move(builder.outputs);
   for (const PlanOutput& output : outputs_) output_shapes_.push_back(output.shape);
@@ -102,9 +104,12 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
 
 Plan::~Plan() { release_idle(); }
 
-void Plan::release_idle() const {
-  for (auto& slot : idle_) {
-    const std::unique_ptr<Context> context(slot.exchange(nullptr));
+void Plan::release_idle() const { keep_contexts(0); }
+
+// Frees idle contexts, the last ones first, down to `most`.
+void Plan::keep_contexts(std::size_t most) const {
+  for (std::size_t slot = idle_.size(); slot-- > 0 && contexts_.load() > most;) {
+    const std::unique_ptr<Context> context(idle_[slot].exchange(nullptr));
     if (context) --contexts_;
   }
 }
@@ -129,22 +134,37 @@ std::vector<std::shared_ptr<const void>> Plan::parameters_of(const Network& netw
 }
 
 std::unique_ptr<Plan::Context> Plan::acquire() const {
+  const std::size_t active = active_.fetch_add(1) + 1;
+  std::size_t most = most_active_.load();
+  while (most < active && !most_active_.compare_exchange_weak(most, active)) {
+  }
   for (auto& slot : idle_) {
     if (Context* context = slot.exchange(nullptr)) return std::unique_ptr<Context>(context);
   }
-  ++contexts_;
-  return std::make_unique<Context>(*this);
+  try {
+    auto made = std::make_unique<Context>(*this);
+    ++contexts_;
+    return made;
+  } catch (...) {
+    --active_;
+    throw;
+  }
 }
 
 void Plan::release(std::unique_ptr<Context> context) const {
-  for (auto& slot : idle_) {
+  const std::size_t active = active_.fetch_sub(1) - 1;
+  const bool kept = std::any_of(idle_.begin(), idle_.end(), [&](auto& slot) {
     Context* empty = nullptr;
-    if (slot.compare_exchange_strong(empty, context.get())) {
-      context.release();
-      return;
-    }
+    return slot.compare_exchange_strong(empty, context.get());
+  });
+  if (kept) {
+    context.release();
+  } else {
+    --contexts_;  // more than 64 calls at once: this one's context is dropped
   }
-  --contexts_;  // more than 64 calls at once: this one's context is dropped
+  if ((runs_.fetch_add(1) + 1) % kWindow == 0) {
+    keep_contexts(std::max<std::size_t>(1, most_active_.exchange(active)));
+  }
 }
 
 template <typename Work>
@@ -152,11 +172,21 @@ void Plan::with_context(const RunArguments& arguments, const Work& work) const {
   if (!parameters_.empty() && arguments.parameters == nullptr) {
     throw Error(concat("[plan] a run without parameters; expected ", parameters_.size()));
   }
+  if (gradients_ && arguments.targets == nullptr) {
+    throw Error("[plan] a run without targets; expected those of the loss");
+  }
   const auto body = [&] {
     const ScopedFlushDenormals flush;
     std::unique_ptr<Context> context = acquire();
     context->buffers.arguments = arguments;
-    work(*context);
+    try {
+      work(*context);
+    } catch (...) {  // its memory is in no known state
+      context.reset();
+      --contexts_;
+      --active_;
+      throw;
+    }
     release(std::move(context));
   };
   if (needs_fresh_team(threads_)) {

@@ -46,7 +46,8 @@ class Plan {
   const std::vector<StepInfo>& steps() const { return infos_; }
   int threads() const { return threads_; }
   PlanMemory memory() const;
-  // Frees the memory of contexts that no run uses; later runs make new ones.
+  // Frees the memory of contexts that no run uses; later runs make new ones. Runs do so by
+  // themselves with those that the last kWindow runs had no use for.
   void release_idle() const;
 
   // What a stored plan consists of: the weights that the steps read, by key, and the steps'
@@ -69,6 +70,7 @@ class Plan {
   struct Context;
   std::unique_ptr<Context> acquire() const;
   void release(std::unique_ptr<Context> context) const;
+  void keep_contexts(std::size_t most) const;
   template <typename Work>
   void with_context(const RunArguments& arguments, const Work& work) const;
 
@@ -81,6 +83,7 @@ class Plan {
   std::vector<Shape> parameter_shapes_;
   std::vector<std::size_t> parameters_by_name_;  // slots
   int threads_ = 1;
+  bool gradients_ = false;
   std::map<std::string, PackedWeight> packed_weights_;
   Records records_;
   std::string not_storable_;
@@ -92,6 +95,9 @@ class Plan {
   // Idle contexts; taken and put back without a lock.
   mutable std::array<std::atomic<Context*>, 64> idle_{};
   mutable std::atomic<std::size_t> contexts_{0};
+  // Runs at present, the most at once in this window of kWindow runs, and runs so far.
+  static constexpr std::size_t kWindow = 32;
+  mutable std::atomic<std::size_t> active_{0}, most_active_{0}, runs_{0};
 };
 
 }  // namespace mobileone

@@ -20,6 +20,8 @@ struct RunArguments {
   // tensor does not change: the same one in the next run holds the same numbers.
   const std::shared_ptr<const void>* parameters = nullptr;
   std::uint64_t dropout_seed = 0;
+  // Of a plan with gradients: what the loss compares with, a distribution over classes per image.
+  const float* targets = nullptr;
 };
 
 // Resolves values to addresses within one context. Arena addresses never change; those of the
@@ -36,6 +38,8 @@ class Buffers {
         return arena_ + value.offset;
       case Storage::input:
         return const_cast<float*>(arguments.input);
+      case Storage::targets:
+        return const_cast<float*>(arguments.targets);
       case Storage::output:
         return arguments.outputs[value.slot];
       case Storage::parameter:

@@ -30,7 +30,7 @@ using ValueId = int;
 
 // Where a value lives: in the plan's arena, or in the caller's memory. A parameter is a weight that
 // the caller hands over with every run.
-enum class Storage { arena, input, output, parameter };
+enum class Storage { arena, input, targets, output, parameter };
 
 struct Value {
   Shape shape;

@@ -39,6 +39,10 @@ inline std::size_t plane_size(const Shape& shape) {
   return to_index(size);
 }
 
+inline ReferenceTensor zeros(const Shape& shape) {
+  return {shape, Values(to_index(element_count(shape)), 0.0)};
+}
+
 inline ReferenceTensor squared(const ReferenceTensor& x, int threads) {
   return elementwise(x.shape, threads, [&](std::size_t i) { return x.values[i] * x.values[i]; });
 }

@@ -53,6 +53,13 @@ ReferenceTensor Evaluator::evaluate(NodeId id, const std::vector<const Reference
                     network.graph.node(id).op);
 }
 
+Gradients Evaluator::vjp(NodeId id, const std::vector<const ReferenceTensor*>& read,
+                         const ReferenceTensor& gradient) const {
+  const Call call{*this, id, read};
+  return std::visit([&](const auto& op) { return reference::vjp(op, call, gradient); },
+                    network.graph.node(id).op);
+}
+
 Values local_deviation(const Evaluator& evaluator, NodeId id,
                        const std::vector<const ReferenceTensor*>& inputs,
                        const ReferenceTensor& y) {

@@ -1,6 +1,7 @@
 // Evaluation of single nodes: shapes, weights and settings that all share.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,14 @@ namespace mobileone::reference {
 
 // The inputs of a graph with one; throws Error when it has several.
 ReferenceInputs only_input(const Graph& graph, const ReferenceTensor& input);
+
+// The derivatives of a scalar by everything that a node's result depends on.
+struct Gradients {
+  // By every input, of its shape: zeros by one that only lends its shape.
+  std::vector<ReferenceTensor> inputs;
+  // By every trainable parameter, as "weight" and "bias" of the node.
+  std::map<std::string, Values> weights;
+};
 
 struct Evaluator {
   const Network& network;
@@ -31,6 +40,10 @@ struct Evaluator {
   // once and uses many times; null for the exact result.
   ReferenceTensor evaluate(NodeId id, const std::vector<const ReferenceTensor*>& read,
                            const RandomRounding* rounding, RunningStatistics* updated) const;
+
+  // Of a scalar, given its derivatives by node `id`'s result.
+  Gradients vjp(NodeId id, const std::vector<const ReferenceTensor*>& read,
+                const ReferenceTensor& gradient) const;
 
   // Exact weights; throws Error when the weight is missing or has another shape.
   Values weight(NodeId id, const std::string& suffix) const;

@@ -1,6 +1,6 @@
-// What the reference knows of an operator, in ops/<operator>.cpp: its function in float64, and the
-// errors that fp32 makes in it (derived in docs/verification.md). One that is missing does not
-// link.
+// What the reference knows of an operator, in ops/<operator>.cpp: its function in float64, the
+// gradients through it, and the errors that fp32 makes in it (derived in docs/verification.md). One
+// that is missing does not link.
 #pragma once
 
 #include <cmath>
@@ -41,6 +41,11 @@ ReferenceTensor evaluate(const T& op, const Call& call);
 // not share; empty when there is none.
 template <Operator T>
 Values deviation(const T& op, const Call& call, const ReferenceTensor& y);
+
+// The vector-Jacobian product: `gradient` is the scalar's by the node's result. A batch norm's
+// batch statistics are part of its function. At a kink it is the derivative that PyTorch takes.
+template <Operator T>
+Gradients vjp(const T& op, const Call& call, const ReferenceTensor& gradient);
 
 // Of sums of so many products with these sums of squares.
 inline Values products_deviation(double terms, const ReferenceTensor& y,

@@ -1,6 +1,7 @@
 #include "mobileone/train/running_statistics.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -47,6 +48,21 @@ Tensor counted(const Tensor& tracked, Pool& pool) {
   return {tracked.shape(), DType::int64, storage};
 }
 
+// Throws Error naming the first channel whose statistics are no numbers to go on from.
+void check_finite(const Graph& graph, const BatchStatistics& batch) {
+  const Node& node = graph.node(batch.node);
+  const std::int64_t channels = std::get<BatchNorm>(node.op).channels;
+  for (const auto& [what, values] : {std::pair{"mean", batch.mean}, {"variance", batch.variance}}) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      if (std::isfinite(values[c])) continue;
+      throw Error(concat("[train] ", node.name, ": the batch's ", what, " in channel ", c, " is ",
+                         values[c],
+                         "; expected a finite number. Running statistics stay as they "
+                         "were: look for NaN and infinity in the images and the weights"));
+    }
+  }
+}
+
 std::size_t pool_bytes(const Graph& graph, const std::vector<BatchStatistics>& batch) {
   std::size_t bytes = 0;
   for (const BatchStatistics& statistics : batch) {
@@ -61,6 +77,7 @@ std::size_t pool_bytes(const Graph& graph, const std::vector<BatchStatistics>& b
 
 Network update_running_statistics(const Network& network,
                                   const std::vector<BatchStatistics>& batch) {
+  for (const BatchStatistics& statistics : batch) check_finite(network.graph, statistics);
   Network result = network;
   Pool pool(pool_bytes(network.graph, batch));
   std::vector<std::pair<std::string, const BatchStatistics*>> by_name;

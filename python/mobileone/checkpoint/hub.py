@@ -8,25 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mobileone.checkpoint import CheckpointError
 from mobileone.checkpoint.described import Description, parse_description
-from mobileone.util.files import whole_file
+from mobileone.checkpoint.download import advice, download, public_url
 
 __all__ = ["Fetched", "cache_folder", "check_sha256", "fetch", "parse_sha256"]
 
 HUGGING_FACE = "huggingface.co"
 # What timm and transformers call the weights, the safer format first.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_TIMEOUT_S = 30.0
 _CHUNK = 1 << 20
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
@@ -87,9 +83,9 @@ def fetch(source: str, sha256: str | None = None) -> Fetched:
 
     Raises:
         ValueError: a source or checksum that is not one.
-        CheckpointError: the file has another checksum.
-        OSError: not found, or not reachable; the message says what to download by other means,
-            and where to put it.
+        CheckpointError: the file has another checksum, is too large, or is somewhere unencrypted.
+        OSError: not found, or not reachable, broken off or too slow (`download`); the message says
+            what to download by other means, and where to put it.
         ImportError: huggingface_hub is needed and not installed.
     """
     source, _, fragment = source.partition("#")
@@ -107,7 +103,8 @@ def fetch(source: str, sha256: str | None = None) -> Fetched:
             "being a commit, tag or branch (main, if any will do)"
         )
     else:
-        fetched = Fetched(_from_url(source, expected), source.rpartition("/")[2])
+        fetched = Fetched(_from_url(source, expected), urlsplit(source).path.rpartition("/")[2])
+        source = public_url(source)
     if expected is not None:
         check_sha256(fetched.path, expected, source)
     return fetched
@@ -148,13 +145,6 @@ def _place(host: str, path: str) -> Path:
     return cache_folder().joinpath(host.replace(":", "_"), *segments)
 
 
-def _advice(url: str, place: Path) -> str:
-    return (
-        f"On a machine that can, download {url} and put it at {place}, or pass its path to "
-        "mobileone.load"
-    )
-
-
 # Hugging Face.
 
 
@@ -170,12 +160,12 @@ def _from_hub(repo: str, revision: str, filename: str | None, source: str) -> Fe
 
 def _first_on_hub(files: list[_HubFile], source: str) -> tuple[Path, bool]:
     """The first of the files that there is, and whether it was in the cache already."""
-    advice = _advice(files[0].url, files[0].place)
+    how = advice(files[0].url, files[0].place)
     try:
         from huggingface_hub import errors, hf_hub_download
     except ImportError as error:
         raise ImportError(
-            f"{source}: needs huggingface_hub: pip install 'mobileone[hub]'. {advice}"
+            f"{source}: needs huggingface_hub: pip install 'mobileone[hub]'. {how}"
         ) from error
     # The cache first, for every name: what was fetched once is not fetched again.
     for file, cached in [*((file, True) for file in files), *((file, False) for file in files)]:
@@ -188,7 +178,7 @@ def _first_on_hub(files: list[_HubFile], source: str) -> tuple[Path, bool]:
             if not cached:
                 reason = str(error.__cause__ or error).partition("\n")[0]
                 raise ConnectionError(
-                    f"{source}: cannot reach {HUGGING_FACE} ({reason}). {advice}"
+                    f"{source}: cannot reach {HUGGING_FACE} ({reason}). {how}"
                 ) from error
         except errors.EntryNotFoundError:
             continue
@@ -229,9 +219,13 @@ def _described(config: Path | None) -> Description | None:
 def _from_url(url: str, expected: str | None) -> Path:
     parts = urlsplit(url)
     if not parts.hostname or parts.username is not None or parts.password is not None:
-        raise ValueError(f"source is {url!r}; expected https://host/path, without credentials")
+        raise ValueError(
+            f"source is {public_url(url)!r}; expected https://host/path, without credentials"
+        )
     if parts.scheme != "https" and expected is None:
-        raise ValueError(f"{url}: not encrypted; expected https, or a checksum (sha256=)")
+        raise ValueError(
+            f"{public_url(url)}: not encrypted; expected https, or a checksum (sha256=)"
+        )
     place = _place(parts.netloc, parts.path)
     if parts.query:
         place = place.with_name(
@@ -239,37 +233,5 @@ def _from_url(url: str, expected: str | None) -> Path:
         )
     if not place.is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, place, expected)
+        download(url, place, expected)
     return place
-
-
-def _download(url: str, place: Path, expected: str | None) -> None:
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "mobileone"})
-        with (
-            urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer,
-            whole_file(place) as file,
-        ):
-            if expected is None and urlsplit(answer.url).scheme != "https":
-                raise CheckpointError(f"{url}: redirects to {answer.url}, which is not encrypted")
-            digest, size = hashlib.sha256(), 0
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-            announced = answer.headers.get("Content-Length")
-            if announced is not None and int(announced) != size:
-                raise ConnectionError(f"it ended after {size} of {announced} bytes")
-            if expected is not None and digest.hexdigest() != expected:
-                raise CheckpointError(
-                    f"{url}: has sha256 {digest.hexdigest()}; expected {expected}. Not kept"
-                )
-    except urllib.error.HTTPError as error:
-        with error:
-            kind = FileNotFoundError if error.code in (404, 410) else ConnectionError
-            raise kind(f"{url}: {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise ConnectionError(
-            f"{url}: cannot be fetched ({reason}). {_advice(url, place)}"
-        ) from error

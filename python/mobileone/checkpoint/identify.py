@@ -6,9 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mobileone.checkpoint.altered import altered_weights
+from mobileone.checkpoint.heads import (
+    Head,
+    choose_head,
+    find_heads,
+    is_whole_head,
+    several_heads,
+)
+from mobileone.checkpoint.parts import Part, find_part
+from mobileone.checkpoint.wrappers import Weights
 from mobileone.families import NAMES, all_families, family_of, find_family
 from mobileone.families.configuration import recover_config
-from mobileone.families.layouts import LAYOUTS, foreign_network, recognise
+from mobileone.families.layouts import LAYOUTS, foreign_network
 from mobileone.families.naming.renaming import Recognition, sliced_shapes
 from mobileone.families.naming.table import Layout
 from mobileone.families.variants import describe, variant_of
@@ -30,26 +40,33 @@ class Identity(NamedTuple):
     Attributes:
         source: its name, for messages.
         layout: the dialect of its keys.
+        part: where the network is among them.
         keys: canonical name, or that of a slice (`Layout.slices`) -> its own key.
         shapes: canonical name, or that of a slice -> shape.
         unknown: keys that the layout does not have -> shape.
         config: see `recover_config`; where metadata tell what shapes do not, from there.
         problem: why these tensors are no one network, e.g. half fused; "" where they may be.
+        heads: every classifier that there is.
+        head: the name of the one that is taken; "" for none.
     """
 
     source: str
     layout: Layout
+    part: Part
     keys: dict[str, str]
     shapes: dict[str, Shape]
     unknown: dict[str, Shape]
     config: dict[str, Any]
     problem: str
+    heads: tuple[Head, ...] = ()
+    head: str = ""
 
     def check(self, expected: Mapping[str, Shape], strict: bool) -> None:
         """Raises CheckpointError unless the tensors are the expected ones.
 
         `num_batches_tracked` may be missing: files of old versions lack it, and nothing computes
-        with it. Without ``strict``, extra tensors and a missing classifier are accepted too.
+        with it. Without ``strict``, extra tensors and a missing classifier are accepted too;
+        heads that were not asked for always are.
         """
         expected = sliced_shapes(self.layout, expected)
         mismatches = []
@@ -59,70 +76,177 @@ class Identity(NamedTuple):
                 not strict and self.is_classifier(name)
             )
             if found != shape and not (found is None and optional):
-                key = self.keys.get(name) or self.layout.own(name) or name
-                mismatches.append(Mismatch(key, found, shape))
+                mismatches.append(Mismatch(self._key(name), found, shape))
+        extra = {self.keys[n]: s for n, s in self.shapes.items() if n not in expected}
         if strict or self.problem:
-            extra = {self.keys[n]: s for n, s in self.shapes.items() if n not in expected}
-            mismatches += [Mismatch(k, s, None) for k, s in (extra | self.unknown).items()]
+            left = self._not_of_other_heads(extra | self.unknown)
+            mismatches += [Mismatch(k, s, None) for k, s in left.items()]
         if mismatches or self.problem:
             nearest = describe(self.layout.name, self.config)
-            raise mismatch_error(self.source, nearest, mismatches, self.problem)
+            if self.part.prefix:
+                nearest += f" under {shown(self.part.prefix)!r}"
+            error = mismatch_error(self.source, nearest, mismatches, self.problem)
+            raise CheckpointError(f"{error}{self._advice(mismatches)}")
+
+    def _key(self, name: str) -> str:
+        """The key that a tensor has, or would have."""
+        return self.keys.get(name) or self.part.prefix + (self.layout.own(name) or name)
+
+    def _not_of_other_heads(self, extra: dict[str, Shape]) -> dict[str, Shape]:
+        others = {head.name for head in self.heads} if self.head else set()
+        return {k: s for k, s in extra.items() if k.rpartition(".")[0] not in others}
+
+    def _advice(self, mismatches: list[Mismatch]) -> str:
+        """What would load it, where only parts are too much or a classifier is missing."""
+        classifier = {self._key(n) for n in self.layout_classifier()}
+        body = [m for m in mismatches if m.expected is not None and m.name not in classifier]
+        if self.problem or body:
+            return ""
+        if not self.head and len(self.heads) > 1:
+            return f". {several_heads(self.heads)}"
+        if any(m.found is None and m.name in classifier for m in mismatches):
+            return (
+                ". Without a classifier: num_classes=0 gives pooled features, "
+                "num_classes=N with strict=False a new one, to be trained"
+            )
+        if all(m.expected is None for m in mismatches):
+            return ". strict=False loads the network without them"
+        return ""
+
+    def layout_classifier(self) -> list[str]:
+        """Canonical names of the last layer."""
+        classifier = find_family(self.layout.architecture).classifier
+        return [f"{classifier}weight", f"{classifier}bias"]
 
     def is_classifier(self, name: str) -> bool:
         """Whether a canonical name is the last layer's, which fine-tuning replaces."""
         return name.startswith(find_family(self.layout.architecture).classifier)
+
+    def with_head(self, asked: str | None, num_classes: int | None, strict: bool) -> Identity:
+        """With the classifier that is asked for, or the only one there is; see `heads`.
+
+        Raises:
+            CheckpointError: none is called as asked.
+        """
+        family = find_family(self.layout.architecture)
+        features = family.num_features(self.config)
+        names = self.layout_classifier()
+        own = {self.keys[n]: self.shapes[n] for n in names if n in self.shapes}
+        heads = find_heads(own | self.unknown, features)
+        own_name = next(iter(own)).rpartition(".")[0] if own else None
+        head = choose_head(heads, asked, own_name, num_classes, self.source)
+        found = self._replace(heads=heads, head=head.name if head else "")
+        if head is None or head.name == own_name:
+            return found
+        beside = {k: s for k, s in self.unknown.items() if k.rpartition(".")[0] != head.name}
+        if asked is None and not strict and not is_whole_head(head, beside, features):
+            return found._replace(head="")
+        keys = {n: f"{head.name}.{n.rpartition('.')[2]}" for n in names}
+        shapes = {n: self.unknown.get(key) or own[key] for n, key in keys.items()}
+        return found._replace(
+            keys={**self.keys, **keys},
+            shapes={**self.shapes, **shapes},
+            unknown=beside | {k: s for k, s in own.items() if k not in keys.values()},
+            config=self.config | {"num_classes": head.classes},
+        )
 
     def without_other_classifier(self, num_classes: int) -> Identity:
         """The network less its classifier where that has another number of classes."""
         own = {name: shape for name, shape in self.shapes.items() if self.is_classifier(name)}
         if any(len(shape) == 2 and shape[0] == num_classes for shape in own.values()):
             return self
-        return self._replace(shapes={n: s for n, s in self.shapes.items() if n not in own})
+        return self._replace(shapes={n: s for n, s in self.shapes.items() if n not in own}, head="")
 
 
-def identify(shapes: Mapping[str, Shape], source: str, metadata: Mapping[str, str]) -> Identity:
+def identify(
+    shapes: Mapping[str, Shape],
+    source: str,
+    metadata: Mapping[str, str],
+    *,
+    weights: Weights = "auto",
+    strict: bool = True,
+    skipped: Mapping[str, str] | None = None,
+) -> Identity:
     """What the tensors with these names and shapes are.
 
     Args:
         shapes: name, in any layout -> shape.
         source: for messages.
         metadata: of the file, if it is one of ours.
+        weights: of several networks under several prefixes, which one; see `wrappers`.
+        strict: whether they should be a network and little else.
+        skipped: what is beside them and no tensor, by name.
 
     Raises:
         CheckpointError: no known layout, a look-alike of one, or no network to speak of.
     """
-    recognition = _recognise(shapes, source)
-    layout = recognition.layout
-    assert layout is not None  # _recognise raised otherwise
+    part = find_part(shapes, source, weights)
+    _check_known(part, shapes, source, strict, skipped or {})
+    layout, prefix = part.found.layout, part.prefix
+    assert layout is not None  # _check_known raised otherwise
     keys: dict[str, str] = {}
-    for key, name in recognition.names.items():
+    for key, name in part.found.names.items():
         if name in keys:
-            raise CheckpointError(f"{source}: {shown(keys[name])} and {shown(key)} are one tensor")
-        keys[name] = key
+            raise CheckpointError(
+                f"{source}: {shown(keys[name])} and {shown(prefix + key)} are one tensor"
+            )
+        keys[name] = prefix + key
     canonical = {name: shapes[key] for name, key in keys.items()}
+    _check_needed(layout, prefix, skipped or {}, source)
     family = find_family(layout.architecture)
     config = recover_config(family, canonical, source)
     if metadata.get("format") == "mobileone" and "config" in metadata:
         config = _with_metadata(config, metadata["config"], source)
-    unknown = {key: shapes[key] for key in recognition.unknown}
-    problem = _mixed_layouts(recognition) or family.half_fused(canonical)
-    return Identity(source, layout, keys, canonical, unknown, config, problem)
+    outside = (*(prefix + key for key in part.found.unknown), *part.outside)
+    unknown = {key: shapes[key] for key in outside}
+    problem = _mixed_layouts(part.found) or family.half_fused(canonical)
+    return Identity(source, layout, part, keys, canonical, unknown, config, problem)
 
 
-def _recognise(shapes: Mapping[str, Shape], source: str) -> Recognition:
-    found = recognise(list(shapes))
+def _check_known(
+    part: Part,
+    shapes: Mapping[str, Shape],
+    source: str,
+    strict: bool,
+    skipped: Mapping[str, str],
+) -> None:
+    found = part.found
+    unknown = [*found.unknown, *part.outside]
+    few = len(unknown) > len(found.names)
     foreign = foreign_network(found.unknown)
+    if foreign is None and few and strict:
+        foreign = foreign_network(end for key in unknown for end in _ends(key))
     if foreign:
-        raise unrecognised_error(source, found.unknown, f"this is {foreign}")
+        raise unrecognised_error(source, unknown, f"this is {foreign}")
+    altered = altered_weights(unknown if strict or few else found.unknown, skipped)
+    if altered:
+        raise CheckpointError(f"{source}: these are {altered}")
     if found.layout is None:
         names = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
         titles = " or ".join(family.title for family in all_families() if family.layouts())
         raise unrecognised_error(source, shapes, f"no {titles} in any known layout ({names})")
-    if len(found.unknown) > len(found.names):
+    if few and strict:
         title = find_family(found.layout.architecture).title
-        nearest = f"the {found.layout.name} layout explains {len(found.names)} of {len(shapes)}"
-        raise unrecognised_error(source, found.unknown, f"no {title}: {nearest} keys")
-    return found
+        where = f" under {shown(part.prefix)!r}" if part.prefix else ""
+        raise unrecognised_error(
+            source,
+            unknown,
+            f"no {title}: nearest the {found.layout.name} layout explains {len(found.names)} of "
+            f"{len(shapes)} keys{where}. strict=False loads a network beside others",
+        )
+
+
+def _ends(key: str) -> list[str]:
+    """A key less none, one, two, ... of its first parts."""
+    parts = key.split(".", 8) if len(key) < 200 else []
+    return [".".join(parts[n:]) for n in range(len(parts))]
+
+
+def _check_needed(layout: Layout, prefix: str, skipped: Mapping[str, str], source: str) -> None:
+    """CheckpointError where something stands in the place of a tensor that cannot be one."""
+    for key, kind in skipped.items():
+        if key.startswith(prefix) and layout.canonical(key[len(prefix) :]) is not None:
+            raise CheckpointError(f"{source}: {shown(key)} is {shown(kind)}; expected a tensor")
 
 
 def _mixed_layouts(found: Recognition) -> str:

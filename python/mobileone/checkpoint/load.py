@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,11 +12,13 @@ import numpy as np
 
 from mobileone.checkpoint.containers.file import RawCheckpoint
 from mobileone.checkpoint.containers.tensors import CopyBudget, to_count, to_float32
+from mobileone.checkpoint.heads import several_heads
+from mobileone.checkpoint.held import check_asked
 from mobileone.checkpoint.identify import Identity, identify
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import leaf_array, read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
-from mobileone.families import all_families, find_family
+from mobileone.families import find_family
 from mobileone.families.configuration import (
     ParameterShapes,
     graph_parameter_shapes,
@@ -43,7 +46,7 @@ class StateDict(NamedTuple):
     Attributes:
         tensors: name -> tensor, as the source holds it: see `sources.leaf_array`.
         raw: the container.
-        selection: which wrapper was taken, and what was removed from the keys.
+        selection: which wrapper was taken, and what else is in it.
     """
 
     tensors: Mapping[str, Any]
@@ -86,6 +89,10 @@ def read(source: object, *, weights: Weights = "auto") -> StateDict:
     """
     raw = read_source(source)
     selection = select_weights(raw.tree, raw.source, weights)
+    if selection.module is not None:  # {"model": module}, as torch.load gives it
+        raw = read_source(selection.module)
+        held = select_weights(raw.tree, raw.source)
+        selection = selection._replace(state=held.state, skipped=held.skipped)
     return StateDict(selection.state, raw, selection)
 
 
@@ -98,6 +105,7 @@ def load_state_dict(
     weights: Weights = "auto",
     config: Mapping[str, Any] | None = None,
     description: Description | None = None,
+    head: str | None = None,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -105,27 +113,32 @@ def load_state_dict(
     Args:
         source: path, mapping of arrays by name, or torch.nn.Module.
         arch: the variant that the source must hold, e.g. "mobileone_s0"; None takes any.
-        num_classes: the number of classes it must have; None takes any.
-        strict: False ignores tensors that the network does not have, and starts a classifier anew
-            that is missing or of another number of classes than asked for. The report lists both.
-        weights: see `read`.
+        num_classes: the number of classes it must have; None takes any, 0 means no classifier.
+        strict: False ignores tensors that the network does not have, does without a classifier
+            that is missing, and starts one anew that is missing or of another number of classes
+            where a number is asked for. The report lists both.
+        weights: see `read`; of several networks under several prefixes, too.
         config: fields that weights do not tell, e.g. a MobileViT's heads and patch size.
         description: what a config.json beside the file says; ``config`` has the last word.
+        head: the name of the classifier to take, where there are several.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.
         ValueError, TypeError: bad arguments.
     """
-    if arch is not None and family_of_variant(arch) is None:
-        known = ", ".join(name for family in all_families() for name in family.variants())
-        raise ValueError(f"arch={arch!r}; expected one of {known}")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes={num_classes}; expected at least 1")
+    check_asked(arch, num_classes)
     found = read(source, weights=weights)
     where = found.raw.source
-    shapes = {key: shape_of(tensor) for key, tensor in found.tensors.items()}
-    identity = identify(shapes, where, found.raw.metadata)
+    shapes = {key: _shape_of(key, tensor) for key, tensor in found.tensors.items()}
+    identity = identify(
+        shapes,
+        where,
+        found.raw.metadata,
+        weights=weights,
+        strict=strict,
+        skipped=found.selection.skipped,
+    ).with_head(head, num_classes, strict)
     family = find_family(identity.layout.architecture)
     reading = _read_module(found, identity)
     told = dict(found.raw.told)
@@ -133,6 +146,10 @@ def load_state_dict(
         told |= reading.told(family)
     described = {} if description is None else description.fields(family, identity.layout.name)
     wanted = _wanted(identity, arch, num_classes, told | described, config)
+    if num_classes is None and not wanted["num_classes"] and strict and not _says_none(found.raw):
+        wanted["num_classes"] = (
+            1000  # a whole file would have one: the message says what is missing
+        )
     if not strict:
         identity = identity.without_other_classifier(wanted["num_classes"])
     try:
@@ -146,14 +163,17 @@ def load_state_dict(
         where,
         found.raw.format,
         found.selection.path,
-        found.selection.averaged,
-        found.selection.others,
-        found.selection.prefixes,
+        found.selection.averaged if identity.part.averaged is None else identity.part.averaged,
+        (*found.selection.others, *identity.part.others),
+        (identity.part.prefix,) if identity.part.prefix else (),
         identity.layout.name,
         missing=tuple(
             n for n in expected if identity.is_classifier(n) and n not in identity.shapes
         ),
         ignored=tuple(key for key in shapes if key not in used),
+        head=identity.head,
+        heads=tuple(map(str, identity.heads)),
+        skipped=found.selection.skipped,
     )
     tellers = _tellers(found, family, wanted["form"], told, described, config or {})
     report = replace(
@@ -167,6 +187,7 @@ def load_state_dict(
         classifier = bool(wanted["num_classes"]) and not report.missing
         reading.compare(wanted, classifier=classifier, strict=strict)
         report = replace(report, assumed={}, notes=reading.notes)
+    _warn(identity, report, num_classes)
     state, report = _convert(found, identity, wanted, expected, report)
     metadata = dict(found.raw.metadata)
     return LoadedCheckpoint(state, wanted, identity.layout.name, metadata, report, reading)
@@ -204,6 +225,12 @@ def _read_module(found: StateDict, identity: Identity) -> ModuleReading | None:
     return read_module(found.raw.module, tensors, identity.config["in_channels"], found.raw.source)
 
 
+def _shape_of(key: str, tensor: Any) -> Shape:
+    """A tensor's shape; of a count of batches () also where NumPy made that (1,)."""
+    shape = shape_of(tensor)
+    return () if shape == (1,) and key.endswith("num_batches_tracked") else shape
+
+
 def _wanted(
     identity: Identity,
     arch: str | None,
@@ -218,15 +245,39 @@ def _wanted(
         if family is None or family.name != identity.layout.architecture:
             found = describe(identity.layout.name, identity.config)
             raise CheckpointError(f"{identity.source}: is {found}; expected {arch}")
-        wanted |= variants(family.name)[arch] | {"arch": arch}
+        left_out = {f.name for f in family.fields if wanted[f.name] == f.absent is not None}
+        structure = variants(family.name)[arch].items()
+        wanted |= {key: value for key, value in structure if key not in left_out}
+        wanted["arch"] = arch
     untold = {*find_family(identity.layout.architecture).unseen(wanted["form"]), "output_stride"}
     given = {key: told[key] for key in told if key in untold} | dict(given or {})
     if given:
         wanted = with_given(wanted, given, identity.layout.name)
         wanted["arch"] = variant_of(wanted)
-    if num_classes is not None or not wanted["num_classes"]:
-        wanted["num_classes"] = num_classes or 1000
+    if num_classes is not None:
+        wanted["num_classes"] = num_classes
     return wanted
+
+
+def _says_none(raw: RawCheckpoint) -> bool:
+    """Whether a source without a classifier is whole as it is: a module, or a file of our own."""
+    own = raw.metadata.get("format") == "mobileone" and "config" in raw.metadata
+    return own or raw.format == "module"
+
+
+def _warn(identity: Identity, report: LoadReport, asked: int | None) -> None:
+    if report.missing:
+        warnings.warn(
+            f"{report.source}: {' and '.join(report.missing)} started anew with random weights; "
+            "the network's results mean nothing until it is trained",
+            stacklevel=4,
+        )
+    elif report.heads and not report.head and asked is None:
+        warnings.warn(
+            f"{report.source}: no classifier is taken, results are pooled features; "
+            f"{several_heads(identity.heads)}",
+            stacklevel=4,
+        )
 
 
 def _convert(

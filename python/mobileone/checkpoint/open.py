@@ -8,9 +8,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mobileone._core import Network
 from mobileone.checkpoint.channels import with_input_reversed
 from mobileone.checkpoint.described import Description, describe_file
+from mobileone.checkpoint.held import check_held
 from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
 from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
 from mobileone.families import family_of
@@ -44,9 +47,12 @@ def open_bundle(
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
     check: bool = True,
+    head: str | None = None,
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
     if isinstance(source, Bundle):
+        asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
+        check_held(source, weights=weights, sha256=sha256, head=head, **asked)
         return source
     source, name, description = _locate(source, sha256)
     loaded = load_state_dict(
@@ -57,6 +63,7 @@ def open_bundle(
         weights=weights,
         config=config,
         description=description,
+        head=head,
     )
     family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
@@ -65,12 +72,19 @@ def open_bundle(
     data_config, teller = _data_config(source, description, loaded, found)
     network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
     report = _with_preprocessing(loaded.report, data_config, teller)
+    if check and loaded.reading is not None:
+        from mobileone.checkpoint.modules.check import check_results
+
+        note = check_results(loaded.reading, network)
+        report = replace(report, notes=(*report.notes, note) if note else report.notes)
     names: Any = _metadata(loaded).get("class_names")
     with _blaming(loaded.report.source, "class_names"):
         if names is not None:
             from mobileone.tasks.classification.labels import parse_class_names
 
             names = parse_class_names(names)
+        elif loaded.report.missing:  # a new classifier's classes are nobody's
+            names = tuple(f"class {i}" for i in range(loaded.config["num_classes"]))
         elif description is not None:
             names = description.names_for(int(made_from["num_classes"]))
         return Bundle.of(
@@ -81,6 +95,7 @@ def open_bundle(
             report=report,
             data_config=data_config,
             class_names=names,
+            untrained=_untrained(loaded, network),
         )
 
 
@@ -171,6 +186,19 @@ def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str
     if stored is None or stored == data_config.channel_order:
         return dict(loaded.state)
     return with_input_reversed(loaded.state, family_of(loaded.config).name)
+
+
+def _untrained(loaded: LoadedCheckpoint, network: Network) -> dict[str, Any]:
+    """Weights that were started anew, now or before the file was saved."""
+    names = list(loaded.report.missing)
+    stored = _metadata(loaded).get("untrained")
+    if stored is not None and not names:
+        from mobileone.tasks.classification.labels import parse_class_names
+
+        with _blaming(loaded.report.source, "untrained"):
+            names = list(parse_class_names(stored))
+    weights = network.weights()
+    return {name: np.array(weights[name]) for name in names if name in weights}
 
 
 def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:

@@ -15,7 +15,8 @@ class LoadReport:
 
     Attributes:
         source: file name or description of the object.
-        container: "safetensors", "torch zip", "torch legacy", "mapping" or "module".
+        container: "safetensors", "torch zip", "torch legacy", "npz", "mapping" or "module"; of
+            several files "safetensors shards" and the like.
         wrapper: the key under which the weights were, e.g. "state_dict_ema"; "" for none.
         averaged: whether they are averaged (EMA) weights; None where the source does not say.
         others: the weights that were there too and were not taken.
@@ -24,7 +25,12 @@ class LoadReport:
         dtypes: number of tensors by the dtype they had.
         filled: tensors that were missing and are not needed (`num_batches_tracked`, now 0).
         missing: tensors that were started anew: a classifier, with strict=False.
-        ignored: tensors of the source that the network does not have, with strict=False.
+        ignored: tensors of the source that the network does not have, with strict=False, and
+            other heads where one was asked for.
+        head: the module that the classifier was taken from, e.g. "head.fc"; "" for none.
+        heads: every classifier that the source has, each with its number of classes.
+        skipped: what is beside the weights and no tensor, by key: its type, or the global that
+            the file names in its place. Nothing of it was run.
         told: what weights do not show -> who said it: "module", "config.json", "metadata" or
             "config".
         assumed: what weights do not show and nobody said -> the published value, which was taken.
@@ -42,6 +48,9 @@ class LoadReport:
     filled: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    head: str = ""
+    heads: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -65,6 +74,12 @@ class LoadReport:
             notes.append(f"{len(self.filled)} missing batch counts set to 0")
         if self.missing:
             notes.append(f"missing, started anew: {listed(self.missing)}")
+        if self.head and self.heads[1:]:
+            notes.append(f"classifier {self.head} of {listed(self.heads)}")
+        elif not self.head and not self.missing:
+            notes.append("no classifier: results are pooled features")
+        if self.skipped:
+            notes.append(f"skipped: {listed(f'{k} ({v})' for k, v in self.skipped.items())}")
         if self.ignored:
             notes.append(f"ignored: {listed(self.ignored)}")
         for who in dict.fromkeys(self.told.values()):

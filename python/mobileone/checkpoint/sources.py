@@ -30,7 +30,7 @@ def read_source(source: object) -> RawCheckpoint:
         return read_file(source)
     if isinstance(source, Mapping):
         return RawCheckpoint(source, f"the given {type(source).__name__}", "mapping", 0, {})
-    if hasattr(source, "state_dict") and hasattr(source, "named_modules"):
+    if is_module(source):
         return _read_module(source)
     raise TypeError(
         f"cannot load from a {type(source).__name__}; expected a path, a mapping of arrays by "
@@ -42,7 +42,14 @@ def _read_module(module: Any) -> RawCheckpoint:
     where = f"the given {type(module).__name__}"
     fields = [field for family in all_families() for field in family.fields if field.attributes]
     told: dict[str, set[Any]] = {field.name: set() for field in fields}
+    wanted = {name for field in fields for names in field.attributes for name in names}
+    classes: dict[type, bool] = {}
     for child in module.modules():
+        kind = type(child)
+        if kind not in classes:
+            classes[kind] = any(hasattr(kind, name) for name in wanted)
+        if not classes[kind] and wanted.isdisjoint(vars(child)):
+            continue
         for field in fields:
             told[field.name].update(_attributes(child, field))
     for name, values in told.items():
@@ -66,6 +73,25 @@ def _attributes(module: Any, field: Field) -> set[Any]:
         elif type(value) is int or pair:
             found.add(value)
     return found
+
+
+def is_module(value: object) -> bool:
+    """Whether it has torch.nn.Module's methods."""
+    return hasattr(value, "state_dict") and hasattr(value, "named_modules")
+
+
+def is_tensor(value: object) -> bool:
+    """Whether it is a tensor of any of the sources."""
+    if isinstance(value, RawTensor):
+        return True
+    return hasattr(value, "shape") and not is_module(value)
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words: its type, or the global that a file names in its place."""
+    if type(value).__name__ == "Placeholder":  # imported with the reader of pickles only
+        return str(getattr(value, "name", "")) or "placeholder"
+    return type(value).__name__
 
 
 def shape_of(leaf: Any) -> Shape:
@@ -100,7 +126,7 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
 
 def _from_torch(where: str, tensor: Any) -> tuple[str, npt.NDArray[np.generic]]:
     try:
-        tensor = tensor.detach().cpu()
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
         if str(tensor.dtype) == "torch.bfloat16":
             tensor = tensor.float()
         array: npt.NDArray[np.generic] = tensor.numpy()

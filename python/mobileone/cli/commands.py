@@ -7,6 +7,8 @@ Exit codes: 0 success; 1 failure (not equivalent, bad file, missing extra); 2 ba
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import os
 import re
 import sys
@@ -16,11 +18,13 @@ from typing import Any
 
 from mobileone.checkpoint.open import open_named
 from mobileone.cli.summary import forms_table, model_table, prediction_table
-from mobileone.figures.plots import require_matplotlib
+from mobileone.data.preprocessing import ImageError
+from mobileone.figures.plots import figure_format, require_matplotlib, save_figure
 from mobileone.measure.benchmarking import benchmark
 from mobileone.measure.profiling import profile
 from mobileone.model import Model, load, reparameterize
 from mobileone.util.errors import CheckpointError
+from mobileone.util.files import check_writable
 from mobileone.util.machine.environment import show_config
 from mobileone.util.machine.threads import thread_count
 from mobileone.util.version import SUMMARY, __version__
@@ -28,11 +32,20 @@ from mobileone.verification.stages import verify
 
 __all__ = ["main"]
 
+_FAILURES = (
+    CheckpointError,
+    ImageError,
+    OSError,
+    ImportError,
+    NotImplementedError,
+    FloatingPointError,
+)
 _MODEL_HELP = "a checkpoint file, or the name of a variant for seeded weights"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Errors go to stderr in one line."""
+    _print_anywhere()
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
@@ -47,12 +60,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; keep the interpreter from failing again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (CheckpointError, OSError, ImportError, NotImplementedError) as error:
+    except MemoryError as error:
+        print(f"mobileone: error: out of memory: {error}", file=sys.stderr)
+        return 1
+    except _FAILURES as error:
         print(f"mobileone: error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(f"mobileone: error: {error}", file=sys.stderr)
         return 2
+
+
+# What an ASCII terminal shows for a letter of ours, one for one: tables stay aligned.
+_ASCII = str.maketrans("Δ–…²×κσλθ", "d-~2xkslt")
+
+
+def _print_anywhere() -> None:
+    """Let text reach a terminal or file whose encoding lacks some of its letters."""
+
+    def nearest(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        text = error.object[error.start : error.end].translate(_ASCII)
+        return text.encode("ascii", "replace").decode("ascii"), error.end
+
+    codecs.register_error("mobileone.nearest", nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="mobileone.nearest")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -64,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_train(commands)
     _add_fuse(commands)
     _add_verify(commands)
     _add_bench(commands)
@@ -103,6 +139,12 @@ def _demo(arguments: argparse.Namespace) -> int:
         show=lambda text: print(text, flush=True),
     )
     return 0 if result.equivalence else 1
+
+
+def _add_train(commands: Any) -> None:
+    from mobileone.cli.train import add_options, run
+
+    add_options(_command(commands, "train", run, "train a network on images"))
 
 
 def _add_fuse(commands: Any) -> None:
@@ -158,8 +200,11 @@ def _add_bench(commands: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    # Rather now than after the measurement.
     if arguments.plot:
-        require_matplotlib()  # rather now than after the measurement
+        require_matplotlib()
+        figure_format(arguments.plot)
+    _check_outputs(arguments.plot, arguments.json)
     models: Any = arguments.models
     if arguments.both_forms:
         models = [model for source in models for model in _both_forms(source, arguments.seed)]
@@ -176,8 +221,14 @@ def _bench(arguments: argparse.Namespace) -> int:
         result.to_json(arguments.json)
     if arguments.plot:
         figure: Any = result.plot().figure
-        figure.savefig(arguments.plot)
+        save_figure(figure, arguments.plot)
     return 130 if result.interrupted else 0
+
+
+def _check_outputs(*paths: str | None) -> None:
+    for path in paths:
+        if path is not None:
+            check_writable(path)
 
 
 def _model(source: str, seed: int = 0) -> Model:
@@ -199,6 +250,7 @@ def _add_profile(commands: Any) -> None:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
+    _check_outputs(arguments.trace, arguments.json)
     result = profile(arguments.model, runs=arguments.runs, **_run_options(arguments))
     print(repr(result))
     if arguments.json:

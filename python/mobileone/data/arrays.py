@@ -53,16 +53,19 @@ def as_numpy(x: Any) -> npt.NDArray[Any]:
     """A NumPy view of `x` where possible, else a copy."""
     if isinstance(x, np.ndarray):
         return x
-    detach = getattr(x, "detach", None)  # a torch tensor that requires grad exports neither way
-    if detach is not None:
-        x = detach()
+    if not hasattr(x, "__dlpack__"):
+        return np.asarray(x)
+    if hasattr(x, "detach"):  # a torch tensor that requires grad exports neither way
+        x = x.detach()
+        # Bits that its DLPack leaves out: the values are the negated or conjugated ones in memory.
+        for resolve in ("resolve_conj", "resolve_neg"):
+            x = getattr(x, resolve, lambda x=x: x)()
         if str(getattr(x, "dtype", "")) == "torch.bfloat16":  # NumPy has no bfloat16
             x = x.float()
-    if hasattr(x, "__dlpack__"):
-        try:
-            return np.from_dlpack(x)
-        except (BufferError, RuntimeError, TypeError):
-            pass  # another device, or a dtype that DLPack or NumPy lacks: __array__ may convert
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError):
+        pass  # another device, or a dtype that DLPack or NumPy lacks: __array__ may convert
     return np.asarray(x)
 
 

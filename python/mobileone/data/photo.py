@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.data.preprocessing import open_image, pillow
+from mobileone.data.preprocessing import ImageError, open_image, pillow
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -21,6 +21,10 @@ Pixels = npt.NDArray[np.uint8]
 
 # 256 pixels wide, from the photograph of the US Navy (public domain) that matplotlib ships.
 _PORTRAIT = Path(__file__).with_name("grace_hopper.npz")
+
+
+# Of a photo whose short side has been resized.
+_MAX_PIXELS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,32 @@ class Photo:
 def load_photo(path: str | os.PathLike[str] | None, short_side: int) -> Photo:
     """The photo at ``path``, its short side resized (bilinear, antialiased) to ``short_side``.
 
-    None means the package's public-domain portrait of Grace Hopper. ValueError if the file is not
-    an image, ImportError that names the extra if Pillow is needed: for any file, and to resize.
+    None means the package's public-domain portrait of Grace Hopper. ImageError if the file is not
+    an image or would have more than 2^26 pixels, ImportError that names the extra if Pillow is
+    needed: for any file, and to resize.
     """
     if path is not None:
-        return Photo(_resize(open_image(path), short_side), os.fsdecode(path))
+        where = os.fsdecode(path)
+        return Photo(_resize(open_image(path), short_side, where), where)
     origin = "Grace Hopper (public domain)"
     with np.load(_PORTRAIT) as archive:
         portrait: Pixels = archive["pixels"]
     if min(portrait.shape[:2]) == short_side:
         return Photo(portrait, origin)
-    return Photo(_resize(pillow(str(_PORTRAIT)).fromarray(portrait), short_side), origin)
+    image = pillow(str(_PORTRAIT)).fromarray(portrait)
+    return Photo(_resize(image, short_side, origin), origin)
 
 
-def _resize(image: PillowImage.Image, short_side: int) -> Pixels:
+def _resize(image: PillowImage.Image, short_side: int, where: str) -> Pixels:
     from PIL import Image
 
     scale = short_side / min(image.size)
     size = tuple(max(short_side, round(side * scale)) for side in image.size)
+    if size[0] * size[1] > _MAX_PIXELS:
+        raise ImageError(
+            f"{where}: has {image.width} x {image.height} pixels, {size[0]} x {size[1]} as the "
+            f"demo resizes it; expected at most {_MAX_PIXELS} pixels: crop it"
+        )
     return np.asarray(image.resize((size[0], size[1]), Image.Resampling.BILINEAR))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
 
     from mobileone.data.config import DataConfig
 
-__all__ = ["open_image", "pillow", "preprocess", "resize_and_crop"]
+__all__ = ["ImageError", "is_picture", "open_image", "pillow", "preprocess", "resize_and_crop"]
 
 # A float image that goes up to here and has no negative values was hardly ever normalised.
 _LOOKS_LIKE_PIXELS = 20.0
+# Pixels that an image may have while it is resized.
+_MAX_RESIZED = 1 << 24
+# What files and Pillow's images are converted to, by the network's channels.
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+class ImageError(ValueError):
+    """A file that Pillow cannot read as a picture, or a picture that cannot be converted."""
 
 
 def preprocess(
@@ -29,9 +38,10 @@ def preprocess(
     """Images as float32 [N, C, H, W], contiguous.
 
     Args:
-        image: pixels: a path, a PIL image, or uint8 RGB, HWC or CHW, or a batch of these with a
-            first axis N; or network input: floating point, CHW or NCHW, taken as it is. A list
-            holds single images, of any kinds and sizes.
+        image: pixels: a path, an open binary file or its bytes, a PIL image, or uint8 RGB, HWC or
+            CHW, or a batch of these with a first axis N; or network input: floating point, CHW or
+            NCHW, taken as it is. A list holds single images, of any kinds and sizes. Files and PIL
+            images are converted to gray or to RGBA for networks of one or four channels.
         config: what pixels are resized, cropped and normalised to.
         min_size: the smallest height and width of network input.
 
@@ -56,10 +66,10 @@ def preprocess(
         if len(sizes) > 1 or single[0].shape[0] != 1:
             raise ValueError(f"image is a list of shapes {sorted(sizes)}; expected single images")
         return np.concatenate(single)
-    if isinstance(image, str | os.PathLike):
-        return _from_pillow(open_image(image), config)
-    if hasattr(image, "convert") and hasattr(image, "getexif"):
-        return _from_pillow(_upright(image, "image"), config)
+    if is_picture(image):
+        mode = _mode_of(config)
+        picture = open_image(image, mode) if is_file(image) else _upright(image, "image", mode)
+        return _from_pillow(picture, config)
     array = as_numpy(image)
     if array.dtype == np.uint8:
         return _from_pixels(array, config, stacklevel)
@@ -70,33 +80,67 @@ def preprocess(
     return _from_floats(array, config, min_size, stacklevel)
 
 
-def open_image(path: str | os.PathLike[str]) -> PillowImage.Image:
-    """The image file as 8-bit RGB, turned upright as its EXIF data says.
+def is_picture(image: Any) -> bool:
+    """Whether it is one picture for Pillow: a file, or an image of its own."""
+    return is_file(image) or (hasattr(image, "convert") and hasattr(image, "getexif"))
+
+
+def is_file(image: Any) -> bool:
+    """Whether it is a path, an open file, or the bytes of one."""
+    kinds = (str, os.PathLike, bytes, bytearray, memoryview)
+    return isinstance(image, kinds) or callable(getattr(image, "read", None))
+
+
+def open_image(source: Any, mode: str = "RGB") -> PillowImage.Image:
+    """An image file in an 8-bit `mode`, turned upright as its EXIF data says.
+
+    Args:
+        source: a path; bytes; or an open binary file, which is read from its beginning where it can
+            be, left open, and left where it was.
+        mode: Pillow's name of it.
 
     Raises:
-        ValueError: not an image that Pillow can read.
+        ImageError: not an image that Pillow can read.
         FileNotFoundError: there is no such file.
         ImportError: Pillow is not installed.
     """
-    where = os.fsdecode(path)
+    named = isinstance(source, str | os.PathLike)
+    where = os.fsdecode(source) if named else f"the given {type(source).__name__}"
     image_module = pillow(where)
-    with open(where, "rb") as file:
+    with open(where, "rb") if named else io.BytesIO(_bytes_of(source, where)) as file:
         # Decoders report damage by many types of exception: to the caller all mean one thing.
         try:
             with image_module.open(file) as image:
                 image.load()
         except Exception as error:
-            raise ValueError(
+            raise ImageError(
                 f"{where}: expected an image that Pillow can read; {type(error).__name__}: {error}"
             ) from error
-    return _upright(image, where)
+    return _upright(image, where, mode)
+
+
+def _bytes_of(source: Any, where: str) -> bytes | bytearray | memoryview:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return source
+    position = source.tell() if source.seekable() else None
+    if position is not None:
+        source.seek(0)
+    content = source.read()
+    if position is not None:
+        source.seek(position)
+    if not isinstance(content, bytes):
+        raise TypeError(
+            f"{where}: reads {type(content).__name__}; expected a file opened as binary"
+        )
+    return content
 
 
 def resize_and_crop(image: PillowImage.Image, config: DataConfig) -> PillowImage.Image:
     """The centre of the image at the network's size, as timm evaluates.
 
     The image is shrunk or enlarged, keeping its proportions, until it just covers
-    ``floor(input_size / crop_pct)``; of that the central `input_size` is kept.
+    ``floor(input_size / crop_pct)``; of that the central `input_size` is kept. Where the whole
+    would have more than 2^24 pixels (of long, narrow images), only the centre is computed.
     """
     from PIL import Image
 
@@ -107,22 +151,30 @@ def resize_and_crop(image: PillowImage.Image, config: DataConfig) -> PillowImage
     else:
         size = (cover_w, image.height * cover_w // image.width)
     method = Image.Resampling[config.interpolation.upper()]
-    resized = image if size == image.size else image.resize(size, method)
     left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    if size[0] * size[1] > _MAX_RESIZED:
+        x, y = image.width / size[0], image.height / size[1]
+        box = (left * x, top * y, (left + width) * x, (top + height) * y)
+        return image.resize((width, height), method, box)
+    resized = image if size == image.size else image.resize(size, method)
     return resized.crop((left, top, left + width, top + height))
 
 
 def _from_pillow(image: PillowImage.Image, config: DataConfig) -> Float32:
-    return normalise(channels_first(_resized(image, config)[None], 3), _for_rgb(config))
+    pixels = _resized(image, config)
+    batch = pixels.reshape(1, *pixels.shape[:2], len(config.mean)).transpose(0, 3, 1, 2)
+    return normalise(batch, config)
 
 
 def _from_pixels(array: npt.NDArray[Any], config: DataConfig, stacklevel: int) -> Float32:
-    _for_rgb(config)
+    channels = len(config.mean)
+    if array.ndim == 2 and channels == 1:
+        array = array[None]
     if array.ndim not in (3, 4):
         raise ValueError(
             f"image has shape {array.shape}; expected HWC or CHW pixels, or a batch of these"
         )
-    view = channels_first(array if array.ndim == 4 else array[None], 3)
+    view = channels_first(array if array.ndim == 4 else array[None], channels)
     if view.size and 0 < view.max() <= 1:
         warnings.warn(
             "image is uint8, but no pixel is above 1: expected 0 to 255; were values of 0..1 cast?",
@@ -133,10 +185,16 @@ def _from_pixels(array: npt.NDArray[Any], config: DataConfig, stacklevel: int) -
     if 0 in view.shape[2:]:
         raise ValueError(f"image has shape {array.shape}; expected at least one pixel")
     height, width = config.input_size
-    resized = np.empty((len(view), height, width, 3), np.uint8)
-    for one, pixels in zip(resized, view.transpose(0, 2, 3, 1), strict=True):
-        one[:] = _resized(image_module.fromarray(np.ascontiguousarray(pixels)), config)
-    return normalise(channels_first(resized, 3), config)
+    resized = np.empty((len(view), channels, height, width), np.uint8)
+    for one, pixels in zip(resized, view, strict=True):
+        if channels == 3:
+            rgb = image_module.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+            one[:] = _resized(rgb, config).transpose(2, 0, 1)
+            continue
+        for channel, values in zip(one, pixels, strict=True):
+            gray = image_module.fromarray(np.ascontiguousarray(values))
+            channel[:] = _resized(gray, config)
+    return normalise(resized, config)
 
 
 def _from_floats(
@@ -185,24 +243,24 @@ def _resized(image: PillowImage.Image, config: DataConfig) -> Pixels:
     return np.asarray(resize_and_crop(image, config))
 
 
-def _for_rgb(config: DataConfig) -> DataConfig:
-    if len(config.mean) != 3:
+def _mode_of(config: DataConfig) -> str:
+    channels = len(config.mean)
+    if channels not in _MODES:
         raise ValueError(
-            f"images have 3 channels, this network has {len(config.mean)}: give it normalised "
-            "floating-point arrays"
+            f"a picture has 1, 3 or 4 channels, this network {channels}: give it arrays"
         )
-    return config
+    return _MODES[channels]
 
 
-def _upright(image: PillowImage.Image, where: str) -> PillowImage.Image:
+def _upright(image: PillowImage.Image, where: str, mode: str) -> PillowImage.Image:
     from PIL import ImageOps
 
     if image.mode.startswith(("I", "F")):
-        raise ValueError(
+        raise ImageError(
             f"{where}: an image of mode {image.mode}, with more than 8 bits per channel; scale it "
             "to 0..255 first"
         )
-    return ImageOps.exif_transpose(image).convert("RGB")
+    return ImageOps.exif_transpose(image).convert(mode)
 
 
 def pillow(where: str) -> Any:

@@ -47,11 +47,12 @@ class Field:
             tells it.
         untold: the forms whose weights do not show it.
         unseen: its value where nothing shows or tells it.
+        absent: its value where a network leaves that part out, as those of any variant may.
         attributes: what modules of other implementations call it; names of two attributes stand
             for height and width.
     """
 
-    __slots__ = ("attributes", "default", "free", "kind", "name", "unseen", "untold")
+    __slots__ = ("absent", "attributes", "default", "free", "kind", "name", "unseen", "untold")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Field:
         default: Any = None,
         untold: tuple[str, ...] = (),
         unseen: Any = None,
+        absent: Any = None,
         attributes: tuple[tuple[str, ...], ...] = (),
     ) -> None:
         self.name = name
@@ -70,7 +72,12 @@ class Field:
         self.default = default
         self.untold = untold
         self.unseen = default if unseen is None else unseen
+        self.absent = absent
         self.attributes = attributes
+
+    def agrees(self, value: Any, variant: Any) -> bool:
+        """Whether a network with this value may be that variant."""
+        return bool(value == variant or (self.absent is not None and value == self.absent))
 
 
 def copied(value: Any) -> Any:
@@ -111,10 +118,11 @@ def _is_eps(value: object) -> bool:
 
 
 SIZE = Kind(_is_size, f"an integer from 1 to {_MAX_SIZE}")
+SIZE_OR_NONE = Kind(lambda v: _is_size(v, 0), f"an integer from 1 to {_MAX_SIZE}, or 0 for none")
 SIZES = Kind(lambda value: _are_sizes(value, 1), "a list of sizes")
 SIZES_OR_NONE = Kind(lambda value: _are_sizes(value, 0), "a list of sizes, 0 for none")
 NAMED_SIZES = Kind(_are_named_sizes, "sizes by name")
-CLASSES = Kind(lambda value: _is_size(value, most=_MAX_CLASSES), "a number of classes")
+CLASSES = Kind(lambda value: _is_size(value, 0, _MAX_CLASSES), "a number of classes")
 COUNT = Kind(_is_count, f"an integer from 1 to {_MAX_COUNT}")
 PAIR = Kind(_is_pair, f"two integers from 1 to {_MAX_COUNT}: height and width")
 FACTOR = Kind(_is_factor, "a positive number")
@@ -255,6 +263,10 @@ class Family:
         Raises:
             ValueError: a field that is missing, or has a value that makes no network.
         """
+        raise NotImplementedError
+
+    def num_features(self, config: Mapping[str, Any]) -> int:
+        """Channels of the pooled map: what the classifier reads, and the result without one."""
         raise NotImplementedError
 
     def data_config(self, arch: str, layout: str, channels: int) -> DataConfig:

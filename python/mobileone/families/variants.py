@@ -35,10 +35,13 @@ def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str
     Without ``compared``, in all of its structure.
     """
     family = family_of(config)
-    all_of_it = (*family.structure(), *(s for s in family.settings if not s.free))
-    fields = compared or tuple(field.name for field in all_of_it)
+    fields = [f for f in family.structure() if f.name in compared or not compared]
+    settings = [s for s in family.settings if not s.free and not compared]
     for name, variant in variants(family.name).items():
-        if all(family.value(config, key) == family.value(variant, key) for key in fields):
+        if all(
+            field.agrees(family.value(config, field.name), family.value(variant, field.name))
+            for field in (*fields, *settings)
+        ):
             return name
     return CUSTOM
 

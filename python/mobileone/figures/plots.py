@@ -6,18 +6,21 @@ Rows are objects with the attributes that a function names: the package's result
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobileone.util.files import whole_file
 from mobileone.util.tables import chain_text, threads_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["PALETTE", "ink_color", "new_axes", "plot_errors", "plot_latencies", "plot_profile"]
-__all__ += ["plot_roofline", "require_matplotlib", "save_demo_figure"]
+__all__ += ["figure_format", "plot_roofline", "require_matplotlib", "save_demo_figure"]
+__all__ += ["save_figure"]
 
 # The Okabe-Ito colours (told apart by the colour-blind) that stand out from white and from black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -183,7 +186,24 @@ def save_demo_figure(
     photo.set_title(caption, fontsize="small", wrap=True)
     for row, function in enumerate(draw):
         function(figure.add_subplot(grid[row, 1]))
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], **how: Any) -> None:
+    """Write a figure in the format that the path's suffix names, whole or not at all."""
+    with whole_file(path) as file:
+        figure.savefig(file, format=figure_format(path), **how)
+
+
+def figure_format(path: str | os.PathLike[str]) -> str:
+    """The format that a path's suffix names: png without one. ValueError for an unknown one."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    suffix = os.path.splitext(path)[1].removeprefix(".").lower()
+    known = FigureCanvasBase.get_supported_filetypes()
+    if suffix and suffix not in known:
+        raise ValueError(f"{os.fspath(path)}: no figure is a .{suffix}; expected {sorted(known)}")
+    return suffix or "png"
 
 
 def _kind_styles(kinds: list[str]) -> dict[str, dict[str, Any]]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mobileone.util.files import write_json
 from mobileone.util.tables import Column, Table, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ class BenchmarkResult:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` to a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One line per model, one column per field of `BenchmarkRow`; needs pandas."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mobileone.util.files import write_json
 from mobileone.util.tables import (
     Column,
     Table,
@@ -108,7 +107,7 @@ class Profile:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` to a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One line per step, one column per field of `ProfileRow`; needs pandas."""
@@ -126,7 +125,7 @@ class Profile:
                 events.append(_trace_event(row, start_ns, ns))
                 start_ns += ns
         trace = {"traceEvents": events, "displayTimeUnit": "ns", "otherData": self.protocol}
-        Path(path).write_text(json.dumps(trace), encoding="utf-8")
+        write_json(path, trace, indent=None)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the slowest steps as bars; needs matplotlib. Returns the axes."""

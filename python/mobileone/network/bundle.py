@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Graph, Network, is_inference_form, reparameterize
@@ -34,6 +34,7 @@ class Bundle:
         class_names: what the classes are called, if anything told.
         report: how its file was understood.
         task: what its outputs are.
+        untrained: weights of a classifier that loading started anew, as they were then.
     """
 
     network: Network
@@ -44,6 +45,7 @@ class Bundle:
     class_names: tuple[str, ...] | None = None
     report: Any = None
     task: str = "classification"
+    untrained: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.class_names is not None:
@@ -63,6 +65,7 @@ class Bundle:
         report: Any = None,
         data_config: DataConfig | None = None,
         class_names: Sequence[str] | None = None,
+        untrained: Mapping[str, Any] | None = None,
     ) -> Bundle:
         """With what the published weights of the variant expect where nothing else is said."""
         if data_config is None:
@@ -73,7 +76,8 @@ class Bundle:
                 arch, channels=channels, architecture=family_of(config).name
             )
         names: Any = class_names  # made a tuple when it is checked
-        return cls(network, config, data_config, arch, name or arch, names, report)
+        told = (data_config, arch, name or arch, names, report)
+        return cls(network, config, *told, untrained=untrained or {})
 
     @property
     def graph(self) -> Graph:
@@ -97,8 +101,37 @@ class Bundle:
 
     @property
     def num_classes(self) -> int:
-        """Number of logits."""
+        """Number of logits; 0 for a network without a classifier."""
         return int(self.config["num_classes"])
+
+    @property
+    def num_outputs(self) -> int:
+        """Length of an image's result: logits, or without a classifier pooled features."""
+        return self.num_classes or self.family.num_features(self.config)
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether its classifier has the random weights that loading started it with."""
+        if not self.untrained:
+            return False
+        weights = self.network.weights()
+        return all((weights[name] == fresh).all() for name, fresh in self.untrained.items())
+
+    def warn_if_untrained(self, what: str, stacklevel: int) -> None:
+        """One warning where results would be those of random weights.
+
+        Args:
+            what: is done with the network, e.g. "predict".
+            stacklevel: as in `warnings.warn`, from this method.
+        """
+        if self.is_untrained:
+            import warnings
+
+            warnings.warn(
+                f"{what}: the classifier of {self.name} has random weights, since its file had "
+                "none that fits; train it first",
+                stacklevel=stacklevel,
+            )
 
     @property
     def in_channels(self) -> int:
@@ -126,6 +159,8 @@ class Bundle:
         }
         if self.class_names is not None:
             metadata["class_names"] = json.dumps(self.class_names)
+        if self.is_untrained:
+            metadata["untrained"] = json.dumps(list(self.untrained))
         return metadata
 
     def preprocess(self, image: Any, *, stacklevel: int) -> Float32:

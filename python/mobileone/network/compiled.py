@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mobileone._core import Network, Plan
+from mobileone._core import Graph, Network, Plan
 from mobileone.data.arrays import Float32, as_images, check_shape, output_array
 
 if TYPE_CHECKING:
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
 
 
+Piece = TypeVar("Piece")
+
+# Runs are measured in pieces of about this length, so that Ctrl-C is answered between them.
+_PIECE_NS = 100_000_000
+
+
 class CompiledModel:
     """A network compiled for one input shape. Immutable, and safe to call from several threads.
+
+    Pickles and deep copies hold the network, which is compiled again where they arrive.
 
     Attributes:
         input_shape: (N, C, H, W) that calls must have.
@@ -50,7 +58,20 @@ class CompiledModel:
             backend=backend,
             algorithm=algorithm,
         )
+        self._network = network
+        self._how = {"backend": backend, "algorithm": algorithm, "min_size": min_size}
         self._adopt(plan, data_config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What the plan was compiled from."""
+        graph = self._network.graph.to_json()
+        weights = {name: np.array(w) for name, w in self._network.weights().items()}
+        made_for = (self.input_shape, self.threads, self._data_config)
+        return {"graph": graph, "weights": weights, "made_for": made_for, "how": self._how}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        network = Network(Graph.from_json(state["graph"]), state["weights"])
+        CompiledModel.__init__(self, network, *state["made_for"], **state["how"])
 
     def _adopt(self, plan: Plan, data_config: DataConfig | Callable[[], DataConfig] | None) -> None:
         self.input_shape = plan.input_shape
@@ -63,14 +84,14 @@ class CompiledModel:
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
         """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""
         images = self._images(x)
-        logits = output_array(out, self._output_shape)
-        self.plan.run(images, [logits])
+        logits = output_array(out, self._output_shape[:2])  # pooled features have two axes more
+        self.plan.run(images, [logits.reshape(self._output_shape)])
         return logits
 
     def time(self, x: Any, runs: int) -> npt.NDArray[np.int64]:
         """Wall time of each of `runs` runs in nanoseconds, measured without the interpreter."""
-        logits = np.empty(self._output_shape, np.float32)
-        return self.plan.time(self._images(x), [logits], runs)
+        images, logits = self._images(x), [np.empty(self._output_shape, np.float32)]
+        return np.concatenate(_in_pieces(runs, lambda n: self.plan.time(images, logits, n), sum))
 
     def profile(self, x: Any, runs: int = 50) -> tuple[list[dict[str, Any]], float]:
         """Where the time goes: one dict per step, and the wall time of a run in nanoseconds.
@@ -82,8 +103,12 @@ class CompiledModel:
             Steps with name, kind, implementation, input_shapes, output_shape, macs, bytes and
             time_ns; and the wall time.
         """
-        logits = np.empty(self._output_shape, np.float32)
-        step_ns, wall_ns = self.plan.profile(self._images(x), [logits], runs)
+        images, logits = self._images(x), [np.empty(self._output_shape, np.float32)]
+        pieces = _in_pieces(
+            runs, lambda n: self.plan.profile(images, logits, n), lambda piece: sum(piece[1])
+        )
+        step_ns = [times for piece in pieces for times in piece[0]]
+        wall_ns = [time for piece in pieces for time in piece[1]]
         faster_half = np.argsort(wall_ns, kind="stable")[: (runs + 1) // 2]
         times = np.asarray(step_ns, np.float64)[faster_half].mean(axis=0)
         steps = [
@@ -144,3 +169,15 @@ class CompiledModel:
                 f"x has shape {images.shape}; this plan was compiled for {self.input_shape}"
             )
         return images
+
+
+def _in_pieces(
+    runs: int, measure: Callable[[int], Piece], length_ns: Callable[[Piece], int]
+) -> list[Piece]:
+    """`measure(n)` for pieces that add up to `runs`: the first is one run, later ones short."""
+    pieces, left = [measure(min(runs, 1))], runs - 1
+    while left > 0:
+        longest = max(1, _PIECE_NS // max(1, int(length_ns(pieces[0]))))
+        pieces.append(measure(min(left, longest)))
+        left -= min(left, longest)
+    return pieces

@@ -10,6 +10,7 @@ from mobileone.families import all_families
 from mobileone.families.family import INFERENCE, TRAIN_TIME
 from mobileone.families.variants import family_of_variant
 from mobileone.network.bundle import Bundle
+from mobileone.util.checks import seed_of
 
 if TYPE_CHECKING:
     from mobileone.families.family import Family
@@ -27,7 +28,7 @@ def create_bundle(name: str, num_classes: int, seed: int | None, config: dict[st
     """A train-time network with random weights; see `mobileone.create_model`."""
     family = _family(name, config)
     full = _full_config(name, family, {"num_classes": num_classes, **config})
-    network = initialize(family.graph(full), 0 if seed is None else seed)
+    network = initialize(family.graph(full), 0 if seed is None else seed_of(seed))
     # Fields that a published variant has in any value.
     free = {"form", "architecture", "output_stride"}
     free |= {field.name for field in (*family.fields, *family.settings) if field.free}

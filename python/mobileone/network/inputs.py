@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone.families import family_of
-from mobileone.util.checks import at_least, height_and_width
+from mobileone.util.checks import at_least, height_and_width, seed_of
 
 if TYPE_CHECKING:
     from mobileone._core import Graph
@@ -41,7 +41,7 @@ def input_shape(model: TakesImages, size: InputSize, batch_size: int) -> tuple[i
 
 def random_input(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
     """Seeded standard-normal pixels, the distribution of normalised images."""
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return np.random.default_rng(seed_of(seed)).standard_normal(shape, dtype=np.float32)
 
 
 def total_macs(model: TakesImages, shape: tuple[int, int, int, int]) -> int:

@@ -51,6 +51,7 @@ class Session:
             "_class_names": bundle.class_names,
             "training": self.training,
             "dropout_seed": self.dropout_seed,
+            **({"untrained": dict(bundle.untrained)} if bundle.untrained else {}),
         }
 
     @classmethod
@@ -59,6 +60,7 @@ class Session:
         rest = dict(state)
         facts = {key: rest.pop(key) for key in _FACTS}
         facts["class_names"] = rest.pop("_class_names")
+        facts["untrained"] = rest.pop("untrained", {})
         mode = {key: rest.pop(key) for key in ("training", "dropout_seed")}
         network = Network(graph_of(facts["config"]), rest.pop("network"))
         return cls(Bundle.of(network, **facts), **mode), rest
@@ -66,35 +68,40 @@ class Session:
     def logits(self, x: Any, out: Float32 | None = None) -> Float32:
         """Logits [N, num_classes] of images [N, C, H, W]; see `mobileone.Model.__call__`."""
         images = self.images(x)
-        logits = output_array(out, (images.shape[0], self.bundle.num_classes))
-        self._run(images, (self.bundle.graph.output_name,), [logits])
+        logits = output_array(out, (images.shape[0], self.bundle.num_outputs))
+        self._run(images, (self.bundle.graph.output_name,), [self._as_output(logits)])
         return logits
 
-    def features(self, x: Any, out_indices: Sequence[int] | None = None) -> list[Float32]:
+    def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
         """Feature maps by level; see `mobileone.Model.features`."""
-        names = self.bundle.graph.feature_names
-        if out_indices is None:
-            out_indices = range(len(names))
-        for index in out_indices:
-            if not 0 <= index < len(names):
-                raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
+        graph = self.bundle.graph
+        wanted = tuple(graph.feature_names)
+        if out_indices is not None:
+            from mobileone.network.levels import level_names, take_levels
+
+            wanted = take_levels(level_names(graph), out_indices)
         images = self.images(x)
-        shapes = self.bundle.graph.shapes(images.shape)
-        wanted = tuple(names[index] for index in out_indices)
+        shapes = graph.shapes(images.shape)
         maps = [np.empty(shapes[name], np.float32) for name in wanted]
         self._run(images, wanted, maps)
         return maps
 
     def evaluated(self, images: Float32) -> Float32:
         """Logits in eval mode, whatever the mode is."""
-        logits = output_array(None, (images.shape[0], self.bundle.num_classes))
-        self._evaluate(images, (self.bundle.graph.output_name,), [logits])
+        logits = output_array(None, (images.shape[0], self.bundle.num_outputs))
+        self._evaluate(images, (self.bundle.graph.output_name,), [self._as_output(logits)])
         return logits
+
+    def _as_output(self, results: Float32) -> Float32:
+        """Results [N, K] in the shape that the graph gives them: pooled maps have two axes more."""
+        return results if self.bundle.num_classes else results[:, :, None, None]
 
     def amend(self, **changes: Any) -> None:
         """Replace fields of the bundle: between training steps, not during one."""
         with self._training_lock:
             self.bundle = replace(self.bundle, **changes)
+            if "network" in changes:
+                self.plans.clear()  # they hold the weights of before
 
     def images(self, x: Any) -> Float32:
         """Images as the network takes them, checked; uint8 pixels are normalised."""

@@ -5,7 +5,7 @@ the next page on the packed weights, each at a multiple of 64 bytes with a check
 is between is zero. The header holds the graph as JSON, the input shape, threads, what the steps
 decided (records), and what the weights were packed for: package version, instruction set, block and
 panel sizes. Loading makes the plan again from the graph, so that every size and offset is checked
-against what the plan needs, and reads every byte once: any damage is an error.
+against what the plan needs, and reads every byte once, meanwhile: any damage is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mobileone._core import (
     kernel_parameters,
     restore_plan,
 )
-from mobileone.data.arrays import check_shape
+from mobileone.data.arrays import Float32, check_shape
 from mobileone.families import family_of
 from mobileone.network.compiled import CompiledModel
 from mobileone.network.plan_fields import EXPECTED, FIELDS
@@ -50,15 +50,20 @@ _PAGE, _ALIGNMENT = 4096, 64
 
 
 class StoredPlan(CompiledModel):
-    """A compiled network from a file; see `load_plan`.
+    """A compiled network from a file; see `load_plan`. Pickles hold the file's absolute path.
+
+    Calls raise ValueError once the file has been written to: replace it whole instead.
 
     Attributes:
         name, arch, config: as of the model that was stored.
         class_names: names of the classes, or None.
     """
 
-    def __init__(self, plan: Plan, header: Mapping[str, Any], weights: MappedWeights) -> None:
+    def __init__(
+        self, plan: Plan, header: Mapping[str, Any], weights: MappedWeights, path: str
+    ) -> None:
         self._weights = weights
+        self._path = path
         # Not a method of self: the plan would be part of a cycle, and outlive its last user.
         self._load_data_config = partial(_data_config, header["data_config"])
         self._adopt(plan, self._load_data_config)
@@ -80,6 +85,13 @@ class StoredPlan(CompiledModel):
             ValueError: the file was written to since; results before may be wrong.
         """
         self._weights.verify()
+
+    def _images(self, x: Any) -> Float32:
+        self._weights.check_unwritten()
+        return super()._images(x)
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return load_plan, (self._path,)
 
     def __repr__(self) -> str:
         return f"<mobileone.StoredPlan {self.name}: input {self.input_shape}>"
@@ -136,9 +148,10 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
 def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
     """A plan that `Model.save_plan` wrote: maps the file and packs nothing.
 
-    The weights are checked against their checksums, which takes 0.1 ms per MB. They are used in
-    place: while the plan is in use the file may be replaced or deleted (as `save_plan` does), but
-    not be written to or truncated. `StoredPlan.verify` tells whether it was written to.
+    The weights are checked against their checksums, which takes a thread of its own 0.1 ms per MB
+    while the plan is made. They are used in place: while the plan is in use the file may be
+    replaced or deleted (as `save_plan` does), but not be written to or truncated: calls raise
+    ValueError once it was (a look at the file's times; what is written during a call is not seen).
 
     Raises:
         ValueError: no plan, truncated, damaged, of another version, or for another CPU.
@@ -168,9 +181,11 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
             header["threads"],
             header["records"],
         )
-        return StoredPlan(plan, header, weights)
     except (ValueError, TypeError, NotImplementedError) as error:
+        weights.finish_verification()  # damage is the better reason
         raise ValueError(f"{where}: its header describes no plan: {error}") from error
+    weights.finish_verification()
+    return StoredPlan(plan, header, weights, os.path.abspath(where))
 
 
 def _data_config(text: str) -> DataConfig:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mobileone._core import Network, Plan
+from mobileone._core import Graph, Network, Plan
 from mobileone.data.arrays import Float32
 from mobileone.network.plan_cache import PlanCache
 
-__all__ = ["TrainingPlans"]
+__all__ = ["TrainingPlans", "check_statistics"]
 
 
 class TrainingPlans:
@@ -68,11 +68,15 @@ class TrainingPlans:
 def _training_plan(
     network: Network, shape: tuple[int, ...], names: tuple[str, ...], threads: int
 ) -> Plan:
-    graph = network.graph
+    check_statistics(network.graph, shape)
+    return Plan(network, shape, names, threads, training=True)
+
+
+def check_statistics(graph: Graph, shape: tuple[int, ...]) -> None:
+    """ValueError where a batch norm would see one value per channel of images of this shape."""
     batch, _, height, width = graph.shapes(shape)[graph.feature_names[-1]]
     if batch * height * width < 2:
         raise ValueError(
             f"x has shape {shape}: in training mode every batch norm needs more than one value "
             "per channel; use a larger batch or image, or model.eval()"
         )
-    return Plan(network, shape, names, threads, training=True)

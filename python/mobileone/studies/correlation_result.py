@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobileone.measure.benchmark_result import BenchmarkResult
 from mobileone.studies import paper
 from mobileone.studies.result import machine_notes
 from mobileone.studies.spearman import RankCorrelation, rank_correlation
+from mobileone.util.files import write_json
 from mobileone.util.tables import Column, Table, count_text, number_text
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class CorrelationResult:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` to a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One line per model; needs pandas."""

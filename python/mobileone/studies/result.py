@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobileone.measure.benchmark_result import BenchmarkResult, BenchmarkRow
+from mobileone.util.files import write_json
 from mobileone.util.tables import Column, Table, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class StudyResult:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` to a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One line per network, one column per number; needs pandas."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-__all__ = ["at_least", "height_and_width"]
+__all__ = ["at_least", "height_and_width", "seed_of"]
 
 
 def at_least(name: str, value: Any, minimum: int) -> int:
@@ -25,3 +25,11 @@ def height_and_width(name: str, size: Any, minimum: int, verb: str = "is") -> tu
     if len(values) != 2:
         raise ValueError(f"{name} {verb} {size!r}; expected an integer or (height, width)")
     return at_least(name, values[0], minimum), at_least(name, values[1], minimum)
+
+
+def seed_of(value: Any) -> int:
+    """``value`` as a seed; ValueError unless it is an integer from 0 to 2^64 - 1."""
+    seed = at_least("seed", value, 0)
+    if seed >= 1 << 64:
+        raise ValueError(f"seed is {seed}; expected at most 2^64 - 1")
+    return seed

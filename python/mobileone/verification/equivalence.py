@@ -11,6 +11,8 @@ from mobileone.util.tables import Column, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mobileone.verification.algebra import WeightDifference
+
 __all__ = ["Equivalence", "StageError"]
 
 _COLUMNS = (
@@ -20,6 +22,7 @@ _COLUMNS = (
     Column("cosine"),
     Column("bound"),
     Column("|Δ| / bound"),
+    Column("weights' |Δ| / bound"),
     Column("within", "left"),
 )
 
@@ -35,7 +38,9 @@ class StageError:
         cosine: smallest cosine between the two networks' results for a batch.
         bound: largest absolute difference that fp32 rounding explains (docs/verification.md).
         ratio: max_abs / bound.
-        ok: whether every value is finite and no batch leaves its bound.
+        ok: whether every value is finite, no batch leaves its bound, and the weights do not either.
+        weights: where the stage's weights differ most by exact algebra; None where the two networks
+            are not forms of one graph, or the stage has no weights.
     """
 
     name: str
@@ -45,12 +50,14 @@ class StageError:
     bound: float
     ratio: float
     ok: bool
+    weights: WeightDifference | None = None
 
     def cells(self) -> list[str]:
         """The table's row."""
         numbers = (f"{self.max_abs:.2e}", f"{self.max_rel:.2e}", f"{self.cosine:.9f}")
         verdict = "yes" if self.ok else "NO"
-        return [self.name, *numbers, f"{self.bound:.2e}", f"{self.ratio:.3g}", verdict]
+        weights = "-" if self.weights is None else f"{self.weights.ratio:.3g}"
+        return [self.name, *numbers, f"{self.bound:.2e}", f"{self.ratio:.3g}", weights, verdict]
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ class Equivalence:
     def message(self) -> str:
         """The verdict in a sentence or two."""
         if self.first_failure is None:
-            return "equivalent: every stage differs by less than fp32 rounding explains"
+            weights = "" if self.rows[0].weights is None else ", and so do its weights"
+            return f"equivalent: every stage differs by less than fp32 rounding explains{weights}"
         return f"NOT equivalent: {self.first_failure} is the first to leave its bound. {self.hint}"
 
     @property

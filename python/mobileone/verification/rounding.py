@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mobileone._core import rounding_deviation
 from mobileone.data.arrays import Float32, as_images
+from mobileone.network.tails import FALSE_ALARM
+from mobileone.network.tails import largest_error as _bound
 from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
@@ -20,12 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FALSE_ALARM", "RoundingBounds", "Running", "difference_bounds", "rounding_bound"]
 
-# Probability that rounding alone leaves a bound.
-FALSE_ALARM = 1e-9
 # Images per Monte Carlo run: bounds memory, every image is covered.
 _CHUNK = 2
-# Where the standard normal distribution's upper tail is 1e-3.
-_Z = 3.0902
+# Seeds of the engine are below.
+_SEEDS = 1 << 64
 
 
 class Running(Protocol):
@@ -107,7 +107,9 @@ def difference_bounds(
     """
     shapes = first.graph.shapes(x.shape)
     names = [*first.graph.feature_names, first.graph.output_name]
-    deviations = [_deviations(m, x, samples, 2 * seed + i) for i, m in enumerate((first, second))]
+    deviations = [
+        _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
+    ]
     return [
         _bound(math.hypot(*pair), math.prod(shapes[name]), samples)
         for *pair, name in zip(*deviations, names, strict=True)
@@ -125,22 +127,3 @@ def _deviations(bundle: Bundle, x: Float32, samples: int, seed: int) -> list[flo
         for i in range(0, len(x), _CHUNK)
     ]
     return [max(chunk[level][1] for chunk in chunks) for level in range(len(nodes))]
-
-
-def _bound(deviation: float, count: int, samples: int) -> float:
-    """What the largest of `count` errors of this standard deviation stays below.
-
-    A union bound over Gaussian tails; and, since the deviation is itself estimated from
-    `count * samples` errors, it is divided by the root of chi-square's lower 1e-3 quantile.
-    """
-    freedom = count * samples
-    if freedom == 0:
-        return 0.0
-    # Wilson & Hilferty (1931), and what P(chi2 < c) <= (c / 2)^(f / 2) / gamma(f / 2 + 1) implies,
-    # which is the closer one for a few degrees of freedom f.
-    quantile = max(
-        (1 - 2 / (9 * freedom) - _Z * math.sqrt(2 / (9 * freedom))) ** 3,
-        2 / freedom * math.exp((math.log(1e-3) + math.lgamma(freedom / 2 + 1)) * 2 / freedom),
-    )
-    confidence = 1 / math.sqrt(quantile)
-    return deviation * confidence * math.sqrt(2 * math.log(2 * count / FALSE_ALARM))

@@ -6,7 +6,8 @@ The bounds are derived, not tuned: docs/verification.md has the model and the de
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mobileone.checkpoint.open import bundle_of
@@ -14,6 +15,7 @@ from mobileone.data.arrays import Float32, as_images
 from mobileone.network.inputs import input_shape, random_input
 from mobileone.network.session import Session
 from mobileone.util.checks import at_least
+from mobileone.verification.algebra import WeightDifference, weight_differences
 from mobileone.verification.comparison import compare, diagnose, worst
 from mobileone.verification.equivalence import Equivalence, StageError
 from mobileone.verification.rounding import (
@@ -26,7 +28,14 @@ from mobileone.verification.rounding import (
 if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
 
-__all__ = ["Equivalence", "RoundingBounds", "StageError", "rounding_bound", "verify"]
+__all__ = [
+    "Equivalence",
+    "RoundingBounds",
+    "StageError",
+    "WeightDifference",
+    "rounding_bound",
+    "verify",
+]
 
 
 def verify(
@@ -38,11 +47,14 @@ def verify(
     input_size: int | tuple[int, int] | None = None,
     seed: int = 0,
     samples: int = 4,
+    algebra: bool = True,
 ) -> Equivalence:
     """Compare two networks stage by stage on the engine, with batch norms in eval mode.
 
     Both run on `batch_size` images of seeded N(0, 1) noise, and on `inputs` if given. Neither is
-    changed, whatever mode it is in.
+    changed, whatever mode it is in. Where both are forms of one architecture, the weights of their
+    inference forms are computed in float64 and compared too: that finds what drowns in the rounding
+    of results.
 
     Args:
         reference: a Model, or anything that `mobileone.load` takes; taken for right.
@@ -52,12 +64,16 @@ def verify(
         input_size: of the noise, one number or (H, W); default: what the reference was trained at.
         seed: of the noise and of the sampled rounding errors.
         samples: Monte Carlo samples behind every bound.
+        algebra: False compares results alone: of networks that compute the same with other weights,
+            e.g. with scales moved from one layer into the next.
 
     Raises:
         ValueError: networks with different stages, shapes or classes; bad images or numbers.
     """
     first, second = bundle_of(reference), bundle_of(candidate)
     at_least("samples", samples, 1)
+    for bundle in (first, second):
+        bundle.warn_if_untrained("verify", stacklevel=3)
     batches = [random_input(input_shape(first, input_size, batch_size), seed)]
     if inputs is not None:
         batches.append(as_images(inputs, first.in_channels, min_size=first.family.min_size))
@@ -71,17 +87,20 @@ def verify(
         [compare(*row) for row in zip(names, *pair, bound, strict=True)]
         for pair, bound in zip(results, bounds, strict=True)
     ]
+    rows = tuple(worst(level) for level in zip(*errors, strict=True))
+    if algebra:
+        rows = _with_weights(rows, weight_differences(first, second))
     count = sum(len(x) for x in batches)
     agreed = sum(int((a[-1].argmax(1) == b[-1].argmax(1)).sum()) for a, b in results)
     given = "noise" if inputs is None else f"noise, {len(batches[1])} given"
     return Equivalence(
         reference=_describe(first),
         candidate=_describe(second),
-        rows=tuple(worst(level) for level in zip(*errors, strict=True)),
+        rows=rows,
         top1_agreement=agreed / count,
         images=f"{count} images ({batch_size} of {given})",
         false_alarm=FALSE_ALARM,
-        hint=_hint(errors, results),
+        hint=_hint(rows, errors, results),
     )
 
 
@@ -91,7 +110,7 @@ def _describe(bundle: Bundle) -> str:
 
 def _level_names(bundle: Bundle) -> list[str]:
     stages = [f"stage {i}" for i in range(1, len(bundle.graph.feature_names))]
-    return ["stem", *stages, "logits"]
+    return ["stem", *stages, "logits" if bundle.num_classes else "pooled"]
 
 
 def _check_comparable(first: Bundle, second: Bundle, batches: Sequence[Float32]) -> None:
@@ -121,18 +140,44 @@ def _run(session: Session, x: Float32) -> list[Float32]:
     return [*session.features(x), session.logits(x)]
 
 
+def _with_weights(
+    rows: Sequence[StageError], differences: Mapping[int, WeightDifference]
+) -> tuple[StageError, ...]:
+    """The stages with the difference of their weights, and the verdict on both."""
+    return tuple(
+        replace(row, ok=row.ok and differences[level].ratio <= 1, weights=differences[level])
+        if level in differences
+        else row
+        for level, row in enumerate(rows)
+    )
+
+
 def _hint(
-    errors: Sequence[Sequence[StageError]], results: Sequence[tuple[list[Float32], list[Float32]]]
+    rows: Sequence[StageError],
+    errors: Sequence[Sequence[StageError]],
+    results: Sequence[tuple[list[Float32], list[Float32]]],
 ) -> str:
-    """What the first failing stage's difference looks like, in the batch where it is worst."""
-    for level in range(len(errors[0])):
-        batch = max(
-            range(len(errors)), key=lambda i: (not errors[i][level].ok, errors[i][level].ratio)
-        )
-        if errors[batch][level].ok:
+    """What the first failing stage's difference looks like, and where its weights differ most."""
+    for level, row in enumerate(rows):
+        if row.ok:
             continue
-        if not math.isfinite(errors[batch][level].bound):
-            return "The exact result is not finite there: look at the images and the weights."
-        reference, candidate = results[batch]
-        return diagnose(reference[level], candidate[level])
+        found = _diagnosis(level, errors, results)
+        if row.weights is None or row.weights.ratio <= 1:
+            return found
+        return f"{found} Its weights: {row.weights}.".lstrip()
     return ""
+
+
+def _diagnosis(
+    level: int,
+    errors: Sequence[Sequence[StageError]],
+    results: Sequence[tuple[list[Float32], list[Float32]]],
+) -> str:
+    """What the difference of a stage's results looks like, in the batch where it is worst."""
+    batch = max(range(len(errors)), key=lambda i: (not errors[i][level].ok, errors[i][level].ratio))
+    if errors[batch][level].ok:
+        return "Results agree within rounding, which hides the difference."
+    if not math.isfinite(errors[batch][level].bound):
+        return "The exact result is not finite there: look at the images and the weights."
+    reference, candidate = results[batch]
+    return diagnose(reference[level], candidate[level])

@@ -20,19 +20,19 @@ class TiledStep::Bound : public BoundStep {
  private:
   void run_images(std::int64_t first, std::int64_t images) {
     const Work& work = step_.work_;
-    const auto run_part = [&](int begin, int end, int worker) {
+    const auto run_part = [&](std::int64_t begin, std::int64_t end, int worker) {
       std::byte* const scratch =
           buffers_.scratch() + aligned_bytes(work.shared_bytes) +
           static_cast<std::size_t>(worker) * aligned_bytes(work.thread_bytes);
       while (begin < end) {
-        const int image = begin / work.units;
-        const int last = std::min(end, (image + 1) * work.units);
-        step_.run_units(buffers_, {first + image, begin - image * work.units,
-                                   last - image * work.units, scratch});
+        const std::int64_t image = begin / work.units, start = image * work.units;
+        const std::int64_t last = std::min(end, start + work.units);
+        step_.run_units(buffers_, {first + image, static_cast<int>(begin - start),
+                                   static_cast<int>(last - start), scratch});
         begin = last;
       }
     };
-    spread(step_.pool_, static_cast<int>(images) * work.units, run_part, work.parts_per_thread);
+    spread(step_.pool_, images * work.units, run_part, work.parts_per_thread);
   }
 
   const TiledStep& step_;

@@ -1,10 +1,22 @@
 #include "mobileone/backends/loops/backend.hpp"
 
 #include "mobileone/backends/loops/emit.hpp"
+#include "mobileone/backends/loops/emit_backward.hpp"
+#include "mobileone/base/error.hpp"
 
 namespace mobileone::loops {
 
 namespace {
+
+template <typename Operator>
+void backward(const Operator& attributes, const LoweredOp& op, PlanBuilder& builder) {
+  if constexpr (differentiable<Operator>) {
+    loops::emit_backward(attributes, op, builder);
+  } else {
+    throw NotSupported(
+        concat("[plan] ", builder.node(op.node).name, ": no gradient of ", Operator::name));
+  }
+}
 
 class LoopsBackend : public Backend {
  public:
@@ -16,6 +28,9 @@ class LoopsBackend : public Backend {
           // The input is a value of the plan before any step.
           if constexpr (!std::is_same_v<std::decay_t<decltype(attributes)>, Input>) {
             loops::emit(attributes, op, builder);
+            if (builder.wants_gradient(op.result)) {
+              builder.on_backward([=, &builder] { backward(attributes, op, builder); });
+            }
           }
         },
         builder.node(op.node).op);
@@ -25,6 +40,18 @@ class LoopsBackend : public Backend {
   std::unique_ptr<Step> reorder(ValueId from, ValueId to,
                                 const PlanBuilder& builder) const override {
     return reorder_step(from, to, builder);
+  }
+  std::unique_ptr<Step> sum(const std::vector<ValueId>& from, ValueId to,
+                            const PlanBuilder& builder) const override {
+    return sum_step(from, to, builder);
+  }
+  std::unique_ptr<Step> activation_gradient(ActivationKind kind, const ActivationGradient& values,
+                                            const PlanBuilder& builder) const override {
+    return activation_gradient_step(kind, values, builder);
+  }
+  std::unique_ptr<Step> cross_entropy(const CrossEntropy& values,
+                                      const PlanBuilder& builder) const override {
+    return cross_entropy_step(values, builder);
   }
 };
 

@@ -1,37 +1,10 @@
 #include "mobileone/backends/loops/emit.hpp"
+#include "mobileone/backends/loops/lanes.hpp"
 #include "mobileone/backends/loops/loop_step.hpp"
-#include "mobileone/backends/loops/maps.hpp"
-#include "mobileone/backends/loops/vectors.hpp"
 
 namespace mobileone::loops {
 
 namespace {
-
-constexpr std::int64_t kLanes = 16;  // channels that one task normalises: a cache line
-
-// Up to kLanes neighbouring channels of a map, of all images and pixels.
-struct Lanes {
-  const MapView& map;
-  std::int64_t channel, count;
-
-  Lanes(const MapView& view, std::int64_t task) : map(view) {
-    const std::int64_t pieces = tasks(view) / view.runs(), lane = task % pieces * kLanes;
-    channel = task / pieces * view.run + lane;
-    count = std::min({kLanes, view.run - lane, view.channels - channel});
-  }
-  static std::int64_t tasks(const MapView& view) {
-    return view.runs() * ((view.run + kLanes - 1) / kLanes);
-  }
-
-  // visit(first channel) for every pixel of every image.
-  template <typename Visit>
-  MOBILEONE_INLINE void for_each_pixel(const Visit& visit) const {
-    for (std::int64_t image = 0; image < map.images; ++image) {
-      const std::int64_t first = map.at(image, channel, 0, 0);
-      for (std::int64_t pixel = 0; pixel < map.pixels(); ++pixel) visit(first + pixel * map.run);
-    }
-  }
-};
 
 // Mean and biased variance, in two passes.
 void measure(const Lanes& lanes, const float* x, float* means, float* variances) {

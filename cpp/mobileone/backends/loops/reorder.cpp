@@ -11,7 +11,7 @@ namespace {
 
 // Sequences and vectors have one layout only: a copy, e.g. into the caller's memory.
 std::unique_ptr<Step> copy_step(StepInfo info, ValueId from, ValueId to, std::size_t bytes) {
-  return loop_step(std::move(info), [=](const Buffers& buffers) {
+  return function_step(std::move(info), [=](const Buffers& buffers) {
     std::memcpy(buffers.address(to), buffers.address(from), bytes);
   });
 }
@@ -48,7 +48,7 @@ std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& 
       }
     });
   };
-  return loop_step(std::move(info), run);
+  return function_step(std::move(info), run);
 }
 
 }  // namespace mobileone::loops

@@ -6,39 +6,17 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "mobileone/base/vectorized.hpp"
+
 namespace mobileone::loops {
-
-#define MOBILEONE_INLINE [[gnu::always_inline]] inline
-// Of a lambda: after its parameters.
-#define MOBILEONE_INLINE_LAMBDA __attribute__((always_inline))
-
-enum class Vectors { baseline, avx2, avx512 };
 
 // What the CPU has and MOBILEONE_MAX_ISA allows.
 Vectors vectors();
 
-template <typename Body>
-[[gnu::target("avx512f,avx512vl,avx512dq,avx512bw,prefer-vector-width=512")]] void run_avx512(
-    const Body& body) {
-  body();
-}
-template <typename Body>
-[[gnu::target("avx2,fma")]] void run_avx2(const Body& body) {
-  body();
-}
-
-// Calls body(), a lambda that is MOBILEONE_INLINE_LAMBDA, in a function that is compiled for
-// vectors(). What it calls is compiled so only where it is inlined too.
+// mobileone::vectorized for vectors().
 template <typename Body>
 void vectorized(const Body& body) {
-  switch (vectors()) {
-    case Vectors::avx512:
-      return run_avx512(body);
-    case Vectors::avx2:
-      return run_avx2(body);
-    case Vectors::baseline:
-      return body();
-  }
+  mobileone::vectorized(vectors(), body);
 }
 
 // e^x to 2 units in the last place, 0 below -87 and at most 2^127 above 88: Cody and Waite's

@@ -3,6 +3,7 @@
 #include "mobileone/backends/onednn/covered.hpp"
 #include "mobileone/backends/onednn/steps.hpp"
 #include "mobileone/backends/onednn/team.hpp"
+#include "mobileone/base/allocation.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::onednn {
@@ -26,6 +27,11 @@ class OnednnBackend : public Backend {
           },
           node.op);
     } catch (const dnnl::error& error) {
+      if (error.status == dnnl_out_of_memory) {
+        const std::int64_t elements = element_count(builder.shape(op.result));
+        throw AllocationError(concat("oneDNN, for the result of ", node.name),
+                              static_cast<std::size_t>(elements) * sizeof(float));
+      }
       throw NotSupported(concat("[", kind_name(node.op), "] ", node.name, ": oneDNN refuses ",
                                 to_string(builder.shape(op.result)), ": ", error.what()));
     }

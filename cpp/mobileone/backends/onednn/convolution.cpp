@@ -1,3 +1,4 @@
+#include "mobileone/backends/onednn/finish.hpp"
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/steps.hpp"
@@ -32,9 +33,24 @@ dnnl::memory::dims end_padding(const Conv2d& conv, const Shape& in, const Shape&
   return padding;
 }
 
+// With ReLU as the only post-op, in the form that passes NaN on.
+dnnl::primitive_attr attributes_with_relu() {
+  dnnl::primitive_attr attributes = strict_attributes();
+  dnnl::post_ops relu;
+  relu.append_prelu(0);
+  attributes.set_post_ops(relu);
+  return attributes;
+}
+
+Argument relu_argument() {
+  return {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_WEIGHTS, plain_desc({1, 1, 1, 1}),
+          Operand{-1, relu_slope()}};
+}
+
 Primitive::primitive_desc describe_primitive(const Conv2d& conv, const LoweredOp& op,
                                              const PlanBuilder& builder, const Desc& src,
-                                             const Desc& dst) {
+                                             const Desc& dst,
+                                             const dnnl::primitive_attr& attributes) {
   const Shape& in = builder.shape(builder.node(op.node).inputs[0]);
   const Shape& out = builder.shape(op.result);
   constexpr auto kFloat = dnnl::memory::data_type::f32;
@@ -51,7 +67,7 @@ Primitive::primitive_desc describe_primitive(const Conv2d& conv, const LoweredOp
           dilates(conv),
           {conv.padding[0], conv.padding[1]},
           end_padding(conv, in, out),
-          attributes_with(op.activation)};
+          attributes};
 }
 
 struct Choice {
@@ -59,8 +75,10 @@ struct Choice {
   Primitive::primitive_desc primitive;
 };
 
-// The first pair of layouts that has an optimised implementation, else the first that works.
-Choice choose(const Conv2d& conv, const LoweredOp& op, const PlanBuilder& builder) {
+// The first pair of layouts that has an optimised implementation, else the first that works, else
+// none.
+std::optional<Choice> choose(const Conv2d& conv, const LoweredOp& op, const PlanBuilder& builder,
+                             const dnnl::primitive_attr& attributes) {
   const NodeId input = builder.node(op.node).inputs[0];
   const Layout given = builder.value(builder.value_of(input)).layout;
   const Layout preferred = preferred_layout(builder.shape(op.result));
@@ -73,25 +91,32 @@ Choice choose(const Conv2d& conv, const LoweredOp& op, const PlanBuilder& builde
   for (const auto& [source, result] : candidates) {
     try {
       auto primitive = describe_primitive(conv, op, builder, desc_of(builder.shape(input), source),
-                                          desc_of(builder.shape(op.result), result));
-      if (!is_reference(primitive)) return {source, result, primitive};
+                                          desc_of(builder.shape(op.result), result), attributes);
+      if (!is_reference(primitive)) return Choice{source, result, primitive};
       if (!fallback) fallback = Choice{source, result, primitive};
     } catch (const dnnl::error& error) {
       if (error.status != dnnl_unimplemented) throw;
     }
   }
-  if (!fallback) throw dnnl::error(dnnl_unimplemented, "no implementation of this convolution");
-  return *fallback;
+  return fallback;
 }
 
 }  // namespace
 
 void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder) {
   const Node& node = builder.node(op.node);
-  const Choice choice = choose(conv, op, builder);
-  const ValueId src = builder.in_layout(node.inputs[0], choice.source);
-  const ValueId dst = builder.new_result(op.result, choice.result);
-  const auto& primitive = choice.primitive;
+  std::optional<Choice> choice;
+  if (op.activation == ActivationKind::relu) {
+    choice = choose(conv, op, builder, attributes_with_relu());
+    if (choice && is_reference(choice->primitive)) choice.reset();
+  }
+  const bool relu_inside = choice.has_value();
+  if (!choice) choice = choose(conv, op, builder, attributes_with(op.activation));
+  if (!choice) throw dnnl::error(dnnl_unimplemented, "no implementation of this convolution");
+
+  const ValueId src = builder.in_layout(node.inputs[0], choice->source);
+  const ValueId dst = builder.new_result(op.result, choice->result);
+  const auto& primitive = choice->primitive;
   std::vector<Argument> arguments{value_argument(DNNL_ARG_SRC, primitive.src_desc(), src),
                                   packed_weight(DNNL_ARG_WEIGHTS, builder, node.name + ".weight",
                                                 kernel_dims(conv), primitive.weights_desc()),
@@ -100,7 +125,9 @@ void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder) {
     arguments.push_back(
         plain_weight(DNNL_ARG_BIAS, builder, node.name + ".bias", {conv.out_channels}));
   }
-  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst});
+  if (relu_inside) arguments.push_back(relu_argument());
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst}, 1,
+                           relu_inside ? std::nullopt : left_to_finish(op.activation));
 }
 
 }  // namespace mobileone::onednn

@@ -1,3 +1,4 @@
+#include "mobileone/backends/onednn/finish.hpp"
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/steps.hpp"
@@ -6,22 +7,20 @@ namespace mobileone::onednn {
 
 Eltwise eltwise_of(ActivationKind kind) {
   switch (kind) {
-    case ActivationKind::relu:
-      return {dnnl::algorithm::eltwise_relu};
     case ActivationKind::sigmoid:
       return {dnnl::algorithm::eltwise_logistic};
     case ActivationKind::gelu:
       return {dnnl::algorithm::eltwise_gelu_erf};
     case ActivationKind::silu:
       return {dnnl::algorithm::eltwise_swish, 1.f};
-    case ActivationKind::hard_sigmoid:
-      return {dnnl::algorithm::eltwise_hardsigmoid, 1.f / 6.f, 0.5f};
     case ActivationKind::hard_swish:
       return {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f};
-    case ActivationKind::relu6:
-      return {dnnl::algorithm::eltwise_clip, 0.f, 6.f};
     case ActivationKind::leaky_relu:
       return {dnnl::algorithm::eltwise_relu, static_cast<float>(kLeak)};
+    case ActivationKind::relu:
+    case ActivationKind::relu6:
+    case ActivationKind::hard_sigmoid:
+      break;  // ours: drops_nan
   }
   return {dnnl::algorithm::undef};
 }
@@ -29,7 +28,7 @@ Eltwise eltwise_of(ActivationKind kind) {
 dnnl::primitive_attr attributes_with(const std::optional<ActivationKind>& activation,
                                      dnnl::post_ops before) {
   dnnl::primitive_attr attributes = strict_attributes();
-  if (activation) {
+  if (activation && !drops_nan(activation)) {
     const Eltwise eltwise = eltwise_of(*activation);
     before.append_eltwise(eltwise.algorithm, eltwise.alpha, eltwise.beta);
   }
@@ -56,14 +55,19 @@ void emit_eltwise(const Eltwise& eltwise, const LoweredOp& op, PlanBuilder& buil
 }  // namespace
 
 void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builder) {
+  if (drops_nan(activation.kind)) {
+    const ValueId src = dense_value(builder, builder.node(op.node).inputs[0]);
+    const ValueId dst = builder.new_result(op.result, builder.value(src).layout);
+    return add_sum(op, builder, {src}, dst, activation.kind);
+  }
   emit_eltwise(eltwise_of(activation.kind), op, builder);
 }
 
-// One pass over memory: the first two summands are the operands, the rest are post-ops.
+// One pass over memory: the first two summands are the operands, the rest are post-ops; or our own.
 void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::binary;
   const Node& node = builder.node(op.node);
-  if (node.inputs.size() == 1) {
+  if (node.inputs.size() == 1 && !drops_nan(op.activation)) {
     // A sum of one summand: its activation, or the identity x -> 1 * x + 0.
     emit_eltwise(
         op.activation ? eltwise_of(*op.activation) : Eltwise{dnnl::algorithm::eltwise_linear, 1.f},
@@ -75,6 +79,7 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   std::vector<ValueId> summands;
   for (NodeId input : node.inputs) summands.push_back(builder.in_layout(input, layout));
   const ValueId dst = builder.new_result(op.result, layout);
+  if (drops_nan(op.activation)) return add_sum(op, builder, summands, dst, op.activation);
 
   dnnl::post_ops further;
   std::vector<Argument> arguments{value_argument(DNNL_ARG_SRC_0, desc, summands[0]),
@@ -120,8 +125,8 @@ void emit(const Multiply&, const LoweredOp& op, PlanBuilder& builder) {
                                   value_argument(DNNL_ARG_SRC_1, gate_desc, gate),
                                   value_argument(DNNL_ARG_DST, desc, dst)};
   for (Argument& argument : arguments) argument.image_bytes = argument.desc.get_size();
-  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src, gate}, {dst},
-                           images);
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src, gate}, {dst}, images,
+                           left_to_finish(op.activation));
 }
 
 }  // namespace mobileone::onednn

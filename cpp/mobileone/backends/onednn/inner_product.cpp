@@ -1,3 +1,4 @@
+#include "mobileone/backends/onednn/finish.hpp"
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/steps.hpp"
@@ -28,7 +29,8 @@ void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
     arguments.push_back(
         plain_weight(DNNL_ARG_BIAS, builder, node.name + ".bias", {linear.out_features}));
   }
-  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst});
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst}, 1,
+                           left_to_finish(op.activation));
 }
 
 }  // namespace mobileone::onednn

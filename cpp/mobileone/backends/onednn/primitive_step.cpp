@@ -1,5 +1,6 @@
 #include "mobileone/backends/onednn/primitive_step.hpp"
 
+#include "mobileone/backends/onednn/finish.hpp"
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/team.hpp"
 
@@ -10,8 +11,9 @@ namespace {
 class BoundPrimitive : public BoundStep {
  public:
   BoundPrimitive(const dnnl::primitive& primitive, const std::vector<Argument>& arguments,
-                 const dnnl::memory::desc& scratchpad, std::int64_t images, const Buffers& buffers)
-      : primitive_(primitive), buffers_(buffers), images_(images) {
+                 const dnnl::memory::desc& scratchpad, std::int64_t images, const Finish& finish,
+                 const Buffers& buffers)
+      : primitive_(primitive), buffers_(buffers), images_(images), finish_(finish) {
     for (const Argument& argument : arguments) {
       const ValueId value = argument.operand.value;
       const bool external = value >= 0 && buffers.is_external(value);
@@ -36,10 +38,16 @@ class BoundPrimitive : public BoundStep {
         memories_[argument.memory].set_data_handle(base + static_cast<std::size_t>(image) *
                                                               argument.image_bytes);
       }
-      dnnl::error::wrap_c_api(
+      const dnnl_status_t status =
           dnnl_primitive_execute(primitive_.get(), thread_stream().get(),
-                                 static_cast<int>(arguments_.size()), arguments_.data()),
-          "a oneDNN primitive failed");
+                                 static_cast<int>(arguments_.size()), arguments_.data());
+      if (status == dnnl_out_of_memory) throw std::bad_alloc();
+      dnnl::error::wrap_c_api(status, "a oneDNN primitive failed");
+    }
+    if (finish_.activation) {
+      auto* const result = static_cast<float*>(buffers_.address(finish_.value));
+      const float* const summand = result;
+      sum_and_finish(&summand, 1, result, finish_.floats, finish_.activation);
     }
   }
 
@@ -56,6 +64,7 @@ class BoundPrimitive : public BoundStep {
   dnnl::primitive primitive_;
   const Buffers& buffers_;
   std::int64_t images_;
+  const Finish& finish_;
   std::vector<dnnl::memory> memories_;
   std::vector<Moving> moving_;
   std::vector<dnnl_exec_arg_t> arguments_;
@@ -65,15 +74,17 @@ class BoundPrimitive : public BoundStep {
 
 PrimitiveStep::PrimitiveStep(StepInfo info, const dnnl::primitive& primitive,
                              const dnnl::memory::desc& scratchpad, std::vector<Argument> arguments,
-                             std::int64_t images)
+                             std::int64_t images, const Finish& finish)
     : Step(std::move(info)),
       primitive_(primitive),
       scratchpad_(scratchpad),
       arguments_(std::move(arguments)),
-      images_(images) {}
+      images_(images),
+      finish_(finish) {}
 
 std::unique_ptr<BoundStep> PrimitiveStep::bind(const Buffers& buffers) const {
-  return std::make_unique<BoundPrimitive>(primitive_, arguments_, scratchpad_, images_, buffers);
+  return std::make_unique<BoundPrimitive>(primitive_, arguments_, scratchpad_, images_, finish_,
+                                          buffers);
 }
 
 Argument plain_weight(int index, PlanBuilder& builder, const std::string& name,

@@ -32,6 +32,10 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 inline Vec round_even(Vec a) { return _mm512_roundscale_ps(a, 8); }
+/// value where condition > 0, else 0.
+inline Vec where_positive(Vec condition, Vec value) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(condition, zero(), _CMP_GT_OQ), value);
+}
 /// 2^n for integral n in [-126, 127].
 inline Vec exp2_int(Vec n) {
   const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
@@ -53,6 +57,10 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 inline Vec round_even(Vec a) { return _mm256_round_ps(a, 8); }
+/// value where condition > 0, else 0.
+inline Vec where_positive(Vec condition, Vec value) {
+  return _mm256_and_ps(_mm256_cmp_ps(condition, zero(), _CMP_GT_OQ), value);
+}
 /// 2^n for integral n in [-126, 127].
 inline Vec exp2_int(Vec n) {
   const __m256i biased = _mm256_cvtps_epi32(_mm256_add_ps(n, _mm256_set1_ps(127.0f)));

@@ -18,4 +18,13 @@ Values deviation(const Activation& op, const Call& call, const ReferenceTensor& 
               [&](std::size_t i) { return kUnitRoundoff * error(x[i], y.values[i]); });
 }
 
+template <>
+Gradients vjp(const Activation& op, const Call& call, const ReferenceTensor& gradient) {
+  const auto derivative = activation(op.kind).derivative;
+  const Values& x = call.input().values;
+  return {{elementwise(call.shape(), call.threads(),
+                       [&](std::size_t i) { return gradient.values[i] * derivative(x[i]); })},
+          {}};
+}
+
 }  // namespace mobileone::reference

@@ -21,4 +21,9 @@ Values deviation(const Add&, const Call& call, const ReferenceTensor& y) {
   });
 }
 
+template <>
+Gradients vjp(const Add&, const Call& call, const ReferenceTensor& gradient) {
+  return {std::vector<ReferenceTensor>(call.inputs.size(), gradient), {}};
+}
+
 }  // namespace mobileone::reference

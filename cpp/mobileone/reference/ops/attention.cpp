@@ -18,10 +18,13 @@ struct Packed {
         width(to_index(packed.shape[2] / 3)),
         head_size(width / heads) {}
 
+  std::size_t place(std::size_t sequence, std::size_t head, std::size_t part,
+                    std::size_t token) const {
+    return (sequence * tokens + token) * 3 * width + part * width + head * head_size;
+  }
   const double* row(std::size_t sequence, std::size_t head, std::size_t part,
                     std::size_t token) const {
-    return x.values.data() + (sequence * tokens + token) * 3 * width + part * width +
-           head * head_size;
+    return x.values.data() + place(sequence, head, part, token);
   }
   // Rows of scores, one per sequence, head and query, that are worth a thread.
   std::int64_t grain() const { return 1 + kGrain / static_cast<std::int64_t>(tokens * head_size); }
@@ -158,6 +161,48 @@ void round(const ReferenceTensor& x, const Signs& score_signs, const Signs& gain
   }
 }
 
+// Of one sequence x [1, N, 3 d], `dy` [N, d] the gradient by its result. With the weights P:
+//   dV = P^T dY,  dP = dY V^T,  dS = P (dP - sum over keys of P dP),  dQ = dS K s,  dK = dS^T Q s.
+ReferenceTensor attention_vjp(const ReferenceTensor& x, const double* dy, std::int64_t heads,
+                              int threads) {
+  ReferenceTensor weights = scaled_scores(x, heads, threads);
+  softmax(weights, Values(to_index(heads * x.shape[1]), 1.0), threads);
+  const Packed packed(x, heads);
+  const std::size_t tokens = packed.tokens, size = packed.head_size;
+  const double scale = scale_of(x.shape, heads);
+  ReferenceTensor dx = zeros(x.shape);
+  Values dweights(tokens);
+  for (std::size_t head = 0; head < packed.heads; ++head) {
+    for (std::size_t i = 0; i < tokens; ++i) {
+      const double* p = weights.values.data() + (head * tokens + i) * tokens;
+      const double* from = dy + i * packed.width + head * size;
+      double mean = 0.0;  // of dP, by the weights
+      for (std::size_t j = 0; j < tokens; ++j) {
+        const double* v = packed.row(0, head, 2, j);
+        double* dv = dx.values.data() + packed.place(0, head, 2, j);
+        dweights[j] = 0.0;
+        for (std::size_t f = 0; f < size; ++f) {
+          dweights[j] += from[f] * v[f];
+          dv[f] += p[j] * from[f];
+        }
+        mean += p[j] * dweights[j];
+      }
+      const double* q = packed.row(0, head, 0, i);
+      double* dq = dx.values.data() + packed.place(0, head, 0, i);
+      for (std::size_t j = 0; j < tokens; ++j) {
+        const double* k = packed.row(0, head, 1, j);
+        double* dk = dx.values.data() + packed.place(0, head, 1, j);
+        const double dscore = scale * p[j] * (dweights[j] - mean);
+        for (std::size_t f = 0; f < size; ++f) {
+          dq[f] += dscore * k[f];
+          dk[f] += dscore * q[f];
+        }
+      }
+    }
+  }
+  return dx;
+}
+
 }  // namespace
 
 template <>
@@ -190,6 +235,17 @@ Values deviation(const Attention& op, const Call& call, const ReferenceTensor& y
     return std::hypot(sum_deviation(terms, y.values[i], squares.values[i], true),
                       kUnitRoundoff * y.values[i]);
   });
+}
+
+template <>
+Gradients vjp(const Attention& op, const Call& call, const ReferenceTensor& gradient) {
+  const std::int64_t sequence_size = call.shape()[1] * call.shape()[2];
+  return {{for_each_sequence(call.input(),
+                             [&](const ReferenceTensor& x, std::int64_t sequence) {
+                               const double* dy = gradient.values.data() + sequence * sequence_size;
+                               return attention_vjp(x, dy, op.heads, call.threads());
+                             })},
+          {}};
 }
 
 }  // namespace mobileone::reference

@@ -172,4 +172,34 @@ Values deviation(const BatchNorm& op, const Call& call, const ReferenceTensor& y
   });
 }
 
+// With h = (x - mean) r, r = 1 / sqrt(var + eps): dx = gamma r gradient where mean and r are
+// constants; of the batch's own statistics gamma r (gradient - E[gradient] - h E[gradient h]).
+template <>
+Gradients vjp(const BatchNorm& op, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor& x = call.input();
+  const ChannelStatistics statistics = statistics_of(call);
+  const Values gamma = call.exact_weight("weight");
+  const std::size_t plane = plane_size(x.shape);
+  const auto channel = [&](std::size_t i) { return i / plane % gamma.size(); };
+  Values scale(gamma.size());
+  for (std::size_t c = 0; c < scale.size(); ++c)
+    scale[c] = 1.0 / std::sqrt(statistics.var[c] + op.eps);
+  const auto normal = [&](std::size_t i) {
+    return (x.values[i] - statistics.mean[channel(i)]) * scale[channel(i)];
+  };
+  Values dgamma(gamma.size()), dbeta(gamma.size());
+  for (std::size_t i = 0; i < x.values.size(); ++i) {
+    dgamma[channel(i)] += gradient.values[i] * normal(i);
+    dbeta[channel(i)] += gradient.values[i];
+  }
+  const auto count = static_cast<double>(x.values.size() / gamma.size());
+  ReferenceTensor dx = elementwise(x.shape, call.threads(), [&](std::size_t i) {
+    const std::size_t c = channel(i);
+    double change = gradient.values[i];
+    if (call.training()) change -= dbeta[c] / count + normal(i) * dgamma[c] / count;
+    return gamma[c] * scale[c] * change;
+  });
+  return {{std::move(dx)}, {{"weight", std::move(dgamma)}, {"bias", std::move(dbeta)}}};
+}
+
 }  // namespace mobileone::reference

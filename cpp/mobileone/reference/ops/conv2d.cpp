@@ -98,6 +98,68 @@ ReferenceTensor convolve(const ReferenceTensor& x, const Conv2d& op, const Value
   return y;
 }
 
+// Along one axis: the places of the result, [first, last), at which one kernel position meets a
+// pixel, and the pixel that it meets at `first`.
+struct Met {
+  std::int64_t first, last, pixel;
+
+  Met(std::int64_t extent, std::int64_t results, std::int64_t stride, std::int64_t offset)
+      : first(offset < 0 ? (-offset + stride - 1) / stride : 0),
+        last(extent > offset ? std::min(results, (extent - 1 - offset) / stride + 1) : 0),
+        pixel(first * stride + offset) {}
+};
+
+// visit(k, result, pixel, count): kernel position k meets `count` pixels of one row, a stride of
+// columns apart, at neighbouring places of one row of the result. Places count from the beginning
+// of a channel.
+template <typename Visit>
+void for_each_run(const Geometry& g, const Visit& visit) {
+  for (std::int64_t k = 0; k < g.op.kernel[0] * g.op.kernel[1]; ++k) {
+    const std::int64_t ky = k / g.op.kernel[1], kx = k % g.op.kernel[1];
+    const Met rows(g.height, g.out_height, g.op.stride[0], ky * g.op.dilation[0] - g.op.padding[0]);
+    const Met columns(g.width, g.out_width, g.op.stride[1],
+                      kx * g.op.dilation[1] - g.op.padding[1]);
+    if (columns.last <= columns.first) continue;
+    std::int64_t row = rows.pixel;
+    for (std::int64_t y = rows.first; y < rows.last; ++y, row += g.op.stride[0]) {
+      visit(k, y * g.out_width + columns.first, row * g.width + columns.pixel,
+            columns.last - columns.first);
+    }
+  }
+}
+
+// By the input of one image and group: the transposed convolution.
+void input_gradient(const Geometry& g, const double* dy, const double* weight, double* dx) {
+  const std::int64_t kernel = g.op.kernel[0] * g.op.kernel[1];
+  for (std::int64_t out = 0; out < g.group_outputs; ++out) {
+    for (std::int64_t in = 0; in < g.group_inputs; ++in) {
+      const double* w = weight + (out * g.group_inputs + in) * kernel;
+      for_each_run(
+          g, [&](std::int64_t k, std::int64_t result, std::int64_t pixel, std::int64_t count) {
+            const double* from = dy + out * g.out_pixels() + result;
+            double* to = dx + in * g.height * g.width + pixel;
+            for (std::int64_t i = 0; i < count; ++i) to[i * g.op.stride[1]] += w[k] * from[i];
+          });
+    }
+  }
+}
+
+// Adds one image's part of the gradient by one output channel's kernel, [inputs of a group,
+// kernel].
+void weight_gradient(const Geometry& g, const double* dy, const double* x, double* dweight) {
+  const std::int64_t kernel = g.op.kernel[0] * g.op.kernel[1];
+  for (std::int64_t in = 0; in < g.group_inputs; ++in) {
+    for_each_run(g,
+                 [&](std::int64_t k, std::int64_t result, std::int64_t pixel, std::int64_t count) {
+                   const double* from = x + in * g.height * g.width + pixel;
+                   double sum = 0.0;
+                   for (std::int64_t i = 0; i < count; ++i)
+                     sum += dy[result + i] * from[i * g.op.stride[1]];
+                   dweight[in * kernel + k] += sum;
+                 });
+  }
+}
+
 }  // namespace
 
 template <>
@@ -115,6 +177,43 @@ Values deviation(const Conv2d& op, const Call& call, const ReferenceTensor& y) {
   const ReferenceTensor squares =
       convolve(squared(call.input(), call.threads()), op, weight, bias, y.shape, call.threads());
   return products_deviation(terms, y, squares, call.threads());
+}
+
+template <>
+Gradients vjp(const Conv2d& op, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor& x = call.input();
+  const Geometry g(op, x.shape, call.shape());
+  const Values weight = call.exact_weight("weight");
+  const std::int64_t images = x.shape[0], plane = g.height * g.width;
+  const double* dy = gradient.values.data();
+  ReferenceTensor dx = zeros(x.shape);
+  const auto of_input = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {  // image * groups + group
+      input_gradient(g, dy + i * g.group_outputs * g.out_pixels(),
+                     weight.data() + i % op.groups * g.group_outputs * g.terms(),
+                     dx.values.data() + i * g.group_inputs * plane);
+    }
+  };
+  Values dweight(weight.size()), dbias(to_index(op.out_channels));
+  const auto of_weights = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t out = begin; out < end; ++out) {
+      const std::int64_t first = out / g.group_outputs * g.group_inputs;
+      for (std::int64_t image = 0; image < images; ++image) {
+        const double* own = dy + (image * op.out_channels + out) * g.out_pixels();
+        weight_gradient(g, own, x.values.data() + (image * op.in_channels + first) * plane,
+                        dweight.data() + out * g.terms());
+        for (std::int64_t i = 0; i < g.out_pixels(); ++i) dbias[to_index(out)] += own[i];
+      }
+    }
+  };
+  const std::int64_t macs = op.macs(call.shape());  // of each of the two
+  parallel_for(images * op.groups, 1 + kGrain * images * op.groups / (macs + 1), call.threads(),
+               of_input);
+  parallel_for(op.out_channels, 1 + kGrain * op.out_channels / (macs + 1), call.threads(),
+               of_weights);
+  Gradients result{{std::move(dx)}, {{"weight", std::move(dweight)}}};
+  if (op.bias) result.weights["bias"] = std::move(dbias);
+  return result;
 }
 
 }  // namespace mobileone::reference

@@ -28,4 +28,15 @@ Values deviation(const Dropout& op, const Call& call, const ReferenceTensor& y) 
               [&](std::size_t i) { return kUnitRoundoff * std::abs(y.values[i]); });
 }
 
+template <>
+Gradients vjp(const Dropout& op, const Call& call, const ReferenceTensor& gradient) {
+  if (!drops(op, call)) return {{gradient}, {}};
+  const DropoutMask mask(call.evaluator.dropout_seed, call.name(), op.p);
+  return {{elementwise(call.shape(), call.threads(),
+                       [&](std::size_t i) {
+                         return mask.keeps(i) ? gradient.values[i] / (1.0 - op.p) : 0.0;
+                       })},
+          {}};
+}
+
 }  // namespace mobileone::reference

@@ -17,4 +17,13 @@ Values deviation(const Fold&, const Call&, const ReferenceTensor&) {
   return {};
 }
 
+template <>
+Gradients vjp(const Fold& op, const Call& call, const ReferenceTensor& gradient) {
+  ReferenceTensor dx = zeros(call.input().shape);
+  for_each_pixel(gradient.shape, op.patch, [&](std::size_t pixel, std::size_t token) {
+    dx.values[token] = gradient.values[pixel];
+  });
+  return {{std::move(dx), zeros(call.input(1).shape)}, {}};
+}
+
 }  // namespace mobileone::reference

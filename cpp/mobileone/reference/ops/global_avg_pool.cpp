@@ -31,4 +31,15 @@ Values deviation(const GlobalAvgPool&, const Call& call, const ReferenceTensor& 
   });
 }
 
+template <>
+Gradients vjp(const GlobalAvgPool&, const Call& call, const ReferenceTensor& gradient) {
+  const Shape& shape = call.input().shape;
+  const std::size_t plane = plane_size(shape);
+  return {{elementwise(shape, call.threads(),
+                       [&](std::size_t i) {
+                         return gradient.values[i / plane] / static_cast<double>(plane);
+                       })},
+          {}};
+}
+
 }  // namespace mobileone::reference

@@ -87,4 +87,36 @@ Values deviation(const LayerNorm& op, const Call& call, const ReferenceTensor& y
   });
 }
 
+// With h = (x - mean) r and d = gradient gamma, of one row: dx = r (d - E[d] - h E[d h]), since the
+// mean and r are functions of the row.
+template <>
+Gradients vjp(const LayerNorm& op, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor& x = call.input();
+  const RowStatistics statistics = row_statistics(x, op.eps, call.threads());
+  const Values gamma = call.exact_weight("weight");
+  const std::size_t channels = gamma.size();
+  Values dgamma(channels), dbeta(channels);
+  ReferenceTensor dx = zeros(x.shape);
+  for (std::size_t row = 0; row < statistics.mean.size(); ++row) {
+    const double mean = statistics.mean[row], scale = statistics.scale[row];
+    const double* from = x.values.data() + row * channels;
+    const double* dy = gradient.values.data() + row * channels;
+    double sum = 0.0, products = 0.0;
+    for (std::size_t c = 0; c < channels; ++c) {
+      const double normal = (from[c] - mean) * scale;
+      dgamma[c] += dy[c] * normal;
+      dbeta[c] += dy[c];
+      sum += dy[c] * gamma[c];
+      products += dy[c] * gamma[c] * normal;
+    }
+    const auto count = static_cast<double>(channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+      const double normal = (from[c] - mean) * scale;
+      dx.values[row * channels + c] =
+          scale * (dy[c] * gamma[c] - sum / count - normal * products / count);
+    }
+  }
+  return {{std::move(dx)}, {{"weight", std::move(dgamma)}, {"bias", std::move(dbeta)}}};
+}
+
 }  // namespace mobileone::reference

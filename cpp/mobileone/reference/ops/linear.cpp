@@ -55,4 +55,31 @@ Values deviation(const Linear& op, const Call& call, const ReferenceTensor& y) {
   return products_deviation(terms, y, squares, call.threads());
 }
 
+template <>
+Gradients vjp(const Linear& op, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor& x = call.input();
+  const Values weight = call.exact_weight("weight");
+  const std::int64_t in = op.in_features, out = op.out_features;
+  const std::int64_t rows = element_count(gradient.shape) / out;
+  ReferenceTensor dx = zeros(x.shape);
+  Values dweight(weight.size()), dbias(to_index(op.bias ? out : 0));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const double* dy = gradient.values.data() + row * out;
+    const double* from = x.values.data() + row * in;
+    double* to = dx.values.data() + row * in;
+    for (std::int64_t o = 0; o < out; ++o) {
+      const double* w = weight.data() + o * in;
+      double* dw = dweight.data() + o * in;
+      for (std::int64_t i = 0; i < in; ++i) {
+        to[i] += dy[o] * w[i];
+        dw[i] += dy[o] * from[i];
+      }
+      if (op.bias) dbias[to_index(o)] += dy[o];
+    }
+  }
+  Gradients result{{std::move(dx)}, {{"weight", std::move(dweight)}}};
+  if (op.bias) result.weights["bias"] = std::move(dbias);
+  return result;
+}
+
 }  // namespace mobileone::reference

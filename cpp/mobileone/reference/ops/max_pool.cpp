@@ -1,32 +1,52 @@
 #include <algorithm>
-#include <limits>
 
 #include "mobileone/reference/operator.hpp"
 
 namespace mobileone::reference {
 
+namespace {
+
+// The place in x of element i of the result: the first of the largest values under the kernel.
+std::size_t largest_under(const MaxPool& op, const ReferenceTensor& x, const Shape& result,
+                          std::size_t i) {
+  const std::int64_t height = x.shape[2], width = x.shape[3];
+  const auto at = static_cast<std::int64_t>(i);
+  const std::int64_t plane = at / (result[2] * result[3]) * height * width;
+  const std::int64_t top = at / result[3] % result[2] * op.stride[0] - op.padding[0];
+  const std::int64_t left = at % result[3] * op.stride[1] - op.padding[1];
+  const std::int64_t first_row = std::max<std::int64_t>(top, 0);
+  const std::int64_t first_column = std::max<std::int64_t>(left, 0);
+  std::size_t largest = to_index(plane + first_row * width + first_column);
+  for (std::int64_t row = first_row; row < std::min(top + op.kernel[0], height); ++row) {
+    for (std::int64_t column = first_column; column < std::min(left + op.kernel[1], width);
+         ++column) {
+      const std::size_t place = to_index(plane + row * width + column);
+      if (std::isnan(x.values[largest])) return largest;
+      // NaN wins: nothing is larger than it.
+      if (!(x.values[place] <= x.values[largest])) largest = place;
+    }
+  }
+  return largest;
+}
+
+}  // namespace
+
 template <>
 ReferenceTensor evaluate(const MaxPool& op, const Call& call) {
   const ReferenceTensor& x = call.input();
-  const std::int64_t height = x.shape[2], width = x.shape[3];
-  const std::int64_t out_height = call.shape()[2], out_width = call.shape()[3];
   return elementwise(call.shape(), call.threads(), [&](std::size_t i) {
-    const auto at = static_cast<std::int64_t>(i);
-    const double* plane = x.values.data() + at / (out_height * out_width) * height * width;
-    const std::int64_t top = at / out_width % out_height * op.stride[0] - op.padding[0];
-    const std::int64_t left = at % out_width * op.stride[1] - op.padding[1];
-    double largest = -std::numeric_limits<double>::infinity();
-    for (std::int64_t row = std::max<std::int64_t>(top, 0);
-         row < std::min(top + op.kernel[0], height); ++row) {
-      for (std::int64_t column = std::max<std::int64_t>(left, 0);
-           column < std::min(left + op.kernel[1], width); ++column) {
-        const double value = plane[row * width + column];
-        if (!(value <= largest)) largest = value;  // NaN wins: nothing is larger than it
-        if (std::isnan(largest)) return largest;
-      }
-    }
-    return largest;
+    return x.values[largest_under(op, x, call.shape(), i)];
   });
+}
+
+template <>
+Gradients vjp(const MaxPool& op, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor& x = call.input();
+  ReferenceTensor dx = zeros(x.shape);
+  for (std::size_t i = 0; i < gradient.values.size(); ++i) {
+    dx.values[largest_under(op, x, call.shape(), i)] += gradient.values[i];
+  }
+  return {{std::move(dx)}, {}};
 }
 
 // One of the inputs, as it is.

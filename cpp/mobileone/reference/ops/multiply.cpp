@@ -16,4 +16,16 @@ Values deviation(const Multiply&, const Call& call, const ReferenceTensor& y) {
               [&](std::size_t i) { return kUnitRoundoff * std::abs(y.values[i]); });
 }
 
+template <>
+Gradients vjp(const Multiply&, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor &x = call.input(), &factor = call.input(1);
+  const std::size_t plane = factor.shape == x.shape ? 1 : plane_size(x.shape);
+  ReferenceTensor dx = zeros(x.shape), dfactor = zeros(factor.shape);
+  for (std::size_t i = 0; i < x.values.size(); ++i) {
+    dx.values[i] = gradient.values[i] * factor.values[i / plane];
+    dfactor.values[i / plane] += gradient.values[i] * x.values[i];
+  }
+  return {{std::move(dx), std::move(dfactor)}, {}};
+}
+
 }  // namespace mobileone::reference

@@ -86,4 +86,30 @@ Values deviation(const Resize&, const Call& call, const ReferenceTensor& y) {
   });
 }
 
+template <>
+Gradients vjp(const Resize&, const Call& call, const ReferenceTensor& gradient) {
+  const ReferenceTensor& x = call.input();
+  Gradients result;
+  for (const ReferenceTensor* read : call.inputs) result.inputs.push_back(zeros(read->shape));
+  if (x.shape == gradient.shape) {
+    result.inputs[0] = gradient;
+    return result;
+  }
+  const Interpolation rows(x.shape[2], gradient.shape[2]);
+  const Interpolation columns(x.shape[3], gradient.shape[3]);
+  const std::size_t height = rows.low.size(), width = columns.low.size();
+  const std::size_t in_width = to_index(x.shape[3]), in_plane = to_index(x.shape[2]) * in_width;
+  for (std::size_t i = 0; i < gradient.values.size(); ++i) {
+    const std::size_t plane = i / (height * width), r = i / width % height, c = i % width;
+    const auto spread = [&](std::size_t row, double share) {
+      double* line = result.inputs[0].values.data() + plane * in_plane + row * in_width;
+      line[columns.low[c]] += share * columns.low_weight[c];
+      line[columns.high[c]] += share * columns.high_weight[c];
+    };
+    spread(rows.low[r], gradient.values[i] * rows.low_weight[r]);
+    spread(rows.high[r], gradient.values[i] * rows.high_weight[r]);
+  }
+  return result;
+}
+
 }  // namespace mobileone::reference

@@ -17,4 +17,13 @@ Values deviation(const Unfold&, const Call&, const ReferenceTensor&) {
   return {};
 }
 
+template <>
+Gradients vjp(const Unfold& op, const Call& call, const ReferenceTensor& gradient) {
+  ReferenceTensor dx = zeros(call.input().shape);
+  for_each_pixel(dx.shape, op.patch, [&](std::size_t pixel, std::size_t token) {
+    dx.values[pixel] = gradient.values[token];
+  });
+  return {{std::move(dx)}, {}};
+}
+
 }  // namespace mobileone::reference

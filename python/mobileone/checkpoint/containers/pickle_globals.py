@@ -1,6 +1,6 @@
 """The globals a torch checkpoint may name, each with an inert stand-in of ours.
 
-Nothing is ever imported because a file says so. What is not in this table is refused by name.
+Nothing is ever imported because a file says so. What is not in this table is a `Placeholder`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobileone.checkpoint.containers.pickle_numpy import NUMPY_GLOBALS
+from mobileone.checkpoint.containers.placeholder import Placeholder
 from mobileone.checkpoint.containers.tensors import DTYPES, RawTensor, Storage
 from mobileone.checkpoint.containers.unpickler import Function, Unpickler
-from mobileone.util.errors import CheckpointError, shown
+from mobileone.util.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +41,6 @@ class DType:
     name: str
 
 
-@dataclass(slots=True)
-class Namespace:
-    """Stands for argparse.Namespace: training scripts keep their options in the checkpoint."""
-
-    attributes: object = None
-
-    def set_state(self, reader: Unpickler, state: object) -> None:
-        """Keeps the attributes as they are."""
-        self.attributes = state
-
-
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """A value that no weight depends on: a device, a layout."""
-
-    name: str
-
-
 def _tensor(reader: Unpickler, arguments: tuple[Any, ...], dtype: str | None) -> RawTensor:
     window, offset, shape, strides = arguments[:4]
     if type(window) is not TypedStorage or type(offset) is not int:
@@ -76,10 +59,10 @@ def _tensor(reader: Unpickler, arguments: tuple[Any, ...], dtype: str | None) ->
     return tensor
 
 
-def _check_metadata(reader: Unpickler, metadata: object) -> None:
+def _with_bits(metadata: object) -> Placeholder | None:
     # {"neg": True} and {"conj": True} change the values that the storage holds.
-    if metadata is not None and metadata != {}:
-        raise reader.fail("a tensor with conjugate or negative bit; expected plain values")
+    plain = metadata is None or metadata == {}
+    return None if plain else Placeholder("a tensor with conjugate or negative bit")
 
 
 def _rebuild_tensor(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor:
@@ -87,18 +70,32 @@ def _rebuild_tensor(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor:
     return _tensor(reader, arguments, None)
 
 
-def _rebuild_tensor_v2(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor:
+def _rebuild_tensor_v2(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor | Placeholder:
     _arity(reader, "_rebuild_tensor_v2", arguments, 6, 7)
-    _check_metadata(reader, arguments[6] if len(arguments) > 6 else None)
-    return _tensor(reader, arguments, None)
+    tensor = _tensor(reader, arguments, None)
+    return _with_bits(arguments[6] if len(arguments) > 6 else None) or tensor
 
 
-def _rebuild_tensor_v3(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor:
+def _rebuild_tensor_v3(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor | Placeholder:
     _arity(reader, "_rebuild_tensor_v3", arguments, 7, 8)
-    _check_metadata(reader, arguments[7] if len(arguments) > 7 else None)
     if type(arguments[6]) is not DType:
         raise reader.fail("a tensor's dtype is not a dtype")
-    return _tensor(reader, arguments, arguments[6].name)
+    tensor = _tensor(reader, arguments, arguments[6].name)
+    return _with_bits(arguments[7] if len(arguments) > 7 else None) or tensor
+
+
+def _rebuild_from_type(reader: Unpickler, arguments: tuple[Any, ...]) -> object:
+    """A tensor with attributes of its own, which are dropped; of a subclass nothing is known."""
+    _arity(reader, "_rebuild_from_type_v2", arguments, 4, 4)
+    function, kind, inner, _ = arguments
+    known = any(function is GLOBALS[name] for name in _REBUILDS)
+    plain = any(kind is GLOBALS[name] for name in _TENSOR_TYPES)
+    if not (known and plain) or type(inner) is not tuple:
+        return Placeholder("torch._tensor._rebuild_from_type_v2")
+    if any(type(argument) is Placeholder for argument in inner):
+        return Placeholder("torch._tensor._rebuild_from_type_v2")
+    tensor: object = function.call(reader, inner)
+    return tensor
 
 
 def _rebuild_parameter(reader: Unpickler, arguments: tuple[Any, ...]) -> RawTensor:
@@ -159,8 +156,15 @@ def _encode(reader: Unpickler, arguments: tuple[Any, ...]) -> bytes:
         raise reader.fail("bytes with a value above 255") from error
 
 
-def _inert(name: str, make: Callable[[], object]) -> Function:
-    return Function(name, lambda reader, arguments: make())
+def _default_dict(reader: Unpickler, arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """What makes its missing values is never called."""
+    _arity(reader, "defaultdict", arguments, 0, 1)
+    return {}
+
+
+def _tensor_type(name: str) -> Function:
+    """torch.Tensor and its like by themselves: a call of one gives no values."""
+    return Function(name, lambda reader, arguments: Placeholder(name))
 
 
 def _arity(reader: Unpickler, name: str, arguments: tuple[Any, ...], least: int, most: int) -> None:
@@ -168,6 +172,8 @@ def _arity(reader: Unpickler, name: str, arguments: tuple[Any, ...], least: int,
         raise reader.fail(f"{name} gets {len(arguments)} arguments; expected {least} to {most}")
 
 
+# Longer names are nobody's; they are not kept, since a stream can repeat one cheaply.
+_MAX_NAME = 200
 _STORAGES = {
     "Double": "float64",
     "Float": "float32",
@@ -181,7 +187,13 @@ _STORAGES = {
     "Bool": "bool",
     "ComplexFloat": "complex64",
     "ComplexDouble": "complex128",
+    # Of quantized tensors, which stay placeholders: only their sizes count.
+    "QInt8": "int8",
+    "QUInt8": "uint8",
+    "QInt32": "int32",
 }
+_TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter")
+_REBUILDS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
 
 GLOBALS: dict[str, object] = {
     **{f"torch.{name}Storage": StorageType(dtype) for name, dtype in _STORAGES.items()},
@@ -198,35 +210,34 @@ GLOBALS: dict[str, object] = {
     "torch._utils._rebuild_parameter_with_state": Function(
         "_rebuild_parameter_with_state", _rebuild_parameter
     ),
+    "torch._tensor._rebuild_from_type_v2": Function("_rebuild_from_type_v2", _rebuild_from_type),
+    **{name: _tensor_type(name) for name in _TENSOR_TYPES},
     "torch.Size": Function("torch.Size", _size),
-    "torch.device": _inert("torch.device", lambda: Opaque("device")),
-    "torch.serialization._get_layout": _inert("torch.layout", lambda: Opaque("layout")),
     "collections.OrderedDict": Function("OrderedDict", _ordered_dict),
     "collections.Counter": Function("Counter", _counter),
+    "collections.defaultdict": Function("defaultdict", _default_dict),
     # Protocol 2 spells sets as calls, under Python 2's name of the module.
     **{
         f"{module}.{name}": Function(name, _set)
         for module in ("__builtin__", "builtins")
         for name in ("set", "frozenset")
     },
-    "argparse.Namespace": _inert("argparse.Namespace", Namespace),
     "_codecs.encode": Function("_codecs.encode", _encode),
 }
 
 
-def finder(where: str) -> Callable[[str, str], object]:
-    """`find_global` for an Unpickler reading ``where``."""
+def finder() -> Callable[[str, str], object]:
+    """`find_global` for an Unpickler: one stand-in or placeholder per name."""
+    unknown: dict[str, Placeholder] = {}
 
     def find(module: str, name: str) -> object:
+        if len(module) + len(name) > _MAX_NAME:
+            return Placeholder(f"{module[:_MAX_NAME]}.{name[:_MAX_NAME]}")
         qualified = f"{module}.{name}"
         for table in (GLOBALS, NUMPY_GLOBALS):
             if qualified in table:
                 return table[qualified]
-        raise CheckpointError(
-            f"{where}: asks for {shown(qualified)}, which is not run; expected tensors and plain "
-            "data only. Where you trust the file, save its weights alone: "
-            "torch.save(model.state_dict(), path)"
-        )
+        return unknown.setdefault(qualified, Placeholder(qualified))
 
     return find
 

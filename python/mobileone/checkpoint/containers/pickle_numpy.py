@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mobileone.checkpoint.containers.placeholder import Placeholder
 from mobileone.checkpoint.containers.tensors import DTYPES, RawTensor, Storage, contiguous_strides
 from mobileone.checkpoint.containers.unpickler import Function, Unpickler
 
@@ -31,17 +32,24 @@ class NumpyDType:
 
 @dataclass(slots=True)
 class NumpyArray:
-    """Stands for numpy.ndarray. Becomes a tensor once its state is known."""
+    """Stands for numpy.ndarray. Becomes a tensor once its state is known.
+
+    Not one of strings, dates, records or objects, whose dtype is a placeholder.
+    """
 
     tensor: RawTensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes, outermost first."""
-        return self.tensor.shape if self.tensor else (0,)
+        """Sizes, outermost first; AttributeError where it is no array of numbers."""
+        if self.tensor is None:
+            raise AttributeError("shape")
+        return self.tensor.shape
 
     def set_state(self, reader: Unpickler, state: object) -> None:
         """Takes shape, dtype, order and data: (version, shape, dtype, is_fortran, bytes)."""
+        if type(state) is tuple and len(state) == 5 and type(state[2]) is Placeholder:
+            return
         if type(state) is not tuple or len(state) != 5 or type(state[2]) is not NumpyDType:
             raise reader.fail("a numpy.ndarray with an unknown state")
         shape = reader.integers(state[1], "an array's shape")
@@ -57,17 +65,27 @@ class NumpyArray:
         self.tensor = tensor
 
 
-def _dtype(reader: Unpickler, arguments: tuple[Any, ...]) -> NumpyDType:
+def _dtype(reader: Unpickler, arguments: tuple[Any, ...]) -> NumpyDType | Placeholder:
     code = arguments[0] if arguments else None
-    if type(code) is not str or code not in _NAMES:
-        raise reader.fail("a numpy.dtype that is not a plain number")
-    return NumpyDType(_NAMES[code])
+    if type(code) is not str:
+        raise reader.fail("a numpy.dtype without a type code")
+    return NumpyDType(_NAMES[code]) if code in _NAMES else Placeholder("numpy.dtype")
 
 
-def _reconstruct(reader: Unpickler, arguments: tuple[Any, ...]) -> NumpyArray:
+def _reconstruct(reader: Unpickler, arguments: tuple[Any, ...]) -> NumpyArray | Placeholder:
     if len(arguments) != 3 or arguments[0] is not NUMPY_GLOBALS["numpy.ndarray"]:
-        raise reader.fail("a NumPy array of a subclass")
+        return Placeholder("a NumPy array of a subclass")
     return NumpyArray()
+
+
+def _from_buffer(reader: Unpickler, arguments: tuple[Any, ...]) -> NumpyArray:
+    """Protocol 5's arrays: `_frombuffer(bytes, dtype, shape, order)`."""
+    if len(arguments) != 4:
+        raise reader.fail("a numpy.ndarray with an unknown buffer")
+    data, dtype, shape, order = arguments
+    array = NumpyArray()
+    array.set_state(reader, (1, shape, dtype, order == "F", data))
+    return array
 
 
 def _scalar(reader: Unpickler, arguments: tuple[Any, ...]) -> object:
@@ -80,16 +98,20 @@ def _scalar(reader: Unpickler, arguments: tuple[Any, ...]) -> object:
     return np.frombuffer(arguments[1], dtype.byteorder + code)[0].item()
 
 
-def _refuse(reader: Unpickler, arguments: tuple[Any, ...]) -> object:
-    raise reader.fail("a call of numpy.ndarray")
+def _new_array(reader: Unpickler, arguments: tuple[Any, ...]) -> Placeholder:
+    return Placeholder("a call of numpy.ndarray")
 
 
 NUMPY_GLOBALS: dict[str, object] = {
-    "numpy.ndarray": Function("numpy.ndarray", _refuse),
+    "numpy.ndarray": Function("numpy.ndarray", _new_array),
     "numpy.dtype": Function("numpy.dtype", _dtype),
     **{
         f"{package}.multiarray.{name}": Function(name, call)
         for package in ("numpy.core", "numpy._core")
         for name, call in (("scalar", _scalar), ("_reconstruct", _reconstruct))
+    },
+    **{
+        f"{package}.numeric._frombuffer": Function("_frombuffer", _from_buffer)
+        for package in ("numpy.core", "numpy._core")
     },
 }

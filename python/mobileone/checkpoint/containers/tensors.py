@@ -49,12 +49,24 @@ RELEASE_STEP = 8 << 20
 
 @dataclass(slots=True)
 class Storage:
-    """A flat run of bytes that tensors look into. ``data`` is set once it has been located."""
+    """A flat run of bytes that tensors look into. ``data`` is set once it has been located.
+
+    ``crc`` is the CRC-32 that the bytes must have when they are first used; 0 for none.
+    """
 
     key: str
     nbytes: int
     data: memoryview | None = None
     byteorder: str = "<"
+    crc: int = 0
+
+    def check(self, where: str) -> None:
+        """Raises CheckpointError where the bytes are not those that were written."""
+        if self.crc and self.data is not None:
+            from mobileone.checkpoint.containers.zip_archive import check_crc
+
+            check_crc(f"{where}: storage {shown(self.key)}", self.data, self.crc)
+            self.crc = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,7 @@ class RawTensor:
             raise CheckpointError(f"{where}: shape {self.shape} has no elements")
         if self.storage.data is None:
             raise CheckpointError(f"{where}: storage {shown(self.storage.key)} has no data")
+        self.storage.check(where)
         array: npt.NDArray[np.generic] = np.ndarray(
             self.shape,
             dtype,

@@ -21,12 +21,11 @@ class _Storages:
         self.where = where
         self.by_key: dict[str, tuple[Storage, int]] = {}
 
-    def persistent_load(self, identity: object) -> TypedStorage:
+    def persistent_load(self, identity: object) -> object:
+        if type(identity) is tuple and len(identity) == 4 and identity[0] == "module":
+            return identity[1]  # a class, with its source text
         if type(identity) is not tuple or len(identity) != 6 or identity[0] != "storage":
-            raise CheckpointError(
-                f"{self.where}: an unknown persistent id; expected a storage (a file that holds a "
-                "whole module is not read: save its state_dict())"
-            )
+            raise CheckpointError(f"{self.where}: an unknown persistent id; expected a storage")
         _, kind, key, _, numel, view = identity
         dtype, nbytes = storage_size(self.where, kind, numel)
         if type(key) is not str:
@@ -82,7 +81,7 @@ def read_torch_legacy(data: memoryview, where: str) -> object:
         CheckpointError: not such a stream, damaged, or asking for code.
     """
     storages = _Storages(where)
-    reader = Unpickler(data, where, finder(where), storages.persistent_load)
+    reader = Unpickler(data, where, finder(), storages.persistent_load)
     try:
         magic = reader.load()
     except CheckpointError as error:

@@ -3,7 +3,8 @@
 Python's own unpickler runs whatever callable a stream names, and can be restricted only from the
 outside; it also lets a short stream ask for a huge memo or an exponentially nested key. This one
 knows the opcodes that `torch.save` emits, looks globals up in a fixed table of inert stand-ins
-(see `pickle_globals`), never recurses, and charges every copy to a budget.
+(see `pickle_globals`), has a `Placeholder` for every other global and for what a stream makes of
+it, never recurses, and charges every copy to a budget.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mobileone.checkpoint.containers.placeholder import Placeholder
 from mobileone.util.errors import CheckpointError, shown
 
 MAX_OPCODES = 4_000_000
@@ -50,7 +52,7 @@ class Unpickler:
     Args:
         data: the stream.
         where: source name, for messages.
-        find_global: ``"module.name"`` to an inert object; raises CheckpointError to refuse.
+        find_global: module and name to an inert object: a `Placeholder` where it knows none.
         persistent_load: what a persistent id, already decoded, stands for.
     """
 
@@ -166,10 +168,17 @@ class Unpickler:
         raise self.fail("no mark on the stack")
 
     def key(self, key: object) -> Any:
-        """A dict or set key: an atom or a flat tuple of atoms, whose hash is cheap."""
+        """A dict or set key: an atom or a flat tuple of atoms, whose hash is cheap.
+
+        A placeholder stands for a tuple of anything else, and for itself.
+        """
+        if type(key) is Placeholder:
+            return key
         for atom in key if type(key) is tuple else (key,):
             wide = type(atom) is int and not -(2**63) <= atom < 2**64
             if type(atom) not in (str, int, float, bool, bytes, type(None)) or wide:
+                if type(key) is tuple:
+                    return Placeholder("a nested tuple")
                 raise self.fail(f"a {type(atom).__name__} as a dict key")
         return key
 
@@ -181,18 +190,26 @@ class Unpickler:
 
     # Opcodes with some logic of their own.
 
+    def _is_unknown(self) -> bool:
+        return bool(self._stack) and type(self._stack[-1]) is Placeholder
+
     def _setitems(self, items: list[Any]) -> None:
-        target = self._top(dict, "what gets items")
         if len(items) % 2:
             raise self.fail("a dict key without a value")
+        if self._is_unknown():
+            return
+        target = self._top(dict, "what gets items")
         for at in range(0, len(items), 2):
             target[self.key(items[at])] = items[at + 1]
 
     def _append(self, items: list[Any]) -> None:
-        self._top(list, "what is appended to").extend(items)
+        if not self._is_unknown():
+            self._top(list, "what is appended to").extend(items)
 
     def _additems(self) -> None:
         items = self._pop_to_mark()
+        if self._is_unknown():
+            return
         self._top(set, "what is added to").update(self.key(item) for item in items)
 
     def _setitem(self) -> None:
@@ -230,15 +247,31 @@ class Unpickler:
     def _reduce(self) -> None:
         arguments = self._pop()
         function = self._pop()
-        if type(function) is not Function or type(arguments) is not tuple:
+        if type(function) not in (Function, Placeholder) or type(arguments) is not tuple:
             raise self.fail(f"a call of a {shown(type(function).__name__)}")
-        self._stack.append(function.call(self, arguments))
+        if type(function) is Placeholder:
+            self._stack.append(function)
+        elif any(type(argument) is Placeholder for argument in arguments):
+            self._stack.append(Placeholder(function.name))  # what is made of the unknown is unknown
+        else:
+            self._stack.append(function.call(self, arguments))
+
+    def _new_with_keywords(self) -> None:
+        """NEWOBJ_EX: cls.__new__(cls, *args, **kwargs). No stand-in takes keywords."""
+        keywords, arguments, function = self._pop(), self._pop(), self._pop()
+        if type(function) not in (Function, Placeholder) or type(keywords) is not dict:
+            raise self.fail(f"a call of a {shown(type(function).__name__)} with keywords")
+        if type(arguments) is not tuple:
+            raise self.fail("a call without a tuple of arguments")
+        self._stack.append(
+            function if type(function) is Placeholder else Placeholder(function.name)
+        )
 
     def _build(self) -> None:
         state = self._pop()
         target = self._stack[-1] if self._stack else None
         # An OrderedDict carries nn.Module's `_metadata` as attribute; it says nothing of weights.
-        if type(target) is dict:
+        if type(target) in (dict, Placeholder):
             return
         set_state = getattr(type(target), "set_state", None)
         if set_state is None:
@@ -287,6 +320,7 @@ _HANDLERS: dict[int, Callable[[Unpickler], object]] = {
         "B": lambda u: u.push(bytes(u._take(u._uint(_UINT4)))),
         "C": lambda u: u.push(bytes(u._take(u._byte()))),
         "\x8e": lambda u: u.push(bytes(u._take(u._uint(_UINT8)))),
+        "\x96": lambda u: u.push(bytes(u._take(u._uint(_UINT8)))),  # BYTEARRAY8
         "]": lambda u: u.push([]),
         "a": lambda u: u._append([u._pop()]),
         "e": lambda u: u._append(u._pop_to_mark()),
@@ -310,6 +344,7 @@ _HANDLERS: dict[int, Callable[[Unpickler], object]] = {
         "\x93": Unpickler._stack_global,
         "R": Unpickler._reduce,
         "\x81": Unpickler._reduce,  # NEWOBJ: cls.__new__(cls, *args)
+        "\x92": Unpickler._new_with_keywords,
         "b": Unpickler._build,
         "Q": Unpickler._persistent_id,
     }.items()

@@ -129,6 +129,9 @@ class MobileOne(Family):
     def _is_default(self, name: str, value: Any, default: Any) -> bool:
         return bool(value == default or (name == "strides" and set(value) == {2}))
 
+    def num_features(self, config: Mapping[str, Any]) -> int:
+        return int(config["widths"][-1])
+
     def data_config(self, arch: str, layout: str, channels: int) -> DataConfig:
         """RGB with ImageNet's statistics, in every layout. Crops as in timm, which takes 0.875 for
         S0 and 0.9 for S1 to S4; mmpretrain crops 224 of 256.

@@ -50,6 +50,7 @@ _TIMM = Layout(
     )
     | {"linear.{wb}": "head.fc.{wb}"},
     lowest=_LOWEST,
+    respelled={"stages_": "stages."},  # features_only=True
 )
 
 # Backbone and head, or the backbone's own state dict without prefix.
@@ -116,5 +117,18 @@ _JAHONGIR7174 = Layout(
     lowest=_LOWEST,
 )
 
+# birder-project/birder: apple's blocks, and torchvision's SE.
+_BIRDER = Layout(
+    architecture="mobileone",
+    name="birder",
+    templates=cross(
+        {"stage0": "stem", "stage{s}.{j}": "body.stage{s}.{j}"},
+        {p: p for p in _PARTS if not p.startswith("se.")}
+        | {"se.reduce.{wb}": "se.fc1.{wb}", "se.expand.{wb}": "se.fc2.{wb}"},
+    )
+    | {"linear.{wb}": "classifier.{wb}"},
+    lowest=_LOWEST,
+)
+
 # Of layouts that explain as many keys, the first one is taken.
-LAYOUTS = (_APPLE, _TIMM, _MMPRETRAIN, _CVNETS, _JAHONGIR7174)
+LAYOUTS = (_APPLE, _TIMM, _MMPRETRAIN, _CVNETS, _JAHONGIR7174, _BIRDER)

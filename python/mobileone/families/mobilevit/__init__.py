@@ -19,6 +19,7 @@ from mobileone.families.family import (
     PAIR,
     SHARE,
     SIZE,
+    SIZE_OR_NONE,
     SIZES,
     SIZES_OR_NONE,
     STRIDES,
@@ -57,7 +58,7 @@ class MobileVit(Family):
         Field("transformer_depths", SIZES_OR_NONE),
         # Only its product with the channels shows, rounded to a multiple of 8.
         Field("expansion", FACTOR, untold=_BOTH),
-        Field("head_width", SIZE),
+        Field("head_width", SIZE_OR_NONE, absent=0),
         Field(
             "heads",
             COUNT,
@@ -167,6 +168,9 @@ class MobileVit(Family):
     def _is_default(self, name: str, value: Any, default: Any) -> bool:
         published = name == "strides" and list(value) == _strides(len(value))
         return bool(value == default or published)
+
+    def num_features(self, config: Mapping[str, Any]) -> int:
+        return int(config["head_width"] or config["widths"][-1])
 
     def data_config(self, arch: str, layout: str, channels: int) -> DataConfig:
         """Pixels in 0..1 without statistics, BGR except in timm's layout."""

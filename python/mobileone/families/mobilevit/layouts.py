@@ -80,6 +80,7 @@ _TIMM = Layout(
     )
     | {"classifier.fc.{wb}": "head.fc.{wb}"},
     lowest=_LOWEST,
+    respelled={"stages_": "stages."},  # features_only=True
     channel_order="RGB",
 )
 

@@ -83,13 +83,11 @@ class _Layer:
 
 def recover(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
     """What `Family.recover` gives: the form is what most blocks are; num_classes is 0 without a
-    classifier.
+    classifier, head_width without the last convolution too.
     """
     layers = _layers(shapes, source)
     stem, head = _width(shapes, _STEM), _width(shapes, _HEAD)
-    absent = [
-        name for name, width in (("conv_1 (the stem)", stem), ("conv_1x1_exp", head)) if not width
-    ]
+    absent = [] if stem else ["conv_1 (the stem)"]
     absent += [f"layer_{n}: {layer.missing()}" for n, layer in layers.items() if layer.missing()]
     if absent or not layers:
         raise CheckpointError(

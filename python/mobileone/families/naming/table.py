@@ -113,6 +113,7 @@ class Layout:
         templates: canonical template -> this layout's template.
         lowest: the lowest value of a number field where that is not 0.
         optional_prefix: what files of this layout may or may not put before their keys.
+        respelled: beginnings of keys that some files write otherwise -> as in the templates.
         channel_order: "RGB" or "BGR", what programs of this layout feed the network; "" where its
             weights do not depend on the layout.
     """
@@ -122,6 +123,7 @@ class Layout:
     templates: Mapping[str, str]
     lowest: Mapping[str, int] = field(default_factory=dict)
     optional_prefix: str = ""
+    respelled: Mapping[str, str] = field(default_factory=dict)
     channel_order: str = ""
 
     @cached_property
@@ -145,6 +147,16 @@ class Layout:
         return index
 
     @cached_property
+    def texts(self) -> frozenset[tuple[str, ...]]:
+        """Its keys with their numbers taken out, in each way that files may write them."""
+        found = set(self._to_canonical)
+        for texts in list(found):
+            for written, own in (("", self.optional_prefix), *self.respelled.items()):
+                if own and texts[0].startswith(own):
+                    found.add((written + texts[0][len(own) :], *texts[1:]))
+        return frozenset(found)
+
+    @cached_property
     def _left_out(self) -> set[str]:
         """Number fields that some of its templates have not, and the canonical ones have."""
         return {name for ours, theirs in self._rows for name in ours.fields - theirs.fields}
@@ -156,6 +168,9 @@ class Layout:
             match = self._match(self._to_canonical, key)
             if match is None and self.optional_prefix:
                 match = self._match(self._to_canonical, self.optional_prefix + key)
+            for written, own in self.respelled.items() if match is None else ():
+                if key.startswith(written):
+                    match = self._match(self._to_canonical, own + key[len(written) :])
             if match is not None:
                 found[key] = match
         for name in self._left_out:

@@ -54,6 +54,7 @@ def export_onnx(
         NotImplementedError: an operator that has no ONNX counterpart here.
         ImportError: onnx is not installed.
     """
+    bundle.warn_if_untrained("export_onnx", stacklevel=4)
     proto = onnx_model(bundle, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
     with whole_file(path) as file:
         file.write(proto.SerializeToString())
@@ -88,7 +89,7 @@ def onnx_model(
         writer.nodes,
         bundle.arch,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, images)],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, bundle.num_classes])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, bundle.num_outputs])],
         [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()],
     )
     operators = helper.make_opsetid("", opset)
@@ -118,6 +119,8 @@ def _translate(bundle: Bundle, writer: OnnxWriter) -> None:
         inputs = [results[given] for given in node["inputs"]]
         writer.begin(name)
         result = translate(writer, node, inputs)
+        if name == bundle.graph.output_name and not bundle.num_classes:
+            result = writer.add("Flatten", result, axis=1)
         if result not in inputs:  # a node that does nothing passes its input on
             result = OUTPUT if name == bundle.graph.output_name else f"{name}.out"
             writer.finish(result)

@@ -1,0 +1,74 @@
+"""A folder of images with one folder per class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mobileone.data.preprocessing import open_image
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+__all__ = ["FolderSamples"]
+
+_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+class FolderSamples:
+    """Images in `folder/<class>/**`; classes are numbered in the order of their folders' names.
+
+    Attributes:
+        paths: of the images, sorted by class and name.
+        labels: class indices [N].
+        class_names: names of the folders.
+
+    Args:
+        folder: which has a folder per class.
+        class_names: the classes that there must be, of the training data, for validation data.
+
+    Raises:
+        NotADirectoryError, FileNotFoundError: no such folder.
+        ValueError: no folders or images in it, or other classes than `class_names`.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], class_names: tuple[str, ...] | None = None
+    ) -> None:
+        where = os.fsdecode(folder)
+        root = Path(where)
+        if not root.is_dir():
+            kind = NotADirectoryError if root.exists() else FileNotFoundError
+            raise kind(f"{where}: expected a folder with one folder of images per class")
+        found = tuple(sorted(p.name for p in root.iterdir() if p.is_dir()))
+        names = found if class_names is None else class_names
+        if found != names:
+            other = sorted(set(found) ^ set(names))
+            raise ValueError(
+                f"{where}: has the classes {', '.join(found) or 'none'}; expected those of the "
+                f"training data, which differ by {', '.join(other)}"
+            )
+        files = [sorted(p for p in (root / n).rglob("*") if _is_image(p)) for n in names]
+        for name, own in zip(names, files, strict=True):
+            if not own:
+                raise ValueError(f"{root / name}: has no images; expected {_suffixes()}")
+        if not names:
+            raise ValueError(f"{where}: has no folders; expected one folder of images per class")
+        self.paths = [path for own in files for path in own]
+        self.labels = np.repeat(np.arange(len(names)), [len(own) for own in files])
+        self.class_names: tuple[str, ...] | None = names
+
+    def image(self, index: int) -> PillowImage.Image:
+        """One image, RGB and upright; ValueError naming the file if it cannot be read."""
+        return open_image(self.paths[index])
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(_SUFFIXES))

@@ -1,0 +1,190 @@
+"""What a trainer can be given to learn from, as batches by epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mobileone.data.arrays import as_numpy
+from mobileone.data.datasets.digits import BUILT_IN, split_digits
+from mobileone.data.datasets.folder import FolderSamples
+from mobileone.data.datasets.loader import Batch, Loader, training_order
+from mobileone.data.datasets.samples import ArraySamples, check_labels
+from mobileone.train.ahead import ahead
+
+if TYPE_CHECKING:
+    from mobileone.data.augmentation.pipeline import Augmentation
+    from mobileone.data.config import DataConfig
+    from mobileone.train.recipe import Recipe
+
+__all__ = ["Source", "open_sources"]
+
+Size = tuple[int, int]
+
+
+class Source(Protocol):
+    """Batches by epoch.
+
+    Attributes:
+        class_names: what the classes are called, if that is known.
+    """
+
+    class_names: tuple[str, ...] | None
+
+    def steps(self, epoch: int) -> int | None:
+        """Batches of that epoch; None if nobody knows."""
+
+    def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
+        """Those of that epoch from number `start` on."""
+
+
+def open_sources(
+    data: Any, validation: Any, config: DataConfig, recipe: Recipe
+) -> tuple[Source, Source | None]:
+    """The sources of what `Trainer.fit` takes; see there."""
+    if isinstance(data, str) and data in BUILT_IN:
+        data, held_out = split_digits(BUILT_IN[data])
+        validation = held_out if validation is None else validation
+    training = _open(data, "data", config, recipe, recipe.augmentation, None)
+    if validation is None:
+        return training, None
+    return training, _open(validation, "validation", config, recipe, None, training.class_names)
+
+
+def _open(
+    data: Any,
+    name: str,
+    config: DataConfig,
+    recipe: Recipe,
+    augmentation: Augmentation | None,
+    class_names: tuple[str, ...] | None,
+) -> Source:
+    training = name == "data"
+    if isinstance(data, str | os.PathLike):
+        data = FolderSamples(data, class_names)
+    elif isinstance(data, tuple) and len(data) == 2 and not callable(data):
+        images, labels = as_numpy(data[0]), data[1]
+        if images.dtype.kind == "f":
+            return _Floats(images, check_labels(labels, len(images)), recipe, shuffle=training)
+        data = ArraySamples(images, labels)
+    if hasattr(data, "image") and hasattr(data, "labels"):
+        return _Samples(data, config, recipe, augmentation, training=training)
+    if callable(data):
+        return _Made(data)
+    if isinstance(data, Iterable):
+        return _Batches(data, name)
+    raise TypeError(
+        f"{name} is a {type(data).__name__}; expected (images, labels), a folder, one of "
+        f"{', '.join(map(repr, BUILT_IN))}, or an iterable of (images, labels) batches"
+    )
+
+
+class _Samples:
+    """Images as pixels, augmented."""
+
+    def __init__(
+        self,
+        samples: Any,
+        config: DataConfig,
+        recipe: Recipe,
+        augmentation: Augmentation | None,
+        *,
+        training: bool,
+    ) -> None:
+        self.class_names = samples.class_names
+        self._loader = Loader(
+            samples, config, recipe.batch_size, augmentation, recipe.seed, training=training
+        )
+
+    def steps(self, epoch: int) -> int | None:
+        return len(self._loader)
+
+    def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
+        return ahead(self._loader.batches(epoch, size, strength, start))
+
+
+class _Floats:
+    """Arrays of network input, which are taken as they are."""
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, images: Any, labels: Any, recipe: Recipe, *, shuffle: bool) -> None:
+        self._images, self._labels = images, labels
+        self._batch_size, self._seed, self._shuffle = recipe.batch_size, recipe.seed, shuffle
+
+    def _order(self, epoch: int) -> Any:
+        count = len(self._labels)
+        if not self._shuffle:
+            return np.arange(count)
+        return training_order(count, self._batch_size, self._seed, epoch)
+
+    def steps(self, epoch: int) -> int | None:
+        return -(-len(self._order(epoch)) // self._batch_size)
+
+    def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
+        order = self._order(epoch)
+        for first in range(start * self._batch_size, len(order), self._batch_size):
+            chosen = order[first : first + self._batch_size]
+            yield self._images[chosen], self._labels[chosen]
+
+
+class _Batches:
+    """Somebody else's batches: a torch DataLoader, a list of pairs, ..."""
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, data: Iterable[Any], name: str) -> None:
+        self._data, self._name = data, name
+        if hasattr(data, "__next__"):  # iter() might draw random numbers
+            raise TypeError(
+                f"{name} is an iterator, which is used up after one epoch; expected something that "
+                "can be iterated over again, or a function (epoch, size, strength) that makes one"
+            )
+
+    def steps(self, epoch: int) -> int | None:
+        # A multi-scale sampler has another number of batches in every epoch.
+        _set_epoch(self._data, epoch)
+        return len(self._data) if isinstance(self._data, Sized) else None
+
+    def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
+        _set_epoch(self._data, epoch)
+        return islice(map(self._pair, self._data), start, None)
+
+    def _pair(self, batch: Any) -> Batch:
+        return _checked_pair(batch, self._name)
+
+
+class _Made:
+    """A function (epoch, size, strength) that gives the batches of an epoch."""
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, make: Callable[[int, Size, float], Iterable[Any]]) -> None:
+        self._make = make
+        self._latest: Any = None
+
+    def steps(self, epoch: int) -> int | None:
+        return None
+
+    def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
+        made = self._make(epoch, size, strength)
+        return islice((_checked_pair(batch, "data") for batch in made), start, None)
+
+
+def _checked_pair(batch: Any, name: str) -> Batch:
+    if not isinstance(batch, list | tuple) or len(batch) != 2:
+        found = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
+        raise ValueError(f"{name} gave a batch of {found}; expected (images, labels)")
+    return batch[0], batch[1]
+
+
+def _set_epoch(data: Any, epoch: int) -> None:
+    """Tells those who ask for it: torch's distributed samplers, `MultiScaleSampler`."""
+    for one in (data, getattr(data, "batch_sampler", None), getattr(data, "sampler", None)):
+        tell = getattr(one, "set_epoch", None)
+        if tell is not None:
+            tell(epoch)

@@ -1,0 +1,194 @@
+"""Trainer: trains a model on data by a recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mobileone._core import Network
+from mobileone.families.family import TRAIN_TIME
+from mobileone.network.session import Session
+from mobileone.network.training_step import TrainingStep
+from mobileone.train.distillation import check_teachers
+from mobileone.train.evaluation import evaluate
+from mobileone.train.history import History
+from mobileone.train.interrupt import Interrupt
+from mobileone.train.learner import Learner
+from mobileone.train.loop import Loop
+from mobileone.train.progress import Progress
+from mobileone.train.recipe import Recipe
+from mobileone.train.sources import open_sources
+from mobileone.train.state_file import read_state, remove_partial, write_state
+from mobileone.util.checks import at_least
+from mobileone.util.machine.threads import thread_count
+
+if TYPE_CHECKING:
+    from mobileone.network.bundle import Bundle
+    from mobileone.train.gradients import GradientSource
+    from mobileone.train.sources import Source
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Trains a model in place.
+
+    >>> model = mobileone.create_model("mobileone_s0", num_classes=10)
+    >>> trainer = mobileone.Trainer(model, mobileone.Recipe(epochs=30, batch_size=32))
+    >>> history = trainer.fit("photos/", validation="photos_held_out/")
+    >>> mobileone.reparameterize(model).save("fused.safetensors")
+
+    At the end of every epoch, and when `fit` returns, `model` has the weights to use: averaged ones
+    if the recipe has `ema_decay`. Training goes on from the others, `latest`. The same seed gives
+    the same weights, bit by bit, with any number of threads.
+
+    Attributes:
+        model: what is trained.
+        recipe: how.
+
+    Args:
+        model: a `mobileone.Model` in train-time form.
+        recipe: default: `Recipe()`.
+        teachers: models or functions from a batch [N, C, H, W] to logits: the model learns the mean
+            of their probabilities (MEAL-V2) instead of labels.
+        checkpoint: a file that everything is written to after every epoch, after every
+            `checkpoint_updates` updates, and on Ctrl-C: whole or not at all.
+        checkpoint_updates: None: only after epochs.
+        resume: whether to go on from `checkpoint`, if that file is there; then the weights are the
+            same, bit by bit, as if there had been no break.
+        threads: default: `mobileone.show_config()` says how many and why.
+        train_path: "auto", "moments" or "branches": how blocks are computed.
+        progress: None shows a bar on stderr in terminals, True everywhere (a line per epoch where
+            there is no terminal), False nothing.
+
+    Raises:
+        ValueError: a model in inference form, or an argument out of range.
+        CheckpointError: `checkpoint` is damaged, or of another network or recipe.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        recipe: Recipe | None = None,
+        *,
+        teachers: Sequence[Callable[[Any], Any]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_updates: int | None = None,
+        resume: bool = False,
+        threads: int | None = None,
+        train_path: str = "auto",
+        progress: bool | None = None,
+    ) -> None:
+        self.model = model
+        self.recipe = recipe or Recipe()
+        bundle: Bundle = model.bundle
+        if bundle.form != TRAIN_TIME:
+            raise ValueError(f"model is in {bundle.form} form; expected the {TRAIN_TIME} form")
+        if resume and checkpoint is None:
+            raise ValueError("resume is True; expected a checkpoint to resume from")
+        if checkpoint_updates is not None:
+            at_least("checkpoint_updates", checkpoint_updates, 1)
+        check_teachers(teachers, bundle.data_config, bundle.num_classes)
+        self._checkpoint, self._progress = checkpoint, progress
+        self._threads = thread_count(threads).count
+        self._session = Session(bundle)
+        source = self._gradient_source(bundle, train_path)
+        source.dropout_seed = self.recipe.seed
+        learner = Learner(source, self.recipe, bundle.num_classes, teachers)
+        save = (lambda: None) if checkpoint is None else self.save
+        self._loop = Loop(self._session, learner, save, checkpoint_updates or 0)
+        if checkpoint is not None and resume and os.path.exists(checkpoint):
+            remove_partial(checkpoint)
+            self._restore(checkpoint)
+
+    def _gradient_source(self, bundle: Bundle, train_path: Any) -> GradientSource:
+        return TrainingStep(bundle, self._threads, train_path)
+
+    @property
+    def history(self) -> History:
+        """Of all epochs so far."""
+        return self._loop.history
+
+    @property
+    def latest(self) -> Any:
+        """A model with the weights of the last update, not averaged."""
+        weights = self._loop.learner.weights
+        return type(self.model).of(replace(self.model.bundle, network=self._network(weights)))
+
+    def fit(self, data: Any, validation: Any = None) -> History:
+        """Train until the recipe's last epoch; a second call goes on where the first one stopped.
+
+        Ctrl-C stops after the update under way: the history says `interrupted`, everything is
+        kept. A second Ctrl-C stops at once.
+
+        Args:
+            data: one of
+
+                - (images, labels): images uint8 [N, H, W, C] or [N, C, H, W], which are augmented,
+                  or floating-point network input [N, C, H, W], which is not; labels class indices
+                  [N] or probabilities [N, K]
+                - the path of a folder with one folder of images per class
+                - "digits": scikit-learn's, with its last 20 %, by other writers, for validation; or
+                  "digits-shuffled", with a random 20 %
+                - an iterable of such (images, labels) batches, as torch's DataLoader, or a function
+                  (epoch, (height, width), strength) that gives one; `set_epoch` is called where it
+                  or its sampler has it. Batches are taken as they are.
+            validation: the same, evaluated after every epoch.
+
+        Raises:
+            FloatingPointError: loss or gradients that are not finite; says at which update, and
+                which layer is the first.
+            ValueError, TypeError: data that do not fit the model.
+        """
+        loop, config = self._loop, self._session.bundle.data_config
+        source, held_out = open_sources(data, validation, config, self.recipe)
+        self._name_classes(source)
+        progress = Progress(self.recipe.epochs, self._progress)
+        with Interrupt() as interrupt:
+            loop.history.interrupted = False
+            while len(loop.history.epochs) < self.recipe.epochs and not interrupt.requested:
+                if loop.run_epoch(source, progress, interrupt):
+                    self._publish()
+                    measured = None if held_out is None else evaluate(self.model.bundle, held_out)
+                    progress.finish_epoch(loop.finish_epoch(measured))
+                if self._checkpoint is not None:
+                    self.save()
+            loop.history.interrupted = interrupt.requested
+        self._publish()
+        return loop.history
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Write the state of the training, between updates.
+
+        Args:
+            path: default: `checkpoint`.
+        """
+        target = self._checkpoint if path is None else path
+        if target is None:
+            raise ValueError("path is None; expected a file, or a trainer with a checkpoint")
+        facts = {"recipe": self.recipe.to_json(), **self._loop.facts()}
+        write_state(target, self._loop.learner.arrays(), facts)
+
+    def _restore(self, path: str | os.PathLike[str]) -> None:
+        expected = self._loop.learner.arrays()
+        arrays, facts = read_state(path, expected, self.recipe.to_json())
+        self._loop.restore(arrays, facts, os.fsdecode(path))
+        self._publish()
+
+    def _publish(self) -> None:
+        self.model.network = self._network(self._loop.learner.published())
+
+    def _network(self, weights: Any) -> Network:
+        return Network(self.model.bundle.graph, weights)
+
+    def _name_classes(self, source: Source) -> None:
+        """Takes the names of the classes from the data, where the model's last layer has none."""
+        names, count = source.class_names, self.model.num_classes
+        if names is None:
+            return
+        if len(names) != count:
+            raise ValueError(f"data has {len(names)} classes; expected the model's {count}")
+        if self.model.class_names is None or self.model.bundle.untrained:
+            self.model.class_names = names
