@@ -459,6 +459,8 @@ def load(
             patch (2, 2), layer_norm_eps, dropout, ffn_dropout, classifier_dropout (0). A module, a
             file of this package and a config.json beside the weights say it by themselves.
         head: the classifier to take where there are several, e.g. "fc_yaw".
+        check: whether a module's results on seeded noise are compared with the engine's. Without,
+            only the functions that it calls are.
 
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.

@@ -72,6 +72,11 @@ def open_bundle(
     data_config, teller = _data_config(source, description, loaded, found)
     network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
     report = _with_preprocessing(loaded.report, data_config, teller)
+    if check and loaded.reading is not None:
+        from mobileone.checkpoint.modules.check import check_results
+
+        note = check_results(loaded.reading, network)
+        report = replace(report, notes=(*report.notes, note) if note else report.notes)
     names: Any = _metadata(loaded).get("class_names")
     with _blaming(loaded.report.source, "class_names"):
         if names is not None:

@@ -31,7 +31,6 @@ class LoadReport:
         heads: every classifier that the source has, each with its number of classes.
         skipped: what is beside the weights and no tensor, by key: its type, or the global that
             the file names in its place. Nothing of it was run.
-        ignored: tensors of the source that the network does not have, with strict=False.
         told: what weights do not show -> who said it: "module", "config.json", "metadata" or
             "config".
         assumed: what weights do not show and nobody said -> the published value, which was taken.

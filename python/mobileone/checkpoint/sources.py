@@ -42,7 +42,14 @@ def _read_module(module: Any) -> RawCheckpoint:
     where = f"the given {type(module).__name__}"
     fields = [field for family in all_families() for field in family.fields if field.attributes]
     told: dict[str, set[Any]] = {field.name: set() for field in fields}
+    wanted = {name for field in fields for names in field.attributes for name in names}
+    classes: dict[type, bool] = {}
     for child in module.modules():
+        kind = type(child)
+        if kind not in classes:
+            classes[kind] = any(hasattr(kind, name) for name in wanted)
+        if not classes[kind] and wanted.isdisjoint(vars(child)):
+            continue
         for field in fields:
             told[field.name].update(_attributes(child, field))
     for name, values in told.items():

@@ -49,7 +49,7 @@ def small(family: str, **changes: Any) -> nn.Module:
             num_features=64,
         )
     torch.manual_seed(0)
-    return calibrated(byobnet.ByobNet(cfg, num_classes=7, **changes))
+    return calibrated(byobnet.ByobNet(cfg, **{"num_classes": 7} | changes))
 
 
 def calibrated(module: nn.Module) -> nn.Module:

@@ -6,6 +6,7 @@ import mobileone
 import numpy as np
 import pytest
 import torch
+import torch_mobileone
 from mobileone.verification.rounding import rounding_bound
 from torch import nn
 
@@ -75,3 +76,41 @@ def test_what_cannot_be_run_is_noted() -> None:
     module = small("mobileone")
     module.forward = lambda x, mask: x * mask  # type: ignore[assignment]
     assert "not checked: its forward raised TypeError" in str(mobileone.load(module).report)
+
+
+def test_an_encoder_that_dilates_its_last_stage() -> None:
+    """As encoders of DeepLabV3+ do with a network's own weights."""
+    net = torch_mobileone.create("mobileone_mu0").float().eval()
+    weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for name, conv in net.named_modules():
+        if name.startswith("stage4.") and isinstance(conv, nn.Conv2d):
+            conv.stride, conv.dilation = (1, 1), (2, 2)
+            conv.padding = (conv.kernel_size[0] // 2 * 2,) * 2
+    check(net, None)
+    model = mobileone.load(net.float())
+    assert model.features(IMAGE)[-1].shape[2:] == (5, 6)
+    same = mobileone.load(weights, config={"output_stride": 16})
+    assert same.config == model.config
+    assert same.config == mobileone.create_model("mobileone_mu0", output_stride=16).config
+    np.testing.assert_array_equal(same(IMAGE), model(IMAGE))
+    assert mobileone.verify(model, mobileone.reparameterize(model), input_size=64, samples=2)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_what_only_its_results_show() -> None:
+    """A ScriptModule's calls cannot be read; its results can be compared."""
+    module = small("mobileone")
+    assert "cannot be read" in str(mobileone.load(torch.jit.trace(module, IMAGE)).report)
+    other = torch.jit.trace(small("mobileone", global_pool="max"), IMAGE)
+    with pytest.raises(NotImplementedError, match=r"its linear differs by .* another function"):
+        mobileone.load(other)
+
+
+def test_features_only_and_no_classifier() -> None:
+    pooled = small("mobileone", num_classes=0)
+    model = mobileone.load(pooled, num_classes=0)
+    with torch.no_grad():
+        exact = pooled.double()(IMAGE.double()).numpy()
+    assert np.abs(model(IMAGE) - exact).max() <= rounding_bound(model, IMAGE.numpy()).logits
+    with pytest.raises(NotImplementedError, match="its result is adaptive_max_pool2d"):
+        mobileone.load(small("mobileone", num_classes=0, global_pool="max"), num_classes=0)

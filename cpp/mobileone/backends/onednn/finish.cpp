@@ -38,6 +38,11 @@ Vectors vectors() {
 // "Not at most 0" is true of NaN.
 MOBILEONE_INLINE float relu(float x) { return !(x <= 0.f) ? x : 0.f; }
 
+MOBILEONE_INLINE float relu6(float x) {
+  const float above = relu(x);
+  return !(above >= 6.f) ? above : 6.f;
+}
+
 MOBILEONE_INLINE float hard_sigmoid(float x) {
   const float above = relu(x * (1.f / 6.f) + 0.5f);
   return !(above >= 1.f) ? above : 1.f;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from mobileone.families.family import ACTIVATIONS
 from mobileone.families.geometry import Convolution
 
 if TYPE_CHECKING:
+    from mobileone._core import Graph
     from mobileone.families.family import Family
 
 __all__ = ["ModuleReading", "read_module"]
@@ -76,6 +78,22 @@ class ModuleReading(NamedTuple):
         made = self.table[number]
         return made.kind == "conv" and ".se." in made.get("weight")
 
+    def values(self, graph: Graph) -> dict[str, torch.Tensor]:
+        """Its results by the names of a graph's feature maps and output, as far as they are known
+        to be these; maps that were changed in place since are not.
+        """
+        if self.problem:
+            size = math.prod(graph.shapes(tuple(self.image.shape))[graph.output_name])
+            logits = next((x for x in self.outputs if x.numel() == size), None)
+            return {} if logits is None else {graph.output_name: logits}
+        numbers = expressions_of(graph, tuple(self.image.shape), self.table)
+        found = {}
+        for name in (*graph.feature_names, graph.output_name):
+            call = self.calls.get(numbers[name])
+            if call is not None and call.result._version == call.version:
+                found[name] = call.result
+        return found
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a report says of it."""
@@ -97,15 +115,15 @@ class ModuleReading(NamedTuple):
         shape = tuple(self.image.shape)
         numbers = expressions_of(graph, shape, self.table)
         difference = first_difference(graph, numbers, wanted, self.table, self.calls, owners)
-        if not difference and strict and classifier:
-            difference = self._other_result(numbers[graph.output_name], graph.output_name, owners)
+        if not difference and strict:
+            names = (graph.output_name,) if classifier else (graph.output_name, *wanted)
+            difference = self._other_result({numbers[name] for name in names}, names[0], owners)
         if difference:
             raise NotImplementedError(f"{self.source}: {difference}")
 
-    def _other_result(self, number: int, name: str, owners: Mapping[int, str]) -> str:
-        """What its result is where that is not the network's; "" if it is."""
-        result = self.calls[number].result
-        if any(output is result for output in self.outputs) or number in self.results:
+    def _other_result(self, numbers: set[int], name: str, owners: Mapping[int, str]) -> str:
+        """What its result is where that is none of the network's; "" if it is."""
+        if numbers & set(self.results):
             return ""
         words = Difference(self.table, self.calls, owners).words
         found = "; ".join(map(words, self.results)) or "no tensor"

@@ -21,9 +21,9 @@ def untouched(module: Any) -> Iterator[None]:
     """
     parts = list(module.modules())
     modes = [(part, part.training) for part in parts]
-    held = [(part, dict(part._buffers)) for part in parts if part._buffers]
-    buffers = [b for _, own in held for b in own.values() if isinstance(b, torch.Tensor)]
-    copies = [(b, b._version, b.detach().clone()) for b in buffers]
+    # A ScriptModule's are no dictionary, and cannot be replaced from outside.
+    held = [(part, dict(part._buffers)) for part in parts if isinstance(part._buffers, dict)]
+    copies = [(b, b._version, b.detach().clone()) for b in module.buffers()]
     devices = sorted({b.device.index or 0 for b in module.parameters() if b.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         try:
