@@ -227,7 +227,7 @@ def test_demo(tmp_path: Path, capsys: Capture) -> None:
         (["profile", "{tmp}/broken.pth"], 1, "broken.pth"),
         (["info", "{tmp}"], 1, "{tmp}"),
         (["demo", "--model", "resnet"], 2, "resnet"),
-        (["demo", "--image", "{tmp}/broken.pth", "--model", "mobileone_mu0"], 2, "broken.pth"),
+        (["demo", "--image", "{tmp}/broken.pth", "--model", "mobileone_mu0"], 1, "broken.pth"),
         (["demo", "--image", "{tmp}/none.png", "--model", "mobileone_mu0"], 1, "none.png"),
     ],
 )

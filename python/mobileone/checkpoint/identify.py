@@ -276,7 +276,7 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
             f"{source}: its metadata contradicts its tensors: architecture {shown_value(said)}, "
             f"found {family.name}"
         )
-    untold = family.untold(config["form"])
+    untold = family.unseen(config["form"])
     told = [key for key in config if key != "arch" and key not in untold]
     differ = [key for key in told if stored.get(key, config[key]) != config[key]]
     if differ:
@@ -289,5 +289,5 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
             raise CheckpointError(
                 f"{source}: {key} {shown_value(value)} in its metadata; expected {kind.expected}"
             )
-    config = config | completed
+    config = family.short(config | completed)
     return config | {"arch": variant_of(config)}

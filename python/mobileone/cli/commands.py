@@ -21,6 +21,7 @@ from mobileone.cli.loading import add_load_options, load_options, open_source, o
 from mobileone.cli.summary import forms_table, model_table, prediction_table
 from mobileone.data.preprocessing import ImageError
 from mobileone.figures.plots import figure_format, require_matplotlib, save_figure
+from mobileone.interchange.onnx.fuse.verb import fuse_onnx
 from mobileone.measure.benchmarking import benchmark
 from mobileone.measure.profiling import profile
 from mobileone.model import Model, load, reparameterize
@@ -149,16 +150,19 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_fuse(commands: Any) -> None:
-    text = "reparameterize a checkpoint, verify the result and save it"
+    text = "reparameterize a checkpoint or an ONNX file, verify the result and save it"
     parser = _command(commands, "fuse", _fuse, text)
-    parser.add_argument("source", metavar="SRC", help="a checkpoint file")
-    parser.add_argument(
-        "target", metavar="DST", help="the file to write: .safetensors, .npz, .pth, .onnx"
-    )
+    parser.add_argument("source", metavar="SRC", help="a checkpoint file, or any .onnx file")
+    target = parser.add_mutually_exclusive_group(required=True)
+    kind = "the file to write: .safetensors, .npz, .pth, .onnx; .onnx of an .onnx file"
+    target.add_argument("target", metavar="DST", nargs="?", help=kind)
+    target.add_argument("-o", "--output", dest="target", metavar="DST", help="the same")
     add_load_options(parser)
 
 
 def _fuse(arguments: argparse.Namespace) -> int:
+    if arguments.source.lower().endswith(".onnx"):
+        return _fuse_onnx(arguments.source, arguments.target)
     if not arguments.target.lower().endswith(".onnx"):
         kind_of_file(arguments.target)  # rather now than after the work
     before = load(arguments.source, **load_options(arguments))
@@ -171,6 +175,16 @@ def _fuse(arguments: argparse.Namespace) -> int:
         return 1
     after.save(arguments.target)
     print(f"\nsaved: {arguments.target}")
+    return 0
+
+
+def _fuse_onnx(source: str, target: str) -> int:
+    fusion = fuse_onnx(source, target)
+    print(repr(fusion))
+    if not fusion:
+        print(f"mobileone: error: not equivalent; {target} not written", file=sys.stderr)
+        return 1
+    print(f"\nsaved: {target}")
     return 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
 
 __all__ = ["FALSE_ALARM", "RoundingBounds", "Running", "difference_bounds", "rounding_bound"]
+__all__ += ["tail_bound"]
 
 # Probability that rounding alone leaves a bound.
 FALSE_ALARM = 1e-9
@@ -89,14 +90,14 @@ def rounding_bound(
     )
     shapes = model.graph.shapes(images.shape)
     bounds = [
-        _bound(deviation, math.prod(shapes[name]), samples)
+        tail_bound(deviation, math.prod(shapes[name]), samples)
         for name, (_, deviation) in zip(wanted, outputs, strict=True)
     ]
     sizes = {name: math.prod(shape) for name, shape, _, _ in model.graph.parameters()}
     return RoundingBounds(
         bounds[:-1],
         bounds[-1],
-        {name: _bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
+        {name: tail_bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
     )
 
 
@@ -113,7 +114,7 @@ def difference_bounds(
         _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
     ]
     return [
-        _bound(math.hypot(*pair), math.prod(shapes[name]), samples)
+        tail_bound(math.hypot(*pair), math.prod(shapes[name]), samples)
         for *pair, name in zip(*deviations, names, strict=True)
     ]
 
@@ -131,7 +132,7 @@ def _deviations(bundle: Bundle, x: Float32, samples: int, seed: int) -> list[flo
     return [max(chunk[level][1] for chunk in chunks) for level in range(len(nodes))]
 
 
-def _bound(deviation: float, count: int, samples: int) -> float:
+def tail_bound(deviation: float, count: int, samples: int) -> float:
     """What the largest of `count` errors of this standard deviation stays below.
 
     A union bound over Gaussian tails; and, since the deviation is itself estimated from
