@@ -18,6 +18,7 @@ ROWS = (
     ("interchange.onnx.fuse",),
     ("verification", "measure", "train", "interchange", "interchange.torch"),
     ("checkpoint", "figures"),
+    ("checkpoint.modules",),
     ("network",),
     ("families",),
     ("tasks", "families.naming"),
@@ -37,11 +38,11 @@ THIRD_PARTY = {
     "pandas": {"measure", "studies", "train"},
     "sklearn": {"data"},
     "threadpoolctl": {"util.machine"},
-    "torch": {"interchange.torch"},
+    "torch": {"interchange.torch", "checkpoint.modules"},
     "tqdm": {"measure"},
 }
 # Rooms of classes of another package's, imported only when somebody asks for the room.
-WHOLLY_OF = {"interchange.torch": "torch"}
+WHOLLY_OF = {"interchange.torch": "torch", "checkpoint.modules": "torch"}
 
 
 class Import(NamedTuple):

@@ -7,11 +7,14 @@
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/team.hpp"
-#include "mobileone/base/vectorized.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::onednn {
 
 namespace {
+
+using kernels::vectorized;
+using kernels::Vectors;
 
 // What oneDNN's own code may use.
 Vectors vectors() {
@@ -40,6 +43,11 @@ MOBILEONE_INLINE float hard_sigmoid(float x) {
   return !(above >= 1.f) ? above : 1.f;
 }
 
+MOBILEONE_INLINE float relu6(float x) {
+  const float above = relu(x);
+  return !(above >= 6.f) ? above : 6.f;
+}
+
 constexpr std::int64_t kPiece = 4096;  // floats: pieces of a few summands fit the first-level cache
 
 void finish_piece(const float* const* x, std::size_t summands, float* y, std::int64_t first,
@@ -57,6 +65,9 @@ void finish_piece(const float* const* x, std::size_t summands, float* y, std::in
     if (activation == ActivationKind::relu) {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) to[i] = relu(to[i]);
+    } else if (activation == ActivationKind::relu6) {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < count; ++i) to[i] = relu6(to[i]);
     } else if (activation == ActivationKind::hard_sigmoid) {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) to[i] = hard_sigmoid(to[i]);
@@ -109,7 +120,8 @@ class SumStep : public Step {
 }  // namespace
 
 bool drops_nan(const std::optional<ActivationKind>& activation) {
-  return activation == ActivationKind::relu || activation == ActivationKind::hard_sigmoid;
+  return activation == ActivationKind::relu || activation == ActivationKind::relu6 ||
+         activation == ActivationKind::hard_sigmoid;
 }
 
 void sum_and_finish(const float* const* x, std::size_t summands, float* y, std::int64_t count,
