@@ -194,6 +194,19 @@ def test_a_norm_of_flattened_tokens_is_folded_into_their_product(tmp_path: Path)
     assert parameters(fused) == 8 * C + 8
 
 
+def test_a_norm_of_rows_is_folded_where_the_heads_are_split_next(tmp_path: Path) -> None:
+    """The next reshape changes the last axis: nothing is saved but the norm's parameters."""
+    graph = Graph(5, rank=3)
+    graph.inputs[0].type.tensor_type.shape.dim[2].dim_value = C
+    product = graph.add("MatMul", "x", graph.weight(C, 8))
+    rows = graph.add("Reshape", product, graph.constant(np.array([-1, 8])))
+    heads = graph.constant(np.array([-1, 5, 2, 4]))
+    graph.add("Reshape", graph.norm(rows, 8), heads, out="y")
+    _, fused = fuse(graph.model(), tmp_path, ((2, 5, C),), input_shapes={"x": [2, 5, C]})
+    assert kinds(fused) == {"MatMul": 1, "Add": 1, "Reshape": 2}
+    assert parameters(fused) == 8 * C + 8 + 2 + 4
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_weights_keep_their_type(dtype: type, tmp_path: Path) -> None:
     graph = Graph(C, dtype=dtype)

@@ -42,4 +42,5 @@ class Cost(NamedTuple):
     def is_below(self, other: Cost) -> bool:
         """Whether it is cheaper, and in no way dearer."""
         no_more = self.macs <= other.macs and self.weights <= other.weights
-        return no_more and (self.total, self.nodes) < (other.total, other.nodes)
+        mine, others = ((cost.total, cost.nodes, cost.weights) for cost in (self, other))
+        return no_more and mine < others
