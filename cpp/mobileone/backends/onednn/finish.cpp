@@ -48,11 +48,6 @@ MOBILEONE_INLINE float hard_sigmoid(float x) {
   return !(above >= 1.f) ? above : 1.f;
 }
 
-MOBILEONE_INLINE float relu6(float x) {
-  const float above = relu(x);
-  return !(above >= 6.f) ? above : 6.f;
-}
-
 constexpr std::int64_t kPiece = 4096;  // floats: pieces of a few summands fit the first-level cache
 
 void finish_piece(const float* const* x, std::size_t summands, float* y, std::int64_t first,
