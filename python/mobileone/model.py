@@ -359,16 +359,28 @@ class Model:
         layout: str | None = None,
         channel_order: str | None = None,
     ) -> None:
-        """Write a .safetensors file that `load` reads back bit by bit; see `checkpoint.export`.
+        """Write a file that `load` reads back bit by bit; see `checkpoint.export`.
+
+        What is written is what the name ends with: .safetensors, .npz, or .pth, .pt, .bin, .ckpt
+        and .pth.tar, which ``torch.load(path, weights_only=True)`` reads; .onnx is `export_onnx`,
+        which `load` does not read.
 
         Args:
             path: an existing file is replaced.
             layout: as for `state_dict`.
             channel_order: as for `state_dict`; None with a layout means what the programs of that
                 layout feed the network.
+
+        Raises:
+            ValueError: a name that ends otherwise, or a layout for an .onnx file.
         """
         from mobileone.checkpoint.export import save
 
+        if os.fsdecode(path).lower().endswith(".onnx"):
+            if layout is not None or channel_order is not None:
+                raise ValueError(f"{path}: an .onnx file has no layout and no channel_order")
+            self.export_onnx(path)
+            return
         save(self.bundle, path, layout, channel_order)
 
     def metadata(self) -> dict[str, str]:
@@ -421,8 +433,8 @@ def load(
     weights: Literal["auto", "ema", "model"] = "auto",
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
-    check: bool = True,
     head: str | None = None,
+    check: bool = True,
 ) -> Model:
     """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
 
@@ -459,8 +471,7 @@ def load(
     from mobileone.checkpoint.open import open_bundle
 
     asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "strict": strict}
-    asked |= {"weights": weights, "sha256": sha256, "config": config, "head": head}
-    asked["check"] = check
+    asked |= {"weights": weights, "sha256": sha256, "config": config, "head": head, "check": check}
     if isinstance(source, Model):
         open_bundle(source.bundle, **asked)
         return source

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mobileone.checkpoint.altered import altered_weights
+from mobileone.checkpoint.altered import altered_weights, plain_name
 from mobileone.checkpoint.heads import (
     Head,
     choose_head,
@@ -218,7 +218,9 @@ def _check_known(
         foreign = foreign_network(end for key in unknown for end in _ends(key))
     if foreign:
         raise unrecognised_error(source, unknown, f"this is {foreign}")
-    altered = altered_weights(unknown if strict or few else found.unknown, skipped)
+    if not (strict or few) and found.layout is not None:  # other parts' weights do no harm
+        unknown = [k for k in found.unknown if found.layout.canonical(plain_name(k)) is not None]
+    altered = altered_weights(unknown, skipped if strict or few else {})
     if altered:
         raise CheckpointError(f"{source}: these are {altered}")
     if found.layout is None:

@@ -104,8 +104,8 @@ def load_state_dict(
     strict: bool = True,
     weights: Weights = "auto",
     config: Mapping[str, Any] | None = None,
-    description: Description | None = None,
     head: str | None = None,
+    description: Description | None = None,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -119,8 +119,8 @@ def load_state_dict(
             where a number is asked for. The report lists both.
         weights: see `read`; of several networks under several prefixes, too.
         config: fields that weights do not tell, e.g. a MobileViT's heads and patch size.
-        description: what a config.json beside the file says; ``config`` has the last word.
         head: the name of the classifier to take, where there are several.
+        description: what a config.json beside the file says; ``config`` has the last word.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:

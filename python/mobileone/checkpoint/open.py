@@ -46,8 +46,8 @@ def open_bundle(
     weights: Weights = "auto",
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
-    check: bool = True,
     head: str | None = None,
+    check: bool = True,
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
     if isinstance(source, Bundle):
@@ -62,8 +62,8 @@ def open_bundle(
         strict=strict,
         weights=weights,
         config=config,
-        description=description,
         head=head,
+        description=description,
     )
     family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
@@ -84,7 +84,7 @@ def open_bundle(
 
             names = parse_class_names(names)
         elif loaded.report.missing:  # a new classifier's classes are nobody's
-            names = tuple(f"class {i}" for i in range(loaded.config["num_classes"]))
+            names = _nobodys(loaded.config["num_classes"])
         elif description is not None:
             names = description.names_for(int(made_from["num_classes"]))
         return Bundle.of(
@@ -106,6 +106,11 @@ def open_named(source: str | os.PathLike[str], seed: int = 0) -> Bundle:
 
         return create_bundle(os.fspath(source), 1000, seed, {})
     return open_bundle(source)
+
+
+def _nobodys(count: int) -> tuple[str, ...] | None:
+    """Names that say nothing, where a thousand classes would be taken for ImageNet's."""
+    return tuple(f"class {i}" for i in range(count)) if count == 1000 else None
 
 
 def is_variant(source: str | os.PathLike[str]) -> bool:

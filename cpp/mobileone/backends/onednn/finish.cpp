@@ -7,11 +7,14 @@
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/team.hpp"
-#include "mobileone/base/vectorized.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::onednn {
 
 namespace {
+
+using kernels::vectorized;
+using kernels::Vectors;
 
 // What oneDNN's own code may use.
 Vectors vectors() {
@@ -43,6 +46,11 @@ MOBILEONE_INLINE float relu6(float x) {
 MOBILEONE_INLINE float hard_sigmoid(float x) {
   const float above = relu(x * (1.f / 6.f) + 0.5f);
   return !(above >= 1.f) ? above : 1.f;
+}
+
+MOBILEONE_INLINE float relu6(float x) {
+  const float above = relu(x);
+  return !(above >= 6.f) ? above : 6.f;
 }
 
 constexpr std::int64_t kPiece = 4096;  // floats: pieces of a few summands fit the first-level cache
