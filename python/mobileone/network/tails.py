@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["FALSE_ALARM", "largest_error"]
+__all__ = ["FALSE_ALARM", "tail_bound"]
 
 # Probability that rounding alone leaves a bound.
 FALSE_ALARM = 1e-9
@@ -12,7 +12,7 @@ FALSE_ALARM = 1e-9
 _Z = 3.0902
 
 
-def largest_error(deviation: float, count: int, samples: int) -> float:
+def tail_bound(deviation: float, count: int, samples: int) -> float:
     """What the largest of `count` errors of this standard deviation stays below.
 
     A union bound over Gaussian tails; and, since the deviation is itself estimated from

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mobileone._core import rounding_deviation
 from mobileone.data.arrays import Float32, as_images
-from mobileone.network.tails import FALSE_ALARM, largest_error
+from mobileone.network.tails import FALSE_ALARM, tail_bound
 from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
 
 __all__ = ["FALSE_ALARM", "RoundingBounds", "Running", "difference_bounds", "rounding_bound"]
+__all__ += ["tail_bound"]
 
 # Images per Monte Carlo run: bounds memory, every image is covered.
 _CHUNK = 2
@@ -86,14 +87,14 @@ def rounding_bound(
     )
     shapes = model.graph.shapes(images.shape)
     bounds = [
-        largest_error(deviation, math.prod(shapes[name]), samples)
+        tail_bound(deviation, math.prod(shapes[name]), samples)
         for name, (_, deviation) in zip(wanted, outputs, strict=True)
     ]
     sizes = {name: math.prod(shape) for name, shape, _, _ in model.graph.parameters()}
     return RoundingBounds(
         bounds[:-1],
         bounds[-1],
-        {name: largest_error(s, sizes[name], samples) for name, (_, s) in statistics.items()},
+        {name: tail_bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
     )
 
 
@@ -110,7 +111,7 @@ def difference_bounds(
         _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
     ]
     return [
-        largest_error(math.hypot(*pair), math.prod(shapes[name]), samples)
+        tail_bound(math.hypot(*pair), math.prod(shapes[name]), samples)
         for *pair, name in zip(*deviations, names, strict=True)
     ]
 

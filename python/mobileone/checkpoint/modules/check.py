@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone._core import Plan, rounding_deviation
-from mobileone.network.tails import largest_error
+from mobileone.network.tails import tail_bound
 from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _check_bounds(
     shapes = network.graph.shapes(image.shape)
     for name, (_, deviation) in zip(names, measured, strict=True):
         count = math.prod(shapes[name])
-        bound = largest_error(math.sqrt(2) * deviation, count, _SAMPLES)
+        bound = tail_bound(math.sqrt(2) * deviation, count, _SAMPLES)
         if not errors[name] <= bound:
             raise NotImplementedError(
                 f"{reading.source}: on seeded noise its {name} differs by {errors[name]:.2e} from "

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone.interchange.onnx.fuse.document import Document
-from mobileone.network.tails import largest_error
+from mobileone.network.tails import tail_bound
 from mobileone.verification.comparison import compare
 from mobileone.verification.equivalence import StageError
 
@@ -91,7 +91,7 @@ def compare_files(before: str, after: str, shapes: InputShapes) -> WholeFile:
     for place, index in enumerate(judged):
         deviation = math.hypot(*(d[place] for d in deviations))
         a, b = _comparable(found[index], changed[index])
-        rows.append(compare(names[index], a, b, largest_error(deviation, a.size, _SAMPLES)))
+        rows.append(compare(names[index], a, b, tail_bound(deviation, a.size, _SAMPLES)))
     version = onnxruntime.__version__
     text = f"ONNX Runtime {version}, {_inputs_text(inputs)}"
     return WholeFile(rows, text, _top1(found, changed, judged), _inputs_text(inputs))
