@@ -15,6 +15,8 @@ PYBIND11_MODULE(_core_main, module) {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const mobileone::NotSupported& error) {
       py::set_error(PyExc_NotImplementedError, error.what());
+    } catch (const mobileone::NotFinite& error) {
+      py::set_error(PyExc_FloatingPointError, error.what());
     } catch (const mobileone::Error& error) {
       py::set_error(PyExc_ValueError, error.what());
     } catch (const mobileone::StateError& error) {

@@ -24,7 +24,7 @@ def model() -> mobileone.Model:
         ({"arch": "mobilevit_s"}, CheckpointError, "mobileone_mu0"),
         ({"arch": "resnet"}, ValueError, "arch='resnet'; expected one of mobileone_s0"),
         ({"num_classes": 5}, CheckpointError, "5"),
-        ({"num_classes": 0}, ValueError, "num_classes=0; expected at least 1"),
+        ({"num_classes": -1}, ValueError, "num_classes=-1; expected at least 0"),
         ({"sha256": "no checksum"}, ValueError, "only files have checksums"),
         ({"weights": "best"}, ValueError, "weights='best'; expected one of"),
         ({"weights": "ema"}, CheckpointError, "weights='ema' asked for"),

@@ -13,6 +13,12 @@ class Error : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+// A computation that left the finite numbers. Becomes FloatingPointError.
+class NotFinite : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 // A valid request that the engine does not cover. Becomes NotImplementedError in Python.
 class NotSupported : public std::logic_error {
  public:

@@ -48,17 +48,17 @@ Tensor counted(const Tensor& tracked, Pool& pool) {
   return {tracked.shape(), DType::int64, storage};
 }
 
-// Throws Error naming the first channel whose statistics are no numbers to go on from.
+// Throws NotFinite naming the first channel whose statistics are no numbers to go on from.
 void check_finite(const Graph& graph, const BatchStatistics& batch) {
   const Node& node = graph.node(batch.node);
   const std::int64_t channels = std::get<BatchNorm>(node.op).channels;
   for (const auto& [what, values] : {std::pair{"mean", batch.mean}, {"variance", batch.variance}}) {
     for (std::int64_t c = 0; c < channels; ++c) {
       if (std::isfinite(values[c])) continue;
-      throw Error(concat("[train] ", node.name, ": the batch's ", what, " in channel ", c, " is ",
-                         values[c],
-                         "; expected a finite number. Running statistics stay as they "
-                         "were: look for NaN and infinity in the images and the weights"));
+      throw NotFinite(concat("[train] ", node.name, ": the batch's ", what, " in channel ", c,
+                             " is ", values[c],
+                             "; expected a finite number. Running statistics stay as they "
+                             "were: look for NaN and infinity in the images and the weights"));
     }
   }
 }

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobileone.families.family import ACTIVATIONS
@@ -137,22 +136,22 @@ def describe_file(path: str | os.PathLike[str]) -> Description | None:
     Raises:
         CheckpointError: a damaged one.
     """
-    place = Path(os.fsdecode(path))
-    folder = place if place.is_dir() else place.parent
-    config = folder / "config.json"
+    place = os.fsdecode(path)
+    is_folder = os.path.isdir(place)
+    config = os.path.join(place if is_folder else os.path.dirname(place), "config.json")
     try:
-        if not config.is_file() or config == place:
+        if not os.path.isfile(config) or config == place:
             return None
-        if config.stat().st_size > _MAX_BYTES:
-            raise CheckpointError(
-                f"{config}: {config.stat().st_size} bytes; expected a config.json"
-            )
-        data = config.read_bytes()
+        size = os.path.getsize(config)
+        if size > _MAX_BYTES:
+            raise CheckpointError(f"{config}: {size} bytes; expected a config.json")
+        with open(config, "rb") as file:
+            data = file.read()
     except OSError:
         return None  # the weights are what was asked for
-    named = place.name.partition(".")[0].partition("-")[0]
-    if place.is_dir() or named in _WEIGHTS:
-        return parse_description(data, str(config))
+    named = os.path.basename(place).partition(".")[0].partition("-")[0]
+    if is_folder or named in _WEIGHTS:
+        return parse_description(data, config)
     return None
 
 

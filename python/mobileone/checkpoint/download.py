@@ -89,6 +89,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         target = arguments[-1]
         scheme = urlsplit(target).scheme
         if scheme != "https" and not (self._checked and scheme == "http"):
+            arguments[0].close()  # the answer, which nobody else would close
             raise CheckpointError(
                 f"{public_url(req.full_url)}: redirects to {public_url(target)}, which is not "
                 "encrypted; expected https"

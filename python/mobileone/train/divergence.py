@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,9 +43,10 @@ def first_not_finite(
     shapes = network.graph.shapes(x.shape)
     for names in _chunks({name: shapes[name] for name in _layers(network)}):
         outputs = [np.empty(shapes[name], np.float32) for name in names]
-        TrainingPlans().step(
-            network, x, tuple(names), outputs, threads=threads, dropout_seed=dropout_seed
-        )
+        with suppress(FloatingPointError):  # of statistics, when all outputs are there
+            TrainingPlans().step(
+                network, x, tuple(names), outputs, threads=threads, dropout_seed=dropout_seed
+            )
         for name, output in zip(names, outputs, strict=True):
             if not np.isfinite(output).all():
                 return f"the output of {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -156,7 +157,10 @@ class Loop:
             raise CheckpointError(f"{where}: damaged state of the training: {error}") from error
 
     def _see(self, images: Float32, targets: Any, pending: _Totals) -> None:
-        loss = self.learner.see(images, targets)
+        try:
+            loss = self.learner.see(images, targets)
+        except FloatingPointError:  # before there is a loss
+            loss = math.nan
         if loss - loss != 0:  # NaN or infinite
             raise self._diverged(f"the loss is {loss}", images)
         pending.batches += 1

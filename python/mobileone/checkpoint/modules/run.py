@@ -10,7 +10,10 @@ import torch
 
 from mobileone.checkpoint.modules.recorder import Recorder
 
-__all__ = ["outputs_of", "seeded_image", "untouched"]
+__all__ = ["TRAIN_PATH", "outputs_of", "seeded_image", "untouched"]
+
+# Where blocks of `mobileone.torch.accelerate` keep how they compute: "branches" is as their class.
+TRAIN_PATH = "_mobileone_train_path"
 
 
 @contextmanager
@@ -21,6 +24,9 @@ def untouched(module: Any) -> Iterator[None]:
     """
     parts = list(module.modules())
     modes = [(part, part.training) for part in parts]
+    paths = [
+        (part.__dict__, part.__dict__[TRAIN_PATH]) for part in parts if TRAIN_PATH in vars(part)
+    ]
     # A ScriptModule's are no dictionary, and cannot be replaced from outside.
     held = [(part, dict(part._buffers)) for part in parts if isinstance(part._buffers, dict)]
     copies = [(b, b._version, b.detach().clone()) for b in module.buffers()]
@@ -29,10 +35,14 @@ def untouched(module: Any) -> Iterator[None]:
         try:
             for part in parts:
                 part.training = False
+            for attributes, _ in paths:
+                attributes[TRAIN_PATH] = "branches"
             yield
         finally:
             for part, mode in modes:
                 part.training = mode
+            for attributes, path in paths:
+                attributes[TRAIN_PATH] = path
             for part, own in held:
                 part._buffers.clear()
                 part._buffers.update(own)

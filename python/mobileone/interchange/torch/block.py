@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from mobileone.checkpoint.modules.run import TRAIN_PATH
 from mobileone.interchange.torch import cost
 from mobileone.interchange.torch.algebra import Part, merge, uses_batch
 from mobileone.interchange.torch.geometry import Geometry
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-_SUM, _PATH = "_mobileone_branch_sum", "_mobileone_train_path"
+_SUM, _PATH = "_mobileone_branch_sum", TRAIN_PATH
 
 
 class AcceleratedBlock(_Base):
