@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from benchmarks.interleaved import interleaved, resident
 
 VARIANTS = ("as built", "as built, again", "accelerated")
 
@@ -60,12 +59,6 @@ class Trainer:
         return float(loss.detach())
 
 
-def resident(which: str) -> float:
-    """VmRSS (now) or VmHWM (its peak) of this process in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
-
-
 def worker(args: argparse.Namespace) -> None:
     """A step for each line read; its seconds and peak memory written."""
     import torch
@@ -85,35 +78,8 @@ def worker(args: argparse.Namespace) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """All variants in turn, round by round."""
-    command = [sys.executable, "-m", "benchmarks.training_torch", *sys.argv[1:], "--worker"]
-    # Idle threads of OpenMP are not to spin on the next variant's time.
-    environ = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(args.threads)}
-    rows: dict[str, list[list[float]]] = {name: [] for name in VARIANTS}
-    loads = [os.getloadavg()[0]]
-    workers = {
-        name: subprocess.Popen(
-            [*command, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environ,
-        )
-        for name in VARIANTS
-    }
-    try:
-        for index in range(args.rounds):
-            for name in VARIANTS[index % 3 :] + VARIANTS[: index % 3]:
-                process = workers[name]
-                assert process.stdin is not None
-                assert process.stdout is not None
-                process.stdin.write("\n")
-                process.stdin.flush()
-                rows[name].append(json.loads(process.stdout.readline()))
-            loads.append(os.getloadavg()[0])
-    finally:
-        for process in workers.values():
-            process.kill()
-            process.wait()
+    module = "benchmarks.training_torch"
+    rows, loads = interleaved(module, VARIANTS, sys.argv[1:], args.threads, args.rounds)
     report(args, rows, loads)
 
 

@@ -20,6 +20,7 @@ void bind_graph(pybind11::module_& module);
 void bind_images(pybind11::module_& module);
 void bind_models(pybind11::module_& module);
 void bind_rewrite(pybind11::module_& module);
+void bind_optimizers(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_reference(pybind11::module_& module);
 void bind_system(pybind11::module_& module);

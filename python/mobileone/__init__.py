@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mobileone import _core as _core
     from mobileone.data.sampling import MultiScaleSampler
     from mobileone.interchange import torch as torch
+    from mobileone.interchange.onnx.fuse.verb import fuse_onnx
     from mobileone.measure.benchmarking import benchmark
     from mobileone.measure.profiling import profile
     from mobileone.model import Model, create_model, from_torch, load, reparameterize
@@ -47,6 +48,7 @@ __all__ = [
     "benchmark",
     "create_model",
     "from_torch",
+    "fuse_onnx",
     "list_models",
     "load",
     "load_plan",
@@ -67,6 +69,7 @@ _HOMES = {
     "benchmark": "measure.benchmarking",
     "create_model": "model",
     "from_torch": "model",
+    "fuse_onnx": "interchange.onnx.fuse.verb",
     "list_models": "network.create",
     "load": "model",
     "load_plan": "network.stored_plan",

@@ -116,6 +116,28 @@ def restore_plan(
     threads: int,
     records: Mapping[str, Mapping[str, int]],
 ) -> Plan: ...
+def sgd_update(
+    weights: list[npt.NDArray[np.float32]],
+    gradients: list[npt.NDArray[np.float32]],
+    momenta: list[npt.NDArray[np.float32]],
+    decays: Sequence[float],
+    rate: float,
+    momentum: float,
+    nesterov: bool = False,
+    threads: int = 1,
+) -> None: ...
+def adamw_update(
+    weights: list[npt.NDArray[np.float32]],
+    gradients: list[npt.NDArray[np.float32]],
+    means: list[npt.NDArray[np.float32]],
+    squares: list[npt.NDArray[np.float32]],
+    decays: Sequence[float],
+    rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    updates: int,
+    threads: int = 1,
+) -> None: ...
 def checksum(array: npt.NDArray[Any]) -> int: ...
 def mobileone_graph(**fields: Any) -> Graph: ...
 def mobileone_config() -> dict[str, Any]: ...

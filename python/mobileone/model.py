@@ -359,16 +359,28 @@ class Model:
         layout: str | None = None,
         channel_order: str | None = None,
     ) -> None:
-        """Write a .safetensors file that `load` reads back bit by bit; see `checkpoint.export`.
+        """Write a file that `load` reads back bit by bit; see `checkpoint.export`.
+
+        What is written is what the name ends with: .safetensors, .npz, or .pth, .pt, .bin, .ckpt
+        and .pth.tar, which ``torch.load(path, weights_only=True)`` reads; .onnx is `export_onnx`,
+        which `load` does not read.
 
         Args:
             path: an existing file is replaced.
             layout: as for `state_dict`.
             channel_order: as for `state_dict`; None with a layout means what the programs of that
                 layout feed the network.
+
+        Raises:
+            ValueError: a name that ends otherwise, or a layout for an .onnx file.
         """
         from mobileone.checkpoint.export import save
 
+        if os.fsdecode(path).lower().endswith(".onnx"):
+            if layout is not None or channel_order is not None:
+                raise ValueError(f"{path}: an .onnx file has no layout and no channel_order")
+            self.export_onnx(path)
+            return
         save(self.bundle, path, layout, channel_order)
 
     def metadata(self) -> dict[str, str]:
@@ -401,6 +413,8 @@ def create_model(
             Of MobileViT, lists per stage: `transformer_widths` (d; 0 for no MobileViT block),
             `ffn_widths`, `transformer_depths` (L); and `expansion`, `head_width`, `heads`,
             `patch` (height, width), `dropout`, `ffn_dropout`, `classifier_dropout`.
+            Of both: `activation`, `eps`, `output_stride` (or `strides` per stage and `dilations` by
+            block), `stem_stride`; of MobileViT `layer_norm_eps`.
 
     Raises:
         ValueError: an unknown name or field, or a value that makes no network.
@@ -420,6 +434,7 @@ def load(
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
     head: str | None = None,
+    check: bool = True,
 ) -> Model:
     """A Model from a checkpoint; variant, form and classes are recognised from the tensors.
 
@@ -439,19 +454,24 @@ def load(
             classifier with random weights, with a warning. The report lists all of it.
         weights: "ema" or "model" where a file holds averaged and plain weights both.
         sha256: the checksum that the file must have, as 64 hexadecimal digits.
-        config: what the weights of a MobileViT do not show, where it is not as published: heads
-            (4), patch (2, 2), dropout, ffn_dropout, classifier_dropout (0). A module or a file of
-            this package says it by itself.
+        config: what weights do not show, where it is not as published: activation, eps (1e-5),
+            output_stride (32), strides, dilations, stem_stride (2); of a MobileViT also heads (4),
+            patch (2, 2), layer_norm_eps, dropout, ffn_dropout, classifier_dropout (0). A module, a
+            file of this package and a config.json beside the weights say it by themselves.
         head: the classifier to take where there are several, e.g. "fc_yaw".
+        check: whether a module's results on seeded noise are compared with the engine's. Without,
+            only the functions that it calls are.
 
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.
+        NotImplementedError: a module, or a config.json, of another function than this network can
+            compute; the message names the part or the key.
         OSError: there is no such file, or the server cannot be reached.
     """
     from mobileone.checkpoint.open import open_bundle
 
     asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "strict": strict}
-    asked |= {"weights": weights, "sha256": sha256, "config": config, "head": head}
+    asked |= {"weights": weights, "sha256": sha256, "config": config, "head": head, "check": check}
     if isinstance(source, Model):
         open_bundle(source.bundle, **asked)
         return source

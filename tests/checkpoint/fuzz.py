@@ -1,37 +1,55 @@
 """Mutation fuzzing of the checkpoint readers.
 
-    python -m tests.checkpoint.fuzz --mutations 100000 --seed 0
+    python -m tests.checkpoint.fuzz --mutations 100000 --seed 0 --kind npz
 
-Takes valid files of every container, damages them, and loads them; every fourth time it makes up a
-pickle instead, out of the opcodes and globals that the reader knows. Whatever happens, only a
-CheckpointError may escape, and nothing may take long or much memory. A failure prints the seed and
-the number of the mutation, which reproduce it: `--seed S --only N`.
+Takes valid files of every container, damages them, and loads them; of pickles every other one is
+made up instead, out of opcodes, globals that the reader knows, and calls that must not happen.
+Whatever happens, only a CheckpointError may escape, nothing may run, be opened for writing or
+started, and nothing may take long or much memory. A failure prints the seed and the number of the
+mutation, which reproduce it: `--seed S --only N`, with the same kind.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
+import datetime
+import importlib
+import io
 import json
+import pkgutil
 import random
 import resource
 import signal
 import sys
 import tempfile
 import time
+import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import mobileone.checkpoint
+import mobileone.families
+import mobileone.tasks
+import numpy as np
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict, save_safetensors
+from mobileone.checkpoint.containers.archive_writer import save_npz, save_torch
 
 from .fuzz_pickles import INTERESTING, made_up
 from .mobilevit_networks import TINY as TINY_MOBILEVIT
 from .networks import TINY, fused, renamed, tensor_shapes, tensors
 
+KINDS = ("safetensors", "torch", "npz", "index", "pickle")
 SECONDS_EACH = 10
+# Of Python's audit hooks: what loading a checkpoint has no use for.
+FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "exec",
+             "compile", "import", "os.remove", "os.rename", "socket.", "pickle.", "ctypes.",
+             "shutil.", "marshal.")  # fmt: skip
 # Beyond what the process has after its first loads; the files have some 100 kB.
 MEMORY_BOUND = 256 << 20
 
@@ -50,11 +68,21 @@ WORDS = (
     b"1e9", b"[", b"]", b"{", b"}", b'"', b"99999999999999999999", b"FloatStorage", b"HalfStorage",
     b"LongStorage", b"cos\nsystem\n", b"R", b"b", b"\x81", b"h\x00", b"(", b"t", b"\x85", b"Q",
     b"layer_3.1.global_rep.9", b"attention.attention.key", b"channel_order", b"RGB", b"heads",
+    b".npy", b"\x93NUMPY", b"descr", b"<f4", b"|O", b"(3, 4)", b"True", b"weight_map",
+    b"model-1.safetensors", b"../mutated", b"/etc/passwd", b"mobileone.json",
     b"storage", b"stage1.0", b"stages.0.0", b"rbr_conv.9", b"reparam_conv", b"\xff\xff\xff\xff",
 )  # fmt: skip
 
 
-def seed_files(folder: Path) -> list[bytes]:
+class Seed(NamedTuple):
+    """A valid file."""
+
+    kind: str
+    name: str
+    data: bytes
+
+
+def seed_files(folder: Path) -> list[Seed]:
     """Valid files: every container, in several layouts and precisions."""
     train, deploy = tensors(tensor_shapes(SMALL)), tensors(tensor_shapes(fused(SMALL)))
     vit = tensors(tensor_shapes(SMALL_MOBILEVIT))
@@ -67,25 +95,84 @@ def seed_files(folder: Path) -> list[bytes]:
         (renamed(vit, SMALL_MOBILEVIT, "transformers"), SMALL_MOBILEVIT),
         (renamed(vit_deploy, fused(SMALL_MOBILEVIT), "timm"), None),
     ]
-    files = []
+    files: list[Seed] = []
+
+    def add(kind: str, path: Path, name: str = "mutated") -> None:
+        data = path.read_bytes()
+        files.append(Seed(kind, name, data))
+        if data.startswith(b"PK"):
+            files.append(Seed(kind, name, without_checksums(data)))
+
     for i, (state, config) in enumerate(states):
         path = folder / "seed"
         own = {"format": "mobileone", "channel_order": "RGB", "config": json.dumps(config)}
         save_safetensors(path, state, own if config else {})
-        files.append(path.read_bytes())
+        add("safetensors", path)
+        save_npz(path, state, own if config else {})
+        add("npz", path)
         held = {name: torch.from_numpy(array) for name, array in state.items()}
         if i == 2:
             held = {k: v.bfloat16() if v.is_floating_point() else v for k, v in held.items()}
         wrapped = {"state_dict": held, "epoch": 1, "args": argparse.Namespace(lr=0.1)}
         for zipped in (True, False):
             torch.save(wrapped if i % 2 else held, path, _use_new_zipfile_serialization=zipped)
-            files.append(path.read_bytes())
+            add("torch", path)
+    save_torch(path, train, {"format": "mobileone", "config": json.dumps(SMALL)})
+    add("torch", path)
+    _add_training_files(train, path, add)
+    _add_shards(train, folder, add)
     torch.save({k: torch.from_numpy(v) for k, v in deploy.items()}, path)
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(folder / "packed", "w") as target:
         for info in source.infolist():
             target.writestr(info.filename, source.read(info), zipfile.ZIP_DEFLATED)
-    files.append((folder / "packed").read_bytes())
+    add("torch", folder / "packed")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **deploy)
+    path.write_bytes(buffer.getvalue())
+    add("npz", path)
     return files
+
+
+def without_checksums(data: bytes) -> bytes:
+    """A zip archive whose CRC-32s say that there are none, so that damage is not found by them."""
+    buffer = bytearray(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in archive.infolist():
+            buffer[info.header_offset + 14 : info.header_offset + 18] = bytes(4)
+        at = archive.start_dir
+    while buffer[at : at + 4] == b"PK\x01\x02":
+        buffer[at + 16 : at + 20] = bytes(4)
+        at += 46 + sum(int.from_bytes(buffer[at + i : at + i + 2], "little") for i in (28, 30, 32))
+    return bytes(buffer)
+
+
+def _add_training_files(state: dict[str, Any], path: Path, add: Callable[..., None]) -> None:
+    """Weights beside objects of other programs, which become placeholders."""
+    held = {f"model.{name}": torch.from_numpy(array) for name, array in state.items()}
+    beside = {
+        "hparams": argparse.Namespace(lr=0.1),
+        "path": Path("/data"),
+        "logs": collections.defaultdict(list, loss=[0.5]),
+        "when": datetime.timedelta(1),
+        "names": np.array(["a", "b"]),
+        "module": torch.nn.Linear(2, 2),
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}},
+    }
+    for zipped in (True, False):
+        torch.save({"state_dict": held, **beside}, path, _use_new_zipfile_serialization=zipped)
+        add("pickle", path)
+
+
+def _add_shards(state: dict[str, Any], folder: Path, add: Callable[..., None]) -> None:
+    """An index of two files, which stay beside it undamaged."""
+    names = list(state)
+    weight_map = {}
+    for i, part in enumerate((names[::2], names[1::2])):
+        save_safetensors(folder / f"model-{i}.safetensors", {name: state[name] for name in part})
+        weight_map |= dict.fromkeys(part, f"model-{i}.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
+    add("index", index, index.name)
 
 
 def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
@@ -153,30 +240,79 @@ def _time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
+class _Watch:
+    """Remembers what happened between `start` and `stop` that must not happen."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.seen = ""
+        sys.addaudithook(self._hear)  # for the rest of the process: hooks cannot be removed
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.on and not self.seen:
+            writes = event == "open" and bool(set(str(arguments[1])) & set("wax+"))
+            if writes or event.startswith(FORBIDDEN):
+                self.seen = f"{event}{arguments!r:.200}"
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.on = True
+        try:
+            yield
+        finally:
+            self.on = False
+        assert not self.seen, f"loading caused {self.seen}"
+
+
+_WATCH: list[_Watch] = []
+
+
 def run(
-    mutations: int, seed: int = 0, only: int | None = None, seconds: float = float("inf")
+    mutations: int,
+    seed: int = 0,
+    only: int | None = None,
+    seconds: float = float("inf"),
+    kind: str | None = None,
 ) -> Counter[str]:
-    """Loads that many damaged files; what came of them, by kind.
+    """Loads that many damaged files; what came of them, by the wording of the error.
+
+    Args:
+        mutations: how many.
+        seed: of all.
+        only: the number of the one to make.
+        seconds: after which to stop.
+        kind: one of `KINDS`, or None for all.
 
     Raises:
-        AssertionError: an exception that is not a CheckpointError, or memory beyond the bound.
+        AssertionError: an exception that is not a CheckpointError, something that must not happen
+            while loading, or memory beyond the bound.
     """
+    for package in (mobileone.checkpoint, mobileone.families, mobileone.tasks):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)  # what is imported on first use, at last
+    watch = _WATCH[0] if _WATCH else _Watch()
+    _WATCH[:] = [watch]
     outcomes: Counter[str] = Counter()
     stop = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         files = seed_files(Path(folder))
-        path = Path(folder) / "mutated"
-        for data in files:
-            path.write_bytes(data)
+        everything = [file.data for file in files]
+        for file in files:
+            path = Path(folder) / file.name
+            path.write_bytes(file.data)
             load_state_dict(path)
+        files = [file for file in files if kind in (None, file.kind)]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for number in range(mutations) if only is None else [only]:
             rng = random.Random(f"{seed} {number}")
-            data = mutate(rng.choice(files), files, rng) if number % 4 else made_up(rng)
-            path.write_bytes(data)
+            chosen = rng.choice(files)
+            made = chosen.kind == "pickle" and number % 2
+            path = Path(folder) / chosen.name
+            path.write_bytes(made_up(rng) if made else mutate(chosen.data, everything, rng))
             try:
-                with _time_limit(SECONDS_EACH):
-                    load_state_dict(path)
+                with _time_limit(SECONDS_EACH), warnings.catch_warnings(), watch():
+                    warnings.simplefilter("ignore")
+                    load_state_dict(path, strict=bool(number % 3))
                 outcomes["loaded"] += 1
             except CheckpointError as error:
                 outcomes[_kind(str(error), str(path))] += 1
@@ -200,10 +336,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutations", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=KINDS, help="of the files; default: all")
     parser.add_argument("--only", type=int, help="run this one mutation, to reproduce a failure")
     arguments = parser.parse_args()
     start = time.monotonic()
-    outcomes = run(arguments.mutations, arguments.seed, arguments.only)
+    outcomes = run(arguments.mutations, arguments.seed, arguments.only, kind=arguments.kind)
     for kind, count in outcomes.most_common(25):
         print(f"{count:8}  {kind}")
     print(

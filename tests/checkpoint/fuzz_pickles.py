@@ -27,6 +27,14 @@ INTERESTING = (
     2**64 - 1,
 )
 _GLOBALS = sorted({**GLOBALS, **NUMPY_GLOBALS})
+# What this reader does not know: harmless objects, and calls that must not happen.
+_UNKNOWN = (
+    "os.system", "posix.system", "builtins.eval", "builtins.exec", "builtins.__import__",
+    "builtins.open", "subprocess.Popen", "pathlib.PosixPath", "datetime.datetime",
+    "torch.nn.modules.linear.Linear", "mmengine.logging.history_buffer.HistoryBuffer",
+    "copyreg._reconstructor", "functools.partial", "builtins.getattr", "a.b",
+)  # fmt: skip
+PAYLOAD = "open('{0}', 'w')"
 _OPCODES = bytes(sorted(_HANDLERS))
 _NAMES = ("state_dict", "model", "linear.weight", "stage0.reparam_conv.weight", "w", "storage")
 
@@ -42,7 +50,9 @@ def made_up(rng: random.Random) -> bytes:
 
 def _operation(rng: random.Random) -> bytes:
     """One step: mostly something that pushes values which later steps can use."""
-    kind = rng.randrange(12)
+    kind = rng.randrange(14)
+    if kind > 11:
+        return _unknown(rng)
     if kind < 2:
         module, _, name = rng.choice(_GLOBALS).rpartition(".")
         call = rng.choice((b"", b")R", _tuple(rng) + b"R", _tuple(rng) + b"R" + _tuple(rng) + b"b"))
@@ -66,6 +76,15 @@ def _operation(rng: random.Random) -> bytes:
     return bytes([opcode]) + value.to_bytes(width, "little")
 
 
+def _unknown(rng: random.Random) -> bytes:
+    """A global that is not known, called, given state and items."""
+    module, _, name = rng.choice(_UNKNOWN).rpartition(".")
+    told = rng.choice((b")", b"(" + _text(PAYLOAD) + b"t", _tuple(rng)))
+    make = rng.choice((b"", told + b"R", told + b"\x81", told + b"}\x92"))
+    then = (b"", b"", _tuple(rng) + b"b", b"(" + _text("w") + b"K\x01u", b"(K\x01e", b"K\x01a")
+    return f"c{module}\n{name}\n".encode() + make + rng.choice(then)
+
+
 def _text(text: str) -> bytes:
     return b"X" + struct.pack("<I", len(text)) + text.encode()
 
@@ -74,6 +93,7 @@ def _tuple(rng: random.Random, numbers: bool = False) -> bytes:
     atoms = [b"K\x00", b"K\x01", b"K\x02", b"K\x03", b"K\x0c", b"J\xff\xff\xff\xff"]
     if not numbers:
         atoms += [b"N", b"]", b"}", b")", b"\x88", _text("f4"), _text("latin1"), b"h\x00", b"h\x01"]
+        atoms += [b"cos\nsystem\n", b"ca\nB\n)R"]
     return b"(" + b"".join(rng.choices(atoms, k=rng.randrange(8))) + b"t"
 
 

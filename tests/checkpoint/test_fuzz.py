@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from . import fuzz
 
 
@@ -11,3 +13,10 @@ def test_damaged_files_raise_checkpoint_errors_only() -> None:
     assert outcomes.total() > 500
     assert outcomes["loaded"] > 0.02 * outcomes.total()
     assert len(outcomes) > 30
+
+
+@pytest.mark.parametrize("kind", ["npz", "index", "pickle"])
+def test_each_reader(kind: str) -> None:
+    outcomes = fuzz.run(1000, seed=21, seconds=3, kind=kind)
+    assert outcomes["loaded"] > 0
+    assert len(outcomes) > 5

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mobileone.checkpoint import CheckpointError, load_state_dict, read
+from mobileone.checkpoint import CheckpointError, load_state_dict
 from torch import nn
 
 from .networks import CONFIGS, TINY, fused, tensor_shapes, tensors
@@ -74,16 +74,6 @@ def test_loading_does_not_change_a_module() -> None:
     for name, tensor in module.state_dict().items():
         assert tensor.dtype == before[name].dtype
         assert torch.equal(tensor, before[name])
-
-
-def test_other_epsilons_are_refused() -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.bn = nn.BatchNorm2d(3, eps=1e-3)
-
-    with pytest.raises(NotImplementedError, match=r"norm bn has eps 0\.001; expected 1e-05"):
-        read(Net())
 
 
 def test_strided_arrays() -> None:

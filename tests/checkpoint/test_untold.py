@@ -62,11 +62,11 @@ def test_heads_that_do_not_divide_the_width() -> None:
         load_state_dict(tensors(tensor_shapes(TINY)), config={"heads": 5})
 
 
-def test_nothing_is_to_be_said_of_a_train_time_mobileone() -> None:
+def test_what_is_to_be_said_of_a_train_time_mobileone() -> None:
     from .networks import TINY as mobileone
 
     with pytest.raises(
-        ValueError, match=r"'heads', which is read .* mobileone in train-time form: none"
+        ValueError, match=r"'heads', which is read .* mobileone in train-time form: activation, eps"
     ):
         load(tensors(tensor_shapes(mobileone)), config={"heads": 2})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,72 @@ def test_fuse_writes_nothing_where_the_forms_differ(
     assert main(["fuse", str(train_time), str(target)]) == 1
     assert "not equivalent" in capsys.readouterr().err
     assert not target.exists()
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pth", ".onnx"])
+def test_fuse_writes_what_the_suffix_says(suffix: str, train_time: Path, tmp_path: Path) -> None:
+    target = tmp_path / f"fused{suffix}"
+    assert main(["fuse", str(train_time), str(target)]) == 0
+    if suffix == ".onnx":
+        onnx = pytest.importorskip("onnx")
+        onnx.checker.check_model(onnx.load(target))
+    else:
+        assert mobileone.verify(mobileone.load(train_time), mobileone.load(target))
+
+
+def test_fuse_refuses_other_suffixes_before_it_works(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["fuse", str(tmp_path / "none.pth"), str(tmp_path / "x.tflite")]) == 2
+    assert "weights are not saved as .tflite" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone with two classifiers beside a decoder."""
+    state = mobileone.create_model("mobileone_mu0", num_classes=7, seed=2).state_dict()
+    larger = {f"net.{k}": v for k, v in state.items() if not k.startswith("linear.")}
+    for name in ("fc_yaw", "fc_pitch"):
+        larger |= {f"{name}.{k[7:]}": v for k, v in state.items() if k.startswith("linear.")}
+    path = tmp_path_factory.mktemp("parts") / "part.npz"
+    np.savez(path, **larger, **{"decoder.weight": np.zeros((3, 3), np.float32)})
+    return path
+
+
+def test_commands_take_the_options_of_loading(part: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["info", str(part)]) == 1
+    assert "head='fc_yaw' takes that one" in capsys.readouterr().err
+    options = ["--no-strict", "--head", "fc_yaw", "--arch", "mobileone_mu0", "--num-classes", "7"]
+    small = ["--runs", "2", "--input-size", "64", "--threads", "1"]
+    target = tmp_path / "x.safetensors"
+    for command in (
+        ["info", str(part)],
+        ["fuse", str(part), str(target)],
+        ["verify", str(part)],
+        ["bench", str(part), *small],
+        ["profile", str(part), *small],
+    ):
+        assert main([*command, *options]) == 0, command
+    assert mobileone.load(target).num_classes == 7
+    capsys.readouterr()
+    assert main(["info", str(part), "--no-strict", "--num-classes", "0"]) == 0
+    assert main(["info", str(part), "--strict", "--head", "fc_yaw"]) == 1
+    assert "strict=False loads the network without them" in capsys.readouterr().err
+    assert main(["info", str(part), *options[:3], "--weights", "ema"]) == 1
+    assert main(["info", "mobileone_mu0", "--head", "x"]) == 2
+    assert "--head: for checkpoint files" in capsys.readouterr().err
+
+
+def test_fields_that_weights_do_not_show(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "net.npz"
+    np.savez(path, **mobileone.create_model("mobilevit_xxs", num_classes=3).state_dict())
+    assert main(["info", str(path), "--config", "heads=2", "--config", "patch=4,2"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"config heads +2\n", text)
+    assert re.search(r"config patch +\[4, 2\]\n", text)
+    assert main(["info", str(path), "--config", "heads=two"]) == 2
+    assert "config['heads'] is 'two'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["info", str(path), "--config", "heads"])
+    assert "expected KEY=VALUE" in capsys.readouterr().err
 
 
 def test_verify_tells_equal_from_different(train_time: Path, tmp_path: Path) -> None:

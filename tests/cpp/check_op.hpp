@@ -1,7 +1,7 @@
 // check_op: one operator on every backend, with every number of threads and from every layout that
 // a producer leaves, against the float64 reference with its derived bound; the reference's
-// gradients against its differences; and its graph as JSON and back. Instruction sets are chosen
-// per process: CMake runs these tests once for each.
+// gradients against its differences, and those of plans against it; and its graph as JSON and back.
+// Instruction sets are chosen per process: CMake runs these tests once for each.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "check_backward.hpp"
 #include "check_gradients.hpp"
 #include "engine_testing.hpp"
 #include "mobileone/graph/json.hpp"
@@ -197,6 +198,23 @@ inline void check_network(const std::shared_ptr<const Network>& network, const S
   }
 }
 
+// Gradients through the operator by plans, whose batch norms are always in training.
+inline void check_plan_gradients(const OpNetwork& made, const Op& op,
+                                 const std::vector<Source>& sources, const Shape& shape) {
+  const Graph& graph = made.network()->graph;
+  const Shape result = infer_shapes(graph, shape)[static_cast<std::size_t>(graph.output)];
+  const auto* unfold = std::get_if<Unfold>(&op);
+  const NodeId map = graph.contains("source0") ? graph.find("source0") : graph.find("input");
+  const Graph whole = testing_backward::classifier(graph, graph.output, result,
+                                                   unfold ? unfold->patch : sources[0].patch, map);
+  // The result of a layer norm of one channel is its bias.
+  const auto* layer_norm = std::get_if<LayerNorm>(&op);
+  const bool constant = layer_norm && layer_norm->channels == 1;
+  testing_backward::check_backward(
+      std::make_shared<const Network>(Network{whole, seeded_weights(whole)}), shape, 9,
+      constant ? "source" : "");
+}
+
 struct CheckOptions {
   Mode mode = Mode::eval;
   std::optional<ActivationKind> activation = {};  // that follows the operator
@@ -221,6 +239,9 @@ inline void check_op(const Op& op, const std::vector<Source>& sources,
       if (direct) shape[1] = sources[0].channels;
       check_network(made.network(), shape, options.mode);
       if (options.mode == Mode::eval) check_nan(made.network(), shape);
+      if (options.mode == Mode::train || !std::holds_alternative<BatchNorm>(op)) {
+        check_plan_gradients(made, op, sources, shape);
+      }
     }
   }
 }

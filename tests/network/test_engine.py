@@ -81,7 +81,7 @@ def test_create_model_is_seeded() -> None:
     [
         ({"name": "mobileone_s9"}, "name is 'mobileone_s9'.*mobileone_s0"),
         ({"name": "mobileone_s0", "width": 3}, "'width'"),
-        ({"name": "mobileone_s0", "num_classes": 0}, "num_classes is 0"),
+        ({"name": "mobileone_s0", "num_classes": -1}, "num_classes is -1"),
         ({"name": "mobileone_s0", "num_conv_branches": 0}, "num_conv_branches is 0"),
         ({"name": "mobileone_s0", "in_channels": -1}, "in_channels is -1"),
         ({"name": "mobileone_s0", "widths": [8, 8]}, "widths has 2 stages and depths 4"),

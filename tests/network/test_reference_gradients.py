@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import mobileone
 import numpy as np
 import pytest
-import torch
 import torch_mobilevit
-from cases import exact, images
+from cases import images
+from gradient_cases import FLOAT32_BOUND, assert_gradient, autograd, with_constant_statistics
 from mobileone import _core
 from mobilevit_cases import FLOAT64, engine_model
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional as F
 from torch_mobileone import Config, MobileOne, create, randomize
 
-# What float32's gradients may be off, relative in the L2 norm; float64's errors grow alike.
-BOUND = 1e-3 * FLOAT64
+# float64's errors grow as float32's do.
+BOUND = FLOAT32_BOUND * FLOAT64
 
 # Stages like those of S0, narrow, with four branches; and squeeze-and-excitation.
 BRANCHES = Config(8, (8, 16, 24), (2, 2, 1), 4, num_classes=10)
@@ -48,39 +46,6 @@ def soft_targets(count: int, classes: int) -> NDArray:
     return weights / weights.sum(1, keepdims=True)
 
 
-def autograd(
-    module: nn.Module, x: NDArray, targets: NDArray, smoothing: float, *, training: bool
-) -> tuple[float, dict[str, NDArray], NDArray, dict[str, NDArray]]:
-    """The loss, its gradients by parameters and by x, and the state after the step."""
-    module = copy.deepcopy(module).train(training)
-    given = exact(x).requires_grad_()
-    loss = F.cross_entropy(module(given), torch.from_numpy(targets), label_smoothing=smoothing)
-    loss.backward()
-    assert given.grad is not None
-    gradients = {k: p.grad.numpy() for k, p in module.named_parameters() if p.grad is not None}
-    state = {k: v.numpy() for k, v in module.state_dict().items()}
-    return loss.item(), gradients, given.grad.numpy(), state
-
-
-def with_constant_statistics(module: nn.Module, x: NDArray) -> nn.Module:
-    """A copy whose batch norms hold the statistics of `x` as constants."""
-    module = copy.deepcopy(module).train()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = 1.0
-    with torch.no_grad():
-        module(exact(x))
-    return module.eval()
-
-
-def assert_equal(found: NDArray, expected: NDArray, terms: NDArray, name: str) -> None:
-    """Relative to what is summed: a batch norm takes away a shift and a factor of what it reads, so
-    that gradients by these are sums that cancel. Held constant, its statistics cancel nothing."""
-    assert found.shape == expected.shape == terms.shape
-    scale = np.linalg.norm(expected) + np.linalg.norm(terms)
-    assert np.linalg.norm(found - expected) <= BOUND * scale, name
-
-
 def compare(
     module: nn.Module, x: NDArray, targets: NDArray, smoothing: float, *, training: bool
 ) -> None:
@@ -94,12 +59,12 @@ def compare(
     assert abs(loss - wanted) <= BOUND * wanted
     assert set(weights) == set(gradients)
     for name, gradient in gradients.items():
-        assert_equal(weights[name], gradient, terms[name], name)
+        assert_gradient(weights[name], gradient, terms[name], BOUND, name)
     assert set(inputs) == {"input"}
-    assert_equal(inputs["input"], by_input, input_terms, "input")
+    assert_gradient(inputs["input"], by_input, input_terms, BOUND, "input")
     assert set(statistics) == ({k for k in state if "running_" in k} if training else set())
     for name, values in statistics.items():
-        assert_equal(values, state[name], state[name], name)
+        assert_gradient(values, state[name], state[name], BOUND, name)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

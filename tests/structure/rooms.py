@@ -15,8 +15,10 @@ ROWS = (
     ("__init__",),
     ("cli", "studies"),
     ("model",),
+    ("interchange.onnx.fuse",),
     ("verification", "measure", "train", "interchange", "interchange.torch"),
     ("checkpoint", "figures"),
+    ("checkpoint.modules",),
     ("network",),
     ("families",),
     ("tasks", "families.naming"),
@@ -31,15 +33,16 @@ THIRD_PARTY = {
     "PIL": {"data"},
     "huggingface_hub": {"checkpoint"},
     "matplotlib": {"figures"},
-    "onnx": {"interchange"},
+    "onnx": {"interchange", "interchange.onnx.fuse"},
+    "onnxruntime": {"interchange.onnx.fuse"},
     "pandas": {"measure", "studies", "train"},
     "sklearn": {"data"},
     "threadpoolctl": {"util.machine"},
-    "torch": {"interchange.torch"},
+    "torch": {"interchange.torch", "checkpoint.modules"},
     "tqdm": {"measure"},
 }
 # Rooms of classes of another package's, imported only when somebody asks for the room.
-WHOLLY_OF = {"interchange.torch": "torch"}
+WHOLLY_OF = {"interchange.torch": "torch", "checkpoint.modules": "torch"}
 
 
 class Import(NamedTuple):

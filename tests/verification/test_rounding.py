@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 import torch_mobileone
 from mobileone import _core
+from mobileone.network.tails import tail_bound
 from mobileone.verification.comparison import compare, diagnose, worst
-from mobileone.verification.rounding import FALSE_ALARM, _bound, difference_bounds, rounding_bound
+from mobileone.verification.rounding import (
+    FALSE_ALARM,
+    difference_bounds,
+    rounding_bound,
+)
 
 SIZE = 64
 
@@ -75,16 +80,16 @@ def test_errors_of_two_networks_add_in_squares(model: mobileone.Model) -> None:
             )
             for i, (m, names) in enumerate(zip((model, fused), nodes, strict=True))
         ]
-        assert found[level] == _bound(math.hypot(*sigma), math.prod(shapes[name]), 2)
+        assert found[level] == tail_bound(math.hypot(*sigma), math.prod(shapes[name]), 2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 1000, 10**6])
 def test_rounding_leaves_the_bound_as_rarely_as_stated(count: int) -> None:
     # Union bound: `count` Gaussian tails beyond the bound of a known deviation.
-    bound = _bound(1.0, count, 10**9)
+    bound = tail_bound(1.0, count, 10**9)
     assert count * math.erfc(bound / math.sqrt(2)) <= FALSE_ALARM
     # An estimate from few samples is trusted less, and no bound is looser without a reason.
-    assert bound <= _bound(1.0, count, 4) <= _bound(1.0, count, 1)
+    assert bound <= tail_bound(1.0, count, 4) <= tail_bound(1.0, count, 1)
     assert count * math.erfc(bound / math.sqrt(2) / 1.25) > FALSE_ALARM
 
 
@@ -92,7 +97,7 @@ def test_rounding_leaves_the_bound_as_rarely_as_stated(count: int) -> None:
 def test_an_estimate_from_few_errors_is_made_up_for(freedom: int) -> None:
     """The lower 1e-3 quantile of chi-square, against a simulation of it."""
     squares = np.random.default_rng(0).chisquare(freedom, 400_000) / freedom
-    factor = _bound(1.0, 1, freedom) / math.sqrt(2 * math.log(2 / FALSE_ALARM))
+    factor = tail_bound(1.0, 1, freedom) / math.sqrt(2 * math.log(2 / FALSE_ALARM))
     # Estimates below truth / factor: 400 expected at 1e-3; 100 more is five standard deviations.
     assert (np.sqrt(squares) * factor < 1).sum() <= 500
 

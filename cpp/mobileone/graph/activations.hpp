@@ -12,7 +12,19 @@
 
 namespace mobileone {
 
-enum class ActivationKind { relu, sigmoid, gelu, silu, hard_sigmoid, hard_swish };
+enum class ActivationKind {
+  relu,
+  sigmoid,
+  gelu,
+  silu,
+  hard_sigmoid,
+  hard_swish,
+  relu6,
+  leaky_relu
+};
+
+// Of leaky_relu below 0, as in Maas et al. 2013 and PyTorch's default.
+inline constexpr double kLeak = 0.01;
 
 // Relative error of an fp32 exponential in units of u = 2^-24: vector maths libraries stay within
 // 4 ulp.
@@ -85,6 +97,14 @@ inline constexpr std::array kActivations{
                          const double line = std::abs(x) < 3.0 ? std::sqrt(2.0) * x * x / 6.0 : 0.0;
                          return std::hypot(line, std::sqrt(2.0) * y);
                        }},
+    ActivationFunction{ActivationKind::relu6, "relu6",
+                       [](double x) { return std::clamp(x, 0.0, 6.0); },
+                       [](double x) { return x > 0.0 && x < 6.0 ? 1.0 : 0.0; }, nullptr},
+    // Below 0 the constant and the product.
+    ActivationFunction{ActivationKind::leaky_relu, "leaky_relu",
+                       [](double x) { return x < 0.0 ? kLeak * x : x; },
+                       [](double x) { return x > 0.0 ? 1.0 : kLeak; },
+                       [](double x, double y) { return x < 0.0 ? std::sqrt(2.0) * y : 0.0; }},
 };
 
 constexpr const ActivationFunction& activation(ActivationKind kind) {

@@ -14,7 +14,8 @@
 //                   Derivations: silu and sigmoid in simd/math.hpp, silu's shorter form in
 //                   simd/epilogue.simd.cpp. hard_sigmoid: 1/6 is rounded (x / 6 <= 1/2 where it
 //                   matters), and so is the sum, to y <= 1. Taking a minimum or maximum is exact.
-//                   hard_swish: that times x, and the product is rounded.
+//                   hard_swish: that times x, and the product is rounded. leaky_relu: below 0
+//                   the constant and the product are rounded.
 #define MOBILEONE_ACTIVATIONS(ROW)                                                                 \
   ROW(kNone, "none", x, x, 1.0, 0.0)                                                               \
   ROW(kRelu, "relu", max(zero(), x), std::max(x, 0.0), 1.0, 0.0)                                   \
@@ -24,7 +25,9 @@
   ROW(kHardSigmoid, "hard_sigmoid", hard_sigmoid(x), std::clamp(x / 6.0 + 0.5, 0.0, 1.0), 1 / 6.0, \
       0.5 + y)                                                                                     \
   ROW(kHardSwish, "hard_swish", mul(x, hard_sigmoid(x)), std::clamp(x / 6.0 + 0.5, 0.0, 1.0) * x,  \
-      1.5, 0.5 * x + 2.0 * y)
+      1.5, 0.5 * x + 2.0 * y)                                                                      \
+  ROW(kLeakyRelu, "leaky_relu", max(mul(x, broadcast(0.01f)), x), std::max(0.01 * x, x), 1.0,      \
+      2.0 * y)
 
 namespace mobileone::kernels {
 

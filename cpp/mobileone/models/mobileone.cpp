@@ -15,31 +15,35 @@ struct Block {
   std::int64_t in_channels, out_channels, kernel, stride, groups;
   std::int64_t num_conv_branches;
   std::int64_t se_width;  // 0: none
+  std::int64_t dilation;
+  bool skip;  // whether there is an identity branch
 };
 
 Conv2d conv_of(const Block& block, std::int64_t kernel, bool bias) {
-  return same_conv(block.in_channels, block.out_channels, kernel, block.stride, block.groups, bias);
+  return same_conv(block.in_channels, block.out_channels, kernel, block.stride, block.groups, bias,
+                   block.dilation);
 }
 
 NodeId add_conv_bn(Graph& graph, const Block& block, const std::string& name, std::int64_t kernel,
-                   NodeId input) {
+                   double eps, NodeId input) {
   const NodeId conv = graph.add(name + ".conv", conv_of(block, kernel, false), {input});
-  return graph.add(name + ".bn", BatchNorm{block.out_channels}, {conv});
+  return graph.add(name + ".bn", BatchNorm{block.out_channels, eps}, {conv});
 }
 
 // Equation (1)'s branches and their sum: skip, scale, then k conv branches, as the authors add
 // them.
-NodeId add_branches(Graph& graph, const Block& block, NodeId input) {
+NodeId add_branches(Graph& graph, const Block& block, double eps, NodeId input) {
   std::vector<NodeId> branches;
-  if (block.in_channels == block.out_channels && block.stride == 1) {
-    branches.push_back(graph.add(block.name + ".rbr_skip", BatchNorm{block.out_channels}, {input}));
+  if (block.skip) {
+    branches.push_back(
+        graph.add(block.name + ".rbr_skip", BatchNorm{block.out_channels, eps}, {input}));
   }
   if (block.kernel > 1) {
-    branches.push_back(add_conv_bn(graph, block, block.name + ".rbr_scale", 1, input));
+    branches.push_back(add_conv_bn(graph, block, block.name + ".rbr_scale", 1, eps, input));
   }
   for (std::int64_t k = 0; k < block.num_conv_branches; ++k) {
     branches.push_back(
-        add_conv_bn(graph, block, concat(block.name, ".rbr_conv.", k), block.kernel, input));
+        add_conv_bn(graph, block, concat(block.name, ".rbr_conv.", k), block.kernel, eps, input));
   }
   return graph.add(block.name + ".sum", Add{}, branches);
 }
@@ -52,17 +56,63 @@ NodeId add_squeeze_excitation(Graph& graph, const Block& block, NodeId input) {
   return graph.add(block.name + ".se.scale", Multiply{}, {input, gate});
 }
 
-NodeId add_block(Graph& graph, const Block& block, bool inference, NodeId input) {
-  NodeId last = inference ? graph.add(block.name + ".reparam_conv",
-                                      conv_of(block, block.kernel, true), {input})
-                          : add_branches(graph, block, input);
+NodeId add_block(Graph& graph, const Block& block, const MobileOneConfig& config, NodeId input) {
+  NodeId last = config.inference ? graph.add(block.name + ".reparam_conv",
+                                             conv_of(block, block.kernel, true), {input})
+                                 : add_branches(graph, block, config.eps, input);
   if (block.se_width > 0) last = add_squeeze_excitation(graph, block, last);
-  return graph.add(block.name + ".relu", Activation{ActivationKind::relu}, {last});
+  return graph.add(block.name + ".relu", Activation{config.activation}, {last});
 }
 
-std::int64_t se_width(const MobileOneConfig& config, const std::string& block) {
-  const auto found = config.se_widths.find(block);
-  return found == config.se_widths.end() ? 0 : found->second;
+Block stem_block(const MobileOneConfig& config) {
+  const std::int64_t se_width = value_of(config.se_widths, "stage0", 0);
+  const bool skip = config.in_channels == config.stem_width && config.stem_stride == 1;
+  return {"stage0", config.in_channels, config.stem_width, 3, config.stem_stride, 1, 1, se_width, 1,
+          skip};
+}
+
+// The first pair of a stage changes its size, also where its stride is 1 to spare it: no skip.
+Block depthwise_block(const MobileOneConfig& config, std::size_t stage, std::int64_t pair,
+                      std::int64_t width) {
+  const std::string name = concat("stage", stage + 1, ".", 2 * pair);
+  const std::int64_t stride = config.strides.empty() ? 2 : config.strides[stage];
+  return {name,
+          width,
+          width,
+          3,
+          pair == 0 ? stride : 1,
+          width,
+          config.num_conv_branches,
+          value_of(config.se_widths, name, 0),
+          value_of(config.dilations, name, 1),
+          pair > 0};
+}
+
+Block pointwise_block(const MobileOneConfig& config, std::size_t stage, std::int64_t pair,
+                      std::int64_t width) {
+  const std::string name = concat("stage", stage + 1, ".", 2 * pair + 1);
+  const std::int64_t out = config.widths[stage];
+  return {name,
+          width,
+          out,
+          1,
+          1,
+          1,
+          config.num_conv_branches,
+          value_of(config.se_widths, name, 0),
+          1,
+          width == out};
+}
+
+// Every depthwise block, by the name that its weights begin with.
+std::set<std::string> depthwise_names(const MobileOneConfig& config) {
+  std::set<std::string> names;
+  for (std::size_t stage = 0; stage < config.depths.size(); ++stage) {
+    for (std::int64_t pair = 0; pair < config.depths[stage]; ++pair) {
+      names.insert(concat("stage", stage + 1, ".", 2 * pair));
+    }
+  }
+  return names;
 }
 
 std::set<std::string> block_names(const MobileOneConfig& config) {
@@ -81,6 +131,8 @@ void check(const MobileOneConfig& config) {
     throw Error(concat("[mobileone] widths has ", config.widths.size(), " stages and depths ",
                        config.depths.size(), "; expected the same number, at least 1"));
   }
+  check_eps("[mobileone] ", "eps", config.eps);
+  check_strides("[mobileone] ", config.strides, config.widths.size());
   const std::set<std::string> blocks = block_names(config);
   for (const auto& [block, width] : config.se_widths) {
     if (!blocks.count(block)) {
@@ -88,6 +140,7 @@ void check(const MobileOneConfig& config) {
                          "one of the ", blocks.size(), " from stage0 to ", *blocks.rbegin()));
     }
   }
+  check_blocks("[mobileone] ", "dilations", config.dilations, depthwise_names(config));
 }
 
 // Published variants: stem = min(64, int(64 w0)), stages = int(64 w0), int(128 w1), ...
@@ -148,26 +201,15 @@ Graph mobileone_graph(const MobileOneConfig& config) {
   check(config);
   Graph graph;
   NodeId last = graph.add("input", Input{config.in_channels}, {});
-  const Block stem{"stage0", config.in_channels,        config.stem_width, 3, 2, 1,
-                   1,        se_width(config, "stage0")};
-  last = add_block(graph, stem, config.inference, last);
+  last = add_block(graph, stem_block(config), config, last);
   graph.features.push_back(last);
 
   std::int64_t width = config.stem_width;
   for (std::size_t stage = 0; stage < config.widths.size(); ++stage) {
     for (std::int64_t pair = 0; pair < config.depths[stage]; ++pair) {
-      const std::string depthwise = concat("stage", stage + 1, ".", 2 * pair);
-      const std::string pointwise = concat("stage", stage + 1, ".", 2 * pair + 1);
-      const std::int64_t out = config.widths[stage];
-      last = add_block(graph,
-                       {depthwise, width, width, 3, pair == 0 ? 2 : 1, width,
-                        config.num_conv_branches, se_width(config, depthwise)},
-                       config.inference, last);
-      last = add_block(
-          graph,
-          {pointwise, width, out, 1, 1, 1, config.num_conv_branches, se_width(config, pointwise)},
-          config.inference, last);
-      width = out;
+      last = add_block(graph, depthwise_block(config, stage, pair, width), config, last);
+      last = add_block(graph, pointwise_block(config, stage, pair, width), config, last);
+      width = config.widths[stage];
     }
     graph.features.push_back(last);
   }

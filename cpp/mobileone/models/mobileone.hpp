@@ -12,7 +12,8 @@
 namespace mobileone {
 
 // A net of a dense 3x3 stem and stages of depthwise 3x3 -> pointwise 1x1 pairs. The first pair of
-// every stage has stride 2, so the total stride is 2^(1 + number of stages).
+// every stage has stride 2 unless told otherwise, so the total stride is 2^(1 + number of stages);
+// its depthwise block never has a skip branch.
 struct MobileOneConfig {
   std::int64_t in_channels = 3;
   std::int64_t num_classes = 1000;  // 0: no classifier, the result is the pooled features
@@ -22,7 +23,12 @@ struct MobileOneConfig {
   std::int64_t num_conv_branches = 1;  // k; the stem always has exactly one
   // Blocks with squeeze-and-excitation ("stage3.10") and the squeezed width of each.
   std::map<std::string, std::int64_t> se_widths;
-  bool inference = false;  // one convolution with a bias per block, no branches
+  ActivationKind activation = ActivationKind::relu;  // of every block; that in SE stays ReLU
+  double eps = 1e-5;                                 // of every batch norm
+  std::int64_t stem_stride = 2;
+  std::vector<std::int64_t> strides;  // of each stage's first pair; empty: 2 each
+  IntegersByName dilations;           // of depthwise blocks by name, where it is not 1
+  bool inference = false;             // one convolution with a bias per block, no branches
 
   static constexpr auto fields() {
     using C = MobileOneConfig;
@@ -33,10 +39,16 @@ struct MobileOneConfig {
                       Field{"se_widths", &C::se_widths, 1},
                       Field{"num_classes", &C::num_classes},
                       Field{"in_channels", &C::in_channels, 1},
+                      Field{"activation", &C::activation},
+                      Field{"eps", &C::eps},
+                      Field{"stem_stride", &C::stem_stride, 1},
+                      Field{"strides", &C::strides, 1},
+                      Field{"dilations", &C::dilations, 1},
                       Field{"inference", &C::inference}};
   }
-  // What a published variant does not decide.
-  static constexpr std::array kOpen{"num_classes", "in_channels", "inference"};
+  // What a published variant does not decide, or leaves as it is above.
+  static constexpr std::array kOpen{"num_classes", "in_channels", "activation", "eps",
+                                    "stem_stride", "strides",     "dilations",  "inference"};
 };
 
 // Puts SE into both blocks of the last `se_depths[s]` pairs of stage s, squeezed to floor(C / 16)

@@ -59,12 +59,23 @@ void check(const MobileViTConfig& config) {
                          ", as widths"));
     }
   }
-  for (std::size_t layer = 0; layer < layers; ++layer) check_transformer(config, layer);
+  check_eps("[mobilevit] ", "eps", config.eps);
+  check_eps("[mobilevit] ", "layer_norm_eps", config.layer_norm_eps);
+  check_strides("[mobilevit] ", config.strides, layers);
+  std::set<std::string> blocks;
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    check_transformer(config, layer);
+    const std::int64_t last = config.depths[layer] - (config.transformer_widths[layer] == 0);
+    for (std::int64_t block = 0; block <= last; ++block) {
+      blocks.insert(concat("layer_", layer + 1, ".", block));
+    }
+  }
+  check_blocks("[mobilevit] ", "dilations", config.dilations, blocks);
 }
 
 Conv2d square(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1,
-              std::int64_t groups = 1) {
-  return same_conv(in, out, kernel, stride, groups, false);
+              std::int64_t groups = 1, std::int64_t dilation = 1) {
+  return same_conv(in, out, kernel, stride, groups, false, dilation);
 }
 
 // Adds nodes under the authors' module names; `last` of each function is its input.
@@ -74,7 +85,8 @@ class Builder {
 
   Graph build() && {
     NodeId last = graph_.add("input", Input{config_.in_channels}, {});
-    last = conv_norm("conv_1", square(config_.in_channels, config_.stem_width, 3, 2), true, last);
+    const Conv2d stem = square(config_.in_channels, config_.stem_width, 3, config_.stem_stride);
+    last = conv_norm("conv_1", stem, true, last);
     graph_.features.push_back(last);
     std::int64_t width = config_.stem_width;
     for (std::size_t layer = 0; layer < config_.widths.size(); ++layer) {
@@ -96,7 +108,7 @@ class Builder {
 
  private:
   NodeId activate(const std::string& name, NodeId last) {
-    return graph_.add(name, Activation{ActivationKind::silu}, {last});
+    return graph_.add(name, Activation{config_.activation}, {last});
   }
 
   NodeId add_dropout(const std::string& name, double p, NodeId last) {
@@ -107,7 +119,7 @@ class Builder {
     conv.bias = config_.inference;
     last = graph_.add(name + ".block.conv", conv, {last});
     if (!config_.inference) {
-      last = graph_.add(name + ".block.norm", BatchNorm{conv.out_channels}, {last});
+      last = graph_.add(name + ".block.norm", BatchNorm{conv.out_channels, config_.eps}, {last});
     }
     return activation ? activate(name + ".block.act", last) : last;
   }
@@ -116,11 +128,15 @@ class Builder {
     const std::int64_t out = config_.widths[layer];
     const std::string name = concat("layer_", layer + 1, ".");
     for (std::int64_t block = 0; block < config_.depths[layer]; ++block) {
-      const std::int64_t stride = block == 0 && layer > 0 ? 2 : 1;
+      const std::int64_t stride = block == 0 ? stride_of(layer) : 1;
       last = inverted_residual(concat(name, block), block == 0 ? in : out, out, stride, last);
     }
     if (config_.transformer_widths[layer] == 0) return last;
     return mobilevit_block(concat(name, config_.depths[layer]), layer, last);
+  }
+
+  std::int64_t stride_of(std::size_t layer) const {
+    return config_.strides.empty() ? (layer > 0 ? 2 : 1) : config_.strides[layer];
   }
 
   // MobileNetV2's block (Sandler et al. 2018): expand, depthwise, project without an activation.
@@ -129,7 +145,9 @@ class Builder {
     const std::int64_t hidden = expanded_width(in, config_.expansion);
     const std::string block = name + ".block.";
     NodeId last = conv_norm(block + "exp_1x1", square(in, hidden, 1), true, input);
-    last = conv_norm(block + "conv_3x3", square(hidden, hidden, 3, stride, hidden), true, last);
+    const std::int64_t dilation = value_of(config_.dilations, name, 1);
+    const Conv2d depthwise = square(hidden, hidden, 3, stride, hidden, dilation);
+    last = conv_norm(block + "conv_3x3", depthwise, true, last);
     last = conv_norm(block + "red_1x1", square(hidden, out, 1), false, last);
     if (stride != 1 || in != out) return last;
     return graph_.add(name + ".sum", Add{}, {input, last});
@@ -138,7 +156,8 @@ class Builder {
   // Section 3.1 and Figure 1b: local convolutions, transformers over the patches, fusion.
   NodeId mobilevit_block(const std::string& name, std::size_t layer, NodeId input) {
     const std::int64_t width = config_.widths[layer], inner = config_.transformer_widths[layer];
-    NodeId last = conv_norm(name + ".local_rep.conv_3x3", square(width, width, 3), true, input);
+    const Conv2d conv = square(width, width, 3, 1, 1, value_of(config_.dilations, name, 1));
+    NodeId last = conv_norm(name + ".local_rep.conv_3x3", conv, true, input);
     const NodeId local =
         graph_.add(name + ".local_rep.conv_1x1.block.conv", square(width, inner, 1), {last});
     const NodeId map = graph_.add(name + ".resize", Resize{config_.patch}, {local});
@@ -147,7 +166,8 @@ class Builder {
     for (std::int64_t t = 0; t < config_.transformer_depths[layer]; ++t) {
       last = transformer(concat(global, t), inner, config_.ffn_widths[layer], last);
     }
-    last = graph_.add(concat(global, config_.transformer_depths[layer]), LayerNorm{inner}, {last});
+    last = graph_.add(concat(global, config_.transformer_depths[layer]),
+                      LayerNorm{inner, config_.layer_norm_eps}, {last});
     last = graph_.add(name + ".fold", Fold{config_.patch}, {last, map});
     last = graph_.add(name + ".resize_back", Resize{}, {last, local});
     last = conv_norm(name + ".conv_proj", square(inner, width, 1), true, last);
@@ -159,13 +179,13 @@ class Builder {
   NodeId transformer(const std::string& name, std::int64_t width, std::int64_t hidden,
                      NodeId input) {
     const std::string mha = name + ".pre_norm_mha.", ffn = name + ".pre_norm_ffn.";
-    NodeId last = graph_.add(mha + "0", LayerNorm{width}, {input});
+    NodeId last = graph_.add(mha + "0", LayerNorm{width, config_.layer_norm_eps}, {input});
     last = graph_.add(mha + "1.qkv_proj", Linear{width, 3 * width, true}, {last});
     last = graph_.add(mha + "1.attention", Attention{config_.heads}, {last});
     last = graph_.add(mha + "1.out_proj", Linear{width, width, true}, {last});
     last = add_dropout(mha + "2", config_.dropout, last);
     const NodeId middle = graph_.add(mha + "sum", Add{}, {input, last});
-    last = graph_.add(ffn + "0", LayerNorm{width}, {middle});
+    last = graph_.add(ffn + "0", LayerNorm{width, config_.layer_norm_eps}, {middle});
     last = graph_.add(ffn + "1", Linear{width, hidden, true}, {last});
     last = activate(ffn + "2", last);
     last = add_dropout(ffn + "3", config_.ffn_dropout, last);

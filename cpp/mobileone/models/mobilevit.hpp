@@ -30,6 +30,13 @@ struct MobileViTConfig {
   // In the train-time form: after attention's projection and after the feed-forward network, after
   // the latter's activation, and before the classifier.
   double dropout = 0.0, ffn_dropout = 0.0, classifier_dropout = 0.0;
+  ActivationKind activation = ActivationKind::silu;  // everywhere
+  double eps = 1e-5, layer_norm_eps = 1e-5;          // of batch norms, of layer norms
+  std::int64_t stem_stride = 2;
+  std::vector<std::int64_t> strides;  // of each layer's first block; empty: 1, then 2 each
+  // Where it is not 1, of the 3x3 convolution of a MobileNetV2 block, and of the first one of a
+  // MobileViT block, by the block's name ("layer_5.0").
+  IntegersByName dilations;
   bool inference = false;  // convolutions with biases instead of batch norms, no dropout
 
   static constexpr auto fields() {
@@ -49,11 +56,18 @@ struct MobileViTConfig {
                       Field{"classifier_dropout", &C::classifier_dropout},
                       Field{"num_classes", &C::num_classes},
                       Field{"in_channels", &C::in_channels, 1},
+                      Field{"activation", &C::activation},
+                      Field{"eps", &C::eps},
+                      Field{"layer_norm_eps", &C::layer_norm_eps},
+                      Field{"stem_stride", &C::stem_stride, 1},
+                      Field{"strides", &C::strides, 1},
+                      Field{"dilations", &C::dilations, 1},
                       Field{"inference", &C::inference}};
   }
-  // What a published variant does not decide.
-  static constexpr std::array kOpen{"dropout",     "ffn_dropout", "classifier_dropout",
-                                    "num_classes", "in_channels", "inference"};
+  // What a published variant does not decide, or leaves as it is above.
+  static constexpr std::array kOpen{
+      "dropout", "ffn_dropout",    "classifier_dropout", "num_classes", "in_channels", "activation",
+      "eps",     "layer_norm_eps", "stem_stride",        "strides",     "dilations",   "inference"};
 };
 
 // in * expansion rounded to the nearest multiple of 8, and no less than 90 % of it (Sandler et al.

@@ -1,9 +1,11 @@
 #include "mobileone/plan/builder.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/plan/function_step.hpp"
 
 namespace mobileone {
 
@@ -231,7 +233,24 @@ void PlanBuilder::add_gradient(NodeId id, ValueId part, bool before_activation) 
   gradients_.add(id, part, before_activation);
 }
 
+// The gradient of a node's result.
+void PlanBuilder::add_zeros(NodeId id, const Layout& layout) {
+  const ValueId zeros = new_gradient(id, layout);
+  StepInfo info;
+  info.name = node(id).name;
+  info.kind = "Zero";
+  info.implementation = "memset";
+  info.output_shape = shape(id);
+  info.bytes = static_cast<std::int64_t>(value(zeros).bytes());
+  const auto run = [zeros, bytes = value(zeros).bytes()](const Buffers& buffers) {
+    std::memset(buffers.address(zeros), 0, bytes);
+  };
+  add_step(function_step(std::move(info), run), {}, {zeros});
+  add_gradient(id, zeros);
+}
+
 ValueId PlanBuilder::gradient_of(const LoweredOp& op, const Layout& layout) {
+  if (!gradients_.has(op.result)) add_zeros(op.result, layout);
   const Gradients::Parts& parts = gradients_.of(op.result);
   const Layout wanted = canonical(shape(op.result), layout);
   std::vector<ValueId> summands;

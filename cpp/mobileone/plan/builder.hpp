@@ -172,7 +172,8 @@ class PlanBuilder {
   // One reader's part of the gradient of a node's result. `before_activation`: it is that of what
   // the node's own activation was applied to, and the only part.
   void add_gradient(NodeId id, ValueId part, bool before_activation = false);
-  // Their sum in a given layout, of the operator's result before its activation.
+  // Their sum in a given layout, of the operator's result before its activation; zeros when the
+  // loss does not depend on it.
   ValueId gradient_of(const LoweredOp& op, const Layout& layout);
   // What the caller gets as the gradient of a weight.
   ValueId new_weight_gradient(NodeId node, const std::string& weight);
@@ -195,6 +196,7 @@ class PlanBuilder {
  private:
   ValueId add_value(Value value);
   void convert(ValueId from, ValueId to);
+  void add_zeros(NodeId id, const Layout& layout);
   // Adds the step that the first backend in use makes by `make`.
   template <typename Make>
   void add_made(const std::vector<ValueId>& reads, const std::vector<ValueId>& writes,

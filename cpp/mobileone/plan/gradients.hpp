@@ -27,6 +27,7 @@ class Gradients {
     bool before_activation = false;  // of what the node's own activation was applied to
   };
   void add(NodeId id, ValueId part, bool before_activation);
+  bool has(NodeId id) const { return parts_.count(id) > 0; }
   // Throws Error when there is none.
   const Parts& of(NodeId id) const;
 

@@ -10,34 +10,44 @@ namespace mobileone {
 
 namespace {
 
-// Branches can be summed into one kernel when they sample the same places: the same source, stride
-// and position of the kernel's centre. Dilation is left alone unless it has no effect (1x1).
-bool mergeable(const Conv2d& op) {
-  for (std::size_t axis = 0; axis < 2; ++axis) {
-    if (op.kernel[axis] % 2 == 0) return false;
-    if (op.dilation[axis] != 1 && op.kernel[axis] != 1) return false;
-  }
-  return true;
-}
+// Branches can be summed into one kernel when they sample the same places: the same source, stride,
+// dilation and position of the kernel's centre.
+bool mergeable(const Conv2d& op) { return op.kernel[0] % 2 == 1 && op.kernel[1] % 2 == 1; }
 
 // What all convolutions of one group share. "Reach" is the centre's offset from the padded border.
 struct Key {
   NodeId source;
-  Extent stride, reach;
+  Extent stride, dilation, reach;
   std::int64_t in_channels, out_channels;
   auto operator<=>(const Key&) const = default;
 };
 
-Key key_of(const Node& node) {
+// `dilation` is that of a sum's wider kernels; along an axis of a single tap it has no effect.
+Key key_of(const Node& node, const Extent& dilation) {
   const auto& op = std::get<Conv2d>(node.op);
-  return {node.inputs[0],
-          op.stride,
-          {op.padding[0] - op.kernel[0] / 2, op.padding[1] - op.kernel[1] / 2},
-          op.in_channels,
-          op.out_channels};
+  Key key{node.inputs[0], op.stride, dilation, {}, op.in_channels, op.out_channels};
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    if (op.kernel[axis] > 1) key.dilation[axis] = op.dilation[axis];
+    key.reach[axis] = op.padding[axis] - op.kernel[axis] / 2 * op.dilation[axis];
+  }
+  return key;
 }
 
-Conv2d merged_op(const Graph& graph, const std::vector<NodeId>& branches) {
+// Of the first wide kernel among a sum's inputs; 1 where there is none.
+Extent dilation_of(const Graph& graph, const Node& sum) {
+  Extent dilation{1, 1};
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    for (NodeId input : sum.inputs) {
+      const auto* conv = std::get_if<Conv2d>(&graph.node(input).op);
+      if (conv == nullptr || conv->kernel[axis] == 1) continue;
+      dilation[axis] = conv->dilation[axis];
+      break;
+    }
+  }
+  return dilation;
+}
+
+Conv2d merged_op(const Graph& graph, const Extent& dilation, const std::vector<NodeId>& branches) {
   Conv2d merged = std::get<Conv2d>(graph.node(branches[0]).op);
   for (NodeId branch : branches) {
     const auto& op = std::get<Conv2d>(graph.node(branch).op);
@@ -49,7 +59,7 @@ Conv2d merged_op(const Graph& graph, const std::vector<NodeId>& branches) {
       }
     }
   }
-  merged.dilation = {1, 1};
+  merged.dilation = dilation;
   merged.bias = true;
   return merged;
 }
@@ -134,11 +144,12 @@ class BranchMerger {
     const Graph& graph = copy_.source().graph;
     const Node& node = graph.node(add);
     if (!std::holds_alternative<Add>(node.op)) return;
+    const Extent dilation = dilation_of(graph, node);
     Groups groups;
     for (NodeId input : node.inputs) {
       const auto* conv = std::get_if<Conv2d>(&graph.node(input).op);
       if (conv && mergeable(*conv) && copy_.read_only_by(input, add)) {
-        groups[key_of(graph.node(input))].push_back(input);
+        groups[key_of(graph.node(input), dilation)].push_back(input);
       }
     }
     std::erase_if(groups, [&](const auto& group) {
@@ -163,7 +174,7 @@ class BranchMerger {
       if (!merged_away_[static_cast<std::size_t>(input)]) summands.push_back(copy_.mapped(input));
     }
     for (const auto& [key, branches] : groups) {
-      const Conv2d op = merged_op(copy_.source().graph, branches);
+      const Conv2d op = merged_op(copy_.source().graph, key.dilation, branches);
       const std::string name = merged_name(node.name, summands.size(), whole);
       summands.push_back(copy_.insert(name, op, {key.source}));
       set_merged_weights(copy_, name, op, branches);

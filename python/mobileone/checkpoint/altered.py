@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
+
+
+def plain_name(key: str) -> str:
+    """What a key of a rewritten weight was before, e.g. "conv.weight" of "conv.weight_orig"."""
+    return re.sub(r"(_orig|_mask|_g|_v|\.original\d*)$", "", key.replace(".parametrizations.", "."))
 
 
 def altered_weights(keys: Collection[str], skipped: Mapping[str, str]) -> str:

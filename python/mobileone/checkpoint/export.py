@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from mobileone.network.bundle import Bundle
 
-__all__ = ["save", "state_dict"]
+__all__ = ["kind_of_file", "save", "state_dict"]
+
+_KINDS = {
+    "": "safetensors",
+    ".safetensors": "safetensors",
+    ".npz": "npz",
+    ".pth": "torch",
+    ".pt": "torch",
+    ".bin": "torch",
+    ".ckpt": "torch",
+}
 
 
 def state_dict(
@@ -51,7 +61,10 @@ def save(
     layout: str | None = None,
     channel_order: str | None = None,
 ) -> None:
-    """Write a .safetensors file with `Model.metadata` in its header; `load` reads it back.
+    """Write a file of weights with `Model.metadata` in it; `load` reads both back bit by bit.
+
+    What is written is what the name ends with: .safetensors, or without a suffix; .npz; .pth, .pt,
+    .bin, .ckpt or .pth.tar: an archive that `torch.load(path, weights_only=True)` reads.
 
     A file in a layout whose programs feed images in one order (MobileViT's: RGB for timm, BGR for
     the others) has that channel order. Where the model has the other one, the
@@ -64,14 +77,41 @@ def save(
         channel_order: "RGB" or "BGR", for programs that feed something else than their layout's.
 
     Raises:
-        ValueError, CheckpointError: as `state_dict`.
+        ValueError: a name that ends otherwise; and as `state_dict`.
+        CheckpointError: as `state_dict`.
     """
+    kind = kind_of_file(path)
     if channel_order is None and layout is not None and bundle.in_channels == 3:
         channel_order = find_layout(layout, bundle.family.name).channel_order or None
     metadata = bundle.metadata()
     if channel_order is not None and _is_other_order(bundle, channel_order):
         metadata["channel_order"] = channel_order
-    save_safetensors(path, state_dict(bundle, layout, channel_order), metadata)
+    weights = state_dict(bundle, layout, channel_order)
+    if kind == "safetensors":
+        save_safetensors(path, weights, metadata)
+        return
+    from mobileone.checkpoint.containers.archive_writer import save_npz, save_torch
+
+    (save_npz if kind == "npz" else save_torch)(path, weights, metadata)
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str:
+    """What `save` writes under this name: "safetensors", "npz" or "torch".
+
+    Raises:
+        ValueError: a suffix that says something else.
+    """
+    name = os.path.basename(os.fsdecode(path))
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix == ".tar" and os.path.splitext(name[: -len(suffix)])[1].lower() in (".pth", ".pt"):
+        return "torch"
+    if suffix not in _KINDS:
+        known = ", ".join(filter(None, _KINDS))
+        raise ValueError(
+            f"{os.fsdecode(path)}: weights are not saved as {suffix}; expected {known}, or "
+            "export_onnx for .onnx"
+        )
+    return _KINDS[suffix]
 
 
 def _is_other_order(bundle: Bundle, channel_order: str) -> bool:

@@ -56,8 +56,10 @@ def check_held(
         raise CheckpointError(f"{where}: has {bundle.num_classes} classes; expected {num_classes}")
     if weights == "ema":
         raise CheckpointError(f"{where}: weights='ema' asked for, but a Model holds one set")
-    asked = with_given(bundle.config, config or {})
-    for field in config or {}:
-        held = bundle.config.get(field)
-        if (list(held) if isinstance(held, tuple) else held) != asked[field]:
-            raise CheckpointError(f"{where}: its {field} is {held}; expected {asked[field]}")
+    asked, family = with_given(bundle.config, config or {}), bundle.family
+    for field in asked.keys() | bundle.config.keys() if config else ():
+        held, wanted = bundle.config.get(field), asked.get(field)
+        if field not in ("architecture", "form"):
+            held, wanted = family.value(bundle.config, field), family.value(asked, field)
+        if (list(held) if isinstance(held, tuple) else held) != wanted:
+            raise CheckpointError(f"{where}: its {field} is {held}; expected {wanted}")

@@ -6,7 +6,6 @@ Needs the extra `hub` for Hugging Face. What was fetched once is not fetched aga
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mobileone.checkpoint import CheckpointError
+from mobileone.checkpoint.described import Description, parse_description
 from mobileone.checkpoint.download import advice, download, public_url
 
 __all__ = ["Fetched", "cache_folder", "check_sha256", "fetch", "parse_sha256"]
@@ -43,12 +43,17 @@ class Fetched:
     Attributes:
         path: the file.
         name: for reports.
-        pretrained_cfg: timm's description of the weights, where the repository has one.
+        description: what the repository's config.json says of the weights, where it has one.
     """
 
     path: Path
     name: str
-    pretrained_cfg: Mapping[str, Any] | None = None
+    description: Description | None = None
+
+    @property
+    def pretrained_cfg(self) -> Mapping[str, Any] | None:
+        """timm's description of the weights, where the repository has one."""
+        return None if self.description is None else self.description.pretrained_cfg
 
 
 @dataclass(frozen=True)
@@ -148,9 +153,9 @@ def _from_hub(repo: str, revision: str, filename: str | None, source: str) -> Fe
     placed = next((file.place for file in files if file.place.is_file()), None)
     name = repo.partition("/")[2]
     if placed is not None:
-        return Fetched(placed, name, _pretrained_cfg(placed.with_name("config.json")))
+        return Fetched(placed, name, _described(placed.with_name("config.json")))
     path, cached = _first_on_hub(files, source)
-    return Fetched(path, name, _pretrained_cfg(_config_on_hub(repo, revision, cached)))
+    return Fetched(path, name, _described(_config_on_hub(repo, revision, cached)))
 
 
 def _first_on_hub(files: list[_HubFile], source: str) -> tuple[Path, bool]:
@@ -201,16 +206,11 @@ def _config_on_hub(repo: str, revision: str, cached: bool) -> Path | None:
         return None  # only the weights are needed
 
 
-def _pretrained_cfg(config: Path | None) -> Mapping[str, Any] | None:
-    """timm's description in a repository's config.json; None if there is none, or not of timm."""
+def _described(config: Path | None) -> Description | None:
+    """What a repository's config.json says; None if there is none."""
     if config is None or not config.is_file():
         return None
-    try:
-        told = json.loads(config.read_bytes())
-    except (ValueError, RecursionError):
-        return None
-    found = told.get("pretrained_cfg") if isinstance(told, dict) else None
-    return found if isinstance(found, dict) else None
+    return parse_description(config.read_bytes(), str(config))
 
 
 # Any other server.

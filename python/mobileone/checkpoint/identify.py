@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mobileone.checkpoint.altered import altered_weights
+from mobileone.checkpoint.altered import altered_weights, plain_name
 from mobileone.checkpoint.heads import (
     Head,
     choose_head,
@@ -218,7 +218,9 @@ def _check_known(
         foreign = foreign_network(end for key in unknown for end in _ends(key))
     if foreign:
         raise unrecognised_error(source, unknown, f"this is {foreign}")
-    altered = altered_weights(unknown if strict or few else found.unknown, skipped)
+    if not (strict or few) and found.layout is not None:  # other parts' weights do no harm
+        unknown = [k for k in found.unknown if found.layout.canonical(plain_name(k)) is not None]
+    altered = altered_weights(unknown, skipped if strict or few else {})
     if altered:
         raise CheckpointError(f"{source}: these are {altered}")
     if found.layout is None:
@@ -274,7 +276,7 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
             f"{source}: its metadata contradicts its tensors: architecture {shown_value(said)}, "
             f"found {family.name}"
         )
-    untold = family.untold(config["form"])
+    untold = family.unseen(config["form"])
     told = [key for key in config if key != "arch" and key not in untold]
     differ = [key for key in told if stored.get(key, config[key]) != config[key]]
     if differ:
@@ -287,5 +289,5 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
             raise CheckpointError(
                 f"{source}: {key} {shown_value(value)} in its metadata; expected {kind.expected}"
             )
-    config = config | completed
+    config = family.short(config | completed)
     return config | {"arch": variant_of(config)}

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,11 @@ from mobileone.families.configuration import (
 from mobileone.families.naming.renaming import sliced_shapes
 from mobileone.families.variants import describe, family_of_variant, variant_of, variants
 from mobileone.util.errors import CheckpointError, Shape, shown
+
+if TYPE_CHECKING:
+    from mobileone.checkpoint.described import Description
+    from mobileone.checkpoint.modules.reading import ModuleReading
+    from mobileone.families.family import Family
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
 _COPY_LIMIT = 8
@@ -59,6 +64,7 @@ class LoadedCheckpoint(NamedTuple):
         layout: the dialect the source was written in.
         metadata: strings that came with the file.
         report: how the source was understood.
+        reading: what a module did when it was run; None for other sources.
     """
 
     state: dict[str, Array]
@@ -66,6 +72,7 @@ class LoadedCheckpoint(NamedTuple):
     layout: str
     metadata: dict[str, str]
     report: LoadReport
+    reading: ModuleReading | None = None
 
 
 def read(source: object, *, weights: Weights = "auto") -> StateDict:
@@ -98,6 +105,7 @@ def load_state_dict(
     weights: Weights = "auto",
     config: Mapping[str, Any] | None = None,
     head: str | None = None,
+    description: Description | None = None,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -112,6 +120,7 @@ def load_state_dict(
         weights: see `read`; of several networks under several prefixes, too.
         config: fields that weights do not tell, e.g. a MobileViT's heads and patch size.
         head: the name of the classifier to take, where there are several.
+        description: what a config.json beside the file says; ``config`` has the last word.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:
@@ -130,7 +139,13 @@ def load_state_dict(
         strict=strict,
         skipped=found.selection.skipped,
     ).with_head(head, num_classes, strict)
-    wanted = _wanted(identity, arch, num_classes, found.raw.told, config)
+    family = find_family(identity.layout.architecture)
+    reading = _read_module(found, identity)
+    told = dict(found.raw.told)
+    if reading is not None:
+        told |= reading.told(family)
+    described = {} if description is None else description.fields(family, identity.layout.name)
+    wanted = _wanted(identity, arch, num_classes, told | described, config)
     if num_classes is None and not wanted["num_classes"] and strict and not _says_none(found.raw):
         wanted["num_classes"] = (
             1000  # a whole file would have one: the message says what is missing
@@ -160,9 +175,54 @@ def load_state_dict(
         heads=tuple(map(str, identity.heads)),
         skipped=found.selection.skipped,
     )
+    tellers = _tellers(found, family, wanted["form"], told, described, config or {})
+    report = replace(
+        report,
+        told=tellers,
+        assumed={k: v for k, v in family.assumed(wanted).items() if k not in tellers},
+    )
+    if description is not None and description.problem:
+        report = replace(report, notes=(description.problem,))
+    if reading is not None:
+        classifier = bool(wanted["num_classes"]) and not report.missing
+        reading.compare(wanted, classifier=classifier, strict=strict)
+        report = replace(report, assumed={}, notes=reading.notes)
     _warn(identity, report, num_classes)
     state, report = _convert(found, identity, wanted, expected, report)
-    return LoadedCheckpoint(state, wanted, identity.layout.name, dict(found.raw.metadata), report)
+    metadata = dict(found.raw.metadata)
+    return LoadedCheckpoint(state, wanted, identity.layout.name, metadata, report, reading)
+
+
+def _tellers(
+    found: StateDict, family: Family, form: str, *told: Mapping[str, Any]
+) -> dict[str, str]:
+    """Field that weights do not show -> who told it; the last one has the last word.
+
+    Args:
+        found: the source.
+        family: of the network.
+        form: that it is in.
+        told: what a module says, a config.json, and the user.
+    """
+    known = {*family.unseen(form), "output_stride"}
+    raw = found.raw
+    metadata = raw.metadata if raw.metadata.get("format") == "mobileone" else {}
+    tellers = dict.fromkeys(known, "metadata") if "config" in metadata else {}
+    for who, fields in zip(("module", "config.json", "config"), told, strict=True):
+        tellers |= {name: who for name in fields if name in known}
+    if raw.module is not None or "strides" in tellers:
+        tellers.setdefault("output_stride", tellers.get("strides", "module"))
+    return tellers
+
+
+def _read_module(found: StateDict, identity: Identity) -> ModuleReading | None:
+    """What a module does with the tensors that are the network's; None for other sources."""
+    if found.raw.module is None:
+        return None
+    from mobileone.checkpoint.modules.reading import read_module
+
+    tensors = {name: found.tensors[key] for name, key in identity.keys.items()}
+    return read_module(found.raw.module, tensors, identity.config["in_channels"], found.raw.source)
 
 
 def _shape_of(key: str, tensor: Any) -> Shape:
@@ -189,10 +249,10 @@ def _wanted(
         structure = variants(family.name)[arch].items()
         wanted |= {key: value for key, value in structure if key not in left_out}
         wanted["arch"] = arch
-    untold = find_family(identity.layout.architecture).untold(wanted["form"])
+    untold = {*find_family(identity.layout.architecture).unseen(wanted["form"]), "output_stride"}
     given = {key: told[key] for key in told if key in untold} | dict(given or {})
     if given:
-        wanted = with_given(wanted, given)
+        wanted = with_given(wanted, given, identity.layout.name)
         wanted["arch"] = variant_of(wanted)
     if num_classes is not None:
         wanted["num_classes"] = num_classes

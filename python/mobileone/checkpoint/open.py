@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mobileone._core import Network
 from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.described import Description, describe_file
 from mobileone.checkpoint.held import check_held
 from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
 from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
@@ -20,6 +22,7 @@ from mobileone.network.bundle import Bundle
 from mobileone.util.errors import CheckpointError, shown
 
 if TYPE_CHECKING:
+    from mobileone.checkpoint.report import LoadReport
     from mobileone.checkpoint.wrappers import Weights
 
 __all__ = ["bundle_of", "is_variant", "open_bundle", "open_named"]
@@ -44,13 +47,14 @@ def open_bundle(
     sha256: str | None = None,
     config: Mapping[str, Any] | None = None,
     head: str | None = None,
+    check: bool = True,
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
     if isinstance(source, Bundle):
         asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
         check_held(source, weights=weights, sha256=sha256, head=head, **asked)
         return source
-    source, name, told = _locate(source, sha256)
+    source, name, description = _locate(source, sha256)
     loaded = load_state_dict(
         source,
         arch=arch,
@@ -59,13 +63,20 @@ def open_bundle(
         weights=weights,
         config=config,
         head=head,
+        description=description,
     )
     family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
     found = loaded.config.get("arch", CUSTOM)
     found = family.custom if found == CUSTOM else found
-    data_config = _data_config(told, loaded, found)
+    data_config, teller = _data_config(source, description, loaded, found)
     network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
+    report = _with_preprocessing(loaded.report, data_config, teller)
+    if check and loaded.reading is not None:
+        from mobileone.checkpoint.modules.check import check_results
+
+        note = check_results(loaded.reading, network)
+        report = replace(report, notes=(*report.notes, note) if note else report.notes)
     names: Any = _metadata(loaded).get("class_names")
     with _blaming(loaded.report.source, "class_names"):
         if names is not None:
@@ -73,13 +84,15 @@ def open_bundle(
 
             names = parse_class_names(names)
         elif loaded.report.missing:  # a new classifier's classes are nobody's
-            names = tuple(f"class {i}" for i in range(loaded.config["num_classes"]))
+            names = _nobodys(loaded.config["num_classes"])
+        elif description is not None:
+            names = description.names_for(int(made_from["num_classes"]))
         return Bundle.of(
             network,
             made_from,
             arch=found,
             name=name or found,
-            report=loaded.report,
+            report=report,
             data_config=data_config,
             class_names=names,
             untrained=_untrained(loaded, network),
@@ -93,6 +106,11 @@ def open_named(source: str | os.PathLike[str], seed: int = 0) -> Bundle:
 
         return create_bundle(os.fspath(source), 1000, seed, {})
     return open_bundle(source)
+
+
+def _nobodys(count: int) -> tuple[str, ...] | None:
+    """Names that say nothing, where a thousand classes would be taken for ImageNet's."""
+    return tuple(f"class {i}" for i in range(count)) if count == 1000 else None
 
 
 def is_variant(source: str | os.PathLike[str]) -> bool:
@@ -110,13 +128,13 @@ def is_variant(source: str | os.PathLike[str]) -> bool:
     raise ValueError(f"{source!r} is neither a file nor a model name; expected one of {names}")
 
 
-def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Any]:
-    """What to read, its name if it is a file, and timm's description if it comes with one."""
+def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Description | None]:
+    """What to read, its name if it is a file, and what the config.json beside it says."""
     if isinstance(source, str) and source.startswith(REMOTE):
         from mobileone.checkpoint.hub import fetch
 
         fetched = fetch(source, sha256)
-        return fetched.path, fetched.name, fetched.pretrained_cfg
+        return fetched.path, fetched.name, fetched.description
     file = isinstance(source, str | os.PathLike)
     if sha256 is not None:
         from mobileone.checkpoint.hub import check_sha256, parse_sha256
@@ -128,20 +146,38 @@ def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Any]:
             )
         check_sha256(source, parse_sha256(sha256), os.fsdecode(source))
     name = os.path.basename(os.fsdecode(source)) if file else None
-    return source, name, getattr(source, "pretrained_cfg", None)
+    return source, name, describe_file(source) if file else None
 
 
-def _data_config(told: Any, loaded: LoadedCheckpoint, arch: str) -> DataConfig:
-    """What the file says, or timm's description, or else what its variant and layout mean."""
+def _data_config(
+    source: Any, description: Description | None, loaded: LoadedCheckpoint, arch: str
+) -> tuple[DataConfig, str]:
+    """What the file says, or timm's description, or else what its variant and layout mean; and
+    who says it, "" for the last.
+    """
     channels = int(loaded.config["in_channels"])
     stored = _metadata(loaded).get("data_config")
     if stored is not None:
         with _blaming(loaded.report.source, "data_config"):
-            return check_channels(DataConfig.from_json(stored), channels)
-    if isinstance(told, Mapping):
-        with suppress(ValueError):  # a description of other weights, such as interpolation "random"
-            return check_channels(DataConfig.from_timm(told), channels)
-    return family_of(loaded.config).data_config(arch, loaded.layout, channels)
+            return check_channels(DataConfig.from_json(stored), channels), "metadata"
+    usual = family_of(loaded.config).data_config(arch, loaded.layout, channels)
+    own = getattr(source, "pretrained_cfg", None)
+    told = own if description is None else description.pretrained_cfg
+    with suppress(ValueError):  # a description of other weights, such as interpolation "random"
+        if isinstance(told, Mapping):
+            config = check_channels(DataConfig.from_timm(told), channels)
+            return config, "module" if description is None else "config.json"
+        if description is not None and description.image_size is not None:
+            return replace(usual, input_size=description.image_size), "config.json"
+    return usual, ""
+
+
+def _with_preprocessing(report: LoadReport, data_config: DataConfig, teller: str) -> LoadReport:
+    """The report with who said what the network expects of images."""
+    if teller:
+        return replace(report, told={**report.told, "data_config": teller})
+    assumed = {"channel_order": data_config.channel_order, "preprocessing": "as published"}
+    return replace(report, assumed={**report.assumed, **assumed})
 
 
 def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str, Any]:

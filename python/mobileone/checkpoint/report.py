@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mobileone.util.errors import listed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadReport:
     """How a checkpoint was understood. ``str()`` gives it as one line.
 
@@ -30,6 +31,10 @@ class LoadReport:
         heads: every classifier that the source has, each with its number of classes.
         skipped: what is beside the weights and no tensor, by key: its type, or the global that
             the file names in its place. Nothing of it was run.
+        told: what weights do not show -> who said it: "module", "config.json", "metadata" or
+            "config".
+        assumed: what weights do not show and nobody said -> the published value, which was taken.
+        notes: what else was found, or could not be checked.
     """
 
     source: str
@@ -46,6 +51,16 @@ class LoadReport:
     head: str = ""
     heads: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def assumptions(self) -> str:
+        """What was assumed, in words."""
+        return ", ".join(f"{name} {value}" for name, value in self.assumed.items())
+
+    def __repr__(self) -> str:
+        return f"<LoadReport {self}>"
 
     def __str__(self) -> str:
         taken = f"{self.wrapper} of " if self.wrapper else ""
@@ -67,6 +82,12 @@ class LoadReport:
             notes.append(f"skipped: {listed(f'{k} ({v})' for k, v in self.skipped.items())}")
         if self.ignored:
             notes.append(f"ignored: {listed(self.ignored)}")
+        for who in dict.fromkeys(self.told.values()):
+            fields = [name for name, teller in self.told.items() if teller == who]
+            notes.append(f"{', '.join(fields)} from {who}")
+        if self.assumed:
+            notes.append(f"assumed, as weights do not show it: {self.assumptions()}")
+        notes += self.notes
         return (
             f"{taken}{self.source}{kind}: {self.layout} layout, {self.container}; "
             f"{'; '.join(notes)}"

@@ -17,9 +17,6 @@ from mobileone.util.errors import CheckpointError, Shape, shown
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Every implementation of these networks uses it in all norms; checkpoints do not record it.
-NORM_EPS = 1e-5
-
 
 def read_source(source: object) -> RawCheckpoint:
     """The tree of a path, a mapping, or anything with torch.nn.Module's methods.
@@ -27,8 +24,7 @@ def read_source(source: object) -> RawCheckpoint:
     Raises:
         TypeError: none of these.
         CheckpointError: see `read_file`.
-        NotImplementedError: a module whose norms have another epsilon than 1e-5, or whose blocks
-            have different numbers of heads or patch sizes.
+        NotImplementedError: a module whose blocks have different numbers of heads or patch sizes.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_file(source)
@@ -46,13 +42,14 @@ def _read_module(module: Any) -> RawCheckpoint:
     where = f"the given {type(module).__name__}"
     fields = [field for family in all_families() for field in family.fields if field.attributes]
     told: dict[str, set[Any]] = {field.name: set() for field in fields}
-    for name, child in module.named_modules():
-        eps = getattr(child, "eps", NORM_EPS)
-        is_norm = hasattr(child, "running_var") or hasattr(child, "normalized_shape")
-        if is_norm and eps != NORM_EPS:
-            raise NotImplementedError(
-                f"{where}: norm {name or type(child).__name__} has eps {eps}; expected {NORM_EPS}"
-            )
+    wanted = {name for field in fields for names in field.attributes for name in names}
+    classes: dict[type, bool] = {}
+    for child in module.modules():
+        kind = type(child)
+        if kind not in classes:
+            classes[kind] = any(hasattr(kind, name) for name in wanted)
+        if not classes[kind] and wanted.isdisjoint(vars(child)):
+            continue
         for field in fields:
             told[field.name].update(_attributes(child, field))
     for name, values in told.items():
@@ -61,7 +58,7 @@ def _read_module(module: Any) -> RawCheckpoint:
                 f"{where}: {name} are {sorted(values)}; expected the same everywhere"
             )
     single = {name: values.pop() for name, values in told.items() if values}
-    return RawCheckpoint(module.state_dict(), where, "module", 0, {}, told=single)
+    return RawCheckpoint(module.state_dict(), where, "module", 0, {}, told=single, module=module)
 
 
 def _attributes(module: Any, field: Field) -> set[Any]:

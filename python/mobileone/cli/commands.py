@@ -16,10 +16,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mobileone.checkpoint.open import open_named
+from mobileone.checkpoint.export import kind_of_file
+from mobileone.cli.loading import add_load_options, load_options, open_source, open_sources
 from mobileone.cli.summary import forms_table, model_table, prediction_table
 from mobileone.data.preprocessing import ImageError
 from mobileone.figures.plots import figure_format, require_matplotlib, save_figure
+from mobileone.interchange.onnx.fuse.verb import fuse_onnx
 from mobileone.measure.benchmarking import benchmark
 from mobileone.measure.profiling import profile
 from mobileone.model import Model, load, reparameterize
@@ -148,14 +150,22 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_fuse(commands: Any) -> None:
-    text = "reparameterize a checkpoint, verify the result and save it"
+    text = "reparameterize a checkpoint or an ONNX file, verify the result and save it"
     parser = _command(commands, "fuse", _fuse, text)
-    parser.add_argument("source", metavar="SRC", help="a checkpoint file")
-    parser.add_argument("target", metavar="DST", help="the .safetensors file to write")
+    parser.add_argument("source", metavar="SRC", help="a checkpoint file, or any .onnx file")
+    target = parser.add_mutually_exclusive_group(required=True)
+    kind = "the file to write: .safetensors, .npz, .pth, .onnx; .onnx of an .onnx file"
+    target.add_argument("target", metavar="DST", nargs="?", help=kind)
+    target.add_argument("-o", "--output", dest="target", metavar="DST", help="the same")
+    add_load_options(parser)
 
 
 def _fuse(arguments: argparse.Namespace) -> int:
-    before = load(arguments.source)
+    if arguments.source.lower().endswith(".onnx"):
+        return _fuse_onnx(arguments.source, arguments.target)
+    if not arguments.target.lower().endswith(".onnx"):
+        kind_of_file(arguments.target)  # rather now than after the work
+    before = load(arguments.source, **load_options(arguments))
     after = reparameterize(before)
     print(forms_table({"before": before, "after": after}).to_text())
     equivalence = verify(before, after)
@@ -168,19 +178,30 @@ def _fuse(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fuse_onnx(source: str, target: str) -> int:
+    fusion = fuse_onnx(source, target)
+    print(repr(fusion))
+    if not fusion:
+        print(f"mobileone: error: not equivalent; {target} not written", file=sys.stderr)
+        return 1
+    print(f"\nsaved: {target}")
+    return 0
+
+
 def _add_verify(commands: Any) -> None:
     text = "show whether two networks are the same function"
     parser = _command(commands, "verify", _verify, text)
     parser.add_argument("reference", metavar="A", help=_MODEL_HELP)
     parser.add_argument("candidate", metavar="B", nargs="?", help="default: A, reparameterized")
+    add_load_options(parser)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    reference = _model(arguments.reference)
+    reference = open_source(arguments.reference, arguments)
     if arguments.candidate is None:
         candidate = reparameterize(reference)
     else:
-        candidate = _model(arguments.candidate)
+        candidate = open_source(arguments.candidate, arguments)
     equivalence = verify(reference, candidate)
     print(repr(equivalence))
     return 0 if equivalence else 1
@@ -205,9 +226,9 @@ def _bench(arguments: argparse.Namespace) -> int:
         require_matplotlib()
         figure_format(arguments.plot)
     _check_outputs(arguments.plot, arguments.json)
-    models: Any = arguments.models
+    models: Any = open_sources(arguments.models, arguments)
     if arguments.both_forms:
-        models = [model for source in models for model in _both_forms(source, arguments.seed)]
+        models = [model for source in arguments.models for model in _both_forms(source, arguments)]
     result = benchmark(
         models,
         runs=arguments.runs,
@@ -231,12 +252,8 @@ def _check_outputs(*paths: str | None) -> None:
             check_writable(path)
 
 
-def _model(source: str, seed: int = 0) -> Model:
-    return Model.of(open_named(source, seed))
-
-
-def _both_forms(source: str, seed: int) -> list[Any]:
-    model = _model(source, seed)
+def _both_forms(source: str, arguments: argparse.Namespace) -> list[Model]:
+    model = open_source(source, arguments, arguments.seed)
     return [model] if model.form == "inference" else [model, reparameterize(model)]
 
 
@@ -251,7 +268,8 @@ def _add_profile(commands: Any) -> None:
 
 def _profile(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments.trace, arguments.json)
-    result = profile(arguments.model, runs=arguments.runs, **_run_options(arguments))
+    (model,) = open_sources([arguments.model], arguments)
+    result = profile(model, runs=arguments.runs, **_run_options(arguments))
     print(repr(result))
     if arguments.json:
         result.to_json(arguments.json)
@@ -266,10 +284,11 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="a checkpoint file")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="an image file")
     parser.add_argument("--topk", type=int, default=5, metavar="K", help="classes per image")
+    add_load_options(parser)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    model = reparameterize(load(arguments.model))
+    model = reparameterize(load(arguments.model, **load_options(arguments)))
     for path in arguments.images:
         best: Any = model.predict(path, arguments.topk)
         table = prediction_table(path, best)
@@ -281,13 +300,14 @@ def _add_info(commands: Any) -> None:
     text = "describe a network, or without one this installation and machine"
     parser = _command(commands, "info", _info, text)
     parser.add_argument("source", metavar="SRC", nargs="?", help=_MODEL_HELP)
+    add_load_options(parser)
 
 
 def _info(arguments: argparse.Namespace) -> int:
     if arguments.source is None:
         print(repr(show_config()))
     else:
-        model = _model(arguments.source)
+        model = open_source(arguments.source, arguments)
         print(model_table(arguments.source, model).to_text())
     return 0
 
@@ -298,6 +318,7 @@ def _add_run_options(parser: Any) -> None:
     parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--json", metavar="FILE", help="save everything as JSON")
+    add_load_options(parser)
 
 
 def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:

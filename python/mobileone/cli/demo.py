@@ -1,4 +1,6 @@
-"""The whole path on a photo: load, reparameterize, verify, run and time both forms, plot."""
+"""The whole path on a photo: load, reparameterize, verify, run and time both forms, plot; then a
+trained network on handwritten digits.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mobileone.cli.demo_digits import DigitsResult, run_digits
 from mobileone.cli.summary import forms_table
 from mobileone.data.photo import Photo, centre_crop, load_photo, random_crops
 from mobileone.data.pixels import channels_first, normalise
@@ -34,13 +37,16 @@ _SETTLING_BATCH = 2
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found; ``plot`` is the path of the saved figure or None."""
+    """What the demo found; ``plot`` is the path of the saved figure or None; ``digits`` what a
+    trained network recognised, None with a checkpoint of the caller's own.
+    """
 
     photo: Photo
     models: dict[str, Model]
     equivalence: Equivalence
     benchmark: BenchmarkResult
     plot: str | None
+    digits: DigitsResult | None = None
 
 
 def run_demo(
@@ -76,7 +82,11 @@ def run_demo(
     result = benchmark(models, threads=threads, runs=runs, seed=seed)
     show(f"\n{result!r}\n")
     plot = _save_plot(photo, crop, equivalence, result, out, show)
-    return DemoResult(photo, models, equivalence, result, plot)
+    digits = None
+    if checkpoint is None:
+        show("")
+        digits = run_digits(threads=threads, runs=runs, show=show)
+    return DemoResult(photo, models, equivalence, result, plot, digits)
 
 
 def _train_time_model(

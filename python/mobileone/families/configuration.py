@@ -50,17 +50,26 @@ def recover_config(family: Family, shapes: Mapping[str, Shape], source: str) -> 
     return config
 
 
-def with_given(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def with_given(
+    config: Mapping[str, Any], given: Mapping[str, Any], layout: str = ""
+) -> dict[str, Any]:
     """The configuration with what the user says of it.
+
+    Args:
+        config: a complete one.
+        given: fields that weights do not tell, and `output_stride`.
+        layout: of the weights; see `Family.with_output_stride`.
 
     Raises:
         ValueError: a field that the tensors tell, or a value that it cannot have.
     """
     family = family_of(config)
-    untold = family.untold(config["form"])
+    untold = family.unseen(config["form"])
+    given = dict(given)
+    output_stride = given.pop("output_stride", None)
     for field, value in given.items():
         if field not in untold:
-            known = ", ".join(untold) or "none"
+            known = ", ".join([*untold, "output_stride"])
             raise ValueError(
                 f"config has {field!r}, which is read off the weights; what they do not tell of "
                 f"a {family.name} in {config['form']} form: {known}"
@@ -69,7 +78,12 @@ def with_given(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
         if not kind.allows(value):
             raise ValueError(f"config[{field!r}] is {value!r}; expected {kind.expected}")
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
-    return {**config, **plain}
+    config = {**config, **plain}
+    if output_stride is not None:
+        if type(output_stride) is not int:
+            raise ValueError(f"config['output_stride'] is {output_stride!r}; expected an integer")
+        config = family.with_output_stride(config, output_stride, layout)
+    return family.short(config)
 
 
 def graph_parameter_shapes(config: Mapping[str, Any]) -> dict[str, Shape]:

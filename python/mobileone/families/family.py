@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from mobileone._core import Graph
     from mobileone.data.config import DataConfig
+    from mobileone.families.geometry import Convolution
     from mobileone.families.naming.table import Layout
     from mobileone.util.errors import Shape
 
@@ -111,6 +113,10 @@ def _is_share(value: object) -> bool:
     return type(value) in (int, float) and bool(0 <= value < 1)  # type: ignore[operator]
 
 
+def _is_eps(value: object) -> bool:
+    return type(value) is float and bool(0 < value < 1)
+
+
 SIZE = Kind(_is_size, f"an integer from 1 to {_MAX_SIZE}")
 SIZE_OR_NONE = Kind(lambda v: _is_size(v, 0), f"an integer from 1 to {_MAX_SIZE}, or 0 for none")
 SIZES = Kind(lambda value: _are_sizes(value, 1), "a list of sizes")
@@ -122,6 +128,16 @@ PAIR = Kind(_is_pair, f"two integers from 1 to {_MAX_COUNT}: height and width")
 FACTOR = Kind(_is_factor, "a positive number")
 SHARE = Kind(_is_share, "a number from 0, below 1")
 FLAG = Kind(lambda value: isinstance(value, bool), "a bool")
+EPS = Kind(_is_eps, "a number above 0, below 1")
+STRIDES = Kind(
+    lambda value: isinstance(value, list | tuple) and all(_is_size(n, most=16) for n in value),
+    "a list of strides, one per stage",
+)
+ACTIVATIONS = ("relu", "relu6", "silu", "gelu", "hard_swish", "leaky_relu")
+ACTIVATION = Kind(
+    lambda value: isinstance(value, str) and value in ACTIVATIONS,
+    f"one of {', '.join(ACTIVATIONS)}",
+)
 TEXT = Kind(lambda value: isinstance(value, str), "a string")
 
 
@@ -134,6 +150,8 @@ class Family:
         custom: what `create_model` calls a network that is no published variant; "" where it makes
             none of this family.
         fields: of a complete configuration, beside "form" and "architecture".
+        settings: fields that it has only where they are not as published (`default`). No weights
+            show them, and none depend on them.
         options: what `create_model` takes besides, and turns into fields.
         is_default: whether configurations without "architecture" mean this family.
         min_size: the smallest height and width of an image.
@@ -145,6 +163,7 @@ class Family:
     title: str
     custom: str = ""
     fields: tuple[Field, ...]
+    settings: tuple[Field, ...] = ()
     options: tuple[str, ...] = ()
     is_default: bool = False
     min_size: int = 1
@@ -159,6 +178,80 @@ class Family:
     def graph(self, config: Mapping[str, Any]) -> Graph:
         """The graph of a complete configuration."""
         raise NotImplementedError
+
+    def given(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields of a complete configuration, and the settings that it has.
+
+        Raises:
+            ValueError: a setting with a value that its kind does not allow.
+        """
+        found = {field.name: config[field.name] for field in self.fields}
+        for setting in self.settings:
+            if setting.name in config:
+                value = found[setting.name] = config[setting.name]
+                if not setting.kind.allows(value):
+                    raise ValueError(
+                        f"{setting.name} is {value!r}; expected {setting.kind.expected}"
+                    )
+        return found
+
+    def value(self, config: Mapping[str, Any], name: str) -> Any:
+        """A field or setting, also where the configuration leaves it out."""
+        if name in config:
+            return config[name]
+        return next(copied(setting.default) for setting in self.settings if setting.name == name)
+
+    def short(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration without the settings that are as published."""
+        settings = {setting.name: setting.default for setting in self.settings}
+        return {
+            key: list(value) if isinstance(value, tuple) and key in settings else value
+            for key, value in config.items()
+            if key not in settings or not self._is_default(key, value, settings[key])
+        }
+
+    def _is_default(self, name: str, value: Any, default: Any) -> bool:
+        return bool(value == default)
+
+    def assumed(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What weights of this form do not show of the network's function, with its values."""
+        fields = self.unseen(config["form"])
+        skipped = {"expansion", "num_conv_branches", "strides", "dilations"}
+        if config["form"] == INFERENCE:
+            skipped.add("eps")  # folded into the convolutions
+        found = {
+            name: self.value(config, name)
+            for name, field in fields.items()
+            if name not in skipped and field.kind is not SHARE
+        }
+        return found | {"output_stride": self.output_stride(config)}
+
+    def strides(self, config: Mapping[str, Any]) -> list[int]:
+        """Of each stage: the configuration's, or as published."""
+        raise NotImplementedError
+
+    def output_stride(self, config: Mapping[str, Any]) -> int:
+        """From the image to the last map."""
+        return math.prod(self.strides(config), start=int(self.value(config, "stem_stride")))
+
+    def with_output_stride(
+        self, config: Mapping[str, Any], output_stride: int, layout: str = ""
+    ) -> dict[str, Any]:
+        """The configuration whose strides beyond that are dilations instead, its weights the same.
+
+        Args:
+            config: a complete one.
+            output_stride: from the image to the last map.
+            layout: whose programs' way of dilating; "" for the usual one.
+
+        Raises:
+            ValueError: an output stride that no stage has.
+        """
+        raise NotImplementedError
+
+    def geometry(self, convolutions: Mapping[str, Convolution]) -> dict[str, Any]:
+        """The fields that strides and dilations show, by canonical names of the convolutions."""
+        return {}
 
     def variants(self) -> dict[str, dict[str, Any]]:
         """Name -> fields of the published variants, in the order of the paper."""
@@ -208,6 +301,10 @@ class Family:
         """The fields that the weights of a network in this form do not tell, by name."""
         return {field.name: field for field in self.fields if form in field.untold}
 
+    def unseen(self, form: str) -> dict[str, Field]:
+        """`untold`, and the settings."""
+        return self.untold(form) | {setting.name: setting for setting in self.settings}
+
     def defaults(self) -> dict[str, Any]:
         """The fields that `create_model` need not be told."""
         return {f.name: copied(f.default) for f in self.fields if f.default is not None}
@@ -215,5 +312,6 @@ class Family:
     def is_config(self, config: Mapping[str, Any]) -> bool:
         """Whether every field has a value that its kind allows."""
         return config.get("form") in (INFERENCE, TRAIN_TIME) and all(
-            field.kind.allows(config.get(field.name)) for field in self.fields
+            field.kind.allows(config.get(field.name))
+            for field in (*self.fields, *(s for s in self.settings if s.name in config))
         )

@@ -35,9 +35,13 @@ def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str
     Without ``compared``, in all of its structure.
     """
     family = family_of(config)
-    fields = [f for f in family.structure() if f.name in compared or not compared]
+    fields = (*family.structure(), *(s for s in family.settings if not s.free))
+    asked = [field for field in fields if field.name in compared or not compared]
     for name, variant in variants(family.name).items():
-        if all(field.agrees(config[field.name], variant[field.name]) for field in fields):
+        if all(
+            field.agrees(family.value(config, field.name), family.value(variant, field.name))
+            for field in asked
+        ):
             return name
     return CUSTOM
 

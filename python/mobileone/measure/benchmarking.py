@@ -50,11 +50,11 @@ def benchmark(
 ) -> BenchmarkResult:
     """Time one or more models, interleaved.
 
-    ``models`` is a Model, a checkpoint path, the name of a variant (seeded weights, inference
-    form), a list of those, or a mapping from label to those. ``input_size`` is an integer or
-    (height, width); None takes each model's own. Each model is run ``runs`` times, spread over
-    ``rounds``, after ``warmup`` untimed runs; with ``budget_s`` the timed runs of all models
-    together stop after about that many seconds if ``runs`` has not been reached before.
+    ``models`` is a Model, a checkpoint path, a torch.nn.Module, the name of a variant (seeded
+    weights, inference form), a list of those, or a mapping from label to those. ``input_size`` is
+    an integer or (height, width); None takes each model's own. Each model is run ``runs`` times,
+    spread over ``rounds``, after ``warmup`` untimed runs; with ``budget_s`` the timed runs of all
+    models together stop after about that many seconds if ``runs`` has not been reached before.
     ``progress`` None shows a bar (on stderr, where tqdm is installed) only in terminals and
     notebooks, and only if the wait is long.
 

@@ -23,8 +23,9 @@ def profile(
 ) -> Profile:
     """Run a model with a timer around every step.
 
-    ``model`` is a Model, a checkpoint path or the name of a variant (seeded weights, inference
-    form). Times are means over the faster half of ``runs`` runs. ValueError for bad arguments.
+    ``model`` is a Model, a checkpoint path, a torch.nn.Module or the name of a variant (seeded
+    weights, inference form). Times are means over the faster half of ``runs`` runs.
+    ValueError for bad arguments.
     """
     runs = at_least("runs", runs, 1)
     ((label, source),) = label_sources([model])

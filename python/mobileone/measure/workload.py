@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from mobileone.checkpoint.open import is_variant, open_named
+from mobileone.checkpoint.open import is_variant, open_bundle, open_named
+from mobileone.checkpoint.sources import is_module
 from mobileone.network.inputs import TakesImages
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ class Workload:
 
 
 def open_workload(source: Source, label: str | None = None, seed: int = 0) -> Workload:
-    """The model of ``source``: a Model as it is, a checkpoint file, or the name of a variant.
+    """The model of ``source``: a Model as it is, a checkpoint file, a torch.nn.Module, or the name
+    of a variant.
 
-    A file is run in the form it holds. A name stands for seeded random weights in the inference
-    form; weights do not change the time of a run.
+    A file or module is run in the form it has. A name stands for seeded random weights in the
+    inference form; weights do not change the time of a run.
     """
+    if is_module(source):
+        return Workload(label or type(source).__name__, open_bundle(source), None)
     if not isinstance(source, str | os.PathLike):
         return Workload(label or source.name, source, None)
     start = time.perf_counter()
@@ -74,10 +78,11 @@ def label_sources(
     if not pairs:
         raise ValueError("models is empty; expected at least one model, path or name")
     for label, source in pairs:
-        if not (isinstance(source, str | os.PathLike) or hasattr(source, "compile")):
+        known = isinstance(source, str | os.PathLike) or is_module(source)
+        if not (known or (hasattr(source, "compile") and hasattr(source, "arch"))):
             where = f" for {label!r}" if label else ""
             raise ValueError(
                 f"models{where} holds a {type(source).__name__}; "
-                "expected a mobileone Model, a path or a model name"
+                "expected a mobileone Model, a path, a model name or a torch.nn.Module"
             )
     return pairs

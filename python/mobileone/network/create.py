@@ -30,7 +30,8 @@ def create_bundle(name: str, num_classes: int, seed: int | None, config: dict[st
     full = _full_config(name, family, {"num_classes": num_classes, **config})
     network = initialize(family.graph(full), 0 if seed is None else seed_of(seed))
     # Fields that a published variant has in any value.
-    free = {"form", "architecture", *(field.name for field in family.fields if field.free)}
+    free = {"form", "architecture", "output_stride"}
+    free |= {field.name for field in (*family.fields, *family.settings) if field.free}
     arch = name if not set(config) - free else family.custom
     return Bundle.of(network, full, arch=arch, name=name)
 
@@ -47,7 +48,7 @@ def _family(name: str, changes: dict[str, Any]) -> Family:
 
 
 def _full_config(name: str, family: Family, changes: dict[str, Any]) -> dict[str, Any]:
-    fields = tuple(field.name for field in family.fields)
+    fields = tuple(field.name for field in (*family.fields, *family.settings))
     for key in changes:
         if key not in (*fields, *family.options, "form"):
             raise ValueError(f"create_model has no field {key!r} for {name}; expected {fields}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mobileone._core import rounding_deviation
 from mobileone.data.arrays import Float32, as_images
+from mobileone.network.tails import FALSE_ALARM, tail_bound
 from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
@@ -19,13 +20,10 @@ if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
 
 __all__ = ["FALSE_ALARM", "RoundingBounds", "Running", "difference_bounds", "rounding_bound"]
+__all__ += ["tail_bound"]
 
-# Probability that rounding alone leaves a bound.
-FALSE_ALARM = 1e-9
 # Images per Monte Carlo run: bounds memory, every image is covered.
 _CHUNK = 2
-# Where the standard normal distribution's upper tail is 1e-3.
-_Z = 3.0902
 # Seeds of the engine are below.
 _SEEDS = 1 << 64
 
@@ -89,14 +87,14 @@ def rounding_bound(
     )
     shapes = model.graph.shapes(images.shape)
     bounds = [
-        _bound(deviation, math.prod(shapes[name]), samples)
+        tail_bound(deviation, math.prod(shapes[name]), samples)
         for name, (_, deviation) in zip(wanted, outputs, strict=True)
     ]
     sizes = {name: math.prod(shape) for name, shape, _, _ in model.graph.parameters()}
     return RoundingBounds(
         bounds[:-1],
         bounds[-1],
-        {name: _bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
+        {name: tail_bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
     )
 
 
@@ -113,7 +111,7 @@ def difference_bounds(
         _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
     ]
     return [
-        _bound(math.hypot(*pair), math.prod(shapes[name]), samples)
+        tail_bound(math.hypot(*pair), math.prod(shapes[name]), samples)
         for *pair, name in zip(*deviations, names, strict=True)
     ]
 
@@ -129,22 +127,3 @@ def _deviations(bundle: Bundle, x: Float32, samples: int, seed: int) -> list[flo
         for i in range(0, len(x), _CHUNK)
     ]
     return [max(chunk[level][1] for chunk in chunks) for level in range(len(nodes))]
-
-
-def _bound(deviation: float, count: int, samples: int) -> float:
-    """What the largest of `count` errors of this standard deviation stays below.
-
-    A union bound over Gaussian tails; and, since the deviation is itself estimated from
-    `count * samples` errors, it is divided by the root of chi-square's lower 1e-3 quantile.
-    """
-    freedom = count * samples
-    if freedom == 0:
-        return 0.0
-    # Wilson & Hilferty (1931), and what P(chi2 < c) <= (c / 2)^(f / 2) / gamma(f / 2 + 1) implies,
-    # which is the closer one for a few degrees of freedom f.
-    quantile = max(
-        (1 - 2 / (9 * freedom) - _Z * math.sqrt(2 / (9 * freedom))) ** 3,
-        2 / freedom * math.exp((math.log(1e-3) + math.lgamma(freedom / 2 + 1)) * 2 / freedom),
-    )
-    confidence = 1 / math.sqrt(quantile)
-    return deviation * confidence * math.sqrt(2 * math.log(2 * count / FALSE_ALARM))

@@ -37,6 +37,10 @@ void activate(ActivationKind kind, const float* x, float* y, std::int64_t count)
       return apply(x, y, count, [](float v) MOBILEONE_INLINE_LAMBDA {
         return 0.5f * v * (1.f + std::erf(v * 0.707106781f));
       });
+    case ActivationKind::leaky_relu:
+      return apply(x, y, count, [](float v) MOBILEONE_INLINE_LAMBDA {
+        return v < 0.f ? static_cast<float>(kLeak) * v : v;
+      });
     default:  // the graph's own function
       for (std::int64_t i = 0; i < count; ++i) {
         y[i] = static_cast<float>(mobileone::activation(kind).value(x[i]));

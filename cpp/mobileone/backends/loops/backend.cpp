@@ -2,21 +2,10 @@
 
 #include "mobileone/backends/loops/emit.hpp"
 #include "mobileone/backends/loops/emit_backward.hpp"
-#include "mobileone/base/error.hpp"
 
 namespace mobileone::loops {
 
 namespace {
-
-template <typename Operator>
-void backward(const Operator& attributes, const LoweredOp& op, PlanBuilder& builder) {
-  if constexpr (differentiable<Operator>) {
-    loops::emit_backward(attributes, op, builder);
-  } else {
-    throw NotSupported(
-        concat("[plan] ", builder.node(op.node).name, ": no gradient of ", Operator::name));
-  }
-}
 
 class LoopsBackend : public Backend {
  public:
@@ -29,7 +18,7 @@ class LoopsBackend : public Backend {
           if constexpr (!std::is_same_v<std::decay_t<decltype(attributes)>, Input>) {
             loops::emit(attributes, op, builder);
             if (builder.wants_gradient(op.result)) {
-              builder.on_backward([=, &builder] { backward(attributes, op, builder); });
+              builder.on_backward([=, &builder] { emit_backward(attributes, op, builder); });
             }
           }
         },

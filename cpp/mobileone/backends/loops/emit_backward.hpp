@@ -3,22 +3,14 @@
 // wrote is there again.
 #pragma once
 
-#include <type_traits>
-
 #include "mobileone/backends/loops/loop_step.hpp"
 
 namespace mobileone::loops {
 
-// Specialised in <operator>_backward.cpp for every operator that `differentiable` lists.
+// In <operator>_backward.cpp; one that is missing does not link. Called where the result depends on
+// weights.
 template <typename Operator>
 void emit_backward(const Operator& attributes, const LoweredOp& op, PlanBuilder& builder);
-
-template <typename Operator, typename... Listed>
-inline constexpr bool is_one_of = (std::is_same_v<Operator, Listed> || ...);
-
-template <typename Operator>
-inline constexpr bool differentiable =
-    is_one_of<Operator, Activation, Add, BatchNorm, Conv2d, GlobalAvgPool, Linear, Multiply>;
 
 // Adds the backward step of one operator.
 template <typename Run>

@@ -13,6 +13,11 @@ Layout map_layout(const PlanBuilder& builder, const Shape& shape) {
   return whole && !alone ? Layout::blocked(channel_block()) : Layout::nhwc();
 }
 
+Layout layout_of_both(const PlanBuilder& builder, const Shape& from, const Shape& to) {
+  const bool one_pixel = from[2] * from[3] == 1 || to[2] * to[3] == 1;
+  return one_pixel ? Layout::nhwc() : map_layout(builder, to);
+}
+
 ValueId dense_map(PlanBuilder& builder, NodeId node) {
   const ValueId made = builder.value_of(node);
   const Value& value = builder.value(made);

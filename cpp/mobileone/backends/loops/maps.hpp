@@ -42,6 +42,10 @@ int channel_block();
 // blocks when they are whole, else nhwc.
 Layout map_layout(const PlanBuilder& builder, const Shape& shape);
 
+// Of two maps with the same channels. One pixel's layout says nothing of how its channels lie
+// beside other pixels: nhwc for both.
+Layout layout_of_both(const PlanBuilder& builder, const Shape& from, const Shape& to);
+
 // A node's map in a layout without padding, and the same with runs of more than one channel.
 ValueId dense_map(PlanBuilder& builder, NodeId node);
 ValueId map_with_runs(PlanBuilder& builder, NodeId node);

@@ -51,9 +51,7 @@ template <>
 void emit(const MaxPool& pool, const LoweredOp& op, PlanBuilder& builder) {
   const NodeId input = builder.node(op.node).inputs[0];
   const Shape &in = builder.shape(input), &out = builder.shape(op.result);
-  // One pixel's layout says nothing of how its channels lie beside other pixels: nhwc for both.
-  const bool one_pixel = in[2] * in[3] == 1 || out[2] * out[3] == 1;
-  const Layout layout = one_pixel ? Layout::nhwc() : map_layout(builder, out);
+  const Layout layout = layout_of_both(builder, in, out);
   const ValueId src = builder.in_layout(input, layout);
   const ValueId dst = builder.new_result(op.result, layout);
   const Pooling pooling{pool, MapView(builder.value(src)), MapView(builder.value(dst))};

@@ -1,34 +1,13 @@
-#include <cmath>
-#include <vector>
-
 #include "mobileone/backends/loops/emit.hpp"
 #include "mobileone/backends/loops/loop_step.hpp"
 #include "mobileone/backends/loops/maps.hpp"
+#include "mobileone/backends/loops/resize_axis.hpp"
 
 // oneDNN's resampling computes its weights in fp32, whose error grows with the
 // position.
 namespace mobileone::loops {
 
 namespace {
-
-// For each position along one axis of the result: two source positions and their weights.
-struct Axis {
-  std::vector<std::int64_t> low, high;
-  std::vector<float> low_weight, high_weight;
-
-  // Pixel centres are aligned; positions beyond the outer ones take their value.
-  Axis(std::int64_t from, std::int64_t to) {
-    for (std::int64_t i = 0; i < to; ++i) {
-      const double scale = static_cast<double>(from) / static_cast<double>(to);
-      const double position = std::max(0.0, (static_cast<double>(i) + 0.5) * scale - 0.5);
-      low.push_back(std::min(static_cast<std::int64_t>(position), from - 1));
-      high.push_back(std::min(low.back() + 1, from - 1));
-      const double fraction = position - static_cast<double>(low.back());
-      low_weight.push_back(static_cast<float>(1.0 - fraction));
-      high_weight.push_back(static_cast<float>(fraction));
-    }
-  }
-};
 
 // `count` channels of four source pixels, two rows of two.
 void interpolate(const float* const* pixels, const float* row_weights, const float* column_weights,
@@ -80,9 +59,7 @@ void emit(const Resize&, const LoweredOp& op, PlanBuilder& builder) {
     builder.alias(op.result, input);
     return;
   }
-  // One pixel's layout says nothing of how its channels lie beside other pixels: nhwc for both.
-  const bool one_pixel = from[2] * from[3] == 1 || to[2] * to[3] == 1;
-  const Layout layout = one_pixel ? Layout::nhwc() : map_layout(builder, to);
+  const Layout layout = layout_of_both(builder, from, to);
   const ValueId src = builder.in_layout(input, layout);
   const ValueId dst = builder.new_result(op.result, layout);
   const Interpolation interpolation{MapView(builder.value(src)), MapView(builder.value(dst)),

@@ -1,4 +1,4 @@
-// Loops compiled for the widest vectors that this process may use.
+// Loops compiled for the widest vectors that this process may use, and what they call.
 #pragma once
 
 #include <cmath>
@@ -6,18 +6,13 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "mobileone/base/vectorized.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::loops {
 
-// What the CPU has and MOBILEONE_MAX_ISA allows.
-Vectors vectors();
-
-// mobileone::vectorized for vectors().
-template <typename Body>
-void vectorized(const Body& body) {
-  mobileone::vectorized(vectors(), body);
-}
+using kernels::vectorized;
+using kernels::Vectors;
+using kernels::vectors;
 
 // e^x to 2 units in the last place, 0 below -87 and at most 2^127 above 88: Cody and Waite's
 // reduction by ln 2 in two parts, then the Taylor polynomial of degree 7 (remainder 6e-9 relative

@@ -15,7 +15,10 @@ Eltwise eltwise_of(ActivationKind kind) {
       return {dnnl::algorithm::eltwise_swish, 1.f};
     case ActivationKind::hard_swish:
       return {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f};
+    case ActivationKind::leaky_relu:
+      return {dnnl::algorithm::eltwise_relu, static_cast<float>(kLeak)};
     case ActivationKind::relu:
+    case ActivationKind::relu6:
     case ActivationKind::hard_sigmoid:
       break;  // ours: drops_nan
   }

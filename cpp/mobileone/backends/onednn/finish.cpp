@@ -7,11 +7,14 @@
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/team.hpp"
-#include "mobileone/base/vectorized.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::onednn {
 
 namespace {
+
+using kernels::vectorized;
+using kernels::Vectors;
 
 // What oneDNN's own code may use.
 Vectors vectors() {
@@ -35,6 +38,11 @@ Vectors vectors() {
 // "Not at most 0" is true of NaN.
 MOBILEONE_INLINE float relu(float x) { return !(x <= 0.f) ? x : 0.f; }
 
+MOBILEONE_INLINE float relu6(float x) {
+  const float above = relu(x);
+  return !(above >= 6.f) ? above : 6.f;
+}
+
 MOBILEONE_INLINE float hard_sigmoid(float x) {
   const float above = relu(x * (1.f / 6.f) + 0.5f);
   return !(above >= 1.f) ? above : 1.f;
@@ -57,6 +65,9 @@ void finish_piece(const float* const* x, std::size_t summands, float* y, std::in
     if (activation == ActivationKind::relu) {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) to[i] = relu(to[i]);
+    } else if (activation == ActivationKind::relu6) {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < count; ++i) to[i] = relu6(to[i]);
     } else if (activation == ActivationKind::hard_sigmoid) {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) to[i] = hard_sigmoid(to[i]);
@@ -112,7 +123,8 @@ class SumStep : public Step {
 }  // namespace
 
 bool drops_nan(const std::optional<ActivationKind>& activation) {
-  return activation == ActivationKind::relu || activation == ActivationKind::hard_sigmoid;
+  return activation == ActivationKind::relu || activation == ActivationKind::relu6 ||
+         activation == ActivationKind::hard_sigmoid;
 }
 
 void sum_and_finish(const float* const* x, std::size_t summands, float* y, std::int64_t count,

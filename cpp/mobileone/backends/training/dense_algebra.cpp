@@ -4,6 +4,7 @@
 
 #include "mobileone/backends/training/dense.hpp"
 #include "mobileone/backends/training/statistics.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::training {
 
@@ -15,7 +16,54 @@ std::int64_t row_parts(const Dense& d) { return (d.outputs + kRows - 1) / kRows;
 
 }  // namespace
 
-// Covariance = gram / M - offset offset', offset being the mean of the shifted patches.
+namespace {
+
+// A row block of the covariance, gram / M - offset offset', on and above the diagonal: in place of
+// the first slot.
+void finish_covariance(const Dense& d, std::int64_t block, const double* offset,
+                       const Buffers& buffers) {
+  const std::int64_t k = d.tap_blocks() * kBlock, first = block * kBlock;
+  float* const gram = floats(buffers, d.gram);
+  kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+    for (std::int64_t i = first; i < first + kBlock; ++i) {
+      for (std::int64_t column = first; column < k; column += kBlock) {
+        double totals[kBlock] = {};
+        for (std::int64_t slot = 0; slot < d.gram_slots.slots; ++slot) {
+          const float* const from = gram + (slot * k + i) * k + column;
+          for (std::int64_t c = 0; c < kBlock; ++c) totals[c] += static_cast<double>(from[c]);
+        }
+        for (std::int64_t c = 0; c < kBlock; ++c) {
+          gram[i * k + column + c] =
+              static_cast<float>(totals[c] / d.count - offset[i] * offset[column + c]);
+        }
+      }
+    }
+  });
+  for (std::int64_t i = first; i < first + kBlock; ++i) {
+    doubles(buffers, d.diagonal)[i] = static_cast<double>(gram[i * k + i]);
+  }
+}
+
+// A panel of the symmetric matrix whose blocks on and above the diagonal are given.
+void pack_symmetric(const float* upper, std::int64_t k, std::int64_t panel, float* packed) {
+  const std::int64_t wide = table().traits.panel_blocks * kBlock;
+  const std::int64_t first = panel * wide, columns = std::min(wide, k - first);
+  float* const to = packed + first * k;
+  for (std::int64_t column = first; column < first + columns; column += kBlock) {
+    for (std::int64_t row = 0; row < k; row += kBlock) {
+      for (std::int64_t i = 0; i < kBlock; ++i) {
+        float* const out = to + (row + i) * columns + column - first;
+        for (std::int64_t c = 0; c < kBlock; ++c) {
+          out[c] =
+              row <= column ? upper[(row + i) * k + column + c] : upper[(column + c) * k + row + i];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
 void add_covariance(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
   const std::int64_t k = d.tap_blocks() * kBlock;
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
@@ -29,30 +77,14 @@ void add_covariance(const Dense& d, const BranchSum& sum, PlanBuilder& builder) 
       offset[static_cast<std::size_t>(t)] = total / d.count;
       mean[t] = static_cast<double>(floats(buffers, d.shift)[t]) + total / d.count;
     }
-    const float* const gram = floats(buffers, d.gram);
-    const auto covariance = [&](std::int64_t i, std::int64_t j) {
-      // Blocks below the diagonal are those above it.
-      const std::int64_t at = i / kBlock <= j / kBlock ? i * k + j : j * k + i;
-      double total = 0.0;
-      for (std::int64_t slot = 0; slot < d.gram_slots.slots; ++slot) {
-        total += static_cast<double>(gram[slot * k * k + at]);
-      }
-      return total / d.count -
-             offset[static_cast<std::size_t>(i)] * offset[static_cast<std::size_t>(j)];
-    };
+    each(pool, d.tap_blocks(),
+         [&](std::int64_t block, int) { finish_covariance(d, block, offset.data(), buffers); });
     each(pool, d.panel_count(d.taps()), [&](std::int64_t panel, int) {
-      pack_panel(
-          panel, d.taps(), d.taps(),
-          [&](std::int64_t i, std::int64_t j) {
-            const double value = covariance(i, j);
-            if (i == j) doubles(buffers, d.diagonal)[i] = value;
-            return static_cast<float>(value);
-          },
-          floats(buffers, d.covariance));
+      pack_symmetric(floats(buffers, d.gram), k, panel, floats(buffers, d.covariance));
     });
   };
   builder.add_step(function_step(describe_part(sum, builder, "covariance", 0), run),
-                   {d.shift, d.sums, d.gram}, {d.mean, d.diagonal, d.covariance});
+                   {d.shift, d.sums, d.gram}, {d.gram, d.mean, d.diagonal, d.covariance});
 }
 
 namespace {
@@ -61,6 +93,17 @@ namespace {
 void lay_out(const Dense& d, const BranchOperands::One& branch, const float* weight, Range rows,
              float* columns) {
   const auto taps = static_cast<std::int64_t>(branch.taps.size());
+  if (taps == d.taps()) {  // all of them, in order
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+      for (std::int64_t tap = 0; tap < taps; tap += kBlock) {
+        float* const to = columns + (tap / kBlock * d.outputs + row) * kBlock;
+        const std::int64_t count = std::min(kBlock, taps - tap);
+        std::copy_n(weight + row * taps + tap, count, to);
+        std::fill(to + count, to + kBlock, 0.f);
+      }
+    }
+    return;
+  }
   for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
     float* const to = columns + block * d.outputs * kBlock;
     std::fill(to + rows.begin * kBlock, to + rows.end * kBlock, 0.f);
@@ -73,25 +116,20 @@ void lay_out(const Dense& d, const BranchOperands::One& branch, const float* wei
   }
 }
 
-double dot(const Dense& d, const float* columns, const float* others, std::int64_t row) {
-  double sum = 0.0;
+// A row of columns times another one, or times a vector.
+template <typename Other>
+MOBILEONE_INLINE double dot(const Dense& d, const float* columns, std::int64_t row,
+                            const Other& other) {
+  double sums[kBlock] = {};
   for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
-    const std::int64_t at = (block * d.outputs + row) * kBlock;
+    const float* const from = columns + (block * d.outputs + row) * kBlock;
+    const auto* const with = other(block);
     for (std::int64_t c = 0; c < kBlock; ++c) {
-      sum += static_cast<double>(columns[at + c]) * static_cast<double>(others[at + c]);
+      sums[c] += static_cast<double>(from[c]) * static_cast<double>(with[c]);
     }
   }
-  return sum;
-}
-
-double dot(const Dense& d, const float* columns, const double* vector, std::int64_t row) {
   double sum = 0.0;
-  for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
-    const std::int64_t at = (block * d.outputs + row) * kBlock;
-    for (std::int64_t c = 0; c < kBlock; ++c) {
-      sum += static_cast<double>(columns[at + c]) * vector[block * kBlock + c];
-    }
-  }
+  for (const double part : sums) sum += part;
   return sum;
 }
 
@@ -123,10 +161,16 @@ void map_branches(const Dense& d, const BranchOperands& operands, const std::vec
     product.y = mapped + rows.begin * kBlock;
     product.y_block = d.outputs * kBlock;
     table().multiply(product);
-    for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-      norms[2 * row] = dot(d, weights, doubles(buffers, d.mean), row);
-      norms[2 * row + 1] = dot(d, weights, mapped, row);
-    }
+    const double* const mean = doubles(buffers, d.mean);
+    kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+      for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+        norms[2 * row] =
+            dot(d, weights, row, [&](std::int64_t block) { return mean + block * kBlock; });
+        norms[2 * row + 1] = dot(d, weights, row, [&](std::int64_t block) {
+          return mapped + (block * d.outputs + row) * kBlock;
+        });
+      }
+    });
   });
 }
 
@@ -151,10 +195,12 @@ void merge_rows(const Dense& d, const BranchOperands& operands, Range rows,
       }
       const float* const weights = floats(buffers, d.branch_weights) + index * d.branch_floats();
       const auto factor = static_cast<float>(scale);
-      for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
-        const float* const from = weights + (block * d.outputs + row) * kBlock;
-        for (std::int64_t c = 0; c < kBlock; ++c) merged[block * kBlock + c] += factor * from[c];
-      }
+      kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+        for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
+          const float* const from = weights + (block * d.outputs + row) * kBlock;
+          for (std::int64_t c = 0; c < kBlock; ++c) merged[block * kBlock + c] += factor * from[c];
+        }
+      });
     }
     floats(buffers, d.bias)[row] = static_cast<float>(constant);
   }
@@ -175,36 +221,46 @@ void branch_gradient(const Dense& d, const BranchOperands& operands, std::int64_
   const ChannelNorm norm = norm_of(d, branch, index, row, buffers);
   const float* const weights = floats(buffers, d.branch_weights) + index * d.branch_floats();
   const float* const mapped = floats(buffers, d.mapped) + index * d.branch_floats();
-  const auto column = [&](std::int64_t tap) {
-    return (tap / kBlock * d.outputs + row) * kBlock + tap % kBlock;
-  };
-  const double product =
-      branch.identity() ? dweight[static_cast<std::size_t>(row * (d.taps() / d.outputs) + d.centre)]
-                        : dot(d, weights, dweight.data(), row);
+  double product = 0.0;
+  if (branch.identity()) {
+    product = dweight[static_cast<std::size_t>(row * (d.taps() / d.outputs) + d.centre)];
+  } else {
+    kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+      product =
+          dot(d, weights, row, [&](std::int64_t block) { return dweight.data() + block * kBlock; });
+    });
+  }
   const ChannelGradient back(norm, product, dbias);
   floats(buffers, branch.dgamma)[row] = static_cast<float>(back.gamma);
   floats(buffers, branch.dbeta)[row] = static_cast<float>(dbias);
-  float* const own = branch.identity() ? nullptr
-                                       : floats(buffers, branch.dweight) +
-                                             row * static_cast<std::int64_t>(branch.taps.size());
-  for (std::size_t i = 0; i < branch.taps.size(); ++i) {
-    const std::int64_t tap = branch.taps[i];
-    const double value = norm.scale() * dweight[static_cast<std::size_t>(tap)] -
-                         back.offset * doubles(buffers, d.mean)[tap] +
-                         2.0 * back.variance * static_cast<double>(mapped[column(tap)]);
-    own[i] = static_cast<float>(value);
+  if (d.back >= 0) {
+    double* const values = doubles(buffers, d.back) + (index * d.outputs + row) * 2;
+    values[0] = back.variance;
+    values[1] = back.offset;
   }
-  if (d.scaled < 0) return;
-  double* const values = doubles(buffers, d.back) + (index * d.outputs + row) * 2;
-  values[0] = back.variance;
-  values[1] = back.offset;
   if (branch.identity()) return;
-  float* const scaled = floats(buffers, d.scaled) + index * d.branch_floats();
-  const auto factor = static_cast<float>(back.variance);
-  for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
-    const std::int64_t at = (block * d.outputs + row) * kBlock;
-    for (std::int64_t c = 0; c < kBlock; ++c) scaled[at + c] = factor * weights[at + c];
-  }
+  float* const scaled =
+      d.scaled < 0 ? nullptr : floats(buffers, d.scaled) + index * d.branch_floats();
+  const double* const mean = doubles(buffers, d.mean);
+  std::vector<float> whole(static_cast<std::size_t>(d.tap_blocks() * kBlock));
+  kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+    const double scale = norm.scale(), slope = 2.0 * back.variance;
+    const auto factor = static_cast<float>(back.variance);
+    for (std::int64_t block = 0; block < d.tap_blocks(); ++block) {
+      const std::int64_t at = (block * d.outputs + row) * kBlock;
+      for (std::int64_t c = 0; c < kBlock; ++c) {
+        const std::int64_t tap = block * kBlock + c;
+        whole[static_cast<std::size_t>(tap)] = static_cast<float>(
+            scale * dweight[static_cast<std::size_t>(tap)] - back.offset * mean[tap] +
+            slope * static_cast<double>(mapped[at + c]));
+      }
+      if (scaled == nullptr) continue;
+      for (std::int64_t c = 0; c < kBlock; ++c) scaled[at + c] = factor * weights[at + c];
+    }
+  });
+  const std::size_t taps = branch.taps.size();
+  float* const own = floats(buffers, branch.dweight) + static_cast<std::size_t>(row) * taps;
+  for (std::size_t i = 0; i < taps; ++i) own[i] = whole[static_cast<std::size_t>(branch.taps[i])];
 }
 
 void add_algebra(const Dense& d, const BranchSum& sum, const BranchOperands& operands,

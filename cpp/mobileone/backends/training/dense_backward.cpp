@@ -2,6 +2,7 @@
 
 #include "mobileone/backends/training/dense.hpp"
 #include "mobileone/backends/training/statistics.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::training {
 
@@ -152,12 +153,14 @@ void add_gradient_algebra(const Dense& d, const BranchSum& sum, const BranchOper
       const Range rows(d.outputs, tasks, task);
       for (std::int64_t row = rows.begin; row < rows.end; ++row) {
         std::fill(gradient.begin(), gradient.end(), 0.0);
+        double* const sums = gradient.data();
         double bias = 0.0;
         for (std::int64_t slot = 0; slot < d.gradient_slots.slots; ++slot) {
           const float* const part = floats(buffers, d.dweight) + (slot * o + row) * k;
-          for (std::int64_t t = 0; t < k; ++t) {
-            gradient[static_cast<std::size_t>(t)] += static_cast<double>(part[t]);
-          }
+          kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+#pragma GCC ivdep
+            for (std::int64_t t = 0; t < k; ++t) sums[t] += static_cast<double>(part[t]);
+          });
           bias += doubles(buffers, d.dbias)[slot * o + row];
         }
         for (std::int64_t index = 0; index < d.num_branches; ++index) {
@@ -199,11 +202,13 @@ void add_moment_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& buil
         }
         const float* const weights = floats(buffers, d.branch_weights) + index * d.branch_floats() +
                                      block * d.outputs * kBlock;
-        for (std::int64_t row = 0; row < d.outputs; ++row) {
-          for (std::int64_t c = 0; c < kBlock; ++c) {
-            dmean[c] -= rows[2 * row + 1] * static_cast<double>(weights[row * kBlock + c]);
+        kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+          for (std::int64_t row = 0; row < d.outputs; ++row) {
+            for (std::int64_t c = 0; c < kBlock; ++c) {
+              dmean[c] -= rows[2 * row + 1] * static_cast<double>(weights[row * kBlock + c]);
+            }
           }
-        }
+        });
       }
       const auto factor = static_cast<float>(2.0 / d.count);
       for (std::int64_t i = 0; i < kBlock * k; ++i) s[i] *= factor;

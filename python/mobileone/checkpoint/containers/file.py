@@ -30,6 +30,7 @@ class RawCheckpoint(NamedTuple):
         metadata: the strings that .safetensors carries, and archives of this package.
         mappings: the mapped files.
         told: what a module says of its configuration that weights do not show.
+        module: the torch.nn.Module, if it is one.
     """
 
     tree: object
@@ -39,6 +40,7 @@ class RawCheckpoint(NamedTuple):
     metadata: dict[str, str]
     mappings: tuple[mmap.mmap, ...] = ()
     told: Mapping[str, Any] = MappingProxyType({})
+    module: Any = None
 
     def release(self) -> None:
         """Gives back the memory of file pages that were read; they are read again when needed."""

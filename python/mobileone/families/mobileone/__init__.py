@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from mobileone._core import mobileone_graph, mobileone_variants, squeeze_excitation_widths
 from mobileone.families.family import (
+    ACTIVATION,
     CLASSES,
     COUNT,
+    EPS,
     INFERENCE,
     NAMED_SIZES,
     SIZE,
     SIZES,
+    STRIDES,
     Family,
     Field,
 )
@@ -20,6 +23,7 @@ from mobileone.families.family import (
 if TYPE_CHECKING:
     from mobileone._core import Graph
     from mobileone.data.config import DataConfig
+    from mobileone.families.geometry import Convolution
     from mobileone.families.naming.table import Layout
     from mobileone.util.errors import Shape
 
@@ -41,7 +45,14 @@ class MobileOne(Family):
         Field("num_classes", CLASSES, free=True),
         Field("in_channels", SIZE, free=True),
     )
-    options = ("se_depths",)
+    settings = (
+        Field("activation", ACTIVATION, default="relu"),
+        Field("eps", EPS, free=True, default=1e-5),
+        Field("stem_stride", COUNT, free=True, default=2),
+        Field("strides", STRIDES, free=True, default=[]),
+        Field("dilations", NAMED_SIZES, free=True, default={}),
+    )
+    options = ("se_depths", "output_stride")
     min_size = 32  # the published nets' total stride: below it the last stage has no full pixel
     stem = (
         "stage0.rbr_conv.0.conv.weight",
@@ -51,8 +62,7 @@ class MobileOne(Family):
     classifier = "linear."
 
     def graph(self, config: Mapping[str, Any]) -> Graph:
-        fields = {field.name: config[field.name] for field in self.fields}
-        return mobileone_graph(**fields, inference=config["form"] == INFERENCE)
+        return mobileone_graph(**self.given(config), inference=config["form"] == INFERENCE)
 
     def variants(self) -> dict[str, dict[str, Any]]:
         return mobileone_variants()
@@ -70,7 +80,54 @@ class MobileOne(Family):
             config["se_widths"] = squeeze_excitation_widths(
                 config["stem_width"], config["widths"], config["depths"], se_depths
             )
-        return config
+        output_stride = config.pop("output_stride", None)
+        if output_stride is not None:
+            config = self.with_output_stride(config, output_stride)
+        return self.short(config)
+
+    def with_output_stride(
+        self, config: Mapping[str, Any], output_stride: int, layout: str = ""
+    ) -> dict[str, Any]:
+        """All depthwise convolutions of a stage that has lost its stride are dilated, as in the
+        encoders of DeepLabV3+ (Chen et al. 2018); timm's are not.
+        """
+        from mobileone.families.geometry import dilated_strides
+
+        stages = dilated_strides(
+            output_stride, [2] * len(config["depths"]), self.value(config, "stem_stride")
+        )
+        dilations = {
+            f"stage{s + 1}.{2 * pair}": dilation
+            for s, (_, dilation) in enumerate(stages)
+            for pair in range(config["depths"][s])
+            if dilation > 1 and layout != "timm"
+        }
+        strides = [stride for stride, _ in stages]
+        return {**config, "strides": strides, "dilations": dilations}
+
+    def strides(self, config: Mapping[str, Any]) -> list[int]:
+        return self.value(config, "strides") or [2] * len(config["depths"])
+
+    def geometry(self, convolutions: Mapping[str, Convolution]) -> dict[str, Any]:
+        import re
+
+        from mobileone.families.geometry import geometry_fields
+
+        blocks = {}
+        for name, conv in convolutions.items():
+            match = re.fullmatch(r"(stage\d+(?:\.\d+)?)\.(?:rbr_conv\.0\.conv|reparam_conv)", name)
+            if match:
+                blocks[match.group(1)] = conv
+        stages = max((int(b[5:].partition(".")[0]) for b in blocks), default=0)
+        return geometry_fields(
+            blocks.get("stage0"),
+            [blocks.get(f"stage{s}.0") for s in range(1, stages + 1)],
+            {b: c for b, c in blocks.items() if "." in b and int(b.rpartition(".")[2]) % 2 == 0},
+            [2] * stages,
+        )
+
+    def _is_default(self, name: str, value: Any, default: Any) -> bool:
+        return bool(value == default or (name == "strides" and set(value) == {2}))
 
     def num_features(self, config: Mapping[str, Any]) -> int:
         return int(config["widths"][-1])

@@ -41,6 +41,10 @@ def _hard_swish(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     return writer.add("Mul", inputs[0], gate)
 
 
+def _relu6(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    return writer.add("Clip", inputs[0], writer.scalar(0.0), writer.scalar(6.0))
+
+
 ACTIVATIONS: dict[str, Translation] = {
     "relu": _plain("Relu"),
     "sigmoid": _plain("Sigmoid"),
@@ -48,6 +52,8 @@ ACTIVATIONS: dict[str, Translation] = {
     "silu": _silu,
     "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),
     "hard_swish": _hard_swish,
+    "relu6": _relu6,
+    "leaky_relu": _plain("LeakyRelu", alpha=0.01),
 }
 
 

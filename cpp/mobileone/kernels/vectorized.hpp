@@ -1,13 +1,17 @@
-// Loops compiled for several widths of vectors, one of which is chosen as they run.
+// Loops compiled for the widest vectors that this process may use: for what no kernel is written
+// for.
 #pragma once
 
-namespace mobileone {
+namespace mobileone::kernels {
 
 #define MOBILEONE_INLINE [[gnu::always_inline]] inline
 // Of a lambda: after its parameters.
 #define MOBILEONE_INLINE_LAMBDA __attribute__((always_inline))
 
 enum class Vectors { baseline, avx2, avx512 };
+
+// What the CPU has and MOBILEONE_MAX_ISA allows.
+Vectors vectors();
 
 template <typename Body>
 [[gnu::target("avx512f,avx512vl,avx512dq,avx512bw,prefer-vector-width=512")]] void run_avx512(
@@ -33,4 +37,10 @@ void vectorized(Vectors width, const Body& body) {
   }
 }
 
-}  // namespace mobileone
+// For vectors().
+template <typename Body>
+void vectorized(const Body& body) {
+  vectorized(vectors(), body);
+}
+
+}  // namespace mobileone::kernels

@@ -1,0 +1,63 @@
+"""Processes that take one step at a time, in turn: nobody runs beside the one that is timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# Seconds and processor seconds of a step, peak memory that training adds, peak of the process.
+Row = list[float]
+
+
+def resident(which: str) -> float:
+    """VmRSS (now) or VmHWM (its peak) of this process in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
+
+
+def interleaved(
+    module: str, variants: Sequence[str], arguments: Sequence[str], threads: int, rounds: int
+) -> tuple[dict[str, list[Row]], list[float]]:
+    """What each variant writes for each round, and the machine's load.
+
+    Args:
+        module: run as `python -m module *arguments --worker variant`; writes a row for each line.
+        variants: which.
+        arguments: of the command line.
+        threads: that a step may use.
+        rounds: of one step each.
+    """
+    # Idle threads of OpenMP are not to spin on the next variant's time.
+    environ = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", module, *arguments, "--worker"]
+    rows: dict[str, list[Row]] = {name: [] for name in variants}
+    loads = [os.getloadavg()[0]]
+    workers = {
+        name: subprocess.Popen(
+            [*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+        )
+        for name in variants
+    }
+    try:
+        for index in range(rounds):
+            first = index % len(variants)
+            for name in (*variants[first:], *variants[:first]):
+                process = workers[name]
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write("\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+                if not line:
+                    raise RuntimeError(f"the process of {name!r} ended; see its output above")
+                rows[name].append(json.loads(line))
+            loads.append(os.getloadavg()[0])
+    finally:
+        for process in workers.values():
+            process.kill()
+            process.wait()
+    return rows, loads

@@ -1,0 +1,50 @@
+#include <cstring>
+
+#include "mobileone/backends/loops/emit_backward.hpp"
+#include "mobileone/backends/loops/maps.hpp"
+
+namespace mobileone::loops {
+
+namespace {
+
+// The channels of a map [.., channels] that are one input's.
+struct Part {
+  std::int64_t first, count;
+  ValueId gradient;
+};
+
+}  // namespace
+
+template <>
+void emit_backward(const Concat&, const LoweredOp& op, PlanBuilder& builder) {
+  const std::vector<NodeId>& inputs = builder.node(op.node).inputs;
+  const ValueId dy = builder.gradient_of(op, Layout::nhwc());
+  std::vector<Part> parts;
+  std::vector<ValueId> writes;
+  std::int64_t first = 0;
+  for (NodeId node : inputs) {
+    const std::int64_t count = builder.shape(node)[1];
+    if (builder.wants_gradient(node)) {
+      writes.push_back(builder.new_gradient(node, Layout::nhwc()));
+      parts.push_back({first, count, writes.back()});
+      builder.add_gradient(node, writes.back());
+    }
+    first += count;
+  }
+  if (parts.empty()) return;
+  const MapView map(builder.value(dy));
+  const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
+    spread(pool, map.images * map.pixels(), [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t pixel = begin; pixel < end; ++pixel) {
+        const float* const from = input(buffers, dy) + pixel * map.channels;
+        for (const Part& part : parts) {
+          std::memcpy(output(buffers, part.gradient) + pixel * part.count, from + part.first,
+                      static_cast<std::size_t>(part.count) * sizeof(float));
+        }
+      }
+    });
+  };
+  add_backward_loop(op, builder, {dy}, writes, run);
+}
+
+}  // namespace mobileone::loops

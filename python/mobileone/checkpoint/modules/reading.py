@@ -1,0 +1,166 @@
+"""A module's function: run once and recorded, as fields of a configuration, and compared."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from mobileone.checkpoint.modules.compare import Difference, first_difference
+from mobileone.checkpoint.modules.expected import expressions_of
+from mobileone.checkpoint.modules.expressions import Expressions
+from mobileone.checkpoint.modules.recorder import Call, Recorder
+from mobileone.checkpoint.modules.run import run, seeded_image
+from mobileone.families import graph_of
+from mobileone.families.family import ACTIVATIONS
+from mobileone.families.geometry import Convolution
+
+if TYPE_CHECKING:
+    from mobileone._core import Graph
+    from mobileone.families.family import Family
+
+__all__ = ["ModuleReading", "read_module"]
+
+# Height and width differ, and at a total stride of 32 one is no multiple of a patch of 2.
+SIZE = (64, 96)
+
+
+class ModuleReading(NamedTuple):
+    """What a module did.
+
+    Attributes:
+        source: what messages call it.
+        module: as it was given.
+        image: what it was run on.
+        outputs: the tensors of its result.
+        table: the expressions.
+        calls: by the number of the expression that they made.
+        results: the numbers of `outputs`.
+        problem: why it could not be run or read; "" if it could.
+    """
+
+    source: str
+    module: Any
+    image: torch.Tensor
+    outputs: list[torch.Tensor]
+    table: Expressions
+    calls: dict[int, Call]
+    results: tuple[int, ...]
+    problem: str
+
+    def told(self, family: Family) -> dict[str, Any]:
+        """The fields of a configuration that its calls show, where they are not as published."""
+        norms: dict[str, Counter[float]] = {"batch_norm": Counter(), "layer_norm": Counter()}
+        activations: Counter[str] = Counter()
+        convolutions = {}
+        for number in self.calls:
+            made = self.table[number]
+            if made.kind in norms:
+                norms[made.kind][made.get("eps")] += 1
+            elif made.kind == "conv":
+                weight = made.get("weight").removesuffix(".weight")
+                convolutions[weight] = Convolution(made.get("stride"), made.get("dilation"))
+            elif made.kind == "activation" and not self._in_gate(made.inputs[0]):
+                activations[made.get("function")] += 1
+        found = {
+            "activation": _most(activations & Counter(dict.fromkeys(ACTIVATIONS, 1 << 30))),
+            "eps": _most(norms["batch_norm"]),
+            "layer_norm_eps": _most(norms["layer_norm"]),
+            **family.geometry(convolutions),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _in_gate(self, number: int) -> bool:
+        """Whether an expression is a convolution inside of squeeze-and-excitation."""
+        made = self.table[number]
+        return made.kind == "conv" and ".se." in made.get("weight")
+
+    def values(self, graph: Graph) -> dict[str, torch.Tensor]:
+        """Its results by the names of a graph's feature maps and output, as far as they are known
+        to be these; maps that were changed in place since are not.
+        """
+        if self.problem:
+            size = math.prod(graph.shapes(tuple(self.image.shape))[graph.output_name])
+            logits = next((x for x in self.outputs if x.numel() == size), None)
+            return {} if logits is None else {graph.output_name: logits}
+        numbers = expressions_of(graph, tuple(self.image.shape), self.table)
+        found = {}
+        for name in (*graph.feature_names, graph.output_name):
+            call = self.calls.get(numbers[name])
+            if call is not None and call.result._version == call.version:
+                found[name] = call.result
+        return found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report says of it."""
+        return (f"not checked: {self.problem}",) if self.problem else ()
+
+    def compare(self, config: Mapping[str, Any], *, classifier: bool, strict: bool) -> None:
+        """NotImplementedError that names the first difference from a configuration's graph.
+
+        Args:
+            config: of the network that the module is to be.
+            classifier: whether it has the network's last layer.
+            strict: whether its results are the network's, rather than made from them.
+        """
+        if self.problem:
+            return
+        graph = graph_of(config)
+        wanted = (graph.output_name,) if classifier else tuple(graph.feature_names)
+        owners = {id(part): name for name, part in self.module.named_modules() if name}
+        shape = tuple(self.image.shape)
+        numbers = expressions_of(graph, shape, self.table)
+        difference = first_difference(graph, numbers, wanted, self.table, self.calls, owners)
+        if not difference and strict:
+            names = (graph.output_name,) if classifier else (graph.output_name, *wanted)
+            difference = self._other_result({numbers[name] for name in names}, names[0], owners)
+        if difference:
+            raise NotImplementedError(f"{self.source}: {difference}")
+
+    def _other_result(self, numbers: set[int], name: str, owners: Mapping[int, str]) -> str:
+        """What its result is where that is none of the network's; "" if it is."""
+        if numbers & set(self.results):
+            return ""
+        words = Difference(self.table, self.calls, owners).words
+        found = "; ".join(map(words, self.results)) or "no tensor"
+        return f"its result is {found}; expected that of {name}, without anything after it"
+
+
+def _most(counted: Counter[Any]) -> Any:
+    return counted.most_common(1)[0][0] if counted else None
+
+
+def read_module(
+    module: Any, tensors: Mapping[str, torch.Tensor], channels: int, source: str
+) -> ModuleReading:
+    """Run a module on seeded noise, and note what it does.
+
+    Args:
+        module: a torch.nn.Module; it is left as it was.
+        tensors: canonical name -> tensor of its state dict.
+        channels: of the images.
+        source: what messages call it.
+    """
+    names = {(t.data_ptr(), tuple(t.shape)): name for name, t in tensors.items()}
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+    image = seeded_image(module, channels, SIZE)
+    recorder = Recorder(Expressions(), names)
+    problem = ""
+    outputs: list[torch.Tensor] = []
+    try:
+        outputs = run(module, image, recorder)
+    except Exception as error:
+        problem = f"its forward raised {type(error).__name__}: {error}"
+    if isinstance(module, torch.jit.ScriptModule):
+        problem = "what a ScriptModule calls cannot be read"
+    if recorder.changed_outside():
+        raise NotImplementedError(
+            f"{source}: a hook or a part of it changes tensors outside of PyTorch (numpy)"
+        )
+    results = tuple(map(recorder.values.number, outputs))
+    told = (recorder.table, recorder.calls, results, problem)
+    return ModuleReading(source, module, image, outputs, *told)

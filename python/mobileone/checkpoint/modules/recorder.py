@@ -1,0 +1,192 @@
+"""Runs a module with every call of PyTorch's functions noted down."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from mobileone.checkpoint.modules.expressions import Expressions, Shape
+from mobileone.checkpoint.modules.functions import COMPUTED, DROPOUTS, MOVES, SAME
+from mobileone.checkpoint.modules.values import Value, Values
+
+__all__ = ["Call", "Recorder"]
+
+# How far up the caller of a function is looked for: torch.nn.functional has a frame or two.
+_FRAMES = 8
+
+
+class Call(NamedTuple):
+    """A function's call that made an expression.
+
+    Attributes:
+        function: its name.
+        owner: the module whose forward called it; None if none did.
+        result: the tensor, and its version, which changes in place make a later one.
+    """
+
+    function: str
+    owner: Any
+    result: torch.Tensor
+    version: int
+
+
+class Recorder(TorchFunctionMode):
+    """While active, `calls` gets each new expression's first call.
+
+    Args:
+        table: where expressions are made.
+        names: (address, shape) of a weight -> its canonical name.
+    """
+
+    def __init__(self, table: Expressions, names: Mapping[tuple[int, Shape], str]) -> None:
+        super().__init__()
+        self.table = table
+        self.values = Values(table, names)
+        self.calls: dict[int, Call] = {}
+        self.exported: list[tuple[torch.Tensor, torch.Tensor, int]] = []
+
+    def begin(self, image: torch.Tensor) -> None:
+        """Says which tensor is the network's input."""
+        self.values.make(image, self.table.make("input"))
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = _name(func)
+        if name == "numpy" or name in ("array", "dlpack"):
+            # What somebody does to that memory goes unseen: see `changed_outside`.
+            source = args[0]
+            self.exported.append((source, source.clone(), source._version))
+        # Read before the call: it may change its arguments in place.
+        before = self._before(name, func, args, kwargs)
+        out = func(*args, **kwargs)
+        if name == "setitem" or (out is None and name.endswith("_")):
+            self._unknown(name, args[0], args, kwargs)
+        elif isinstance(out, torch.Tensor):
+            self._read(name, out, args, kwargs, before)
+        elif isinstance(out, tuple | list) and any(isinstance(x, torch.Tensor) for x in out):
+            self._read_many(name, out, args, kwargs, before)
+        return out
+
+    def changed_outside(self) -> bool:
+        """Whether memory that was given to NumPy or others was changed there."""
+        return any(
+            tensor._version == version and not torch.equal(tensor, copy)
+            for tensor, copy, version in self.exported
+        )
+
+    def _before(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Where a move puts the elements of its first argument; None if it is no move."""
+        if name not in MOVES or not args or not isinstance(args[0], torch.Tensor):
+            return None
+        value = self.values.get(args[0])
+        places = value.places()
+        move = torch.Tensor.reshape if name == "view" else func
+        try:
+            return value, move(places, *args[1:], **kwargs)
+        except (RuntimeError, TypeError):
+            return None
+
+    def _read(self, name: str, out: torch.Tensor, args: Any, kwargs: Any, before: Any) -> None:
+        first = args[0] if args and isinstance(args[0], torch.Tensor) else None
+        if before is not None:
+            value, places = before
+            if isinstance(places, torch.Tensor) and places.shape == out.shape:
+                self.values.set(out, Value(value.base, value.shape, places))
+                self.values.share(args[0], out)
+                return
+        if first is not None and self._keeps(name, out, first, args, kwargs):
+            if out is not first:
+                value = self.values.get(first)
+                self.values.set(out, value)
+                self.values.share(first, out)
+            return
+        read = COMPUTED.get(name)
+        try:
+            made: Any = None if read is None else read(self.values, out, *args, **kwargs)
+        except (TypeError, ValueError, AttributeError):
+            made = None  # a form of the function that is not known here
+        if made is None:
+            self._unknown(name, out, args, kwargs)
+            return
+        if out is first:
+            self.values.invalidate(out, self.table.make("changed", by=name))
+        if isinstance(made, Value):
+            self.values.set(out, made)
+        else:
+            self.values.make(out, made)
+        number = made.base if isinstance(made, Value) else made
+        self.calls[number] = Call(name, _owner(), out, out._version)
+
+    def _read_many(self, name: str, out: Any, args: Any, kwargs: Any, before: Any) -> None:
+        parts = before[1] if before is not None else None
+        for i, part in enumerate(out):
+            if not isinstance(part, torch.Tensor):
+                continue
+            if isinstance(parts, tuple | list) and parts[i].shape == part.shape:
+                value = before[0]
+                self.values.set(part, Value(value.base, value.shape, parts[i]))
+                self.values.share(args[0], part)
+            else:
+                self._unknown(f"{name}[{i}]", part, args, kwargs)
+
+    def _keeps(self, name: str, out: Any, first: Any, args: Any, kwargs: Any) -> bool:
+        if name not in SAME or out.dtype != first.dtype or out.shape != first.shape:
+            return False
+        if name not in DROPOUTS:
+            return True
+        given = dict(zip(("p", "training"), args[1:], strict=False)) | kwargs
+        return given.get("p", 0.5) == 0 or not given.get("training", True)
+
+    def _unknown(self, name: str, out: torch.Tensor, args: Any, kwargs: Any) -> None:
+        """Any other function: an expression of its arguments that no network of ours has."""
+        read = [self.values.number(x) for x in _tensors((args, kwargs))]
+        told = ", ".join(
+            [repr(x) for x in args if not _tensors(x)]
+            + [f"{key}={x!r}" for key, x in kwargs.items() if not _tensors(x)]
+        )
+        number = self.table.make("call", *read, function=name, told=told[:200])
+        self.values.invalidate(out, number)
+        self.values.make(out, number)
+        self.calls.setdefault(number, Call(name, _owner(), out, out._version))
+
+
+def _name(func: Any) -> str:
+    """A function's name without the marks of operators and of changes in place."""
+    name = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":  # a property, e.g. T
+        return str(getattr(func.__self__, "__name__", name))
+    if name.startswith("__"):
+        return name.strip("_")
+    if name in SAME or not name.endswith("_"):
+        return str(name)
+    return str(name[:-1]) if name[:-1] in COMPUTED or name[:-1] in SAME else str(name)
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, tuple | list):
+        return []
+    return [tensor for part in tree for tensor in _tensors(part)]
+
+
+def _owner() -> Any:
+    """The module whose method called the function."""
+    frame = sys._getframe(2)
+    for _ in range(_FRAMES):
+        if frame.f_code.co_varnames[:1] == ("self",):
+            own = frame.f_locals.get("self")
+            if isinstance(own, torch.nn.Module):
+                return own
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None

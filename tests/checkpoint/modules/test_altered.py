@@ -1,0 +1,116 @@
+"""Whatever a module's attributes say: its own function is loaded, or it is refused by name."""
+
+from __future__ import annotations
+
+import mobileone
+import numpy as np
+import pytest
+import torch
+import torch_mobileone
+from mobileone.verification.rounding import rounding_bound
+from torch import nn
+
+from ..timm_models import import_timm
+from .altered import ALTERED, MADE, OF_MOBILEVIT, small
+
+FAMILIES = ("mobileone", "mobilevit")
+CASES = [
+    *((family, name) for family in FAMILIES for name in (*MADE, *ALTERED)),
+    *(("mobilevit", name) for name in OF_MOBILEVIT),
+]
+IMAGE = torch.randn(1, 3, 72, 96, generator=torch.Generator().manual_seed(1))
+
+
+def altered(family: str, name: str) -> tuple[nn.Module, str | None]:
+    if name in MADE:
+        changes, refusal = MADE[name]
+        return small(family, **changes), refusal
+    alter, refusal = (ALTERED | OF_MOBILEVIT)[name]
+    module = small(family)
+    alter(module)
+    return module, refusal
+
+
+def check(module: nn.Module, refusal: str | None, **options: bool) -> None:
+    if refusal is not None:
+        with pytest.raises((NotImplementedError, mobileone.CheckpointError), match=refusal):
+            mobileone.load(module, **options)
+        return
+    model = mobileone.load(module, **options)
+    with torch.no_grad():
+        exact = module.double()(IMAGE.double()).numpy()
+    error = np.abs(model(IMAGE) - exact).max()
+    assert error <= rounding_bound(model, IMAGE.numpy(), samples=2).logits
+
+
+@pytest.mark.parametrize(("family", "name"), CASES, ids=lambda word: word)
+@pytest.mark.parametrize("checked", [True, False])
+def test_its_own_function_or_a_refusal(family: str, name: str, checked: bool) -> None:
+    check(*altered(family, name), check=checked)
+
+
+@pytest.mark.parametrize("name", ["silu", "relu", "output_stride 16", "hook on the result"])
+def test_in_inference_form(name: str) -> None:
+    module, refusal = altered("mobileone", name)
+    fused = import_timm().utils.model.reparameterize_model(module)
+    if name == "hook on the result":
+        fused.register_forward_hook(lambda _module, _args, out: out.softmax(-1))
+    check(fused, refusal)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_module_is_left_as_it_was(family: str) -> None:
+    module = small(family, drop_rate=0.5).train()
+    module.stages[0].eval()
+    modes = [part.training for part in module.modules()]
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    random = torch.get_rng_state()
+    mobileone.load(module)
+    assert [part.training for part in module.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_what_cannot_be_run_is_noted() -> None:
+    module = small("mobileone")
+    module.forward = lambda x, mask: x * mask  # type: ignore[assignment]
+    assert "not checked: its forward raised TypeError" in str(mobileone.load(module).report)
+
+
+def test_an_encoder_that_dilates_its_last_stage() -> None:
+    """As encoders of DeepLabV3+ do with a network's own weights."""
+    net = torch_mobileone.create("mobileone_mu0").float().eval()
+    weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for name, conv in net.named_modules():
+        if name.startswith("stage4.") and isinstance(conv, nn.Conv2d):
+            conv.stride, conv.dilation = (1, 1), (2, 2)
+            conv.padding = (conv.kernel_size[0] // 2 * 2,) * 2
+    check(net, None)
+    model = mobileone.load(net.float())
+    assert model.features(IMAGE)[-1].shape[2:] == (5, 6)
+    same = mobileone.load(weights, config={"output_stride": 16})
+    assert same.config == model.config
+    assert same.config == mobileone.create_model("mobileone_mu0", output_stride=16).config
+    np.testing.assert_array_equal(same(IMAGE), model(IMAGE))
+    assert mobileone.verify(model, mobileone.reparameterize(model), input_size=64, samples=2)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_what_only_its_results_show() -> None:
+    """A ScriptModule's calls cannot be read; its results can be compared."""
+    module = small("mobileone")
+    assert "cannot be read" in str(mobileone.load(torch.jit.trace(module, IMAGE)).report)
+    other = torch.jit.trace(small("mobileone", global_pool="max"), IMAGE)
+    with pytest.raises(NotImplementedError, match=r"its linear differs by .* another function"):
+        mobileone.load(other)
+
+
+def test_features_only_and_no_classifier() -> None:
+    pooled = small("mobileone", num_classes=0)
+    model = mobileone.load(pooled, num_classes=0)
+    with torch.no_grad():
+        exact = pooled.double()(IMAGE.double()).numpy()
+    assert np.abs(model(IMAGE) - exact).max() <= rounding_bound(model, IMAGE.numpy()).logits
+    with pytest.raises(NotImplementedError, match="its result is adaptive_max_pool2d"):
+        mobileone.load(small("mobileone", num_classes=0, global_pool="max"), num_classes=0)
