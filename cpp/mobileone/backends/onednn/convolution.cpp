@@ -111,7 +111,13 @@ void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder) {
     if (choice && is_reference(choice->primitive)) choice.reset();
   }
   const bool relu_inside = choice.has_value();
+  std::optional<ActivationKind> finish = relu_inside ? std::nullopt : left_to_finish(op.activation);
   if (!choice) choice = choose(conv, op, builder, attributes_with(op.activation));
+  // The sigmoid after its matrix products gives a number for NaN where there is no AVX-512.
+  if (op.activation == ActivationKind::sigmoid && choice && is_gemm(choice->primitive)) {
+    choice = choose(conv, op, builder, strict_attributes());
+    finish = op.activation;
+  }
   if (!choice) throw dnnl::error(dnnl_unimplemented, "no implementation of this convolution");
 
   const ValueId src = builder.in_layout(node.inputs[0], choice->source);
@@ -126,8 +132,7 @@ void emit(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder) {
         plain_weight(DNNL_ARG_BIAS, builder, node.name + ".bias", {conv.out_channels}));
   }
   if (relu_inside) arguments.push_back(relu_argument());
-  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst}, 1,
-                           relu_inside ? std::nullopt : left_to_finish(op.activation));
+  add_primitive<Primitive>(op, builder, primitive, std::move(arguments), {src}, {dst}, 1, finish);
 }
 
 }  // namespace mobileone::onednn

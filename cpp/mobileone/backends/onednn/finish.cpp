@@ -73,6 +73,9 @@ void finish_piece(const float* const* x, std::size_t summands, float* y, std::in
       for (std::int64_t i = 0; i < count; ++i) to[i] = hard_sigmoid(to[i]);
     }
   });
+  if (!activation || drops_nan(activation)) return;
+  const ActivationFunction& function = mobileone::activation(*activation);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(function.value(to[i]));
 }
 
 class SumStep : public Step {

@@ -20,8 +20,9 @@ inline std::optional<ActivationKind> left_to_finish(
   return drops_nan(activation) ? activation : std::nullopt;
 }
 
-// y[i] = f(x[0][i] + x[1][i] + ...), added in this order; f is the identity, or an activation that
-// drops_nan says yes to, and passes NaN on. On the calling thread's OpenMP team. y may be x[0].
+// y[i] = f(x[0][i] + x[1][i] + ...), added in this order; f is the identity or the activation, and
+// passes NaN on: vectorized where drops_nan says yes, else the graph's own function. On the calling
+// thread's OpenMP team. y may be x[0].
 void sum_and_finish(const float* const* x, std::size_t summands, float* y, std::int64_t count,
                     const std::optional<ActivationKind>& activation);
 

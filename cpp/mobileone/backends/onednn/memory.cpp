@@ -107,6 +107,10 @@ bool is_reference(const dnnl::primitive_desc_base& desc) {
   return std::string_view(desc.impl_info_str()).find("ref") != std::string_view::npos;
 }
 
+bool is_gemm(const dnnl::primitive_desc_base& desc) {
+  return std::string_view(desc.impl_info_str()).find("gemm") != std::string_view::npos;
+}
+
 std::string version() {
   const dnnl_version_t* v = dnnl_version();
   return concat(v->major, ".", v->minor, ".", v->patch, " (", v->hash, ")");

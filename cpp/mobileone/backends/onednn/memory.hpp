@@ -30,9 +30,10 @@ std::string key_of(const dnnl::memory::desc& desc);
 // the default ones crash when a primitive runs on another thread than the one that made it.
 dnnl::primitive_attr strict_attributes();
 
-// "onednn jit:avx512_core" and whether it is a slow fallback.
+// "onednn jit:avx512_core"; whether it is a slow fallback; whether it is a product of matrices.
 std::string implementation_name(const dnnl::primitive_desc_base& desc);
 bool is_reference(const dnnl::primitive_desc_base& desc);
+bool is_gemm(const dnnl::primitive_desc_base& desc);
 
 // "3.2.0 (git hash ...), GNU OpenMP" for reports.
 std::string version();
