@@ -107,7 +107,10 @@ void emit(const Multiply&, const LoweredOp& op, PlanBuilder& builder) {
   const Shape& gate_shape = builder.shape(node.inputs[1]);
   const bool broadcast = gate_shape != full;
   const std::int64_t images = broadcast ? full[0] : 1;
-  const ValueId gate = builder.in_layout(node.inputs[1], broadcast ? Layout::nhwc() : layout);
+  // One pixel is the same memory in both, but for the channels that fill the last block.
+  const bool whole = layout.kind != Layout::Kind::blocked || full[1] % layout.block == 0;
+  const ValueId gate =
+      builder.in_layout(node.inputs[1], broadcast && whole ? Layout::nhwc() : layout);
   const ValueId dst = builder.new_result(op.result, layout);
 
   const auto one_image = [&](const Shape& shape) {
