@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -153,7 +154,18 @@ def test_the_smallest_network(kind: Kind) -> None:
 @SETTINGS
 @given(st.data())
 def test_training_matches_pytorch(kind: Kind, data: st.DataObject) -> None:
-    config, batch, size, seed = draw_case(kind, data)
+    assert_training_matches_pytorch(kind, draw_case(kind, data))
+
+
+def test_training_with_gates_of_channels_that_fill_no_block() -> None:
+    """Squeeze-and-excite in the stem of the smallest network; a batch, whose images have gates."""
+    kind = next(kind for kind in KINDS if kind.name == "mobileone")
+    config = dataclasses.replace(kind.smallest, se_widths={"stage0": 1})
+    assert_training_matches_pytorch(kind, (config, 2, (32, 32), 0))
+
+
+def assert_training_matches_pytorch(kind: Kind, case: Case) -> None:
+    config, batch, size, seed = case
     module = kind.create(config, seed)
     x = images(batch + 1, size, channels=config.in_channels, seed=seed)
     bounds = kind.bounds(copy.deepcopy(module).train(), exact(x), samples=SAMPLES)
