@@ -151,7 +151,7 @@ TEST(Names, FollowTheAuthorsCheckpoints) {
 }
 
 TEST(CustomConfig, ChangesEveryField) {
-  MobileOneConfig config{5, 7, 12, {16, 24}, {1, 2}, 2, {{"stage0", 3}, {"stage2.3", 4}}, false};
+  MobileOneConfig config{5, 7, 12, {16, 24}, {1, 2}, 2, {{"stage0", 3}, {"stage2.3", 4}}};
   const Graph graph = mobileone_graph(config);
   const auto shapes = infer_shapes(graph, {1, 5, 32, 40});
   EXPECT_EQ(graph.features.size(), 3u);
@@ -165,7 +165,7 @@ TEST(CustomConfig, ChangesEveryField) {
 }
 
 TEST(CustomConfig, SqueezesTheLastPairsOfAStage) {
-  MobileOneConfig config{3, 10, 64, {64, 128}, {1, 3}, 1, {}, false};
+  MobileOneConfig config{3, 10, 64, {64, 128}, {1, 3}, 1, {}};
   add_squeeze_excitation(config, {1, 2});
   EXPECT_EQ(config.se_widths, (std::map<std::string, std::int64_t>{{"stage1.0", 4},
                                                                    {"stage1.1", 4},
@@ -176,7 +176,7 @@ TEST(CustomConfig, SqueezesTheLastPairsOfAStage) {
 }
 
 void expect_refused(void (*change)(MobileOneConfig&), const std::string& field) {
-  MobileOneConfig config{3, 10, 16, {16, 32}, {1, 1}, 1, {}, false};
+  MobileOneConfig config{3, 10, 16, {16, 32}, {1, 1}, 1, {}};
   change(config);
   try {
     mobileone_graph(config);
@@ -201,7 +201,7 @@ TEST(CustomConfig, ErrorsNameTheField) {
 }
 
 TEST(CustomConfig, SqueezeDepthsAreChecked) {
-  MobileOneConfig config{3, 10, 16, {16, 32}, {1, 2}, 1, {}, false};
+  MobileOneConfig config{3, 10, 16, {16, 32}, {1, 2}, 1, {}};
   EXPECT_THROW(add_squeeze_excitation(config, {1}), Error);
   EXPECT_THROW(add_squeeze_excitation(config, {0, 3}), Error);
   EXPECT_THROW(add_squeeze_excitation(config, {-1, 0}), Error);

@@ -144,7 +144,7 @@ TEST(FoldBatchNorm, AMissingStatisticIsNamed) {
 }
 
 MobileOneConfig small_config() {
-  return {3, 5, 6, {6, 9}, {2, 2}, 3, {{"stage2.2", 2}, {"stage2.3", 3}}, false};
+  return {3, 5, 6, {6, 9}, {2, 2}, 3, {{"stage2.2", 2}, {"stage2.3", 3}}};
 }
 
 TEST(Reparameterize, GivesTheInferenceFormOfTheConfig) {
@@ -163,7 +163,7 @@ TEST(Reparameterize, GivesTheInferenceFormOfTheConfig) {
 
 // Stem and a depthwise block keep exact values; deeper sums would outgrow 53 bits.
 TEST(Reparameterize, IsTheSameFunction) {
-  const Network network = exact_network(mobileone_graph({3, 5, 6, {9}, {1}, 3, {}, false}));
+  const Network network = exact_network(mobileone_graph({3, 5, 6, {9}, {1}, 3, {}}));
   expect_same_function(network, reparameterize(network), {2, 3, 9, 12});
 }
 
@@ -196,7 +196,7 @@ TEST(Reparameterize, IsIdempotent) {
 // A weight of the fused pointwise block of stage 1 with all three kinds of branch, summed here in
 // long double from the formulas of section 3.3, must be the nearest float.
 TEST(Reparameterize, RoundsOnceAtTheEnd) {
-  const Graph graph = mobileone_graph({3, 5, 16, {16}, {1}, 4, {}, false});
+  const Graph graph = mobileone_graph({3, 5, 16, {16}, {1}, 4, {}});
   Network network{graph, initialize(graph, 5)};
   std::mt19937 random(9);
   for (auto& [name, tensor] : network.weights) {

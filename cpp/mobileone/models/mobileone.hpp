@@ -26,9 +26,9 @@ struct MobileOneConfig {
   ActivationKind activation = ActivationKind::relu;  // of every block; that in SE stays ReLU
   double eps = 1e-5;                                 // of every batch norm
   std::int64_t stem_stride = 2;
-  std::vector<std::int64_t> strides;  // of each stage's first pair; empty: 2 each
-  IntegersByName dilations;           // of depthwise blocks by name, where it is not 1
-  bool inference = false;             // one convolution with a bias per block, no branches
+  std::vector<std::int64_t> strides{};  // of each stage's first pair; empty: 2 each
+  IntegersByName dilations{};           // of depthwise blocks by name, where it is not 1
+  bool inference = false;               // one convolution with a bias per block, no branches
 
   static constexpr auto fields() {
     using C = MobileOneConfig;

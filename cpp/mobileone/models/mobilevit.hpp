@@ -33,10 +33,10 @@ struct MobileViTConfig {
   ActivationKind activation = ActivationKind::silu;  // everywhere
   double eps = 1e-5, layer_norm_eps = 1e-5;          // of batch norms, of layer norms
   std::int64_t stem_stride = 2;
-  std::vector<std::int64_t> strides;  // of each layer's first block; empty: 1, then 2 each
+  std::vector<std::int64_t> strides{};  // of each layer's first block; empty: 1, then 2 each
   // Where it is not 1, of the 3x3 convolution of a MobileNetV2 block, and of the first one of a
   // MobileViT block, by the block's name ("layer_5.0").
-  IntegersByName dilations;
+  IntegersByName dilations{};
   bool inference = false;  // convolutions with biases instead of batch norms, no dropout
 
   static constexpr auto fields() {
