@@ -73,6 +73,31 @@ def test_weights_are_changed_in_place_and_stay_float32() -> None:
         assert not np.array_equal(kept["bn.bias"], arrays(0)["bn.bias"].astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    "fields", [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"optimizer": "adamw"}]
+)
+def test_the_engines_updates_have_the_bits_of_the_definition(fields: dict[str, Any]) -> None:
+    """Strided float32 arrays go by NumPy, contiguous ones by the engine."""
+
+    def float32(seed: int, step: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        return {
+            name: rng.standard_normal((*shape, step)).astype(np.float32)[..., 0]
+            for name, shape in {**SHAPES, "long": (20_001,)}.items()
+        }
+
+    results = []
+    for contiguous in (False, True):
+        make = np.ascontiguousarray if contiguous else np.asarray
+        weights = {name: make(a) for name, a in float32(0, 2).items()}
+        optimizer = make_optimizer(Recipe(**fields), weights)
+        for seed, (rate, decay) in enumerate(zip(RATES, DECAYS, strict=True), 1):
+            optimizer.update({n: make(a) for n, a in float32(seed, 2).items()}, rate, decay)
+        results.append({**weights, **optimizer.state})
+    for name, array in results[0].items():
+        assert array.tobytes() == results[1][name].tobytes(), name
+
+
 def test_an_average_follows_statistics_and_copies_counts() -> None:
     first = {"w": np.array([1.0, 2.0]), "mean": np.array([4.0]), "count": np.array(1)}
     average = Average(first)

@@ -43,15 +43,13 @@ void update(const Sgd& how, const std::vector<TrainedWeight>& weights, ThreadPoo
     float* const velocity = of.first + first;
     const float* const gradient = of.gradient + first;
     const auto decay = static_cast<float>(of.decay);
-    const float ahead = how.nesterov ? momentum : 0.f;
-    const float own = how.nesterov ? 1.f : 0.f;
-    const float whole = how.nesterov ? ahead : 1.f;
+    const bool decays = of.decay != 0.0, nesterov = how.nesterov;
     kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) {
-        const float g = gradient[i] + decay * w[i];
+        const float g = decays ? gradient[i] + decay * w[i] : gradient[i];
         velocity[i] = momentum * velocity[i] + g;
-        w[i] -= rate * (own * g + whole * velocity[i]);
+        w[i] -= rate * (nesterov ? g + momentum * velocity[i] : velocity[i]);
       }
     });
   });
@@ -75,8 +73,8 @@ void update(const AdamW& how, const std::vector<TrainedWeight>& weights, ThreadP
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < count; ++i) {
         mean[i] = beta1 * mean[i] + rest1 * g[i];
-        square[i] = beta2 * square[i] + rest2 * g[i] * g[i];
-        w[i] = kept * w[i] - step * mean[i] / (std::sqrt(square[i]) * scale + epsilon);
+        square[i] = beta2 * square[i] + rest2 * (g[i] * g[i]);
+        w[i] = kept * w[i] - step * (mean[i] / (std::sqrt(square[i]) * scale + epsilon));
       }
     });
   });

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobileone._core import adamw_update, sgd_update
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -45,12 +47,24 @@ class Optimizer:
     def update(self, gradients: Arrays, learning_rate: float, weight_decay: float) -> None:
         """One step down the gradients, which may be overwritten."""
         self.updates += 1
-        for name, parameter in self.parameters.items():
-            decay = weight_decay if name in self.decayed else 0.0
+        decays = [weight_decay if name in self.decayed else 0.0 for name in self.parameters]
+        arrays = (*self.parameters.values(), *(gradients[name] for name in self.parameters))
+        if all(a.dtype == np.float32 and a.flags.c_contiguous for a in arrays):
+            self._change_all([gradients[name] for name in self.parameters], learning_rate, decays)
+            return
+        for (name, parameter), decay in zip(self.parameters.items(), decays, strict=True):
             self._change(name, parameter, gradients[name], learning_rate, decay)
 
     def _change(self, name: str, w: Any, g: Any, learning_rate: float, decay: float) -> None:
+        """The definition, for any dtype: in float32 the same bits as `_change_all`."""
         raise NotImplementedError
+
+    def _change_all(self, gradients: list[Any], learning_rate: float, decays: list[float]) -> None:
+        """The engine's, of float32."""
+        raise NotImplementedError
+
+    def _kept(self, what: str) -> list[Any]:
+        return [self.state[f"{what}.{name}"] for name in self.parameters]
 
 
 class SGD(Optimizer):
@@ -71,6 +85,17 @@ class SGD(Optimizer):
         velocity *= self.momentum
         velocity += g
         w -= learning_rate * (g + self.momentum * velocity if self.nesterov else velocity)
+
+    def _change_all(self, gradients: list[Any], learning_rate: float, decays: list[float]) -> None:
+        sgd_update(
+            list(self.parameters.values()),
+            gradients,
+            self._kept("momentum"),
+            decays,
+            learning_rate,
+            self.momentum,
+            self.nesterov,
+        )
 
 
 class AdamW(Optimizer):
@@ -102,6 +127,19 @@ class AdamW(Optimizer):
         np.divide(mean, root, out=root)
         root *= learning_rate / (1.0 - first**self.updates)
         w -= root
+
+    def _change_all(self, gradients: list[Any], learning_rate: float, decays: list[float]) -> None:
+        adamw_update(
+            list(self.parameters.values()),
+            gradients,
+            self._kept("mean"),
+            self._kept("square"),
+            decays,
+            learning_rate,
+            self.betas,
+            self.epsilon,
+            self.updates,
+        )
 
 
 def trained(recipe: Recipe, parameters: Arrays) -> dict[str, npt.NDArray[Any]]:
