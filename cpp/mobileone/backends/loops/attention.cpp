@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <limits>
 
+#include "mobileone/backends/loops/attention_scores.hpp"
 #include "mobileone/backends/loops/emit.hpp"
 #include "mobileone/backends/loops/loop_step.hpp"
-#include "mobileone/backends/loops/vectors.hpp"
 
 namespace mobileone::loops {
 
@@ -48,23 +47,7 @@ struct Heads {
  private:
   MOBILEONE_INLINE void attend(const float* query, const float* keys, const float* values,
                                float* scores, float* result) const {
-    const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(size())));
-    std::fill_n(scores, tokens, 0.f);
-    for (std::int64_t i = 0; i < size(); ++i) {
-      const float factor = query[i];
-      const float* const row = keys + i * tokens;
-#pragma GCC ivdep
-      for (std::int64_t k = 0; k < tokens; ++k) scores[k] += factor * row[k];
-    }
-    // The largest score is subtracted: no exponential overflows.
-    float largest = -std::numeric_limits<float>::infinity();
-    for (std::int64_t k = 0; k < tokens; ++k) largest = std::max(largest, scores[k]);
-#pragma GCC ivdep
-    for (std::int64_t k = 0; k < tokens; ++k) {
-      scores[k] = exponential((scores[k] - largest) * scale);
-    }
-    double sum = 0.0;
-    for (std::int64_t k = 0; k < tokens; ++k) sum += static_cast<double>(scores[k]);
+    const float total = exponential_scores(query, keys, size(), tokens, scores);
     std::fill_n(result, size(), 0.f);
     for (std::int64_t k = 0; k < tokens; ++k) {
       const float weight = scores[k];
@@ -72,7 +55,6 @@ struct Heads {
 #pragma GCC ivdep
       for (std::int64_t i = 0; i < size(); ++i) result[i] += weight * value[i];
     }
-    const auto total = static_cast<float>(sum);
     for (std::int64_t i = 0; i < size(); ++i) result[i] /= total;
   }
 };

@@ -1,8 +1,7 @@
-#include <cmath>
-#include <limits>
+#include <algorithm>
 
+#include "mobileone/backends/loops/attention_scores.hpp"
 #include "mobileone/backends/loops/emit_backward.hpp"
-#include "mobileone/backends/loops/vectors.hpp"
 
 namespace mobileone::loops {
 
@@ -60,8 +59,10 @@ struct AttentionGradient {
     const float* const values = keys + floats;
     float *const dkeys = keys + 2 * floats, *const dvalues = keys + 3 * floats;
     float *const weights = keys + 4 * floats, *const dweights = weights + tokens;
-    softmax(query, keys, weights);
-    products(dy, values, dweights);
+    const float total = exponential_scores(query, keys, size(), tokens, weights);
+#pragma GCC ivdep
+    for (std::int64_t k = 0; k < tokens; ++k) weights[k] /= total;
+    products(dy, values, size(), tokens, dweights);
     double mean = 0.0;
     for (std::int64_t k = 0; k < tokens; ++k) {
       mean += static_cast<double>(weights[k]) * static_cast<double>(dweights[k]);
@@ -73,7 +74,7 @@ struct AttentionGradient {
 #pragma GCC ivdep
       for (std::int64_t k = 0; k < tokens; ++k) row[k] += factor * weights[k];
     }
-    const float scale = scale_of_scores();
+    const float scale = scale_of_scores(size());
     // From here on the weights are the scores' gradients.
 #pragma GCC ivdep
     for (std::int64_t k = 0; k < tokens; ++k) {
@@ -92,38 +93,6 @@ struct AttentionGradient {
 #pragma GCC ivdep
       for (std::int64_t k = 0; k < tokens; ++k) row[k] += factor * weights[k];
     }
-  }
-
-  float scale_of_scores() const {
-    return static_cast<float>(1.0 / std::sqrt(static_cast<double>(size())));
-  }
-
-  // result[k] = sum over i of factors[i] columns[i][k].
-  MOBILEONE_INLINE void products(const float* factors, const float* columns, float* result) const {
-    std::fill_n(result, tokens, 0.f);
-    for (std::int64_t i = 0; i < size(); ++i) {
-      const float factor = factors[i];
-      const float* const row = columns + i * tokens;
-#pragma GCC ivdep
-      for (std::int64_t k = 0; k < tokens; ++k) result[k] += factor * row[k];
-    }
-  }
-
-  // As the forward step: the largest score is subtracted.
-  MOBILEONE_INLINE void softmax(const float* query, const float* keys, float* weights) const {
-    const float scale = scale_of_scores();
-    products(query, keys, weights);
-    float largest = -std::numeric_limits<float>::infinity();
-    for (std::int64_t k = 0; k < tokens; ++k) largest = std::max(largest, weights[k]);
-#pragma GCC ivdep
-    for (std::int64_t k = 0; k < tokens; ++k) {
-      weights[k] = exponential((weights[k] - largest) * scale);
-    }
-    double sum = 0.0;
-    for (std::int64_t k = 0; k < tokens; ++k) sum += static_cast<double>(weights[k]);
-    const auto total = static_cast<float>(sum);
-#pragma GCC ivdep
-    for (std::int64_t k = 0; k < tokens; ++k) weights[k] /= total;
   }
 };
 

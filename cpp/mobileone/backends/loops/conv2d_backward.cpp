@@ -145,11 +145,7 @@ void emit_backward(const Conv2d& conv, const LoweredOp& op, PlanBuilder& builder
       gradient.input_of_image(image, gradients, weights.address(buffers), output(buffers, dx));
     });
   };
-  std::vector<ValueId> reads = PlanBuilder::values_of({weights}), writes{dw};
-  reads.insert(reads.end(), {x, dy});
-  if (db >= 0) writes.push_back(db);
-  if (wanted) writes.push_back(dx);
-  add_backward_loop(op, builder, reads, writes, run);
+  add_backward_loop(op, builder, {x, dy}, weights, {dw, db, dx}, run);
   if (wanted) builder.add_gradient(source, dx);
 }
 

@@ -22,6 +22,17 @@ void add_backward_loop(const LoweredOp& op, PlanBuilder& builder, const std::vec
   builder.add_step(function_step(std::move(info), std::move(run), scratch_bytes), reads, writes);
 }
 
+// The same of an operator with a weight, which it may read; of `writes` those that are negative are
+// not wanted.
+template <typename Run>
+void add_backward_loop(const LoweredOp& op, PlanBuilder& builder, std::vector<ValueId> reads,
+                       const Operand& weight, std::vector<ValueId> writes, Run run) {
+  const std::vector<ValueId> packed = PlanBuilder::values_of({weight});
+  reads.insert(reads.begin(), packed.begin(), packed.end());
+  std::erase_if(writes, [](ValueId id) { return id < 0; });
+  add_backward_loop(op, builder, reads, writes, std::move(run));
+}
+
 // to = sum of from, all of one shape and layout.
 std::unique_ptr<Step> sum_step(const std::vector<ValueId>& from, ValueId to,
                                const PlanBuilder& builder);

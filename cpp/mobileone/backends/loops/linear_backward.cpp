@@ -78,11 +78,7 @@ void emit_backward(const Linear& linear, const LoweredOp& op, PlanBuilder& build
       }
     });
   };
-  std::vector<ValueId> reads = PlanBuilder::values_of({weight}), writes{dw};
-  reads.insert(reads.end(), {x, dy});
-  if (db >= 0) writes.push_back(db);
-  if (wanted) writes.push_back(dx);
-  add_backward_loop(op, builder, reads, writes, run);
+  add_backward_loop(op, builder, {x, dy}, weight, {dw, db, dx}, run);
   if (wanted) builder.add_gradient(source, dx);
 }
 
