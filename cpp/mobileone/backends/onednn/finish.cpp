@@ -8,6 +8,7 @@
 #include "mobileone/backends/onednn/primitive_step.hpp"
 #include "mobileone/backends/onednn/team.hpp"
 #include "mobileone/kernels/vectorized.hpp"
+#include "mobileone/plan/function_step.hpp"
 
 namespace mobileone::onednn {
 
@@ -78,48 +79,6 @@ void finish_piece(const float* const* x, std::size_t summands, float* y, std::in
   for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(function.value(to[i]));
 }
 
-class SumStep : public Step {
- public:
-  SumStep(StepInfo info, std::vector<ValueId> summands, ValueId result, std::int64_t floats,
-          std::optional<ActivationKind> activation)
-      : Step(std::move(info)),
-        summands_(std::move(summands)),
-        result_(result),
-        floats_(floats),
-        activation_(activation) {}
-
-  std::unique_ptr<BoundStep> bind(const Buffers& buffers) const override {
-    return std::make_unique<Bound>(*this, buffers);
-  }
-
- private:
-  class Bound : public BoundStep {
-   public:
-    Bound(const SumStep& step, const Buffers& buffers)
-        : step_(step), buffers_(buffers), addresses_(step.summands_.size()) {}
-
-    void run() override {
-      const TeamScope scope(buffers_.threads());
-      for (std::size_t i = 0; i < addresses_.size(); ++i) {
-        addresses_[i] = static_cast<const float*>(buffers_.address(step_.summands_[i]));
-      }
-      sum_and_finish(addresses_.data(), addresses_.size(),
-                     static_cast<float*>(buffers_.address(step_.result_)), step_.floats_,
-                     step_.activation_);
-    }
-
-   private:
-    const SumStep& step_;
-    const Buffers& buffers_;
-    std::vector<const float*> addresses_;
-  };
-
-  std::vector<ValueId> summands_;
-  ValueId result_;
-  std::int64_t floats_;
-  std::optional<ActivationKind> activation_;
-};
-
 }  // namespace
 
 bool drops_nan(const std::optional<ActivationKind>& activation) {
@@ -140,9 +99,16 @@ void sum_and_finish(const float* const* x, std::size_t summands, float* y, std::
 void add_sum(const LoweredOp& op, PlanBuilder& builder, const std::vector<ValueId>& summands,
              ValueId result, const std::optional<ActivationKind>& activation) {
   const auto floats = static_cast<std::int64_t>(builder.value(result).bytes() / sizeof(float));
-  builder.add_step(std::make_unique<SumStep>(describe(op, builder, "onednn openmp"), summands,
-                                             result, floats, activation),
-                   summands, {result});
+  const auto run = [=](const Buffers& buffers) {
+    const TeamScope scope(buffers.threads());
+    std::vector<const float*> addresses;
+    for (const ValueId id : summands) {
+      addresses.push_back(static_cast<const float*>(buffers.address(id)));
+    }
+    sum_and_finish(addresses.data(), addresses.size(), static_cast<float*>(buffers.address(result)),
+                   floats, activation);
+  };
+  builder.add_step(function_step(describe(op, builder, "onednn openmp"), run), summands, {result});
 }
 
 std::shared_ptr<const void> relu_slope() {

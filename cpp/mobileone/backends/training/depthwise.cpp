@@ -8,6 +8,22 @@ namespace mobileone::training {
 
 namespace {
 
+float* scratch_of(const Depthwise& d, const Buffers& buffers, int worker) {
+  return reinterpret_cast<float*>(buffers.scratch()) + worker * d.shape.scratch_floats();
+}
+
+// A step of kernels, each with scratch of its own and so many multiply-adds per output.
+template <typename Run>
+void add_part(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, const char* name,
+              std::int64_t macs_per_output, const std::vector<ValueId>& reads,
+              const std::vector<ValueId>& writes, const Run& run) {
+  const std::int64_t macs = d.images * d.channels * d.out_floats() / kBlock * macs_per_output;
+  const std::size_t scratch = static_cast<std::size_t>(builder.options().threads) *
+                              static_cast<std::size_t>(d.shape.scratch_floats()) * sizeof(float);
+  builder.add_step(function_step(describe_part(sum, builder, name, macs), run, scratch), reads,
+                   writes);
+}
+
 void add_moments(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, ValueId sums) {
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     const float* const x = floats(buffers, d.x);
@@ -20,37 +36,26 @@ void add_moments(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder,
     each(pool, d.images * d.blocks(), [&](std::int64_t task, int worker) {
       float* const to = floats(buffers, sums) + task * kMomentRows * kBlock;
       std::fill_n(to, kMomentRows * kBlock, 0.f);
-      table().depthwise_moments(
-          {d.shape, x + task * d.in_floats(), shift + task % d.blocks() * kBlock, to,
-           reinterpret_cast<float*>(buffers.scratch()) + worker * d.shape.scratch_floats()});
+      table().depthwise_moments({d.shape, x + task * d.in_floats(),
+                                 shift + task % d.blocks() * kBlock, to,
+                                 scratch_of(d, buffers, worker)});
     });
   };
-  const std::int64_t macs = d.images * d.channels * d.out_floats() / kBlock * kMomentRows;
-  builder.add_step(
-      function_step(describe_part(sum, builder, "moments", macs), run,
-                    static_cast<std::size_t>(builder.options().threads) *
-                        static_cast<std::size_t>(d.shape.scratch_floats()) * sizeof(float)),
-      {d.x}, {d.shift, sums});
+  add_part(d, sum, builder, "moments", kMomentRows, {d.x}, {d.shift, sums}, run);
 }
 
 void add_convolution(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder) {
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     each(pool, d.images * d.blocks(), [&](std::int64_t task, int worker) {
       const std::int64_t block = task % d.blocks();
-      table().depthwise_forward(
-          {d.shape, floats(buffers, d.x) + task * d.in_floats(),
-           floats(buffers, d.weights) + block * kTaps * kBlock,
-           floats(buffers, d.bias) + block * kBlock, d.floor,
-           floats(buffers, d.y) + task * d.out_floats(),
-           reinterpret_cast<float*>(buffers.scratch()) + worker * d.shape.scratch_floats()});
+      table().depthwise_forward({d.shape, floats(buffers, d.x) + task * d.in_floats(),
+                                 floats(buffers, d.weights) + block * kTaps * kBlock,
+                                 floats(buffers, d.bias) + block * kBlock, d.floor,
+                                 floats(buffers, d.y) + task * d.out_floats(),
+                                 scratch_of(d, buffers, worker)});
     });
   };
-  const std::int64_t macs = d.images * d.channels * d.out_floats() / kBlock * kTaps;
-  builder.add_step(
-      function_step(describe_part(sum, builder, "convolution", macs), run,
-                    static_cast<std::size_t>(builder.options().threads) *
-                        static_cast<std::size_t>(d.shape.scratch_floats()) * sizeof(float)),
-      {d.x, d.weights, d.bias}, {d.y});
+  add_part(d, sum, builder, "convolution", kTaps, {d.x, d.weights, d.bias}, {d.y}, run);
 }
 
 void add_weight_gradient(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, ValueId g,
@@ -59,18 +64,12 @@ void add_weight_gradient(const Depthwise& d, const BranchSum& sum, PlanBuilder& 
     each(pool, d.images * d.blocks(), [&](std::int64_t task, int worker) {
       float* const to = floats(buffers, sums) + task * kGradientRows * kBlock;
       std::fill_n(to, kGradientRows * kBlock, 0.f);
-      table().depthwise_weight_gradient(
-          {d.shape, floats(buffers, d.x) + task * d.in_floats(),
-           floats(buffers, g) + task * d.out_floats(), to,
-           reinterpret_cast<float*>(buffers.scratch()) + worker * d.shape.scratch_floats()});
+      table().depthwise_weight_gradient({d.shape, floats(buffers, d.x) + task * d.in_floats(),
+                                         floats(buffers, g) + task * d.out_floats(), to,
+                                         scratch_of(d, buffers, worker)});
     });
   };
-  const std::int64_t macs = d.images * d.channels * d.out_floats() / kBlock * kTaps;
-  builder.add_step(
-      function_step(describe_part(sum, builder, "weight gradient", macs), run,
-                    static_cast<std::size_t>(builder.options().threads) *
-                        static_cast<std::size_t>(d.shape.scratch_floats()) * sizeof(float)),
-      {d.x, g}, {sums});
+  add_part(d, sum, builder, "weight gradient", kTaps, {d.x, g}, {sums}, run);
 }
 
 void add_input_gradient(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, ValueId g,
@@ -78,24 +77,18 @@ void add_input_gradient(const Depthwise& d, const BranchSum& sum, PlanBuilder& b
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     each(pool, d.images * d.blocks(), [&](std::int64_t task, int worker) {
       const std::int64_t block = task % d.blocks();
-      table().depthwise_input_gradient(
-          {d.shape, floats(buffers, d.x) + task * d.in_floats(),
-           floats(buffers, g) + task * d.out_floats(),
-           floats(buffers, d.weights) + block * kTaps * kBlock,
-           floats(buffers, d.s) + block * kTaps * kTaps * kBlock,
-           floats(buffers, d.constant) + block * kTaps * kBlock,
-           floats(buffers, d.shift) + block * kBlock, d.masked,
-           floats(buffers, dx) + task * d.in_floats(),
-           reinterpret_cast<float*>(buffers.scratch()) + worker * d.shape.scratch_floats()});
+      table().depthwise_input_gradient({d.shape, floats(buffers, d.x) + task * d.in_floats(),
+                                        floats(buffers, g) + task * d.out_floats(),
+                                        floats(buffers, d.weights) + block * kTaps * kBlock,
+                                        floats(buffers, d.s) + block * kTaps * kTaps * kBlock,
+                                        floats(buffers, d.constant) + block * kTaps * kBlock,
+                                        floats(buffers, d.shift) + block * kBlock, d.masked,
+                                        floats(buffers, dx) + task * d.in_floats(),
+                                        scratch_of(d, buffers, worker)});
     });
   };
-  const std::int64_t macs =
-      d.images * d.channels * d.out_floats() / kBlock * (kTaps + kTaps * kTaps);
-  builder.add_step(
-      function_step(describe_part(sum, builder, "input gradient", macs), run,
-                    static_cast<std::size_t>(builder.options().threads) *
-                        static_cast<std::size_t>(d.shape.scratch_floats()) * sizeof(float)),
-      {d.x, g, d.weights, d.s, d.constant, d.shift}, {dx});
+  add_part(d, sum, builder, "input gradient", kTaps + kTaps * kTaps,
+           {d.x, g, d.weights, d.s, d.constant, d.shift}, {dx}, run);
 }
 
 void emit_backward(Depthwise d, const BranchSum& sum, BranchOperands operands,
