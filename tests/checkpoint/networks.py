@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from . import mobilevit_networks
 
@@ -194,3 +195,17 @@ def without_values(config: dict, layout: str = "cvnets") -> dict[str, np.ndarray
         else np.array(1, np.int64)
         for name, shape in tensor_shapes(config, layout).items()
     }
+
+
+def module_of(state: dict[str, Any]) -> torch.nn.Module:
+    """A module with these tensors under these names."""
+    root = torch.nn.Module()
+    for name, tensor in state.items():
+        *path, leaf = name.split(".")
+        parent = root
+        for part in path:
+            if part not in dict(parent.named_children()):
+                parent.add_module(part, torch.nn.Module())
+            parent = getattr(parent, part)
+        parent.register_buffer(leaf, tensor)
+    return root

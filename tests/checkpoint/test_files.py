@@ -24,7 +24,7 @@ from mobileone.checkpoint import (
 )
 from mobileone.checkpoint.containers.archive_writer import save_npz, save_torch
 
-from .networks import TINY, fused, renamed, tensor_shapes, tensors
+from .networks import TINY, fused, module_of, renamed, tensor_shapes, tensors
 
 STATE = tensors(tensor_shapes(TINY))
 TENSORS = {name: torch.from_numpy(array) for name, array in STATE.items()}
@@ -287,15 +287,7 @@ def test_lying_indexes(case: str, tmp_path: Path) -> None:
 
 
 def test_a_module_by_its_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = torch.nn.Module()
-    for name, tensor in TENSORS.items():
-        *parts, leaf = name.split(".")
-        parent = module
-        for part in parts:
-            if part not in dict(parent.named_children()):
-                parent.add_module(part, torch.nn.Module())
-            parent = getattr(parent, part)
-        parent.register_buffer(leaf, tensor)
+    module = module_of(TENSORS)
     for zipped in (True, False):
         path = tmp_path / "x.pt"
         torch.save({"model": module, "epoch": 1}, path, _use_new_zipfile_serialization=zipped)

@@ -19,7 +19,7 @@ from mobileone.checkpoint.wrappers import _EMA, _PLAIN
 from mobileone.families import find_family
 from numpy.typing import NDArray
 
-from checkpoint.networks import OTHERS, TINY, fused, renamed, tensor_shapes, tensors
+from checkpoint.networks import OTHERS, TINY, fused, module_of, renamed, tensor_shapes, tensors
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 CONTAINERS = {
@@ -66,20 +66,6 @@ def canonical(network: str, form: str) -> tuple[dict[str, Any], dict[str, NDArra
     config = CONFIGS[network] if form == "train-time" else fused(CONFIGS[network])
     state = tensors(tensor_shapes(config))
     return config, state, mobileone.load(state)(IMAGES)
-
-
-def module_of(state: dict[str, Any]) -> torch.nn.Module:
-    """A module with these tensors under these names."""
-    root = torch.nn.Module()
-    for name, tensor in state.items():
-        *path, leaf = name.split(".")
-        parent = root
-        for part in path:
-            if part not in dict(parent.named_children()):
-                parent.add_module(part, torch.nn.Module())
-            parent = getattr(parent, part)
-        parent.register_buffer(leaf, tensor)
-    return root
 
 
 def make(state: dict[str, Any], container: str, wrapper: str, folder: Path) -> Any:

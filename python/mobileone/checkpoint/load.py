@@ -147,9 +147,8 @@ def load_state_dict(
     described = {} if description is None else description.fields(family, identity.layout.name)
     wanted = _wanted(identity, arch, num_classes, told | described, config)
     if num_classes is None and not wanted["num_classes"] and strict and not _says_none(found.raw):
-        wanted["num_classes"] = (
-            1000  # a whole file would have one: the message says what is missing
-        )
+        # A whole file would have a classifier: the message says what is missing.
+        wanted["num_classes"] = 1000
     if not strict:
         identity = identity.without_other_classifier(wanted["num_classes"])
     try:

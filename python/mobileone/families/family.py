@@ -265,6 +265,13 @@ class Family:
         """
         raise NotImplementedError
 
+    def settled(self, config: dict[str, Any]) -> dict[str, Any]:
+        """A configuration with strides and dilations in the place of an output stride, `short`."""
+        output_stride = config.pop("output_stride", None)
+        if output_stride is not None:
+            config = self.with_output_stride(config, output_stride)
+        return self.short(config)
+
     def num_features(self, config: Mapping[str, Any]) -> int:
         """Channels of the pooled map: what the classifier reads, and the result without one."""
         raise NotImplementedError

@@ -80,10 +80,7 @@ class MobileOne(Family):
             config["se_widths"] = squeeze_excitation_widths(
                 config["stem_width"], config["widths"], config["depths"], se_depths
             )
-        output_stride = config.pop("output_stride", None)
-        if output_stride is not None:
-            config = self.with_output_stride(config, output_stride)
-        return self.short(config)
+        return self.settled(config)
 
     def with_output_stride(
         self, config: Mapping[str, Any], output_stride: int, layout: str = ""

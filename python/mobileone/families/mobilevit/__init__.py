@@ -110,10 +110,7 @@ class MobileVit(Family):
                 config[field.name] = list(value)  # as it comes back from a file
         if len(config["patch"]) != 2:
             raise ValueError(f"patch is {config['patch']}; expected (height, width)")
-        output_stride = config.pop("output_stride", None)
-        if output_stride is not None:
-            config = self.with_output_stride(config, output_stride)
-        return self.short(config)
+        return self.settled(config)
 
     def with_output_stride(
         self, config: Mapping[str, Any], output_stride: int, layout: str = ""
