@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone.data.arrays import as_numpy
+from mobileone.tasks.classification.predict import softmax
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,10 +66,7 @@ def teachers_probabilities(
                 f"teachers[{index}] gave an array of shape {logits.shape}; expected logits of "
                 f"shape {total.shape}"
             )
-        shifted = logits.astype(np.float64)
-        shifted -= shifted.max(1, keepdims=True)
-        exponents = np.exp(shifted)
-        total += exponents / exponents.sum(1, keepdims=True)
+        total += softmax(logits)
     return (total / len(teachers)).astype(np.float32)
 
 
