@@ -217,9 +217,7 @@ class Model:
                 value per channel.
             TypeError: of another dtype.
         """
-        from mobileone.network.training_step import loss_and_gradients
-
-        return loss_and_gradients(self._session, x, labels, label_smoothing=label_smoothing)
+        return self._session.loss_and_gradients(x, labels, label_smoothing)
 
     def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output.

@@ -146,6 +146,31 @@ def test_soft_targets_and_the_public_method() -> None:
     assert all("running_" in name or "num_batches" in name for name in moved)
 
 
+def test_the_public_method_compiles_one_plan_and_steps_as_a_training_step_does() -> None:
+    _, model = small()
+    _, twin = small()
+    step = TrainingStep(twin._session)
+    for index in range(4):
+        x, labels = batch(3, 33, 7, seed=index)
+        loss, gradients = model.loss_and_gradients(x, labels)
+        expected_loss, expected = step.loss_and_gradients(x, labels)
+        assert loss == expected_loss
+        for name, value in expected.items():
+            np.testing.assert_array_equal(gradients[name], value, err_msg=name)
+    step.publish()
+    for name, value in twin.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name], value, err_msg=name)
+    assert model.dropout_seed == twin.dropout_seed == 4
+    assert model._session.training_plans.plans.made == 1
+    kept = {name: value.copy() for name, value in gradients.items()}
+    model.loss_and_gradients(*batch(2, 33, 7))  # gradients are the caller's: not written again
+    for name, value in kept.items():
+        np.testing.assert_array_equal(gradients[name], value)
+    model.network = twin.network
+    model.loss_and_gradients(x, labels)  # another network, another plan
+    assert model._session.training_plans.plans.made == 3
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_any_number_of_threads_gives_the_same_bits(path: Any) -> None:
     _, model = small()

@@ -92,6 +92,25 @@ class Session:
         self._evaluate(images, (self.bundle.graph.output_name,), [self._as_output(logits)])
         return logits
 
+    def loss_and_gradients(
+        self, x: Any, labels: Any, label_smoothing: float
+    ) -> tuple[float, dict[str, Float32]]:
+        """One training step's; see `mobileone.Model.loss_and_gradients`."""
+        from mobileone.network.targets import as_targets
+
+        images = self.images(x)
+        targets = as_targets(labels, images.shape[0], self.bundle.num_classes, label_smoothing)
+        with self._training_lock:
+            network, loss, gradients = self.training_plans.gradient_step(
+                self.bundle.network,
+                images,
+                targets,
+                threads=thread_count().count,
+                dropout_seed=self.dropout_seed,
+            )
+            self._moved_to(network)
+        return loss, gradients
+
     def _as_output(self, results: Float32) -> Float32:
         """Results [N, K] in the shape that the graph gives them: pooled maps have two axes more."""
         return results if self.bundle.num_classes else results[:, :, None, None]
@@ -145,6 +164,10 @@ class Session:
                 threads=thread_count().count,
                 dropout_seed=self.dropout_seed,
             )
-            self.bundle = replace(self.bundle, network=network)
-            self.dropout_seed += 1
-            self.plans.clear()  # they hold the statistics of before
+            self._moved_to(network)
+
+    def _moved_to(self, network: Network) -> None:
+        """After a training step, whose lock is held."""
+        self.bundle = replace(self.bundle, network=network)
+        self.dropout_seed += 1
+        self.plans.clear()  # they hold the statistics of before

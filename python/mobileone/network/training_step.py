@@ -130,13 +130,3 @@ class TrainingStep:
             if other is not plan:
                 other.release_idle()  # activations of whole batches are large
         return plan
-
-
-def loss_and_gradients(
-    session: Session, x: Any, targets: Any, *, label_smoothing: float = 0.0
-) -> tuple[float, dict[str, Float32]]:
-    """One step of a session, whose running statistics move; see `TrainingStep`."""
-    step = TrainingStep(session)
-    loss, gradients = step.loss_and_gradients(x, targets, label_smoothing=label_smoothing)
-    step.publish()
-    return loss, gradients
