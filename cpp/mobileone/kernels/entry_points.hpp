@@ -28,6 +28,8 @@ void depthwise_forward(const DepthwiseForward& args);
 void depthwise_moments(const DepthwiseMoments& args);
 void depthwise_weight_gradient(const DepthwiseWeightGradient& args);
 void depthwise_input_gradient(const DepthwiseInputGradient& args);
+void attention_forward(const AttentionForward& args);
+void attention_gradient(const AttentionGradient& args);
 double peak(long iterations, float* sink);
 float read_sum(const float* data, std::ptrdiff_t count);
 

@@ -12,6 +12,7 @@
 #include "mobileone/kernels/stem/stem.hpp"
 #include "mobileone/kernels/tokens/resize.hpp"
 #include "mobileone/kernels/tokens/transformer.hpp"
+#include "mobileone/kernels/training/attention.hpp"
 #include "mobileone/kernels/training/depthwise.hpp"
 #include "mobileone/kernels/training/products.hpp"
 
@@ -70,6 +71,8 @@ struct KernelTable {
   void (*depthwise_moments)(const DepthwiseMoments&);
   void (*depthwise_weight_gradient)(const DepthwiseWeightGradient&);
   void (*depthwise_input_gradient)(const DepthwiseInputGradient&);
+  void (*attention_forward)(const AttentionForward&);
+  void (*attention_gradient)(const AttentionGradient&);
 
   // simd/
   /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may

@@ -2,6 +2,7 @@
 
 #include "mobileone/backends/training/cost.hpp"
 #include "mobileone/backends/training/merged_convolution.hpp"
+#include "mobileone/backends/training/operators.hpp"
 
 namespace mobileone::training {
 
@@ -24,7 +25,9 @@ class TrainingBackend : public Backend {
         return sum->lowered;
       }
     }
-    return builder.options().gradients && emit_plain(ops[at], builder) ? 1 : 0;
+    if (!builder.options().gradients) return 0;
+    const LoweredOp& op = ops[at];
+    return emit_plain(op, builder) || emit_linear(op, builder) || emit_attention(op, builder);
   }
 
   std::unique_ptr<Step> reorder(ValueId, ValueId, const PlanBuilder&) const override {

@@ -8,17 +8,6 @@
 
 namespace mobileone::training {
 
-namespace {
-
-constexpr std::int64_t kMostSlots = 8;
-constexpr std::int64_t kSlotFloats = 1 << 21;  // of all slots of one sum
-
-}  // namespace
-
-Slots::Slots(std::int64_t images, std::int64_t floats, std::int64_t row_blocks)
-    : slots(std::clamp<std::int64_t>(kSlotFloats / floats, 1, std::min(images, kMostSlots))),
-      groups(std::min(row_blocks, (kMostSlots + slots - 1) / slots)) {}
-
 Dense::Dense(const BranchSum& sum, PlanBuilder& builder)
     : patches(sum.merged, builder.value(builder.value_of(sum.input)), builder.shape(sum.op.result)),
       outputs(sum.merged.out_channels),
@@ -55,11 +44,6 @@ Dense::Dense(const BranchSum& sum, PlanBuilder& builder)
   merged = builder.new_temporary({outputs, k});
   panels = builder.new_temporary({k, o});
   bias = builder.new_temporary({o});
-}
-
-std::int64_t Dense::panel_count(std::int64_t columns) const {
-  const std::int64_t wide = table().traits.panel_blocks;
-  return (blocks(columns) + wide - 1) / wide;
 }
 
 kernels::Columns Dense::branch_columns(const float* data, std::int64_t branch,
@@ -113,7 +97,7 @@ void add_moments(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
   };
   const std::int64_t macs = d.patches.count() * k * (k + kBlock) / 2;
   builder.add_step(function_step(describe_part(sum, builder, "moments", macs), run,
-                                 d.scratch_bytes(builder, per_worker)),
+                                 scratch_bytes(builder, per_worker)),
                    {d.x}, {d.shift, d.sums, d.gram});
 }
 
@@ -139,7 +123,7 @@ void add_convolution(const Dense& d, const BranchSum& sum, PlanBuilder& builder)
   };
   const std::int64_t macs = d.patches.count() * d.taps() * d.outputs;
   builder.add_step(function_step(describe_part(sum, builder, "convolution", macs), run,
-                                 d.scratch_bytes(builder, per_worker)),
+                                 scratch_bytes(builder, per_worker)),
                    {d.x, d.panels, d.bias}, {d.y});
 }
 

@@ -4,20 +4,11 @@
 #include <vector>
 
 #include "mobileone/backends/training/merged_convolution.hpp"
+#include "mobileone/backends/training/panels.hpp"
 #include "mobileone/backends/training/patches.hpp"
 #include "mobileone/backends/training/statistics.hpp"
 
 namespace mobileone::training {
-
-// Sums over patches are made in a few slots, of whole images each, which are added up in order; a
-// slot's matrix may be shared out by groups of its rows.
-struct Slots {
-  std::int64_t slots = 1, groups = 1;
-
-  // Of matrices of that many floats and rows (in blocks).
-  Slots(std::int64_t images, std::int64_t floats, std::int64_t row_blocks);
-  std::int64_t tasks() const { return slots * groups; }
-};
 
 struct Dense {
   Dense(const BranchSum& sum, PlanBuilder& builder);
@@ -53,28 +44,9 @@ struct Dense {
   std::int64_t tap_blocks() const { return patches.blocks(); }
   std::int64_t output_blocks() const { return blocks(outputs); }
   std::int64_t branch_floats() const { return tap_blocks() * outputs * kBlock; }
-  std::int64_t panel_count(std::int64_t columns) const;
   // Of a branch in `branch_weights` and its like: rows of outputs from `first` on.
   kernels::Columns branch_columns(const float* data, std::int64_t branch, std::int64_t first) const;
-  std::size_t scratch_bytes(const PlanBuilder& builder, std::int64_t floats_per_worker) const {
-    return static_cast<std::size_t>(builder.options().threads) *
-           static_cast<std::size_t>(floats_per_worker) * sizeof(float);
-  }
 };
-
-// Writes panel `panel` of a matrix whose columns are `columns`, w(k, n) with k < rows.
-template <typename Weight>
-void pack_panel(std::int64_t panel, std::int64_t rows, std::int64_t columns, const Weight& w,
-                float* packed) {
-  const std::int64_t wide = table().traits.panel_blocks * kBlock;
-  const std::int64_t first = panel * wide, last = std::min(padded(columns), first + wide);
-  float* to = packed + first * padded(rows);
-  for (std::int64_t k = 0; k < padded(rows); ++k) {
-    for (std::int64_t n = first; n < last; ++n) {
-      *to++ = k < rows && n < columns ? w(k, n) : 0.f;
-    }
-  }
-}
 
 // An output channel's norm in branch `index`, once the algebra has run; what its gradients are,
 // given those of W and b; they go to the caller's memory and, for the moments, to `scaled` and

@@ -79,7 +79,7 @@ void add_covariance(const Dense& d, const BranchSum& sum, PlanBuilder& builder) 
     }
     each(pool, d.tap_blocks(),
          [&](std::int64_t block, int) { finish_covariance(d, block, offset.data(), buffers); });
-    each(pool, d.panel_count(d.taps()), [&](std::int64_t panel, int) {
+    each(pool, panel_count(d.taps()), [&](std::int64_t panel, int) {
       pack_symmetric(floats(buffers, d.gram), k, panel, floats(buffers, d.covariance));
     });
   };
@@ -270,7 +270,7 @@ void add_algebra(const Dense& d, const BranchSum& sum, const BranchOperands& ope
                     pool = pool_of(builder)](const Buffers& buffers) {
     map_branches(d, operands, zeros, pool, buffers);
     const std::int64_t wide = table().traits.panel_blocks * kBlock;
-    each(pool, d.panel_count(d.outputs), [&](std::int64_t panel, int) {
+    each(pool, panel_count(d.outputs), [&](std::int64_t panel, int) {
       Range rows(d.outputs, 1, 0);
       rows.begin = panel * wide;
       rows.end = std::min(d.outputs, rows.begin + wide);

@@ -52,7 +52,7 @@ void add_weight_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& buil
   };
   const std::int64_t macs = d.patches.count() * d.taps() * d.outputs;
   builder.add_step(function_step(describe_part(sum, builder, "weight gradient", macs), run,
-                                 d.scratch_bytes(builder, per_worker)),
+                                 scratch_bytes(builder, per_worker)),
                    {d.x, d.g}, {d.dweight, d.dbias});
 }
 
@@ -113,7 +113,7 @@ void add_input_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& build
   if (moments) reads.push_back(d.s_panels);
   if (moments || d.masked) reads.push_back(d.x);
   builder.add_step(function_step(describe_part(sum, builder, "input gradient", macs), run,
-                                 d.scratch_bytes(builder, per_worker)),
+                                 scratch_bytes(builder, per_worker)),
                    reads, {dx});
 }
 
@@ -222,7 +222,7 @@ void add_moment_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& buil
         doubles(buffers, d.dmean)[tap] -= values[1];
       }
     }
-    each(pool, d.panel_count(d.taps()), [&](std::int64_t panel, int) {
+    each(pool, panel_count(d.taps()), [&](std::int64_t panel, int) {
       const float* const s = floats(buffers, d.s);
       const float* const merged = floats(buffers, d.merged);
       pack_panel(

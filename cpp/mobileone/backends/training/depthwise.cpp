@@ -18,10 +18,9 @@ void add_part(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, co
               std::int64_t macs_per_output, const std::vector<ValueId>& reads,
               const std::vector<ValueId>& writes, const Run& run) {
   const std::int64_t macs = d.images * d.channels * d.out_floats() / kBlock * macs_per_output;
-  const std::size_t scratch = static_cast<std::size_t>(builder.options().threads) *
-                              static_cast<std::size_t>(d.shape.scratch_floats()) * sizeof(float);
-  builder.add_step(function_step(describe_part(sum, builder, name, macs), run, scratch), reads,
-                   writes);
+  builder.add_step(function_step(describe_part(sum, builder, name, macs), run,
+                                 scratch_bytes(builder, d.shape.scratch_floats())),
+                   reads, writes);
 }
 
 void add_moments(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, ValueId sums) {

@@ -15,7 +15,7 @@ void add_panels(const Dense& d, const BranchSum& sum, const Operand& weight, con
     for (std::int64_t row = 0; row < d.output_blocks() * kBlock; ++row) {
       to[row] = offsets && row < d.outputs ? offsets[row] : 0.f;
     }
-    each(pool, d.panel_count(d.outputs), [&](std::int64_t panel, int) {
+    each(pool, panel_count(d.outputs), [&](std::int64_t panel, int) {
       pack_panel(
           panel, d.taps(), d.outputs,
           [&](std::int64_t tap, std::int64_t row) { return w[row * d.taps() + tap]; },
@@ -47,7 +47,7 @@ void add_gradient_sums(const Dense& d, const BranchSum& sum, const Operand& weig
     });
     if (d.w_panels < 0) return;
     const float* const w = weight.address(buffers);
-    each(pool, d.panel_count(d.taps()), [&](std::int64_t panel, int) {
+    each(pool, panel_count(d.taps()), [&](std::int64_t panel, int) {
       pack_panel(
           panel, d.outputs, d.taps(),
           [&](std::int64_t row, std::int64_t tap) { return w[row * d.taps() + tap]; },

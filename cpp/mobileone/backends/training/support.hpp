@@ -41,9 +41,16 @@ inline ThreadPool* pool_of(const PlanBuilder& builder) {
   return shared_pool(builder.options().threads);
 }
 
-// Half-open range of part `index` of `parts` of [0, size).
+// Of scratch that every worker has for itself.
+inline std::size_t scratch_bytes(const PlanBuilder& builder, std::int64_t floats_per_worker) {
+  return static_cast<std::size_t>(builder.options().threads) *
+         static_cast<std::size_t>(floats_per_worker) * sizeof(float);
+}
+
+// Half-open range, such as part `index` of `parts` of [0, size).
 struct Range {
   std::int64_t begin, end;
+  Range(std::int64_t first, std::int64_t last) : begin(first), end(last) {}
   Range(std::int64_t size, std::int64_t parts, std::int64_t index)
       : begin(size * index / parts), end(size * (index + 1) / parts) {}
 };

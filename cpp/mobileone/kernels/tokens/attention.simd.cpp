@@ -8,14 +8,6 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-/// Groups of at most kMaxRows that cover `total`, sizes within one of each other.
-struct RowGroups {
-  int count, small, num_large;
-  explicit RowGroups(int total)
-      : count((total + kMaxRows - 1) / kMaxRows), small(total / count), num_large(total % count) {}
-  int size(int group) const { return group < num_large ? small + 1 : small; }
-};
-
 /// One head of one position, for up to a panel of queries.
 struct HeadTile {
   const TransformerPlan& plan;
@@ -53,14 +45,9 @@ struct HeadTile {
       const int index = column / kPanel, offset = column % kPanel;
       const int left = begin + keys - column, room = kPanel - offset;
       const int count = left < room ? left : room;
-      const RowGroups groups(count);
       t.a = operand(index, 1) + offset;
-      for (int group = 0; group < groups.count; ++group) {
-        const int rows = groups.size(group);
-        find_token_kernel(rows, vectors, Rows::kSide)(t);
-        t.a += rows;
-        t.c += std::ptrdiff_t{rows} * width();
-      }
+      multiply_rows(t, count, vectors, Rows::kSide);
+      t.c += std::ptrdiff_t{count} * width();
       column += count;
     }
   }
@@ -97,13 +84,7 @@ struct HeadTile {
     t.c = attended();
     t.c_step = kPanel;
     t.finish = finish;
-    const RowGroups groups(plan.shape.head_features());
-    for (int group = 0; group < groups.count; ++group) {
-      const int rows = groups.size(group);
-      find_token_kernel(rows, vectors, Rows::kAcross)(t);
-      t.a += rows * kPanel;
-      t.c += rows * kPanel;
-    }
+    multiply_rows(t, plan.shape.head_features(), vectors, Rows::kAcross);
   }
 
   // Without the search for a query's largest score: a sum of weights between 2^-60 and 2^100 proves

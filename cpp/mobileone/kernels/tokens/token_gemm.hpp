@@ -42,4 +42,23 @@ using TokenKernel = void (*)(const TokenTile&);
 /// 1 <= rows <= kMaxRows, 1 <= vectors <= 2.
 TokenKernel find_token_kernel(int rows, int vectors, Rows layout);
 
+/// Groups of at most kMaxRows that cover `total`, sizes within one of each other.
+struct RowGroups {
+  int count, small, num_large;
+  explicit RowGroups(int total)
+      : count((total + kMaxRows - 1) / kMaxRows), small(total / count), num_large(total % count) {}
+  int size(int group) const { return group < num_large ? small + 1 : small; }
+};
+
+/// The product of any number of rows, without a bias.
+inline void multiply_rows(TokenTile t, int total, int vectors, Rows layout) {
+  const RowGroups groups(total);
+  for (int group = 0; group < groups.count; ++group) {
+    const int rows = groups.size(group);
+    find_token_kernel(rows, vectors, layout)(t);
+    t.a += layout == Rows::kSide ? rows : std::ptrdiff_t{rows} * kPanel;
+    t.c += rows * t.c_step;
+  }
+}
+
 }  // namespace mobileone::kernels::MOBILEONE_ISA
