@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mobileone import _core as _core
     from mobileone.data.sampling import MultiScaleSampler
+    from mobileone.evaluation.verb import evaluate
     from mobileone.interchange import torch as torch
     from mobileone.interchange.onnx.fuse.verb import fuse_onnx
     from mobileone.measure.benchmarking import benchmark
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "create_model",
+    "evaluate",
     "from_torch",
     "fuse_onnx",
     "list_models",
@@ -68,6 +70,7 @@ _HOMES = {
     "Trainer": "train.trainer",
     "benchmark": "measure.benchmarking",
     "create_model": "model",
+    "evaluate": "evaluation.verb",
     "from_torch": "model",
     "fuse_onnx": "interchange.onnx.fuse.verb",
     "list_models": "network.create",

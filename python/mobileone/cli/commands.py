@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_profile(commands)
     _add_predict(commands)
+    _add_evaluate(commands)
     _add_info(commands)
     return parser
 
@@ -294,6 +295,12 @@ def _predict(arguments: argparse.Namespace) -> int:
         table = prediction_table(path, best)
         print(table.to_text(), flush=True)
     return 0
+
+
+def _add_evaluate(commands: Any) -> None:
+    from mobileone.cli.evaluate import add_options, run
+
+    add_options(_command(commands, "evaluate", run, "say how good a network is on pictures"))
 
 
 def _add_info(commands: Any) -> None:

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from mobileone.data.config import DataConfig
 
-__all__ = ["ImageError", "is_picture", "open_image", "pillow", "preprocess", "resize_and_crop"]
+__all__ = [
+    "ImageError",
+    "covering_size",
+    "is_file",
+    "is_picture",
+    "open_image",
+    "open_picture",
+    "picture_mode",
+    "pillow",
+    "preprocess",
+    "resize_and_crop",
+]
 
 # A float image that goes up to here and has no negative values was hardly ever normalised.
 _LOOKS_LIKE_PIXELS = 20.0
@@ -67,9 +78,7 @@ def preprocess(
             raise ValueError(f"image is a list of shapes {sorted(sizes)}; expected single images")
         return np.concatenate(single)
     if is_picture(image):
-        mode = _mode_of(config)
-        picture = open_image(image, mode) if is_file(image) else _upright(image, "image", mode)
-        return _from_pillow(picture, config)
+        return _from_pillow(open_picture(image, picture_mode(config)), config)
     array = as_numpy(image)
     if array.dtype == np.uint8:
         return _from_pixels(array, config, stacklevel)
@@ -91,13 +100,22 @@ def is_file(image: Any) -> bool:
     return isinstance(image, kinds) or callable(getattr(image, "read", None))
 
 
-def open_image(source: Any, mode: str = "RGB") -> PillowImage.Image:
+def open_image(
+    source: Any,
+    mode: str = "RGB",
+    *,
+    upright: bool = True,
+    at_least: tuple[int, int] | None = None,
+) -> PillowImage.Image:
     """An image file in an 8-bit `mode`, turned upright as its EXIF data says.
 
     Args:
         source: a path; bytes; or an open binary file, which is read from its beginning where it can
             be, left open, and left where it was.
         mode: Pillow's name of it.
+        upright: False leaves the pixels as they are stored, as torchvision and timm do.
+        at_least: (height, width): a JPEG file may be decoded at 1/2, 1/4 or 1/8 of its size, as
+            long as that is not smaller. Quicker, and other pixels.
 
     Raises:
         ImageError: not an image that Pillow can read.
@@ -111,12 +129,21 @@ def open_image(source: Any, mode: str = "RGB") -> PillowImage.Image:
         # Decoders report damage by many types of exception: to the caller all mean one thing.
         try:
             with image_module.open(file) as image:
+                if at_least is not None:
+                    image.draft(None, at_least[::-1])
                 image.load()
         except Exception as error:
             raise ImageError(
                 f"{where}: expected an image that Pillow can read; {type(error).__name__}: {error}"
             ) from error
-    return _upright(image, where, mode)
+    return _converted(image, where, mode, upright=upright)
+
+
+def open_picture(image: Any, mode: str, *, upright: bool = True) -> PillowImage.Image:
+    """One picture, a file or a PIL image, as `open_image` does."""
+    if is_file(image):
+        return open_image(image, mode, upright=upright)
+    return _converted(image, "image", mode, upright=upright)
 
 
 def _bytes_of(source: Any, where: str) -> bytes | bytearray | memoryview:
@@ -135,6 +162,12 @@ def _bytes_of(source: Any, where: str) -> bytes | bytearray | memoryview:
     return content
 
 
+def covering_size(config: DataConfig) -> tuple[int, int]:
+    """(height, width) that a resized image just covers, before it is cropped."""
+    height, width = config.input_size
+    return int(height / config.crop_pct), int(width / config.crop_pct)
+
+
 def resize_and_crop(image: PillowImage.Image, config: DataConfig) -> PillowImage.Image:
     """The centre of the image at the network's size, as timm evaluates.
 
@@ -145,7 +178,7 @@ def resize_and_crop(image: PillowImage.Image, config: DataConfig) -> PillowImage
     from PIL import Image
 
     height, width = config.input_size
-    cover_h, cover_w = (int(extent / config.crop_pct) for extent in (height, width))
+    cover_h, cover_w = covering_size(config)
     if cover_h * image.width >= cover_w * image.height:
         size = (image.width * cover_h // image.height, cover_h)
     else:
@@ -243,7 +276,8 @@ def _resized(image: PillowImage.Image, config: DataConfig) -> Pixels:
     return np.asarray(resize_and_crop(image, config))
 
 
-def _mode_of(config: DataConfig) -> str:
+def picture_mode(config: DataConfig) -> str:
+    """Pillow's mode of what pictures are converted to; ValueError if it has none."""
     channels = len(config.mean)
     if channels not in _MODES:
         raise ValueError(
@@ -252,7 +286,9 @@ def _mode_of(config: DataConfig) -> str:
     return _MODES[channels]
 
 
-def _upright(image: PillowImage.Image, where: str, mode: str) -> PillowImage.Image:
+def _converted(
+    image: PillowImage.Image, where: str, mode: str, *, upright: bool = True
+) -> PillowImage.Image:
     from PIL import ImageOps
 
     if image.mode.startswith(("I", "F")):
@@ -260,7 +296,7 @@ def _upright(image: PillowImage.Image, where: str, mode: str) -> PillowImage.Ima
             f"{where}: an image of mode {image.mode}, with more than 8 bits per channel; scale it "
             "to 0..255 first"
         )
-    return ImageOps.exif_transpose(image).convert(mode)
+    return (ImageOps.exif_transpose(image) if upright else image).convert(mode)
 
 
 def pillow(where: str) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mobileone.data.datasets.samples import check_labels
 from mobileone.network.session import Session
+from mobileone.tasks.classification.metrics import log_softmax
 
 if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
@@ -30,9 +31,8 @@ def evaluate(bundle: Bundle, source: Source) -> tuple[float, float]:
     for x, targets in source.batches(0, bundle.input_size, 0.0):
         images = session.images(x)
         labels = check_labels(targets, len(images))
-        logits = session.evaluated(images).astype(np.float64)
-        shifted = logits - logits.max(1, keepdims=True)
-        log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        logits = session.evaluated(images)
+        log_p = log_softmax(logits)
         if labels.ndim == 1:
             if labels.size and labels.max() >= bundle.num_classes:
                 raise ValueError(

@@ -13,7 +13,7 @@ from mobileone.data.preprocessing import open_image
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-__all__ = ["FolderSamples"]
+__all__ = ["FolderSamples", "is_image_file", "suffixes_text"]
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -54,7 +54,7 @@ class FolderSamples:
         files = [sorted(p for p in (root / n).rglob("*") if _is_image(p)) for n in names]
         for name, own in zip(names, files, strict=True):
             if not own:
-                raise ValueError(f"{root / name}: has no images; expected {_suffixes()}")
+                raise ValueError(f"{root / name}: has no images; expected {suffixes_text()}")
         if not names:
             raise ValueError(f"{where}: has no folders; expected one folder of images per class")
         self.paths = [path for own in files for path in own]
@@ -67,8 +67,14 @@ class FolderSamples:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
+    return is_image_file(path.name) and path.is_file()
 
 
-def _suffixes() -> str:
+def is_image_file(name: str) -> bool:
+    """Whether a file is a picture, by its name."""
+    return os.path.splitext(name)[1].lower() in _SUFFIXES
+
+
+def suffixes_text() -> str:
+    """The endings of pictures' names."""
     return ", ".join(sorted(_SUFFIXES))

@@ -1,0 +1,63 @@
+"""`mobileone evaluate`: how good a network is on a folder of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mobileone.cli.loading import add_load_options, load_options
+from mobileone.evaluation.verb import evaluate
+from mobileone.model import load, reparameterize
+from mobileone.util.files import check_writable
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a checkpoint file, or an .onnx file for ONNX Runtime")
+    add("data", metavar="DATA", help="a folder of pictures, or digits")
+    add("--against", metavar="MODEL", help="a second model, which sees the same pictures")
+    add(
+        "--labels",
+        metavar="FILE",
+        help="what the pictures show; see docs/evaluation.md",
+    )
+    add("--upright", action="store_true", help="turn pictures as their EXIF data say")
+    add("--scaled-decoding", action="store_true", help="decode large JPEG files at a fraction")
+    add("--on-error", choices=("skip", "raise"), default="skip", help="unreadable pictures")
+    add("--keep-form", action="store_true", help="run checkpoints in the form they have")
+    add("--batch-size", type=int, default=32, metavar="N")
+    add("--workers", type=int, metavar="N", help="processes that decode")
+    add("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
+    add("--results", metavar="FOLDER", help="keep results there, to go on from")
+    add("--json", metavar="FILE", help="save the figures as JSON")
+    add("--quiet", action="store_true", help="no progress on stderr")
+    add_load_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates, and prints the figures; the exit code."""
+    if arguments.json:
+        check_writable(arguments.json)
+    names = ("labels", "upright", "scaled_decoding", "on_error", "batch_size", "workers", "threads")
+    result = evaluate(
+        _model(arguments.model, arguments),
+        arguments.data,
+        against=None if arguments.against is None else _model(arguments.against, arguments),
+        results=arguments.results,
+        progress=False if arguments.quiet else None,
+        **{name: getattr(arguments, name) for name in names},
+    )
+    print(repr(result))
+    if arguments.json:
+        result.to_json(arguments.json)
+    return 130 if result.interrupted else 0
+
+
+def _model(source: str, arguments: argparse.Namespace) -> Any:
+    if source.lower().endswith(".onnx"):
+        return source
+    model = load(source, **load_options(arguments))
+    return model if arguments.keep_form else reparameterize(model)

@@ -1,0 +1,1 @@
+"""How good networks are on data: evaluate, its results, presets."""

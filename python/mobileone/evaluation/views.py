@@ -1,0 +1,119 @@
+"""Pictures as the networks that are evaluated see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mobileone.data.config import DataConfig
+from mobileone.data.datasets.shards import FileRange
+from mobileone.data.preprocessing import (
+    ImageError,
+    covering_size,
+    is_file,
+    is_picture,
+    open_image,
+    open_picture,
+    picture_mode,
+    preprocess,
+    resize_and_crop,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PIL import Image as PillowImage
+
+__all__ = ["Decoding", "decode", "decode_all", "is_array", "is_encoded", "network_input"]
+
+_ORIENTATION = 0x0112  # EXIF's tag
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How files become pixels.
+
+    Attributes:
+        configs: distinct data configs of the networks.
+        upright: whether pictures are turned as their EXIF data say.
+        scaled: whether JPEG files are decoded at a fraction of their size where that suffices.
+    """
+
+    configs: tuple[DataConfig, ...]
+    upright: bool = False
+    scaled: bool = False
+
+    def shapes(self, count: int) -> list[tuple[int, int, int, int]]:
+        """Of `count` pictures for each config: NHWC."""
+        return [(count, *config.input_size, len(config.mean)) for config in self.configs]
+
+
+def is_encoded(source: Any) -> bool:
+    """Whether a picture's source is a file that any process can decode."""
+    return isinstance(source, str | bytes | FileRange)
+
+
+def decode(source: Any, decoding: Decoding, out: Sequence[npt.NDArray[np.uint8]], row: int) -> bool:
+    """Puts the pixels of one picture into `out[config][row]`.
+
+    Returns:
+        Whether its EXIF data ask for a turn that was not made.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    content = source.read() if isinstance(source, FileRange) else source
+    opened: dict[str, PillowImage.Image] = {}
+    for config, pixels in zip(decoding.configs, out, strict=True):
+        mode = picture_mode(config)
+        if mode not in opened:
+            opened[mode] = _open(content, mode, decoding)
+        resized = np.asarray(resize_and_crop(opened[mode], config))
+        pixels[row] = resized.reshape(pixels.shape[1:])
+    turned = any(image.getexif().get(_ORIENTATION, 1) != 1 for image in opened.values())
+    return turned and not decoding.upright
+
+
+def decode_all(
+    sources: Sequence[Any], decoding: Decoding, out: Sequence[npt.NDArray[np.uint8]]
+) -> tuple[dict[int, str], int]:
+    """Puts the pixels of pictures into the first rows of every `out[config]`.
+
+    Returns:
+        What is wrong with those that cannot be read, by row, which are black; and how many have an
+        EXIF orientation that was not applied.
+    """
+    errors, rotated = {}, 0
+    for row, source in enumerate(sources):
+        try:
+            rotated += decode(source, decoding, out, row)
+        except (ImageError, OSError) as error:
+            errors[row] = str(error)
+            for pixels in out:
+                pixels[row] = 0
+    return errors, rotated
+
+
+def _open(content: Any, mode: str, decoding: Decoding) -> PillowImage.Image:
+    if not is_file(content):
+        return open_picture(content, mode, upright=decoding.upright)
+    sizes = [covering_size(config) for config in decoding.configs]
+    least = tuple(max(size[axis] for size in sizes) for axis in (0, 1))
+    return open_image(
+        content,
+        mode,
+        upright=decoding.upright,
+        at_least=(least[0], least[1]) if decoding.scaled else None,
+    )
+
+
+def network_input(source: Any, config: DataConfig, min_size: int) -> npt.NDArray[np.float32]:
+    """What is no picture: arrays, as `mobileone.Model.preprocess` takes them; [1, C, H, W]."""
+    return preprocess(source, config, min_size=min_size)
+
+
+def is_array(source: Any) -> bool:
+    """Whether it is an array, of pixels or of network input."""
+    return not (isinstance(source, FileRange) or is_picture(source))
