@@ -28,7 +28,7 @@ def test_options_are_the_recipes_fields() -> None:
         "--data x --optimizer adamw --epochs 7 --batch-size 9 --accumulation 2 --learning-rate 0.5 "
         "--final-learning-rate 0.25 --warmup-epochs 1.5 --warmup-learning-rate 0.125 "
         "--momentum 0.8 --weight-decay 0.02 --final-weight-decay 0.01 --clip-norm 3 "
-        "--label-smoothing 0.2 --ema-decay 0.99 --seed 5 --nesterov --ema-warmup --frozen a* "
+        "--label-smoothing 0.2 --ema-decay 0.99 --seed 5 --nesterov --no-ema-warmup --frozen a* "
         "--decay-norms-and-biases --frozen b --auto-augment --progressive"
     )
     found, plain = dataclasses.asdict(recipe_of(*words.split())), dataclasses.asdict(Recipe())

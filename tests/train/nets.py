@@ -39,7 +39,7 @@ def quick(**changes: Any) -> Recipe:
     """A recipe of seconds, with everything switched on that has a memory."""
     own: dict[str, Any] = {
         "epochs": 3, "batch_size": 16, "learning_rate": 0.05, "warmup_epochs": 0.5,
-        "ema_decay": 0.9, "ema_warmup": True, "clip_norm": 5.0, "seed": 4,
+        "ema_decay": 0.9, "clip_norm": 5.0, "seed": 4,
     }  # fmt: skip
     return Recipe(**{**own, **changes})
 

@@ -72,10 +72,13 @@ def test_warm_up_is_linear_and_the_cosine_takes_the_rest() -> None:
     assert learning_rate(Recipe(epochs=2, warmup_epochs=2), 1) == pytest.approx(0.05)
 
 
-def test_averaging_warms_up_where_it_is_asked_to() -> None:
-    slow, quick = Recipe(ema_warmup=False), Recipe(ema_warmup=True)
+def test_averaging_warms_up_unless_it_is_asked_not_to() -> None:
+    slow, quick = Recipe(ema_warmup=False), Recipe()
     assert average_decay(slow, 1) == 0.9995
     assert [average_decay(quick, t) for t in (1, 9, 10**6)] == [0.1, 0.5, 0.9995]
+    # What is left of the weights that a training of thirty updates begins with.
+    assert math.prod(average_decay(quick, t) for t in range(1, 31)) < 1e-6
+    assert math.prod(average_decay(slow, t) for t in range(1, 31)) > 0.98
 
 
 def test_recipes_are_plain_json() -> None:

@@ -40,6 +40,10 @@ _COPY_LIMIT = 8
 Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.int64]]
 
 
+class NewClassifierWarning(UserWarning):
+    """A classifier that the source does not have was started anew: expected before a training."""
+
+
 class StateDict(NamedTuple):
     """Tensors under the names the source gives them, and where they were found.
 
@@ -269,6 +273,7 @@ def _warn(identity: Identity, report: LoadReport, asked: int | None) -> None:
         warnings.warn(
             f"{report.source}: {' and '.join(report.missing)} started anew with random weights; "
             "the network's results mean nothing until it is trained",
+            NewClassifierWarning,
             stacklevel=4,
         )
     elif report.heads and not report.head and asked is None:

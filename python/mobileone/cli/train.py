@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from mobileone.checkpoint.load import NewClassifierWarning
 from mobileone.cli.summary import forms_table
 from mobileone.data.augmentation.pipeline import Augmentation
 from mobileone.data.datasets.digits import BUILT_IN
@@ -60,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, kind in _FIELDS.items():
         add(f"--{name.replace('_', '-')}", type=kind, metavar="N" if kind is int else "X")
     for name in _FLAGS:
-        add(f"--{name.replace('_', '-')}", action="store_true", default=None)
+        add(f"--{name.replace('_', '-')}", action=argparse.BooleanOptionalAction)
     add("--frozen", action="append", metavar="PATTERN", help="parameters that stay; repeatable")
     add("--no-ema", action="store_true", help="no averaged weights")
     add("--no-augmentation", action="store_true", help="images as in evaluation")
@@ -119,7 +120,7 @@ def _model(arguments: argparse.Namespace) -> Model:
         return create_model(arguments.arch, num_classes=classes, seed=seed)
     # Of other classes, the weights are kept and the last layer is new: it is about to be trained.
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* started anew with random weights", UserWarning)
+        warnings.simplefilter("ignore", NewClassifierWarning)
         return load(arguments.arch, num_classes=classes, strict=False)
 
 

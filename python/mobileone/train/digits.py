@@ -42,7 +42,7 @@ def digits_recipe(**changes: Any) -> Recipe:
     )
     own: dict[str, Any] = {
         "epochs": 60, "batch_size": 64, "weight_decay": 1e-3, "final_weight_decay": 1e-4,
-        "ema_decay": 0.99, "ema_warmup": True, "augmentation": augmentation,
+        "ema_decay": 0.99, "augmentation": augmentation,
     }  # fmt: skip
     own["warmup_epochs"] = changes.get("epochs", own["epochs"]) / 30
     return Recipe(**{**own, **changes})

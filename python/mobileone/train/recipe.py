@@ -40,7 +40,8 @@ class Recipe:
         label_smoothing: share of a label that is spread over all classes; not where teachers or
             data give probabilities.
         ema_decay: of the averaged weights, statistics included, per update: of update t it is
-            min(ema_decay, t / (t + 9)) with `ema_warmup`. None: no averaged weights.
+            min(ema_decay, t / (t + 9)) with `ema_warmup`, without which a training of few updates
+            ends with the weights that it began with. None: no averaged weights.
         augmentation: of images that come as pixels; None: resized and cropped as in evaluation.
         curriculum: sizes and strengths by epoch; None: the model's `input_size`, strength 1.
         seed: of order, augmentation and dropout.
@@ -68,7 +69,7 @@ class Recipe:
     clip_norm: float | None = None
     label_smoothing: float = 0.1
     ema_decay: float | None = 0.9995
-    ema_warmup: bool = False
+    ema_warmup: bool = True
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     curriculum: Curriculum | None = None
     seed: int = 0
