@@ -97,13 +97,21 @@ def test_a_variant_learns_a_folder_from_a_teacher(
         (["--data", "digits", "--no-augmentation", "--auto-augment"], 2, "one of them"),
         (["--data", "digits", "--epochs", "0"], 2, "epochs is 0"),
         (["--data", "DATA", "--arch", "nothing.pth"], 1, "nothing.pth"),
+        (["--data", "ONE", "--arch", "mobileone_mu0"], 2, "has one class, data; expected two"),
+        (["--data", "digits", "--out", "nowhere/model.pth"], 1, "nowhere"),
+        (["--data", "digits", "--out", "model.txt"], 2, "weights are not saved as .txt"),
+        (["--data", "digits", "--checkpoint", "nowhere/c.safetensors"], 1, "nowhere"),
+        (["--data", "digits", "--plot", "losses.txt"], 2, "no figure is a .txt"),
+        (["--data", "digits", "--json", "nowhere/history.json"], 1, "nowhere"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(
     tmp_path: Path, words: list[str], code: int, message: str, capsys: Any
 ) -> None:
-    data = str(folder(tmp_path))
-    assert main(["train", *[data if word == "DATA" else word for word in words]]) == code
+    data = folder(tmp_path)
+    places = {"DATA": str(data), "ONE": str(data.parent)}
+    assert main(["train", *[places.get(word, word) for word in words]]) == code
     captured = capsys.readouterr()
     assert message in captured.err
+    assert captured.err.count("\n") == 1, "said before the first epoch"
     assert captured.out == ""

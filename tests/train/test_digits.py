@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import mobileone
 import pytest
@@ -28,6 +33,29 @@ def test_digits_twice_with_one_seed_are_the_same_bits_with_any_number_of_threads
     assert models[0].class_names == tuple("0123456789")
     for model in models[1:]:
         assert_same(weights(model), weights(models[0]))
+
+
+def test_digits_killed_from_outside_and_continued_by_other_threads(tmp_path: Path) -> None:
+    """SIGKILL to the command in its second epoch, wherever it is then; and the same line again."""
+    pytest.importorskip("sklearn")
+
+    def command(name: str, *more: str) -> list[str]:
+        words = ["train", "--data", "digits", "--epochs", "3", "--seed", "3", "--quiet"]
+        words += ["--out", str(tmp_path / f"{name}.safetensors"), *more]
+        return [sys.executable, "-c", f"from mobileone.cli import main; main({words})"]
+
+    subprocess.run(command("whole", "--threads", "2"), check=True, stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "c.safetensors"
+    again = command("resumed", "--checkpoint", str(checkpoint), "--resume", "--threads", "1")
+    child = subprocess.Popen(again, stdout=subprocess.DEVNULL)
+    while child.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert not (tmp_path / "resumed.safetensors").exists()
+    subprocess.run(again, check=True, stdout=subprocess.DEVNULL)
+    whole, resumed = (mobileone.load(tmp_path / f"{n}.safetensors") for n in ("whole", "resumed"))
+    assert_same(weights(resumed), weights(whole))
 
 
 def test_the_network_is_small_and_of_four_branches() -> None:

@@ -8,12 +8,13 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from mobileone.checkpoint.export import kind_of_file
 from mobileone.checkpoint.load import NewClassifierWarning
 from mobileone.cli.summary import forms_table
 from mobileone.data.augmentation.pipeline import Augmentation
 from mobileone.data.datasets.digits import BUILT_IN
 from mobileone.data.datasets.folder import FolderSamples
-from mobileone.figures.plots import require_matplotlib
+from mobileone.figures.plots import figure_format, require_matplotlib, save_figure
 from mobileone.model import Model, create_model, load, reparameterize
 from mobileone.network.create import list_models
 from mobileone.train.curriculum import Curriculum
@@ -21,6 +22,7 @@ from mobileone.train.digits import digits_bundle, digits_recipe
 from mobileone.train.recipe import OPTIMIZERS, Recipe
 from mobileone.train.trainer import Trainer
 from mobileone.util.checks import height_and_width
+from mobileone.util.files import check_writable
 
 __all__ = ["add_options", "run"]
 
@@ -79,8 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains, saves the model, and says how good it is in both forms; the exit code."""
-    if arguments.plot:
-        require_matplotlib()  # rather now than after the training
+    _check_outputs(arguments)
     model = _model(arguments)
     if arguments.size is not None:
         size = height_and_width("--size", arguments.size, 1)
@@ -103,9 +104,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         history.to_json(arguments.json)
     if arguments.plot and history.epochs:
-        figure: Any = history.plot().figure
-        figure.savefig(arguments.plot)
+        save_figure(history.plot().figure, arguments.plot)
     return 130 if history.interrupted else 0
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """What cannot be written is rather said now than after the training."""
+    for path in (arguments.out, arguments.checkpoint, arguments.json, arguments.plot):
+        if path is not None:
+            check_writable(path)
+    if not arguments.out.lower().endswith(".onnx"):
+        kind_of_file(arguments.out)
+    if arguments.plot:
+        require_matplotlib()
+        figure_format(arguments.plot)
 
 
 def _model(arguments: argparse.Namespace) -> Model:

@@ -32,7 +32,7 @@ class FolderSamples:
 
     Raises:
         NotADirectoryError, FileNotFoundError: no such folder.
-        ValueError: no folders or images in it, or other classes than `class_names`.
+        ValueError: fewer than two classes, one without images, or others than `class_names`.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class FolderSamples:
                 raise ValueError(f"{root / name}: has no images; expected {suffixes_text()}")
         if not names:
             raise ValueError(f"{where}: has no folders; expected one folder of images per class")
+        if len(names) == 1:
+            raise ValueError(f"{where}: has one class, {names[0]}; expected two or more")
         self.paths = [path for own in files for path in own]
         self.labels = np.repeat(np.arange(len(names)), [len(own) for own in files])
         self.class_names: tuple[str, ...] | None = names
