@@ -77,7 +77,7 @@ BlockShape shape_of(const Case& c, Activation activation) {
 void run(const KernelTable& table, const Case& c, Activation activation, int rounds, double peak) {
   const BlockShape shape = shape_of(c, activation);
   const Tiling tiling =
-      choose_tiling(table, machine_model(table), shape, AlgorithmChoice::kAuto, 1);
+      choose_tiling(table, machine_model(table), shape, {AlgorithmChoice::kAuto, 1});
   const BlockPlan plan = plan_block(table.traits, shape, tiling);
   const Floats src(shape.src().num_floats()), dst(shape.dst().num_floats());
   const Floats packed(std::ptrdiff_t(plan.packed_bytes() / 4), 0.1f);

@@ -87,7 +87,7 @@ class Benchmark {
   void block(int in, int expansion, int out, int size, int stride) {
     BlockShape shape{in, in * expansion, out, size, size, 3, stride, activation_, activation_};
     shape.project.residual = stride == 1 && in == out;
-    const Tiling tiling = choose_tiling(table_, machine_, shape, AlgorithmChoice::kAuto, 1);
+    const Tiling tiling = choose_tiling(table_, machine_, shape, {});
     const auto plan = plan_block(table_.traits, shape, tiling);
     const Floats src(shape.src().num_floats()), dst(shape.dst().num_floats());
     const Floats packed(plan.packed_bytes() / 4, 0.1f), scratch(plan.scratch_bytes() / 4);
@@ -101,7 +101,7 @@ class Benchmark {
 
   void convolution(int in, int in2, int out, int size, int kernel) {
     const ConvShape shape{in, in2, out, size, size, kernel, activation_};
-    const Tiling tiling = choose_tiling(table_, machine_, shape, AlgorithmChoice::kAuto, 1);
+    const Tiling tiling = choose_tiling(table_, machine_, shape, {});
     const ConvPlan plan = plan_conv(table_.traits, shape, tiling);
     const Floats src(shape.src().num_floats()), src2(shape.src2().num_floats());
     const Floats dst(shape.dst().num_floats()), packed(plan.packed_bytes() / 4, 0.1f);

@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
       continue;
     Network net(table, variant, 224, pool);
     for (int i = 0; i < net.num_blocks(); ++i) {
-      net.set_tiling(i, choose_tiling(table, machine, net.block(i).plan.shape, choice, threads));
+      net.set_tiling(i, choose_tiling(table, machine, net.block(i).plan.shape, {choice, threads}));
     }
     if (swept) sweep(net, image, peak, 6);
     if (checked) {

@@ -164,7 +164,7 @@ TEST_P(BlockTest, TilingsThatTheModelChooses) {
       BlockShape shape = block(24, 144, 24, 28, 5, Activation::kRelu);
       shape.excite = place;
       using enum AlgorithmChoice;
-      const Tiling tiling = choose_tiling(table, machine, shape, kAuto, threads);
+      const Tiling tiling = choose_tiling(table, machine, shape, {kAuto, threads});
       EXPECT_EQ(tiling.algorithm, Algorithm::kDirect);
       EXPECT_GE(tiling.tile_rows, 1);
       check(shape, tiling, 2);

@@ -113,6 +113,23 @@ TEST_P(PairTest, PartitionsAreBitwiseEqual) {
   }
 }
 
+// Neighbours are paired, whatever tile they are in, and an odd last pixel is its own neighbour.
+TEST_P(PairTest, StrassensPartitionsAreBitwiseEqual) {
+  for (const auto& [height, width] : {std::pair{14, 14}, {9, 7}, {7, 7}, {5, 1}, {1, 9}}) {
+    const BlockShape shape = pair(64, 96, height, width, 1);
+    const BlockData data(shape);
+    const auto whole = plan_block(table.traits, shape, {Algorithm::kStrassen, height, 1});
+    const std::vector<float> expected = run_block(table, whole, data, 1);
+    for (int rows = 1; rows < height; ++rows) {
+      for (int parts : {1, 3}) {
+        const auto plan = plan_block(table.traits, shape, {Algorithm::kStrassen, rows, parts});
+        EXPECT_EQ(run_block(table, plan, data, 2), expected)
+            << height << "x" << width << ", rows " << rows << " parts " << parts;
+      }
+    }
+  }
+}
+
 TEST_P(PairTest, NanAndInfinityPassThrough) {
   const BlockShape shape = pair(16, 32, 6, 6, 1);
   BlockData data(shape);

@@ -201,7 +201,7 @@ TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
     for (int threads : {1, 2, 3, 4}) {
       ThreadPool pool(threads);
       const Tiling tiling =
-          choose_tiling(table, machine_model(table), shape, AlgorithmChoice::kDirect, threads);
+          choose_tiling(table, machine_model(table), shape, {AlgorithmChoice::kDirect, threads});
       EXPECT_EQ(tiling.algorithm, Algorithm::kDirect);
       const BlockPlan plan = plan_block(table.traits, shape, tiling);
       EXPECT_GE(plan.units(), threads);
@@ -231,17 +231,18 @@ TEST(CostModel, Choices) {
     const MachineModel machine{48e3, 2e6, 2e11, 1e11, 3e10};
     const BlockShape wide = pair(512, 512, 14), odd = pair(48, 48, 7), narrow = pair(32, 32, 56);
     using enum AlgorithmChoice;
-    EXPECT_EQ(choose_tiling(table, machine, wide, kAuto, 1).algorithm, Algorithm::kStrassen);
-    EXPECT_EQ(choose_tiling(table, machine, wide, kDirect, 1).algorithm, Algorithm::kDirect);
-    EXPECT_EQ(choose_tiling(table, machine, odd, kStrassen, 1).algorithm, Algorithm::kDirect);
-    EXPECT_EQ(choose_tiling(table, machine, narrow, kAuto, 1).algorithm, Algorithm::kDirect);
-    EXPECT_EQ(choose_tiling(table, machine, narrow, kStrassen, 1).algorithm, Algorithm::kStrassen);
+    EXPECT_EQ(choose_tiling(table, machine, wide, {kAuto, 1}).algorithm, Algorithm::kStrassen);
+    EXPECT_EQ(choose_tiling(table, machine, wide, {kDirect, 1}).algorithm, Algorithm::kDirect);
+    EXPECT_EQ(choose_tiling(table, machine, odd, {kStrassen, 1}).algorithm, Algorithm::kDirect);
+    EXPECT_EQ(choose_tiling(table, machine, narrow, {kAuto, 1}).algorithm, Algorithm::kDirect);
+    EXPECT_EQ(choose_tiling(table, machine, narrow, {kStrassen, 1}).algorithm,
+              Algorithm::kStrassen);
     // Where weights come slowly, they are read once: the whole map is one tile.
     MachineModel slow = machine;
     slow.far_bytes_per_second = 1e9;
-    EXPECT_EQ(choose_tiling(table, slow, wide, kAuto, 1).tile_rows, 14);
+    EXPECT_EQ(choose_tiling(table, slow, wide, {kAuto, 1}).tile_rows, 14);
     for (int threads : {2, 3, 4}) {
-      const Tiling tiling = choose_tiling(table, machine, wide, kAuto, threads);
+      const Tiling tiling = choose_tiling(table, machine, wide, {kAuto, threads});
       EXPECT_GE(plan_block(table.traits, wide, tiling).units(), threads);
     }
   }

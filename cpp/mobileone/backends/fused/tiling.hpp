@@ -8,21 +8,20 @@
 
 namespace mobileone::fused {
 
-// What choose(choice, threads) returns for a batch, whose images are spread over the plan's threads
-// before the tiles of one are. What an image's bits depend on is chosen as if it were alone: the
-// algorithm, and the rows of a tile where Strassen's algorithm pairs its pixels or where `sums` of
-// the output are made per tile.
+// What choose(TilingRequest) returns for a batch, whose images are spread over the plan's threads
+// before the tiles of one are. What an image's bits depend on is chosen as if it were alone and on
+// one thread: the algorithm, and the rows of a tile where `sums` of the output are made per tile.
 template <typename Choose>
 kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOptions& options,
                              const Choose& choose) {
-  kernels::Tiling alone = choose(algorithm_choice(options.algorithm), options.threads);
-  if (images <= 1) return alone;
-  const int threads = static_cast<int>(std::max<std::int64_t>(1, options.threads / images));
-  if (alone.algorithm == kernels::Algorithm::kDirect && !sums) {
-    return choose(kernels::AlgorithmChoice::kDirect, threads);
-  }
-  alone.column_parts = std::min(alone.column_parts, threads);
-  return alone;
+  const kernels::Tiling alone = choose({.choice = algorithm_choice(options.algorithm)});
+  const std::int64_t threads = options.threads / std::max<std::int64_t>(1, images);
+  if (threads <= 1) return alone;
+  return choose({.choice = alone.algorithm == kernels::Algorithm::kStrassen
+                               ? kernels::AlgorithmChoice::kStrassen
+                               : kernels::AlgorithmChoice::kDirect,
+                 .threads = static_cast<int>(threads),
+                 .rows = sums ? alone.tile_rows : 0});
 }
 
 // The stored plan's tiling of `name`, or batch_tiling(); filed with the plan. Throws Error for a
@@ -40,8 +39,8 @@ kernels::Tiling tiling_for(const std::string& name, std::int64_t images, bool su
 // What tiling_for() takes: the fastest by the cost model.
 template <typename KernelShape>
 auto by_cost_model(const KernelShape& shape) {
-  return [&shape](kernels::AlgorithmChoice choice, int threads) {
-    return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, choice, threads);
+  return [&shape](const kernels::TilingRequest& request) {
+    return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, request);
   };
 }
 

@@ -48,7 +48,10 @@ BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling
   BlockPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
-  plan.tile_rows = std::min(tiling.tile_rows, shape.out_height());
+  const int height = shape.out_height();
+  plan.tile_rows = tiling.algorithm == Algorithm::kStrassen
+                       ? strassen_rows(tiling.tile_rows, height, shape.out_width())
+                       : std::min(tiling.tile_rows, height);
   if (shape.expands()) {
     plan.expand = {.k_blocks = blocks(shape.channels_in),
                    .n_blocks = blocks(shape.expanded),

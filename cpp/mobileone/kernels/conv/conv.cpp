@@ -44,7 +44,9 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
   ConvPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
-  plan.tile_rows = std::min(tiling.tile_rows, shape.height);
+  plan.tile_rows = tiling.algorithm == Algorithm::kStrassen
+                       ? strassen_rows(tiling.tile_rows, shape.height, shape.width)
+                       : std::min(tiling.tile_rows, shape.height);
   const int pixels = plan.tile_rows * shape.width;
   plan.pointwise = {.k_blocks = shape.k_blocks(),
                     .n_blocks = blocks(shape.channels_out),

@@ -9,12 +9,13 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// Where a finished sum goes: dst[offsets[pixel] + block * dst_block] = max(floor, sum).
+/// Where a finished sum goes: dst[offsets[step pixel] + block * dst_block] = max(floor, sum), with
+/// the microkernel's step.
 struct Output {
   float* dst = nullptr;
   const std::int32_t* offsets = nullptr;
-  float* sums = nullptr;  // if set, += the sums of all pixels, before the floor: [lanes * vectors]
-  bool skip_first = false;  // the first pixel does not enter the sums
+  float* sums = nullptr;   // if set, += the sums of all pixels, before the floor: [lanes * vectors]
+  bool skip_last = false;  // the last pixel does not enter the sums
 };
 
 /// What happens after a link's product; the accumulators live on into the next link.
@@ -26,7 +27,7 @@ enum class After {
 
 /// acc += A * B, then `after`. Strides are in floats; partials are [pixel][lanes * vectors].
 struct Link {
-  const float* a = nullptr;  // pixel i, channel 16 b + c at a[b * a_block + 16 i + c]
+  const float* a = nullptr;  // pixel i, channel 16 b + c at a[b * a_block + 16 step i + c]
   std::ptrdiff_t a_block = 0;
   const float* b = nullptr;  // panel [k][lanes * vectors]
   After after = After::kOutput;
@@ -62,7 +63,7 @@ constexpr int vector_lane(int v) { return v * kLanes % kBlock; }
 /// One k for all pixels; emit(p) is called as soon as pixel p is done. With the last k, the stores
 /// are issued between multiplications: in one burst they fill the store queue, and the core stands
 /// still (5 % of a product with k = 27).
-template <int kPixels, int kVectors, typename Emit>
+template <int kStep = 1, int kPixels, int kVectors, typename Emit>
 __attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][kVectors],
                                                            const float* pixels, const float* b,
                                                            const Emit& emit) {
@@ -71,7 +72,7 @@ __attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][k
   for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
-    const Vec x = broadcast(pixels[p * kBlock]);
+    const Vec x = broadcast(pixels[p * kStep * kBlock]);
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], x, column[v]);
     emit(p);
@@ -79,6 +80,7 @@ __attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][k
 }
 
 /// Stores of a chain's output, one vector of one pixel at a time.
+template <int kStep>
 class OutputWriter {
  public:
   OutputWriter(const Output& output, const Chain& chain)
@@ -87,7 +89,8 @@ class OutputWriter {
         dst_block_(chain.dst_block),
         floor_(broadcast(chain.floor)) {}
   __attribute__((always_inline)) void operator()(int p, int v, Vec value) const {
-    store(dst_ + offsets_[p] + vector_block(v) * dst_block_ + vector_lane(v), max(floor_, value));
+    store(dst_ + offsets_[p * kStep] + vector_block(v) * dst_block_ + vector_lane(v),
+          max(floor_, value));
   }
 
  private:
@@ -98,27 +101,27 @@ class OutputWriter {
 };
 
 /// The last k of a link and what comes after it.
-template <int kPixels, int kVectors>
+template <int kStep, int kPixels, int kVectors>
 __attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVectors],
                                                        const Chain& chain, const Link& link,
                                                        const float* pixels, const float* b) {
   constexpr int kWidth = kVectors * kLanes;
-  const OutputWriter write(link.output, chain);
+  const OutputWriter<kStep> write(link.output, chain);
   if (link.after == After::kStore) {
     float* const partial = link.partial;
-    multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
     });
   } else if (link.after == After::kOutput) {
-    multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
     });
   } else {
     const float* const other = chain.other;
     const float* const addend = chain.addend;
-    multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         write(p, v, add(acc[p][v], load(other + p * kWidth + v * kLanes)));
@@ -130,7 +133,7 @@ __attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVect
 
 /// The same where outputs have sums. The accumulators go through memory, for the code to stay
 /// small.
-template <int kPixels, int kVectors>
+template <int kStep, int kPixels, int kVectors>
 __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPixels][kVectors],
                                                                  const Chain& chain,
                                                                  const Link& link,
@@ -139,12 +142,12 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
   constexpr int kWidth = kVectors * kLanes;
   float buffer[kPixels * kWidth];
   float* const partial = link.after == After::kStore ? link.partial : buffer;
-  multiply_column(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+  multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
   });
   if (link.after == After::kStore) return;
-  const OutputWriter write(link.output, chain);
+  const OutputWriter<kStep> write(link.output, chain);
   const bool more = link.after == After::kOutputAdd;
   for (int v = 0; v < kVectors; ++v) {
     float* const sums = link.output.sums + v * kLanes;
@@ -153,7 +156,7 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
       const int at = p * kWidth + v * kLanes;
       const Vec value = load(buffer + at);
       const Vec result = more ? add(value, load(chain.other + at)) : value;
-      if (p > 0 || !link.output.skip_first) sum = add(sum, result);
+      if (p + 1 < kPixels || !link.output.skip_last) sum = add(sum, result);
       write(p, v, result);
       if (more) store(buffer + at, add(value, load(chain.addend + at)));
     }
@@ -166,7 +169,7 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
   }
 }
 
-template <int kPixels, int kVectors, bool kSums>
+template <int kPixels, int kVectors, bool kSums, int kStep>
 __attribute__((noinline)) void microkernel(const Chain& chain) {
   constexpr int kWidth = kVectors * kLanes;
   constexpr int kUnroll = 4;
@@ -193,7 +196,7 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
         prefetch_l2(next + 16);
 #pragma GCC unroll 4
         for (int k = 0; k < kUnroll; ++k) {
-          multiply_column(acc, pixels + k, b + k * kWidth, nothing);
+          multiply_column<kStep>(acc, pixels + k, b + k * kWidth, nothing);
         }
         pixels += kUnroll;
         b += kUnroll * kWidth;
@@ -202,14 +205,14 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
     }
 #pragma GCC unroll 4
     for (int k = 0; k < kUnroll - 1; ++k) {
-      multiply_column(acc, pixels + k, b + k * kWidth, nothing);
+      multiply_column<kStep>(acc, pixels + k, b + k * kWidth, nothing);
     }
     pixels += kUnroll - 1;
     b += (kUnroll - 1) * kWidth;
     if constexpr (kSums) {
-      finish_link_with_sums(acc, chain, link, pixels, b);
+      finish_link_with_sums<kStep>(acc, chain, link, pixels, b);
     } else {
-      finish_link(acc, chain, link, pixels, b);
+      finish_link<kStep>(acc, chain, link, pixels, b);
     }
   }
 }
@@ -223,8 +226,9 @@ static_assert(kTraits.pixels <= kMaxPixels);
 constexpr int max_pixels(int vectors) { return vectors == 3 ? 8 : kTraits.pixels; }
 
 /// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)); `sums`: for chains
-/// whose outputs have sums.
-Microkernel find_microkernel(int pixels, int vectors, bool sums);
+/// whose outputs have sums. `step`, 1 or 2, is how many pixels of A and of the offsets one is from
+/// the next.
+Microkernel find_microkernel(int pixels, int vectors, bool sums, int step);
 
 /// A partition of `total` pixels into as few groups of at most `widest` as possible, sizes
 /// within 1.

@@ -3,48 +3,50 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-template <int kVectors, bool kSums>
+template <int kVectors, bool kSums, int kStep>
 constexpr Microkernel kInstances[] = {
     nullptr,
-    microkernel<1, kVectors, kSums>,
-    microkernel<2, kVectors, kSums>,
-    microkernel<3, kVectors, kSums>,
-    microkernel<4, kVectors, kSums>,
-    microkernel<5, kVectors, kSums>,
-    microkernel<6, kVectors, kSums>,
+    microkernel<1, kVectors, kSums, kStep>,
+    microkernel<2, kVectors, kSums, kStep>,
+    microkernel<3, kVectors, kSums, kStep>,
+    microkernel<4, kVectors, kSums, kStep>,
+    microkernel<5, kVectors, kSums, kStep>,
+    microkernel<6, kVectors, kSums, kStep>,
 #ifdef __AVX512F__
-    microkernel<7, kVectors, kSums>,
-    microkernel<8, kVectors, kSums>,
+    microkernel<7, kVectors, kSums, kStep>,
+    microkernel<8, kVectors, kSums, kStep>,
 #endif
 };
 
 #ifdef __AVX512F__
-template <int kVectors, bool kSums>
+template <int kVectors, bool kSums, int kStep>
 constexpr Microkernel kTallInstances[] = {
-    microkernel<9, kVectors, kSums>,  microkernel<10, kVectors, kSums>,
-    microkernel<11, kVectors, kSums>, microkernel<12, kVectors, kSums>,
-    microkernel<13, kVectors, kSums>, microkernel<14, kVectors, kSums>,
+    microkernel<9, kVectors, kSums, kStep>,  microkernel<10, kVectors, kSums, kStep>,
+    microkernel<11, kVectors, kSums, kStep>, microkernel<12, kVectors, kSums, kStep>,
+    microkernel<13, kVectors, kSums, kStep>, microkernel<14, kVectors, kSums, kStep>,
 };
 #endif
 
-template <bool kSums>
+template <bool kSums, int kStep>
 Microkernel find(int pixels, int vectors) {
 #ifdef __AVX512F__
   if (pixels >= 9) {
     const int index = pixels - 9;
-    return vectors == 1 ? kTallInstances<1, kSums>[index] : kTallInstances<2, kSums>[index];
+    return vectors == 1 ? kTallInstances<1, kSums, kStep>[index]
+                        : kTallInstances<2, kSums, kStep>[index];
   }
-  if (vectors == 1) return kInstances<1, kSums>[pixels];
-  if (vectors == 3) return kInstances<3, kSums>[pixels];
+  if (vectors == 1) return kInstances<1, kSums, kStep>[pixels];
+  if (vectors == 3) return kInstances<3, kSums, kStep>[pixels];
 #endif
   (void)vectors;
-  return kInstances<2, kSums>[pixels];
+  return kInstances<2, kSums, kStep>[pixels];
 }
 
 }  // namespace
 
-Microkernel find_microkernel(int pixels, int vectors, bool sums) {
-  return sums ? find<true>(pixels, vectors) : find<false>(pixels, vectors);
+Microkernel find_microkernel(int pixels, int vectors, bool sums, int step) {
+  if (step == 2) return sums ? find<true, 2>(pixels, vectors) : find<false, 2>(pixels, vectors);
+  return sums ? find<true, 1>(pixels, vectors) : find<false, 1>(pixels, vectors);
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -36,7 +36,7 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
     for (int group = 0; group < groups.count; ++group) {
       const int pixels = groups.size(group);
       chain.prefetch = prefetcher.take(plan.k_blocks, link.b);
-      find_microkernel(pixels, vectors, t.sums != nullptr)(chain);
+      find_microkernel(pixels, vectors, t.sums != nullptr, 1)(chain);
       link.a += pixels * kBlock;
       link.output.offsets += pixels;
     }

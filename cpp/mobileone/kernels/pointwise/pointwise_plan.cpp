@@ -26,8 +26,21 @@ int tile_pitch(int pixels) {
   return pixels;
 }
 
-int PointwisePlan::pitch() const { return tile_pitch(tile_pixels); }
-int PointwisePlan::half_pitch() const { return tile_pitch((max_pixels + 1) / 2); }
+namespace {
+
+// Of pixels that are read every other one, with room for the copy of an odd last one: odd, so that
+// channel blocks alternate between even and odd L1 sets.
+int pair_pitch(int pixels) { return tile_pitch(pixels + pixels % 2) | 1; }
+
+}  // namespace
+
+int PointwisePlan::pitch() const {
+  return strassen() ? pair_pitch(tile_pixels) : tile_pitch(tile_pixels);
+}
+int PointwisePlan::sum_pitch() const { return pair_pitch(max_pixels); }
+std::ptrdiff_t PointwisePlan::sums_floats() const {
+  return strassen() ? std::ptrdiff_t{k_blocks} * sum_pitch() * kBlock : 0;
+}
 
 std::ptrdiff_t PointwisePlan::tile_floats() const {
   return std::ptrdiff_t{k_blocks} * pitch() * kBlock;
@@ -35,11 +48,11 @@ std::ptrdiff_t PointwisePlan::tile_floats() const {
 
 std::ptrdiff_t PointwisePlan::scratch_floats() const {
   std::ptrdiff_t total = tile_floats() + padded(tile_pixels);  // T and the offset table
-  if (strassen()) {
-    total += kPartialFloats;
-    total += std::ptrdiff_t{4} * (k_blocks / 2) * half_pitch() * kBlock;  // S1..S4
-  }
-  return total;
+  return strassen() ? total + kPartialFloats + sums_floats() : total;
+}
+
+int strassen_rows(int rows, int height, int width) {
+  return std::min(rows + (width % 2 == 1 ? rows % 2 : 0), height);
 }
 
 bool strassen_divides(int k_blocks, int n_blocks) { return k_blocks % 2 == 0 && n_blocks % 2 == 0; }

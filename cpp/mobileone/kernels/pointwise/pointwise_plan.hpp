@@ -7,8 +7,11 @@
 //
 // Algorithm::kStrassen is one level of Strassen's algorithm in Winograd's form (7 products and 15
 // sums; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 23.1). T is split
-// by halves of its pixels and of K, B by halves of K and N. The sums of B's quarters are made when
-// the weights are packed; a panel of the half-width problem then holds, in the order of use,
+// into its even and its odd pixels and by halves of K, B by halves of K and N. Which pixels are
+// paired, and so every bit of the result, is the same for tiles of any height: a tile that is not
+// the last has an even number of pixels (strassen_rows), and an odd last pixel is its own
+// neighbour. The sums of B's quarters are made when the weights are packed; a panel of the
+// half-width problem then holds, in the order of use,
 //   B11, B21, T2, T3, T4, T1, B22   with T1 = B12 - B11, T2 = B22 - T1, T3 = B22 - B12, T4 = T2 -
 //   B21,
 // 7/4 of the direct layout's size. T4 is stored negated: C21 is then a sum like the others.
@@ -48,8 +51,10 @@ struct PointwisePlan {
 
   /// Pixels from one 16-channel block of T to the next; see tile_pitch().
   int pitch() const;
-  /// The same for the half-tiles S1..S4 of Strassen's algorithm.
-  int half_pitch() const;
+  /// The same for Strassen's S1 and S2, whose pixels alternate, and for S3 and S4.
+  int sum_pitch() const;
+  /// Of S1..S4; 0 without Strassen's algorithm.
+  std::ptrdiff_t sums_floats() const;
   std::ptrdiff_t tile_floats() const;
   std::ptrdiff_t scratch_floats() const;
 };
@@ -60,6 +65,10 @@ inline constexpr int kPartialFloats = 2 * kMaxPixels * 3 * kBlock;
 /// `pixels` rounded up so that consecutive channel blocks of one pixel group start in different L1
 /// sets: a pitch near a multiple of 64 lines would map all of them to the same few.
 int tile_pitch(int pixels);
+
+/// Rows of a tile for Strassen's algorithm: `rows`, or one more where a tile would end in half a
+/// pair; at most `height`, those of the map.
+int strassen_rows(int rows, int height, int width);
 
 /// Whether Strassen's algorithm can split K x N channels (both into 16-channel blocks, evenly).
 bool strassen_divides(int k_blocks, int n_blocks);

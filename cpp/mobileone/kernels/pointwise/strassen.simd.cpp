@@ -3,26 +3,39 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-/// Strides and pointers of the operands of A: the quarters of T and the sums S1..S4, each
-/// [k_blocks / 2][pitch][16]. Of an odd number of pixels the middle one is in both halves: it
-/// is computed and written twice, and counted once.
+/// A pixel of A's upper half and its neighbour, of the lower half, are two pixels apart from the
+/// next ones: in T as in S1 and S2, and in S3 and S4.
+constexpr int kStep = 2;
+
+/// Strides and pointers of the operands of A: the quarters of T, the sums S1 and S2 and the sums S3
+/// and S4, each [k_blocks / 2][pitch][2 pixels][16].
 struct Quarters {
   int pixels;                       // of half a tile
   std::ptrdiff_t t_block, s_block;  // floats between channel blocks
-  std::ptrdiff_t to_a12, to_a21;    // floats from A11 to the other quarters
-  std::ptrdiff_t s_size;
+  std::ptrdiff_t to_a12;            // floats from A11
+  std::ptrdiff_t to_s3;             // floats from S1
   float *a11, *u, *s1;
 
   Quarters(const PointwisePlan& plan, const PointwiseTile& t) {
     t_block = std::ptrdiff_t{plan.pitch()} * kBlock;
-    s_block = std::ptrdiff_t{plan.half_pitch()} * kBlock;
+    s_block = std::ptrdiff_t{plan.sum_pitch()} * kBlock;
     to_a12 = plan.k_blocks / 2 * t_block;
     pixels = (t.pixels + 1) / 2;
-    to_a21 = std::ptrdiff_t{t.pixels - pixels} * kBlock;
-    s_size = plan.k_blocks / 2 * s_block;
+    to_s3 = plan.k_blocks / 2 * s_block;
     a11 = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
     u = t.scratch + plan.tile_floats() + padded(plan.tile_pixels);
     s1 = u + kPartialFloats;
+  }
+};
+
+/// Where the pixels of a call's last group go when their number is odd: the last one, which has no
+/// neighbour, is its own, computed and written twice and counted once.
+struct LastOffsets {
+  std::int32_t at[kStep * kMaxPixels];
+
+  LastOffsets(const std::int32_t* offsets, int count) {
+    for (int i = 0; i < count; ++i) at[i] = offsets[i];
+    if (count % 2 == 1) at[count] = offsets[count - 1];
   }
 };
 
@@ -31,19 +44,29 @@ struct Quarters {
 // S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2.
 void sum_quarters(const PointwisePlan& plan, const PointwiseTile& t, int block) {
   const Quarters q(plan, t);
-  const float* a11 = q.a11 + block * q.t_block;
+  float* a11 = q.a11 + block * q.t_block;
   float* s1 = q.s1 + block * q.s_block;
-  for (int i = 0; i < q.pixels * kBlock; i += kLanes) {
-    const Vec v11 = load(a11 + i);
-    const Vec v12 = load(a11 + q.to_a12 + i);
-    const Vec v21 = load(a11 + q.to_a21 + i);
-    const Vec v22 = load(a11 + q.to_a12 + q.to_a21 + i);
-    const Vec sum1 = add(v21, v22);
-    const Vec sum2 = sub(sum1, v11);
-    store(s1 + i, sum1);
-    store(s1 + q.s_size + i, sum2);
-    store(s1 + 2 * q.s_size + i, sub(v11, v21));
-    store(s1 + 3 * q.s_size + i, sub(v12, sum2));
+  if (t.pixels % 2 == 1) {
+    float* const last = a11 + std::ptrdiff_t{t.pixels - 1} * kBlock;
+    for (int lane = 0; lane < kBlock; lane += kLanes) {
+      store(last + kBlock + lane, load(last + lane));
+      store(last + q.to_a12 + kBlock + lane, load(last + q.to_a12 + lane));
+    }
+  }
+  for (int p = 0; p < q.pixels; ++p, a11 += kStep * kBlock, s1 += kStep * kBlock) {
+#pragma GCC unroll 2
+    for (int lane = 0; lane < kBlock; lane += kLanes) {
+      const Vec v11 = load(a11 + lane);
+      const Vec v12 = load(a11 + q.to_a12 + lane);
+      const Vec v21 = load(a11 + kBlock + lane);
+      const Vec v22 = load(a11 + q.to_a12 + kBlock + lane);
+      const Vec sum1 = add(v21, v22);
+      const Vec sum2 = sub(sum1, v11);
+      store(s1 + lane, sum1);
+      store(s1 + kBlock + lane, sum2);
+      store(s1 + q.to_s3 + lane, sub(v11, v21));
+      store(s1 + q.to_s3 + kBlock + lane, sub(v12, sum2));
+    }
   }
 }
 
@@ -102,30 +125,35 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     third.links[1].b = b + 6 * operand;
 
     const PixelGroups groups(q.pixels, max_pixels(vectors));
-    int pixel = 0;
+    const int before_last = kStep * (q.pixels - groups.size(groups.count - 1));
+    const LastOffsets last(offsets + before_last, t.pixels - before_last);
+    int pixel = 0;  // of T
     for (int group = 0; group < groups.count; ++group) {
-      const Microkernel kernel = find_microkernel(groups.size(group), vectors, t.sums != nullptr);
+      const int size = groups.size(group);
+      const Microkernel kernel = find_microkernel(size, vectors, t.sums != nullptr, kStep);
       const float* a = q.a11 + pixel * kBlock;
       const float* s = q.s1 + pixel * kBlock;
-      const std::int32_t *top = offsets + pixel, *bottom = top + (t.pixels - q.pixels);
+      const bool odd = pixel + kStep * size > t.pixels;
+      const std::int32_t* top = odd ? last.at : offsets + pixel;
+      const std::int32_t* bottom = top + 1;
       first.links[0].a = a;
       first.links[1].a = a + q.to_a12;
       first.links[1].output = t.output(left, top);
-      second.links[0].a = s + q.s_size;
-      second.links[1].a = s + 2 * q.s_size;
-      second.links[2].a = a + q.to_a12 + q.to_a21;
+      second.links[0].a = s + kBlock;
+      second.links[1].a = s + q.to_s3;
+      second.links[2].a = a + q.to_a12 + kBlock;
       second.links[2].output = t.output(left, bottom);
-      second.links[2].output.skip_first = group == 0 && t.pixels % 2 == 1;
+      second.links[2].output.skip_last = odd;
       third.links[0].a = s;
       third.links[0].output = t.output(right, bottom);
-      third.links[0].output.skip_first = group == 0 && t.pixels % 2 == 1;
-      third.links[1].a = s + 3 * q.s_size;
+      third.links[0].output.skip_last = odd;
+      third.links[1].a = s + q.to_s3 + kBlock;
       third.links[1].output = t.output(right, top);
       for (Chain& chain : chains) {
         chain.prefetch = prefetcher.take(chain.num_links * half_k, b);
         kernel(chain);
       }
-      pixel += groups.size(group);
+      pixel += kStep * size;
     }
   }
 }

@@ -14,15 +14,16 @@ constexpr int kMaxTileRows = 16;
 }  // namespace
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
-                     AlgorithmChoice choice, int threads) {
+                     const TilingRequest& request) {
   // A pair whose pointwise convolution has the same K, N and pixels.
   BlockShape pair;
   pair.channels_in = shape.k_blocks() * kBlock;
   pair.channels_out = shape.channels_out;
   pair.height = shape.height;
   pair.width = shape.width;
-  if (choice == AlgorithmChoice::kAuto) choice = AlgorithmChoice::kDirect;
-  return choose_tiling(table, machine, pair, choice, threads);
+  TilingRequest direct = request;
+  if (request.choice == AlgorithmChoice::kAuto) direct.choice = AlgorithmChoice::kDirect;
+  return choose_tiling(table, machine, pair, direct);
 }
 
 namespace {
@@ -37,15 +38,20 @@ double tile_bytes(const BlockPlan& plan) {
 }  // namespace
 
 Tiling choose_ring_tiling(const KernelTable& table, const MachineModel& machine,
-                          const BlockShape& shape, AlgorithmChoice choice, int threads) {
-  const bool strassen = choice == AlgorithmChoice::kStrassen && strassen_applies(shape);
+                          const BlockShape& shape, const TilingRequest& request) {
+  const bool strassen = request.choice == AlgorithmChoice::kStrassen && strassen_applies(shape);
   Tiling tiling;
   tiling.algorithm = strassen ? Algorithm::kStrassen : Algorithm::kDirect;
+  if (request.rows != 0) {
+    tiling.tile_rows = request.rows;
+    return tiling;
+  }
   const int limit = std::min(kMaxTileRows, shape.out_height());
   const auto accepts = [&](int rows) {
     const BlockPlan plan = plan_block(table.traits, shape, {tiling.algorithm, rows});
     return tile_bytes(plan) <= kScratchShare * machine.l2_bytes &&
-           (threads == 1 || shape.excites() || plan.tiles() >= kTilesPerThread * threads);
+           (request.threads == 1 || shape.excites() ||
+            plan.tiles() >= kTilesPerThread * request.threads);
   };
   while (tiling.tile_rows * shape.out_width() < kEnoughPixels && tiling.tile_rows < limit &&
          accepts(tiling.tile_rows + 1)) {

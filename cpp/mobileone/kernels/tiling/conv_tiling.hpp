@@ -8,12 +8,12 @@ namespace mobileone::kernels {
 /// As for a pair (cost_model.hpp). kAuto stays with the direct product: Strassen's sums of im2col's
 /// nine-fold operand take what it saves, until there are more output channels than MobileViT has.
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
-                     AlgorithmChoice choice, int threads);
+                     const TilingRequest& request);
 
 /// Of a block whose depthwise reads from a ring (BlockPlan::has_ring). Rows per tile: enough pixels
 /// to multiply each weight by, a ring and a T that stay in L2, and tiles for all threads.
 /// column_parts is 1, and kAuto stays with the direct product.
 Tiling choose_ring_tiling(const KernelTable& table, const MachineModel& machine,
-                          const BlockShape& shape, AlgorithmChoice choice, int threads);
+                          const BlockShape& shape, const TilingRequest& request);
 
 }  // namespace mobileone::kernels

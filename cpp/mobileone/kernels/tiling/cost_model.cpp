@@ -24,9 +24,7 @@ constexpr double kSumTraffic = 3.0;  // of Strassen's sums: bytes through L2 per
 constexpr double kMinStrassenGain = 1.03;
 
 // Strassen's S1..S4.
-double sums_bytes(const PointwisePlan& p) {
-  return p.strassen() ? 4.0 * (p.k_blocks / 2) * p.half_pitch() * kBlock * sizeof(float) : 0.0;
-}
+double sums_bytes(const PointwisePlan& p) { return double(p.sums_floats()) * sizeof(float); }
 
 // T and its sums.
 double tile_bytes(const PointwisePlan& p) {
@@ -103,13 +101,15 @@ bool better(const Candidate& a, const Candidate& b) {
 }  // namespace
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
-                     AlgorithmChoice choice, int threads) {
-  if (shape.has_ring()) return choose_ring_tiling(table, machine, shape, choice, threads);
+                     const TilingRequest& request) {
+  if (shape.has_ring()) return choose_ring_tiling(table, machine, shape, request);
+  const auto [choice, threads, only] = request;
   Candidate best[2];  // direct, Strassen
   for (int which = 0; which < 2; ++which) {
     const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
     for (int rows = shape.out_height(); rows >= 1; --rows) {
       if (which == 1 && !strassen_applies(shape)) continue;
+      if (only != 0 && rows != only) continue;
       for (int parts = 1; parts <= threads; ++parts) {
         Candidate candidate{{algorithm, rows, parts}, 0.0, rows * shape.out_width()};
         candidate.seconds = estimate_seconds(table, machine, shape, candidate.tiling, threads);

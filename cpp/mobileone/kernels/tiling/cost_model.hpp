@@ -18,9 +18,16 @@ enum class AlgorithmChoice { kAuto, kDirect, kStrassen };
 /// L2 as its own tile, weights and maps are expected to leave.
 std::ptrdiff_t next_step_floats(const MachineModel& machine);
 
-/// The fastest tiling by that estimate. kStrassen falls back to direct where Strassen's algorithm
-/// cannot run; kAuto takes it only where it promises at least 3 %, because it rounds more often.
+/// What a tiling is chosen for. kStrassen falls back to direct where Strassen's algorithm cannot
+/// run; kAuto takes it only where it promises at least 3 %, because it rounds more often.
+struct TilingRequest {
+  AlgorithmChoice choice = AlgorithmChoice::kAuto;
+  int threads = 1;
+  int rows = 0;  // of a tile; 0: any
+};
+
+/// The fastest tiling by that estimate.
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
-                     AlgorithmChoice choice, int threads);
+                     const TilingRequest& request);
 
 }  // namespace mobileone::kernels

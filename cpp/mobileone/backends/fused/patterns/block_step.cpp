@@ -124,12 +124,13 @@ bool well_scaled(const BlockShape& shape, const kernels::BlockWeights& weights) 
 kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool one_part,
                           PlanBuilder& builder) {
   const auto fastest = by_cost_model(shape);
-  const auto choose = [&](kernels::AlgorithmChoice choice, int threads) {
-    kernels::Tiling tiling = fastest(choice, threads);
-    const bool unsafe = choice == kernels::AlgorithmChoice::kAuto &&
+  const auto choose = [&](kernels::TilingRequest request) {
+    kernels::Tiling tiling = fastest(request);
+    const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
                         tiling.algorithm == kernels::Algorithm::kStrassen &&
                         !well_scaled(shape, weights_of(match, builder));
-    if (unsafe) tiling = fastest(kernels::AlgorithmChoice::kDirect, threads);
+    request.choice = kernels::AlgorithmChoice::kDirect;
+    if (unsafe) tiling = fastest(request);
     if (one_part) tiling.column_parts = 1;
     return tiling;
   };
