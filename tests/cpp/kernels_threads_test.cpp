@@ -1,6 +1,7 @@
 // The thread pool, and blocks that run on it.
 #include <gtest/gtest.h>
 #include <immintrin.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -122,6 +123,93 @@ TEST(ThreadPool, IdleWorkersUseNoCpu) {
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   const double busy = double(std::clock() - before) / CLOCKS_PER_SEC;
   EXPECT_LT(busy, 0.02);  // three spinning workers would have used up to 0.6 s
+}
+
+// Sets the calling thread's affinity mask for a while.
+class ScopedMask {
+ public:
+  explicit ScopedMask(const cpu_set_t& mask) {
+    sched_getaffinity(0, sizeof before_, &before_);
+    sched_setaffinity(0, sizeof mask, &mask);
+  }
+  ~ScopedMask() { sched_setaffinity(0, sizeof before_, &before_); }
+  const cpu_set_t& before() const { return before_; }
+
+ private:
+  cpu_set_t before_;
+};
+
+cpu_set_t only(int cpu) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  CPU_SET(cpu, &mask);
+  return mask;
+}
+
+void work_for(std::chrono::microseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) _mm_pause();
+}
+
+// The system's id of the worker of a pool of two.
+pid_t find_worker(ThreadPool& pool) {
+  std::atomic<pid_t> id{0};
+  while (id == 0) {
+    EXPECT_TRUE(pool.run(2, [&](int thread, int) {
+      if (thread == 1) id = gettid();
+      work_for(std::chrono::microseconds(200));
+    }));
+  }
+  return id;
+}
+
+void sleep_until_workers_do() {
+  std::this_thread::sleep_for(std::chrono::microseconds(20 * ThreadPool::kMostSpinMicroseconds));
+}
+
+TEST(ThreadPool, WorkersFollowTheCallersMask) {
+  ThreadPool pool(2);
+  const pid_t worker = find_worker(pool);
+  const auto mask_after_a_run = [&] {
+    sleep_until_workers_do();
+    EXPECT_EQ(sum_of_units(pool, 10), 45);
+    cpu_set_t mask;
+    EXPECT_EQ(sched_getaffinity(worker, sizeof mask, &mask), 0);
+    return mask;
+  };
+  const ScopedMask outer(only(sched_getcpu()));
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &outer.before())) continue;
+    const cpu_set_t confined = only(cpu);
+    const ScopedMask inner(confined);
+    const cpu_set_t mask = mask_after_a_run();
+    EXPECT_TRUE(CPU_EQUAL(&mask, &confined)) << cpu;
+  }
+  const ScopedMask all(outer.before());
+  cpu_set_t mask = mask_after_a_run();
+  CPU_OR(&mask, &mask, &outer.before());
+  EXPECT_TRUE(CPU_EQUAL(&mask, &outer.before()));  // none that the caller lacks
+}
+
+// A worker that waits on the CPU that the caller keeps busy is moved, within the caller's mask.
+TEST(ThreadPool, ALateWorkerLeavesTheCallersCpu) {
+  if (available_cpus() < 2) GTEST_SKIP() << "one CPU";
+  ThreadPool pool(2);
+  const pid_t worker = find_worker(pool);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  bool moved = false;
+  while (!moved && std::chrono::steady_clock::now() < deadline) {
+    sleep_until_workers_do();
+    const cpu_set_t here = only(sched_getcpu());
+    ASSERT_EQ(sched_setaffinity(worker, sizeof here, &here), 0);
+    for (int run = 0; run < 4; ++run) {
+      ASSERT_TRUE(pool.run(8, [](int, int) { work_for(std::chrono::microseconds(50)); }));
+    }
+    cpu_set_t mask;
+    ASSERT_EQ(sched_getaffinity(worker, sizeof mask, &mask), 0);
+    moved = !CPU_EQUAL(&mask, &here);
+  }
+  EXPECT_TRUE(moved);
 }
 
 TEST(ThreadPool, ASecondCallerIsTurnedAway) {

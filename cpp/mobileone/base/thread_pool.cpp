@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cstdint>
@@ -12,6 +13,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "mobileone/base/placement.hpp"
 
 namespace mobileone {
 
@@ -38,19 +41,46 @@ void watch_forks() {
       pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); });
 }
 
-// Spins until value differs from `old`, for at most kSpinMicroseconds; then sleeps.
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+// Spins until value differs from `old`, for at most `spin`; then sleeps, and counts itself among
+// `sleeping` meanwhile. Returns how long it took, unless it was too short to look at the clock.
 template <typename T>
-void await_change(std::atomic<T>& value, T old) {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::microseconds(ThreadPool::kSpinMicroseconds);
-  do {
+Clock::duration await_change(std::atomic<T>& value, T old, Clock::duration spin,
+                             std::atomic<int>* sleeping) {
+  const auto changes = [&] {
     for (int i = 0; i < 32; ++i) {
-      if (value.load(std::memory_order_acquire) != old) return;
+      if (value.load(std::memory_order_acquire) != old) return true;
       _mm_pause();
     }
-  } while (Clock::now() < deadline);
+    return false;
+  };
+  if (changes()) return {};
+  const auto start = Clock::now();
+  do {
+    if (changes()) return Clock::now() - start;
+  } while (Clock::now() < start + spin);
+  if (sleeping != nullptr) sleeping->fetch_add(1, std::memory_order_relaxed);
   value.wait(old, std::memory_order_acquire);
+  if (sleeping != nullptr) sleeping->fetch_sub(1, std::memory_order_relaxed);
+  return Clock::now() - start;
 }
+
+// How long a worker spins: somewhat longer than its pauses have been lately, if that is worth it.
+class Spin {
+ public:
+  Clock::duration limit() const { return limit_; }
+  void paused(Clock::duration pause) {
+    const auto wanted = pause > kMost ? kLeast : std::clamp(2 * pause, kLeast, kMost);
+    limit_ = std::max(wanted, limit_ - limit_ / 64);  // grows at once, shrinks slowly
+  }
+
+ private:
+  static constexpr Clock::duration kLeast = microseconds(ThreadPool::kSpinMicroseconds),
+                                   kMost = microseconds(ThreadPool::kMostSpinMicroseconds);
+  Clock::duration limit_ = kLeast;
+};
 
 }  // namespace
 
@@ -66,16 +96,18 @@ static_assert(sizeof(Share) == 8);
 
 struct alignas(64) ShareCell {
   std::atomic<std::uint64_t> bits{0};
+  // The last run that the thread came to; here, where its owner and the caller are anyway.
+  std::atomic<std::uint32_t> seen{0};
 
   void set(Share share) { bits.store(std::bit_cast<std::uint64_t>(share)); }
   /// The next unit of run `run`, or -1.
   int take(std::uint32_t run) {
-    std::uint64_t seen = bits.load(std::memory_order_acquire);
+    std::uint64_t held = bits.load(std::memory_order_acquire);
     for (;;) {
-      Share share = std::bit_cast<Share>(seen);
+      Share share = std::bit_cast<Share>(held);
       if (share.run != run || share.next == share.end) return -1;
       const int unit = share.next++;
-      if (bits.compare_exchange_weak(seen, std::bit_cast<std::uint64_t>(share),
+      if (bits.compare_exchange_weak(held, std::bit_cast<std::uint64_t>(share),
                                      std::memory_order_acq_rel)) {
         return unit;
       }
@@ -87,7 +119,8 @@ struct alignas(64) ShareCell {
 
 class ThreadPool::Workers {
  public:
-  explicit Workers(int threads) : shares_(static_cast<std::size_t>(threads)) {
+  explicit Workers(int threads)
+      : shares_(static_cast<std::size_t>(threads)), absent_(static_cast<std::size_t>(threads)) {
     threads_.reserve(static_cast<std::size_t>(threads - 1));
     try {
       for (int i = 1; i < threads; ++i) {
@@ -100,6 +133,9 @@ class ThreadPool::Workers {
                                std::to_string(threads) +
                                " threads could be started: " + error.what());
     }
+    std::vector<pthread_t> handles;
+    for (std::thread& thread : threads_) handles.push_back(thread.native_handle());
+    placement_ = std::make_unique<Placement>(std::move(handles));
   }
 
   ~Workers() { stop(); }
@@ -107,6 +143,8 @@ class ThreadPool::Workers {
   void run(int units, Task task, void* context) {
     const int threads = static_cast<int>(shares_.size());
     const std::uint32_t run = run_.load(std::memory_order_relaxed) + 1;
+    if (sleeping_.load(std::memory_order_relaxed) > 0) placement_->follow_caller();
+    look_for_one(run);
     task_ = task;
     context_ = context;
     pending_.store(units, std::memory_order_relaxed);
@@ -118,9 +156,11 @@ class ThreadPool::Workers {
     }
     wake(run);
     take_units(run, 0);
+    Clock::duration waited{};
     for (int left; (left = pending_.load(std::memory_order_acquire)) != 0;) {
-      await_change(pending_, left);
+      waited += await_change(pending_, left, microseconds(kSpinMicroseconds), nullptr);
     }
+    if (waited > microseconds(kStallMicroseconds) && placement_->has_moved()) placement_->rest();
   }
 
  private:
@@ -137,11 +177,41 @@ class ThreadPool::Workers {
 
   void work(int thread) {
     const ScopedFlushDenormals flush;
+    Spin spin;
     for (std::uint32_t seen = 0;;) {
-      await_change(run_, seen);
+      spin.paused(await_change(run_, seen, spin.limit(), &sleeping_));
       seen = run_.load(std::memory_order_acquire);
       if (stop_.load()) return;
+      shares_[thread].seen.store(seen, std::memory_order_relaxed);
       take_units(seen, thread);
+    }
+  }
+
+  // Before run `run`: whether a worker, another one every time, has come to the run before. One
+  // that has not for kLateMicroseconds is moved off the caller's CPU; between units too (missing_).
+  void look_for_one(std::uint32_t run) {
+    missing_ = 1 + static_cast<int>(run % threads_.size());
+    Absence& absence = absent_[missing_];
+    if (shares_[missing_].seen.load(std::memory_order_relaxed) == run - 1) {
+      absence = {};
+      missing_ = 0;
+    } else if (absence.moved) {
+      missing_ = 0;  // once is enough
+    } else if (absence.since == Clock::time_point{}) {
+      absence.since = Clock::now();
+    } else {
+      move_if_late(run);
+    }
+  }
+
+  void move_if_late(std::uint32_t run) {
+    Absence& absence = absent_[missing_];
+    if (shares_[missing_].seen.load(std::memory_order_relaxed) == run) {
+      missing_ = 0;
+    } else if (Clock::now() - absence.since > microseconds(kLateMicroseconds)) {
+      placement_->move_off_caller(missing_ - 1);
+      absence.moved = true;
+      missing_ = 0;
     }
   }
 
@@ -154,6 +224,7 @@ class ThreadPool::Workers {
       for (int unit; (unit = share.take(run)) >= 0;) {
         task_(context_, thread, unit);
         if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+        if (thread == 0 && missing_ != 0) move_if_late(run);
       }
     }
   }
@@ -164,6 +235,16 @@ class ThreadPool::Workers {
   std::vector<ShareCell> shares_;
   alignas(64) std::atomic<std::uint32_t> run_{0};
   alignas(64) std::atomic<int> pending_{0};
+  alignas(64) std::atomic<int> sleeping_{0};  // workers
+
+  // The caller's own: since when a worker has not come, and which one it looks for in this run.
+  struct Absence {
+    Clock::time_point since;
+    bool moved = false;
+  };
+  std::vector<Absence> absent_;
+  int missing_ = 0;
+  std::unique_ptr<Placement> placement_;
   std::vector<std::thread> threads_;
 };
 

@@ -1,4 +1,5 @@
-// A small fork-join pool: static partition, bounded spinning, no OpenMP.
+// A small fork-join pool: shares of the work that others may take over, bounded spinning, no
+// OpenMP.
 #pragma once
 
 #include <atomic>
@@ -28,12 +29,18 @@ class ScopedFlushDenormals {
 /// every worker has woken up: a core that is busy with something else costs its share of the speed
 /// and no more.
 ///
-/// A worker without work spins for kSpinMicroseconds, then sleeps until the next run; the caller
-/// waits the same way. Workers flush denormals, as the caller is expected to. After a fork the
-/// child's pool starts workers of its own on its first run.
+/// A worker without work spins for kSpinMicroseconds, or up to kMostSpinMicroseconds where its
+/// pauses have been about as long, then sleeps until the next run; the caller waits for
+/// kSpinMicroseconds. Workers run on the CPUs of the caller's affinity mask, also after it has
+/// changed. One that has not come for kLateMicroseconds, because the system queued it on the CPU
+/// that the caller keeps busy, is moved to the others (placement.hpp); where one that was moved
+/// keeps the caller waiting for kStallMicroseconds, workers stay where they are for a while.
+/// Workers flush denormals, as the caller is expected to. After a fork the child's pool starts
+/// workers of its own on its first run.
 class ThreadPool {
  public:
-  static constexpr int kSpinMicroseconds = 50;
+  static constexpr int kSpinMicroseconds = 50, kMostSpinMicroseconds = 200;
+  static constexpr int kLateMicroseconds = 100, kStallMicroseconds = 1000;
   static constexpr int kMaxUnits = 65535;
 
   /// Throws std::invalid_argument when threads < 1, and std::runtime_error when the system does not
