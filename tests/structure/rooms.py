@@ -35,6 +35,7 @@ THIRD_PARTY = {
     "matplotlib": {"figures"},
     "onnx": {"interchange", "interchange.onnx.fuse"},
     "onnxruntime": {"evaluation", "interchange.onnx.fuse"},
+    "pyarrow": {"data"},
     "pandas": {"evaluation", "measure", "studies", "train"},
     "sklearn": {"data"},
     "threadpoolctl": {"util.machine"},

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from mobileone.cli.loading import add_load_options, load_options
+from mobileone.evaluation.presets import PRESETS
 from mobileone.evaluation.verb import evaluate
 from mobileone.model import load, reparameterize
 from mobileone.util.files import check_writable
@@ -24,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what the pictures show; see docs/evaluation.md",
     )
+    add("--preset", choices=tuple(PRESETS), help="a published data set")
     add("--upright", action="store_true", help="turn pictures as their EXIF data say")
     add("--scaled-decoding", action="store_true", help="decode large JPEG files at a fraction")
     add("--on-error", choices=("skip", "raise"), default="skip", help="unreadable pictures")
@@ -41,14 +43,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, and prints the figures; the exit code."""
     if arguments.json:
         check_writable(arguments.json)
-    names = ("labels", "upright", "scaled_decoding", "on_error", "batch_size", "workers", "threads")
+    names = (
+        "labels",
+        "preset",
+        "upright",
+        "scaled_decoding",
+        "on_error",
+        "batch_size",
+        "workers",
+        "threads",
+    )
     result = evaluate(
         _model(arguments.model, arguments),
         arguments.data,
         against=None if arguments.against is None else _model(arguments.against, arguments),
         results=arguments.results,
         progress=False if arguments.quiet else None,
-        **{name: getattr(arguments, name) for name in names},
+        **{name: getattr(arguments, name) for name in (*names, "workers", "threads")},
     )
     print(repr(result))
     if arguments.json:

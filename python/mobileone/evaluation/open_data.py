@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from mobileone.data.datasets.digits import held_out_digits
+from mobileone.data.datasets.parquet_pictures import ParquetPictures
 from mobileone.data.datasets.picture_folder import PictureFolder
+from mobileone.data.datasets.several_files import files_of
 from mobileone.data.datasets.shards import ArrayPictures, IteratedPictures, PictureSet
+from mobileone.data.datasets.tar_pictures import SUFFIXES, TarPictures
 from mobileone.evaluation.label_files import find_label_file, read_labels
 
 __all__ = ["DIGITS", "open_data"]
@@ -38,6 +41,8 @@ def open_data(data: Any, labels: Any = None) -> tuple[PictureSet, tuple[str, ...
     if hasattr(data, "image") and hasattr(data, "labels"):
         pairs = ((data.image(i), int(y)) for i, y in enumerate(data.labels))
         return IteratedPictures(pairs, "samples"), ()
+    if isinstance(data, list) and data and all(isinstance(x, str | os.PathLike) for x in data):
+        return TarPictures([os.fsdecode(path) for path in data]), ()
     if isinstance(data, Iterable):
         return IteratedPictures(data), ()
     raise TypeError(
@@ -52,6 +57,14 @@ def _is_pair_of_pairs(data: tuple[Any, Any]) -> bool:
 
 
 def _open_path(path: str, labels: Any) -> tuple[PictureSet, tuple[str, ...]]:
+    parquet = files_of(path, (".parquet",))
+    if parquet:
+        return ParquetPictures(parquet, labels), ()
+    tars = files_of(path, SUFFIXES)
+    if tars:
+        if labels is not None:
+            raise ValueError(f"labels are given for {path}; expected none: archives hold their own")
+        return TarPictures(tars), ()
     if labels is None and os.path.isdir(path) and not _has_folders(path):
         labels = find_label_file(path)
     if labels is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone.evaluation.comparison import Comparison
+from mobileone.evaluation.corruptions import CorruptionErrors
 from mobileone.evaluation.records import ShardResult
 from mobileone.evaluation.totals import Totals, total
 from mobileone.tasks.classification.labels import class_name
@@ -57,6 +58,7 @@ class Evaluation:
         notes: how it was measured, and what was met.
         against: the evaluation of a second model on the same pictures.
         comparison: of the two.
+        corruptions: errors by corruption and severity, of ImageNet-C.
         interrupted: whether Ctrl-C ended it early; figures are of the shards done by then.
     """
 
@@ -69,6 +71,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     against: Evaluation | None = None
     comparison: Comparison | None = None
+    corruptions: CorruptionErrors | None = None
     interrupted: bool = False
 
     @cached_property
@@ -170,6 +173,7 @@ class Evaluation:
             "notes": list(self.notes),
             "interrupted": self.interrupted,
             "against": None if self.against is None else self.against.to_dict(),
+            "corruptions": None if self.corruptions is None else self.corruptions.to_dict(),
             "comparison": None if self.comparison is None else self.comparison.to_dict(),
         }
 
@@ -208,6 +212,10 @@ class Evaluation:
         found = [self._figures()]
         if len(self.totals.by_class) > 1:
             found.append(self._weakest())
+        for one in (self, self.against):
+            if one is not None and one.corruptions is not None:
+                title = f"{one.name}: top-1 errors by corruption and severity"
+                found += [replace(table, title=title) for table in one.corruptions.tables()]
         return found + (self.comparison.tables() if self.comparison else [])
 
     def _figures(self) -> Table:

@@ -11,9 +11,11 @@ from mobileone.data.config import DataConfig
 from mobileone.data.datasets.shards import PictureSet, Shard
 from mobileone.evaluation.batches import Load, Plan, shard_identity
 from mobileone.evaluation.comparison import compare
+from mobileone.evaluation.corruptions import corruption_errors
 from mobileone.evaluation.labels import Classes, resolve_classes
 from mobileone.evaluation.local import run_shards
 from mobileone.evaluation.open_data import open_data
+from mobileone.evaluation.presets import Preset, find_preset
 from mobileone.evaluation.records import ShardResult
 from mobileone.evaluation.result import Evaluation
 from mobileone.evaluation.store import Store
@@ -38,6 +40,7 @@ def evaluate(
     *,
     against: Any = None,
     labels: Any = None,
+    preset: str | None = None,
     columns: Sequence[int] | None = None,
     data_config: DataConfig | None = None,
     upright: bool = False,
@@ -65,6 +68,9 @@ def evaluate(
         against: a second model, which sees the same pictures in the same pass.
         labels: of a folder's pictures by name, as a mapping or a file (`label_files.read_labels`);
             of arrays, class indices.
+        preset: "imagenet-1k", "imagenet-real", "imagenet-v2", "imagenet-sketch", "imagenet-a",
+            "imagenet-r", "imagenet-c": what is special about these is done, and what is missing of
+            them told.
         columns: the classes that count: the other logits are left out before anything is computed.
         data_config: instead of the models' own.
         upright: whether pictures are turned as their EXIF data say. Published figures are of
@@ -90,10 +96,23 @@ def evaluate(
     if on_error not in ("skip", "raise"):
         raise ValueError(f"on_error is {on_error!r}; expected 'skip' or 'raise'")
     at_least("batch_size", batch_size, 1)
-    pictures, notes = open_data(data, labels)
+    known = find_preset(preset)
+    pictures, notes = (known.open if known else open_data)(data, labels)
+    if known:
+        columns = known.columns if columns is None else columns
+        notes = (*known.check(pictures), *notes)
     subjects = [open_subject(model), *([] if against is None else [open_subject(against)])]
-    plan = _plan(
-        subjects, pictures, columns, data_config, upright, scaled_decoding, batch_size, on_error
+    if known and any(subject.num_classes not in (None, 1000) for subject in subjects):
+        raise ValueError(f"preset is {preset!r}, of ImageNet's 1000 classes; the model has others")
+    configs = _configs(subjects, data_config, known)
+    decoding = Decoding(tuple(dict.fromkeys(configs)), upright, scaled_decoding)
+    plan = Plan(
+        tuple(subjects),
+        tuple(decoding.configs.index(config) for config in configs),
+        decoding,
+        _classes(subjects, pictures, columns),
+        batch_size,
+        stop=on_error == "raise",
     )
     cores = thread_count(threads).count
     count = pictures.count
@@ -113,33 +132,20 @@ def evaluate(
     finally:
         speed = watch.close()
     notes = (*_notes(plan, pictures, found), *notes, speed)
-    return _evaluation(plan, pictures, found, notes, interrupted)
+    corrupted = known is not None and known.corrupted
+    return _evaluation(plan, pictures, found, notes, interrupted, corrupted=corrupted)
 
 
-def _plan(
-    subjects: Sequence[Subject],
-    pictures: PictureSet,
-    columns: Sequence[int] | None,
-    data_config: DataConfig | None,
-    upright: bool,
-    scaled: bool,
-    batch_size: int,
-    on_error: str,
-) -> Plan:
+def _configs(
+    subjects: Sequence[Subject], data_config: DataConfig | None, preset: Preset | None
+) -> list[DataConfig]:
+    """What each model's pictures are resized, cropped and normalised to."""
     own = [subject.data_config for subject in subjects if subject.data_config is not None]
     if data_config is None and not own:
         raise ValueError(f"data_config is None; expected one, which {subjects[0].name} lacks")
     default = data_config or own[0]
-    views = [data_config or subject.data_config or default for subject in subjects]
-    configs = tuple(dict.fromkeys(views))
-    return Plan(
-        tuple(subjects),
-        tuple(configs.index(view) for view in views),
-        Decoding(configs, upright, scaled),
-        _classes(subjects, pictures, columns),
-        batch_size,
-        stop=on_error == "raise",
-    )
+    found = [data_config or subject.data_config or default for subject in subjects]
+    return found if preset is None else [preset.config(config) for config in found]
 
 
 def _classes(
@@ -242,13 +248,22 @@ def _evaluation(
     found: Iterable[ShardResult],
     notes: Sequence[str],
     interrupted: bool,
+    *,
+    corrupted: bool,
 ) -> Evaluation:
     classes = plan.classes.count or _largest(found) + 1
     names = next((s.class_names for s in plan.subjects if s.class_names is not None), None)
     told: dict[str, Any] = {"num_classes": classes, "class_names": names}
     labels = _names(plan.subjects)
     each = [
-        Evaluation(label, pictures.name, found, number, **told)
+        Evaluation(
+            label,
+            pictures.name,
+            found,
+            number,
+            corruptions=corruption_errors(found, number) if corrupted else None,
+            **told,
+        )
         for number, label in enumerate(labels)
     ]
     against = comparison = None

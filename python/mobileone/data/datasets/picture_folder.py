@@ -36,6 +36,7 @@ class PictureFolder:
     Args:
         folder: the folder. Without `labels`, it has one folder per class, whose name is the label
             of every picture at any depth inside.
+        innermost: whether the label is instead the name of the folder that the picture is in.
         labels: of pictures, by their file's name.
 
     Raises:
@@ -46,7 +47,11 @@ class PictureFolder:
     portable = True
 
     def __init__(
-        self, folder: str | os.PathLike[str], labels: Mapping[str, Label] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        labels: Mapping[str, Label] | None = None,
+        *,
+        innermost: bool = False,
     ) -> None:
         self.root = self.name = os.fsdecode(folder)
         if not os.path.isdir(self.root):
@@ -54,7 +59,10 @@ class PictureFolder:
             raise kind(f"{self.root}: expected a folder of pictures")
         self.unlabelled = 0
         self.class_names: tuple[str, ...] | None = None
-        if labels is None:
+        self._labels: list[Label] = []
+        if innermost:
+            self._add_innermost()
+        elif labels is None:
             self._add_classes()
         else:
             self._add_labelled(labels)
@@ -85,7 +93,15 @@ class PictureFolder:
             )
         self.class_names = tuple(found)
         self._paths = [path for paths in found.values() for path in paths]
-        self._labels: list[Label] = [name for name, paths in found.items() for _ in paths]
+        self._labels = [name for name, paths in found.items() for _ in paths]
+
+    def _add_innermost(self) -> None:
+        self._paths = sorted(path for path in _pictures(self.root, "") if os.path.dirname(path))
+        if not self._paths:
+            raise ValueError(f"{self.root}: has no folders with pictures ({suffixes_text()})")
+        names = [os.path.basename(os.path.dirname(path)) for path in self._paths]
+        self.class_names = tuple(sorted(set(names)))
+        self._labels = list(names)
 
     def _add_labelled(self, labels: Mapping[str, Label]) -> None:
         everything = sorted(_pictures(self.root, ""))
