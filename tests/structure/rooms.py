@@ -37,6 +37,7 @@ THIRD_PARTY = {
     "onnxruntime": {"evaluation", "interchange.onnx.fuse"},
     "pyarrow": {"data"},
     "pandas": {"evaluation", "measure", "studies", "train"},
+    "ray": {"evaluation"},
     "sklearn": {"data"},
     "threadpoolctl": {"util.machine"},
     "torch": {"interchange.torch", "checkpoint.modules"},

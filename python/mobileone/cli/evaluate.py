@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, default=32, metavar="N")
     add("--workers", type=int, metavar="N", help="processes that decode")
     add("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
+    add("--ray", metavar="ADDRESS", nargs="?", const="", help="on a cluster; default: here")
     add("--results", metavar="FOLDER", help="keep results there, to go on from")
     add("--json", metavar="FILE", help="save the figures as JSON")
     add("--quiet", action="store_true", help="no progress on stderr")
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         _model(arguments.model, arguments),
         arguments.data,
         against=None if arguments.against is None else _model(arguments.against, arguments),
+        ray=arguments.ray if arguments.ray else arguments.ray is not None,
         results=arguments.results,
         progress=False if arguments.quiet else None,
         **{name: getattr(arguments, name) for name in (*names, "workers", "threads")},

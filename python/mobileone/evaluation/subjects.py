@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +38,8 @@ class Subject:
         min_size: the smallest height and width of an image.
         parallel: whether its runs use one thread each and may be simultaneous.
         digest: of its weights; empty if nobody knows.
+        source: what it was made of, unless it is a network of ours.
+        portable: whether that pickles.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Subject:
     min_size: int = 1
     parallel: bool = False
     digest: str = ""
+    source: Any = None
+    portable: bool = True
 
 
 def open_subject(source: Any) -> Subject:
@@ -59,13 +63,16 @@ def open_subject(source: Any) -> Subject:
         ValueError: a network without a classifier.
     """
     if isinstance(source, CompiledModel):
-        return Subject("compiled", lambda _: _in_batches(source, source.input_shape[0]))
+        run = _in_batches(source, source.input_shape[0])
+        return Subject("compiled", lambda _: run, source=source)
     if hasattr(source, "get_inputs") and hasattr(source, "run"):
-        return _session(source, "ONNX Runtime")
+        return replace(_session(source, "ONNX Runtime"), portable=False)
     if isinstance(source, str | os.PathLike) and os.fsdecode(source).lower().endswith(".onnx"):
-        return _session(_open_session(os.fsdecode(source)), os.path.basename(source))
+        path = os.fsdecode(source)
+        return replace(_session(_open_session(path), os.path.basename(path)), source=path)
     if callable(source) and not is_module(source) and not hasattr(source, "bundle"):
-        return Subject(getattr(source, "__name__", type(source).__name__), lambda _: _plain(source))
+        name = getattr(source, "__name__", type(source).__name__)
+        return Subject(name, lambda _: _plain(source), source=source)
     return of_bundle(bundle_of(source))
 
 

@@ -49,6 +49,7 @@ def evaluate(
     batch_size: int = 32,
     workers: int | None = None,
     threads: int | None = None,
+    ray: bool | str = False,
     results: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Evaluation:
@@ -82,6 +83,8 @@ def evaluate(
         workers: processes that decode files; None: as many as `threads`, none for a few pictures;
             0: everything in this thread.
         threads: that run networks; None: `mobileone.show_config()` says how many and why.
+        ray: True or an address for `ray.init`: a worker per CPU of a cluster decodes and runs the
+            networks; `workers` says how many instead. Files must be there by the same paths.
         results: a folder for the results of every shard: an evaluation that was ended goes on from
             there, and memory holds one shard's at a time.
         progress: whether a line on stderr says how far it is; None: in terminals.
@@ -116,16 +119,22 @@ def evaluate(
     )
     cores = thread_count(threads).count
     count = pictures.count
-    if workers is None:
+    if workers is None and not ray:
         workers = cores if count is None else min(cores, count // _LEAST_PER_WORKER)
-    at_least("workers", workers, 0)
+    if workers is not None:
+        at_least("workers", workers, 1 if ray else 0)
     load = Load()
     store = None if results is None else Store(results, _setup(plan, pictures))
     watch = Watch(load, count, max(1, cores if workers else 1), progress)
 
     def run(shards: Iterable[Shard]) -> Iterator[tuple[int, ShardResult]]:
-        how: dict[str, Any] = {"workers": workers, "threads": cores, "tick": watch.tick}
-        return run_shards(shards, plan, load, **how)
+        how: dict[str, Any] = {"workers": workers, "tick": watch.tick}
+        if not ray:
+            return run_shards(shards, plan, load, threads=cores, **how)
+        from mobileone.evaluation.cluster import run_on_ray
+
+        address = ray if isinstance(ray, str) else None
+        return run_on_ray(shards, plan, load, address=address, **how)
 
     try:
         found, interrupted = _collect(pictures, plan, store, run, load)
