@@ -4,9 +4,10 @@
 
 Takes valid files of every container, damages them, and loads them; of pickles every other one is
 made up instead, out of opcodes, globals that the reader knows, and calls that must not happen.
-Whatever happens, only a CheckpointError may escape, nothing may run, be opened for writing or
-started, and nothing may take long or much memory. A failure prints the seed and the number of the
-mutation, which reproduce it: `--seed S --only N`, with the same kind.
+Whatever happens, only a CheckpointError may escape (of a config.json also a NotImplementedError),
+nothing may run, be opened for writing or started, and nothing may take long or much memory. A
+failure prints the seed and the number of the mutation, which reproduce it: `--seed S --only N`,
+with the same kind.
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mobileone.checkpoint
+import mobileone.data
 import mobileone.families
 import mobileone.tasks
 import numpy as np
 import torch
 from mobileone.checkpoint import CheckpointError, load_state_dict, save_safetensors
 from mobileone.checkpoint.containers.archive_writer import save_npz, save_torch
+from mobileone.checkpoint.open import open_bundle
 
 from .fuzz_pickles import INTERESTING, made_up
 from .mobilevit_networks import TINY as TINY_MOBILEVIT
 from .networks import TINY, fused, renamed, tensor_shapes, tensors
 
-KINDS = ("safetensors", "torch", "npz", "index", "pickle")
+KINDS = ("safetensors", "torch", "npz", "index", "pickle", "config")
 SECONDS_EACH = 10
 # Of Python's audit hooks: what loading a checkpoint has no use for.
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "exec",
@@ -70,8 +73,31 @@ WORDS = (
     b"layer_3.1.global_rep.9", b"attention.attention.key", b"channel_order", b"RGB", b"heads",
     b".npy", b"\x93NUMPY", b"descr", b"<f4", b"|O", b"(3, 4)", b"True", b"weight_map",
     b"model-1.safetensors", b"../mutated", b"/etc/passwd", b"mobileone.json",
+    b"id2label", b"model_args", b"pretrained_cfg", b"input_size", b"act_layer", b"output_stride",
+    b"hidden_act", b"NaN", b"-Infinity", b"1e400", b"\\ud800", b"false", b"[[", b"{}", b"0.5",
     b"storage", b"stage1.0", b"stages.0.0", b"rbr_conv.9", b"reparam_conv", b"\xff\xff\xff\xff",
 )  # fmt: skip
+
+
+DESCRIPTIONS: dict[str, dict[str, Any]] = {
+    "timm": {
+        "architecture": "mobileone_s0", "num_classes": 2, "num_features": 3, "global_pool": "avg",
+        "model_args": {"act_layer": "silu", "output_stride": 4},
+        "pretrained_cfg": {
+            "tag": "a", "input_size": [1, 224, 224], "test_input_size": [1, 256, 256],
+            "fixed_input_size": False, "interpolation": "bicubic", "crop_pct": 0.875,
+            "crop_mode": "center", "mean": [0.5], "std": [0.25], "label_names": ["a", "b"],
+            "first_conv": ["stem.conv_kxk.0.conv", "stem.conv_scale.conv"], "classifier": "head.fc",
+        },
+    },
+    "transformers": {
+        "model_type": "mobilevit", "architectures": ["MobileViTForImageClassification"],
+        "num_attention_heads": 2, "patch_size": 2, "hidden_act": "silu", "image_size": [64, 96],
+        "layer_norm_eps": 1e-05, "output_stride": 8, "hidden_dropout_prob": 0.1,
+        "classifier_dropout_prob": 0.1, "hidden_sizes": [4], "id2label": {"0": "a", "1": "b"},
+        "label2id": {"a": 0, "b": 1}, "qkv_bias": True, "mlp_ratio": 1.0,
+    },
+}  # fmt: skip
 
 
 class Seed(NamedTuple):
@@ -121,6 +147,8 @@ def seed_files(folder: Path) -> list[Seed]:
     add("torch", path)
     _add_training_files(train, path, add)
     _add_shards(train, folder, add)
+    for layout, state in (("timm", states[2][0]), ("transformers", states[4][0])):
+        _add_described(layout, state, folder / layout, add)
     torch.save({k: torch.from_numpy(v) for k, v in deploy.items()}, path)
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(folder / "packed", "w") as target:
         for info in source.infolist():
@@ -173,6 +201,17 @@ def _add_shards(state: dict[str, Any], folder: Path, add: Callable[..., None]) -
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
     add("index", index, index.name)
+
+
+def _add_described(
+    layout: str, state: dict[str, Any], folder: Path, add: Callable[..., None]
+) -> None:
+    """A config.json, as programs of this layout write it; the weights beside it stay undamaged."""
+    folder.mkdir()
+    save_safetensors(folder / "model.safetensors", state)
+    config = folder / "config.json"
+    config.write_text(json.dumps(DESCRIPTIONS[layout], indent=1))
+    add("config", config, f"{layout}/config.json")
 
 
 def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
@@ -228,16 +267,18 @@ def _change_number(buffer: bytearray, at: int, rng: random.Random) -> None:
 
 @contextlib.contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
+    """Of computing: machines may stand still."""
+
     def expire(*_: object) -> None:
         raise TimeoutError(f"more than {seconds} s")
 
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.alarm(seconds)
+    previous = signal.signal(signal.SIGPROF, expire)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
 
 
 class _Watch:
@@ -284,10 +325,10 @@ def run(
         kind: one of `KINDS`, or None for all.
 
     Raises:
-        AssertionError: an exception that is not a CheckpointError, something that must not happen
+        AssertionError: an exception that is not one of those above, something that must not happen
             while loading, or memory beyond the bound.
     """
-    for package in (mobileone.checkpoint, mobileone.families, mobileone.tasks):
+    for package in (mobileone.checkpoint, mobileone.data, mobileone.families, mobileone.tasks):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)  # what is imported on first use, at last
     watch = _WATCH[0] if _WATCH else _Watch()
@@ -300,7 +341,7 @@ def run(
         for file in files:
             path = Path(folder) / file.name
             path.write_bytes(file.data)
-            load_state_dict(path)
+            _load(file, path)
         files = [file for file in files if kind in (None, file.kind)]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for number in range(mutations) if only is None else [only]:
@@ -312,9 +353,9 @@ def run(
             try:
                 with _time_limit(SECONDS_EACH), warnings.catch_warnings(), watch():
                     warnings.simplefilter("ignore")
-                    load_state_dict(path, strict=bool(number % 3))
+                    _load(chosen, path, strict=bool(number % 3))
                 outcomes["loaded"] += 1
-            except CheckpointError as error:
+            except _expected(chosen) as error:
                 outcomes[_kind(str(error), str(path))] += 1
             except BaseException as error:
                 raise AssertionError(f"seed {seed}, mutation {number}: {error!r}") from error
@@ -323,6 +364,19 @@ def run(
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < MEMORY_BOUND, f"seed {seed}: memory grew by {grown >> 20} MB"
     return outcomes
+
+
+def _expected(file: Seed) -> tuple[type[Exception], ...]:
+    """What may be raised; a config.json may speak of a function that these networks have not."""
+    return (CheckpointError, NotImplementedError) if file.kind == "config" else (CheckpointError,)
+
+
+def _load(file: Seed, path: Path, *, strict: bool = True) -> None:
+    """Of a config.json, the network that lies beside it."""
+    if file.kind == "config":
+        open_bundle(path.parent, strict=strict)
+    else:
+        load_state_dict(path, strict=strict)
 
 
 def _kind(message: str, path: str) -> str:

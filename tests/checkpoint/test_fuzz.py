@@ -15,7 +15,7 @@ def test_damaged_files_raise_checkpoint_errors_only() -> None:
     assert len(outcomes) > 30
 
 
-@pytest.mark.parametrize("kind", ["npz", "index", "pickle"])
+@pytest.mark.parametrize("kind", ["npz", "index", "pickle", "config"])
 def test_each_reader(kind: str) -> None:
     outcomes = fuzz.run(1000, seed=21, seconds=3, kind=kind)
     assert outcomes["loaded"] > 0

@@ -162,7 +162,8 @@ def parse_description(data: bytes, source: str) -> Description:
         CheckpointError: one whose names of classes are no list of strings.
     """
     try:
-        values = json.loads(data)
+        # As text, or json would look for UTF-16 and UTF-32; the standard has UTF-8 alone.
+        values = json.loads(data.removeprefix(b"\xef\xbb\xbf").decode())
     except (ValueError, RecursionError):
         return Description(source, problem=f"{source}: no JSON; not used")
     if not isinstance(values, dict):

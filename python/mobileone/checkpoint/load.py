@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from mobileone.checkpoint.containers.file import RawCheckpoint
-from mobileone.checkpoint.containers.tensors import CopyBudget, to_count, to_float32
+from mobileone.checkpoint.convert import Array, convert
 from mobileone.checkpoint.heads import several_heads
 from mobileone.checkpoint.held import check_asked
 from mobileone.checkpoint.identify import Identity, identify
 from mobileone.checkpoint.report import LoadReport
-from mobileone.checkpoint.sources import leaf_array, read_source, shape_of
+from mobileone.checkpoint.sources import read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
 from mobileone.families import find_family
 from mobileone.families.configuration import (
     ParameterShapes,
     graph_parameter_shapes,
-    initial_weights,
     with_given,
 )
 from mobileone.families.naming.renaming import sliced_shapes
 from mobileone.families.variants import describe, family_of_variant, variant_of, variants
-from mobileone.util.errors import CheckpointError, Shape, shown
+from mobileone.util.errors import CheckpointError, Shape
 
 if TYPE_CHECKING:
     from mobileone.checkpoint.described import Description
     from mobileone.checkpoint.modules.reading import ModuleReading
     from mobileone.families.family import Family
-
-# Half precision doubles on conversion, and compressed archives may hold 4 times their size.
-_COPY_LIMIT = 8
-
-Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.int64]]
 
 
 class NewClassifierWarning(UserWarning):
@@ -110,6 +101,7 @@ def load_state_dict(
     config: Mapping[str, Any] | None = None,
     head: str | None = None,
     description: Description | None = None,
+    check: bool = False,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -125,6 +117,7 @@ def load_state_dict(
         config: fields that weights do not tell, e.g. a MobileViT's heads and patch size.
         head: the name of the classifier to take, where there are several.
         description: what a config.json beside the file says; ``config`` has the last word.
+        check: whether a module is run on noise, so that its results can be compared.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:
@@ -144,12 +137,12 @@ def load_state_dict(
         skipped=found.selection.skipped,
     ).with_head(head, num_classes, strict)
     family = find_family(identity.layout.architecture)
-    reading = _read_module(found, identity)
+    reading = _read_module(found, identity, check)
     told = dict(found.raw.told)
     if reading is not None:
         told |= reading.told(family)
     described = {} if description is None else description.fields(family, identity.layout.name)
-    wanted = _wanted(identity, arch, num_classes, told | described, config)
+    wanted = _wanted(identity, arch, num_classes, config, told, described, description)
     if num_classes is None and not wanted["num_classes"] and strict and not _says_none(found.raw):
         # A whole file would have a classifier: the message says what is missing.
         wanted["num_classes"] = 1000
@@ -191,7 +184,8 @@ def load_state_dict(
         reading.compare(wanted, classifier=classifier, strict=strict)
         report = replace(report, assumed={}, notes=reading.notes)
     _warn(identity, report, num_classes)
-    state, report = _convert(found, identity, wanted, expected, report)
+    state, dtypes, filled = convert(found.raw, found.tensors, identity, wanted, expected)
+    report = replace(report, dtypes=dtypes, filled=filled)
     metadata = dict(found.raw.metadata)
     return LoadedCheckpoint(state, wanted, identity.layout.name, metadata, report, reading)
 
@@ -218,14 +212,15 @@ def _tellers(
     return tellers
 
 
-def _read_module(found: StateDict, identity: Identity) -> ModuleReading | None:
+def _read_module(found: StateDict, identity: Identity, check: bool) -> ModuleReading | None:
     """What a module does with the tensors that are the network's; None for other sources."""
     if found.raw.module is None:
         return None
     from mobileone.checkpoint.modules.reading import read_module
 
     tensors = {name: found.tensors[key] for name, key in identity.keys.items()}
-    return read_module(found.raw.module, tensors, identity.config["in_channels"], found.raw.source)
+    channels, where = identity.config["in_channels"], found.raw.source
+    return read_module(found.raw.module, tensors, channels, where, computes=check)
 
 
 def _shape_of(key: str, tensor: Any) -> Shape:
@@ -238,8 +233,10 @@ def _wanted(
     identity: Identity,
     arch: str | None,
     num_classes: int | None,
-    told: Mapping[str, Any],
     given: Mapping[str, Any] | None,
+    told: Mapping[str, Any],
+    described: Mapping[str, Any],
+    description: Description | None,
 ) -> dict[str, Any]:
     """The configuration that the tensors are compared with: what was asked for, else as found."""
     wanted = dict(identity.config)
@@ -253,9 +250,17 @@ def _wanted(
         wanted |= {key: value for key, value in structure if key not in left_out}
         wanted["arch"] = arch
     untold = {*find_family(identity.layout.architecture).unseen(wanted["form"]), "output_stride"}
-    given = {key: told[key] for key in told if key in untold} | dict(given or {})
-    if given:
-        wanted = with_given(wanted, given, identity.layout.name)
+    said = {key: value for key, value in {**told, **described}.items() if key in untold}
+    layout = identity.layout.name
+    try:
+        # By itself first, where it says anything: its mistakes are not the caller's.
+        if any(key in untold for key in described):
+            with_given(wanted, said, layout)
+    except ValueError as error:
+        where = identity.source if description is None else description.source
+        raise CheckpointError(f"{where}: {error}") from error
+    if said or given:
+        wanted = with_given(wanted, {**said, **(given or {})}, layout)
         wanted["arch"] = variant_of(wanted)
     if num_classes is not None:
         wanted["num_classes"] = num_classes
@@ -282,57 +287,3 @@ def _warn(identity: Identity, report: LoadReport, asked: int | None) -> None:
             f"{several_heads(identity.heads)}",
             stacklevel=4,
         )
-
-
-def _convert(
-    found: StateDict,
-    identity: Identity,
-    config: Mapping[str, Any],
-    expected: Mapping[str, Shape],
-    report: LoadReport,
-) -> tuple[dict[str, Array], LoadReport]:
-    raw = found.raw
-    budget = CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes, raw.release) if raw.nbytes else None
-    state: dict[str, Array] = {}
-    anew = initial_weights(config, report.missing) if report.missing else {}
-    dtypes: Counter[str] = Counter()
-    filled = []
-    for name in expected:
-        if name in anew:
-            state[name] = anew[name]
-            continue
-        slices = identity.layout.slices(name) if identity.layout.has_slices else [name]
-        if not all(part in identity.keys for part in slices):
-            state[name] = np.zeros((), np.int64)  # a count of batches, which may be missing
-            filled.append(name)
-            continue
-        parts = []
-        for key in (identity.keys[part] for part in slices):
-            where = f"{raw.source}: {shown(key)}"
-            dtype, array = leaf_array(where, found.tensors[key])
-            dtypes[dtype] += 1
-            parts.append(_converted(name, where, dtype, array, budget))
-        state[name] = parts[0] if len(parts) == 1 else _joined(parts, budget)
-    return state, replace(report, dtypes=dict(dtypes), filled=tuple(filled))
-
-
-def _joined(slices: list[Array], budget: CopyBudget | None) -> Array:
-    """A tensor that the layout stores in slices along its first axis."""
-    if budget is not None:
-        budget.charge(sum(part.nbytes for part in slices))
-    return np.concatenate(slices, dtype=np.float32)
-
-
-def _converted(
-    name: str, where: str, dtype: str, array: np.ndarray[Any, Any], budget: CopyBudget | None
-) -> Array:
-    """The elements of a tensor as the engine takes them."""
-    if name.endswith(".num_batches_tracked"):
-        return to_count(where, dtype, array)
-    weight = to_float32(where, dtype, array, budget)
-    if name.endswith(".running_var") and weight.min() < 0:
-        raise CheckpointError(
-            f"{where}: {weight.min()} at channel {int(weight.argmin())}; "
-            "expected variances, which are not negative"
-        )
-    return weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -64,6 +65,7 @@ def open_bundle(
         config=config,
         head=head,
         description=description,
+        check=check,
     )
     family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
@@ -72,6 +74,13 @@ def open_bundle(
     data_config, teller = _data_config(source, description, loaded, found)
     network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
     report = _with_preprocessing(loaded.report, data_config, teller)
+    if loaded.report.assumed and not config and not _is_published(loaded):
+        warnings.warn(
+            f"{report.source}: its weights do not show {', '.join(report.assumed)}; taken as "
+            f"published: {report.assumptions()}. Say otherwise by config=, a config.json beside "
+            "the file, or the module itself",
+            stacklevel=3,
+        )
     if check and loaded.reading is not None:
         from mobileone.checkpoint.modules.check import check_results
 
@@ -178,6 +187,12 @@ def _with_preprocessing(report: LoadReport, data_config: DataConfig, teller: str
         return replace(report, told={**report.told, "data_config": teller})
     assumed = {"channel_order": data_config.channel_order, "preprocessing": "as published"}
     return replace(report, assumed={**report.assumed, **assumed})
+
+
+def _is_published(loaded: LoadedCheckpoint) -> bool:
+    """Whether it may be a file of the published weights, of which the published values are true."""
+    whole = loaded.config["num_classes"] == 1000 and not loaded.report.missing
+    return whole and loaded.config["arch"] != CUSTOM
 
 
 def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str, Any]:

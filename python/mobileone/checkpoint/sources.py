@@ -109,12 +109,12 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
     """
     if isinstance(leaf, RawTensor):
         return leaf.dtype, leaf.array(where)
+    if hasattr(leaf, "detach"):
+        return _from_torch(where, leaf)
     from mobileone.checkpoint.containers.pickle_numpy import NumpyArray
 
     if isinstance(leaf, NumpyArray) and leaf.tensor is not None:
         return leaf.tensor.dtype, leaf.tensor.array(where)
-    if hasattr(leaf, "detach"):
-        return _from_torch(where, leaf)
     try:
         array = np.asarray(leaf)
     except (TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ To add one: a folder here with a `Family` in it, and its name below.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ def find_family(name: object) -> Family:
     known = NAMES + UNPUBLISHED
     if name not in known:
         raise ValueError(f"architecture is {name!r}; expected one of {known}")
+    return _imported(str(name))
+
+
+@cache
+def _imported(name: str) -> Family:
     family: Family = import_module(f"mobileone.families.{name}").FAMILY
     return family
 

@@ -72,6 +72,25 @@ def test_the_module_is_left_as_it_was(family: str) -> None:
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.parametrize("checked", [True, False])
+def test_what_a_forward_keeps_is_put_back(checked: bool) -> None:
+    """As grids and anchors are kept for the size of an image, and on its device."""
+    module = small("mobileone")
+    module.grid = None
+    module.register_buffer("calls", torch.zeros(()))
+
+    def keep(net: nn.Module, args: tuple[torch.Tensor]) -> None:
+        net.grid = torch.arange(args[0].shape[-1], device=args[0].device)
+        net.calls += 1
+        net.register_buffer("late", torch.ones(1))
+
+    module.register_forward_pre_hook(keep)
+    mobileone.load(module, strict=False, check=checked)
+    assert module.grid is None
+    assert module.calls == 0
+    assert not hasattr(module, "late")
+
+
 def test_what_cannot_be_run_is_noted() -> None:
     module = small("mobileone")
     module.forward = lambda x, mask: x * mask  # type: ignore[assignment]
@@ -101,9 +120,11 @@ def test_what_only_its_results_show() -> None:
     """A ScriptModule's calls cannot be read; its results can be compared."""
     module = small("mobileone")
     assert "cannot be read" in str(mobileone.load(torch.jit.trace(module, IMAGE)).report)
-    other = torch.jit.trace(small("mobileone", global_pool="max"), IMAGE)
-    with pytest.raises(NotImplementedError, match=r"its linear differs by .* another function"):
-        mobileone.load(other)
+    near = small("mobileone")
+    near.register_forward_hook(lambda _module, _args, out: out * 1.0001)
+    for other in (small("mobileone", global_pool="max"), near):
+        with pytest.raises(NotImplementedError, match=r"its linear differs by .* another function"):
+            mobileone.load(torch.jit.trace(other, IMAGE))
 
 
 def test_features_only_and_no_classifier() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -240,6 +241,7 @@ def to_count(where: str, dtype: str, array: npt.NDArray[np.generic]) -> npt.NDAr
     return np.array(int(value), np.int64)
 
 
+@lru_cache(64)
 def dtype_name(dtype: np.dtype[np.generic]) -> str:
     """The name in DTYPES of a NumPy dtype, or NumPy's own where it has none there."""
     name: str = dtype.newbyteorder("=").name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mobileone.checkpoint.modules.expressions import Expression, Expressions
@@ -34,9 +35,7 @@ def first_difference(
     graph: Graph,
     expected: Mapping[str, int],
     wanted: tuple[str, ...],
-    table: Expressions,
-    calls: Mapping[int, Call],
-    owners: Mapping[int, str],
+    difference: Difference,
 ) -> str:
     """What the module does otherwise than the graph, in words; "" if it is the same function.
 
@@ -44,10 +43,9 @@ def first_difference(
         graph: what is to run.
         expected: the numbers of its nodes' results.
         wanted: nodes whose results must be among the module's.
-        table: with the expressions of both.
-        calls: the module's, by the number of their expression.
-        owners: names of the module's parts, by identity.
+        difference: of the module, for the words.
     """
+    table, calls = difference.table, difference.calls
     if all(expected[name] in calls for name in wanted):
         return ""
     needed = _read_by(graph, wanted)
@@ -56,7 +54,7 @@ def first_difference(
         number = expected[name]
         if name not in needed or number in calls or table[number].kind in ("input", "move"):
             continue
-        return Difference(table, calls, owners).describe(node, table[number])
+        return difference.describe(node, table[number])
     return "its result is another one than the network's"
 
 
@@ -77,17 +75,20 @@ class Difference:
     """Differences of a module's expressions in words.
 
     Args:
-        table: with the expressions.
+        table: with the expressions, of both.
         calls: the module's, by the number of their expression.
-        owners: names of the module's parts, by identity.
+        module: the whole.
     """
 
-    def __init__(
-        self, table: Expressions, calls: Mapping[int, Call], owners: Mapping[int, str]
-    ) -> None:
+    def __init__(self, table: Expressions, calls: Mapping[int, Call], module: Any) -> None:
         self.table = table
         self.calls = calls
-        self.owners = owners
+        self.module = module
+
+    @cached_property
+    def owners(self) -> dict[int, str]:
+        """Names of the module's parts, by identity."""
+        return {id(part): name for name, part in self.module.named_modules() if name}
 
     def describe(self, node: Mapping[str, Any], wanted: Expression) -> str:
         """What stands in the place of a node of ours."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mobileone.checkpoint.modules.compare import Difference, first_difference
 from mobileone.checkpoint.modules.expected import expressions_of
-from mobileone.checkpoint.modules.expressions import Expressions
+from mobileone.checkpoint.modules.expressions import Expressions, Shape
 from mobileone.checkpoint.modules.recorder import Call, Recorder
 from mobileone.checkpoint.modules.run import run, seeded_image
 from mobileone.families import graph_of
@@ -28,7 +29,8 @@ __all__ = ["ModuleReading", "read_module"]
 SIZE = (64, 96)
 
 
-class ModuleReading(NamedTuple):
+@dataclass
+class ModuleReading:
     """What a module did.
 
     Attributes:
@@ -40,6 +42,7 @@ class ModuleReading(NamedTuple):
         calls: by the number of the expression that they made.
         results: the numbers of `outputs`.
         problem: why it could not be run or read; "" if it could.
+        numbers: of the results of the graph that it was compared with, by name.
     """
 
     source: str
@@ -50,6 +53,7 @@ class ModuleReading(NamedTuple):
     calls: dict[int, Call]
     results: tuple[int, ...]
     problem: str
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def told(self, family: Family) -> dict[str, Any]:
         """The fields of a configuration that its calls show, where they are not as published."""
@@ -86,10 +90,9 @@ class ModuleReading(NamedTuple):
             size = math.prod(graph.shapes(tuple(self.image.shape))[graph.output_name])
             logits = next((x for x in self.outputs if x.numel() == size), None)
             return {} if logits is None else {graph.output_name: logits}
-        numbers = expressions_of(graph, tuple(self.image.shape), self.table)
         found = {}
         for name in (*graph.feature_names, graph.output_name):
-            call = self.calls.get(numbers[name])
+            call = self.calls.get(self.numbers[name])
             if call is not None and call.result._version == call.version:
                 found[name] = call.result
         return found
@@ -111,23 +114,21 @@ class ModuleReading(NamedTuple):
             return
         graph = graph_of(config)
         wanted = (graph.output_name,) if classifier else tuple(graph.feature_names)
-        owners = {id(part): name for name, part in self.module.named_modules() if name}
-        shape = tuple(self.image.shape)
-        numbers = expressions_of(graph, shape, self.table)
-        difference = first_difference(graph, numbers, wanted, self.table, self.calls, owners)
+        self.numbers = expressions_of(graph, tuple(self.image.shape), self.table)
+        words = Difference(self.table, self.calls, self.module)
+        difference = first_difference(graph, self.numbers, wanted, words)
         if not difference and strict:
             names = (graph.output_name,) if classifier else (graph.output_name, *wanted)
-            difference = self._other_result({numbers[name] for name in names}, names[0], owners)
+            difference = self._other_result(names, words)
         if difference:
             raise NotImplementedError(f"{self.source}: {difference}")
 
-    def _other_result(self, numbers: set[int], name: str, owners: Mapping[int, str]) -> str:
-        """What its result is where that is none of the network's; "" if it is."""
-        if numbers & set(self.results):
+    def _other_result(self, names: tuple[str, ...], difference: Difference) -> str:
+        """What its result is where that is none of these of the network; "" if it is."""
+        if {self.numbers[name] for name in names} & set(self.results):
             return ""
-        words = Difference(self.table, self.calls, owners).words
-        found = "; ".join(map(words, self.results)) or "no tensor"
-        return f"its result is {found}; expected that of {name}, without anything after it"
+        found = "; ".join(map(difference.words, self.results)) or "no tensor"
+        return f"its result is {found}; expected that of {names[0]}, without anything after it"
 
 
 def _most(counted: Counter[Any]) -> Any:
@@ -135,28 +136,49 @@ def _most(counted: Counter[Any]) -> Any:
 
 
 def read_module(
-    module: Any, tensors: Mapping[str, torch.Tensor], channels: int, source: str
+    module: Any,
+    tensors: Mapping[str, torch.Tensor],
+    channels: int,
+    source: str,
+    *,
+    computes: bool,
 ) -> ModuleReading:
-    """Run a module on seeded noise, and note what it does.
+    """Run a module, and note what it does.
 
     Args:
         module: a torch.nn.Module; it is left as it was.
         tensors: canonical name -> tensor of its state dict.
         channels: of the images.
         source: what messages call it.
+        computes: whether on seeded noise, so that its results can be compared; else it is run on
+            a tensor without elements, if it does not look at them.
     """
     names = {(t.data_ptr(), tuple(t.shape)): name for name, t in tensors.items()}
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
-    image = seeded_image(module, channels, SIZE)
-    recorder = Recorder(Expressions(), names)
-    problem = ""
+    if not computes:
+        nothing = torch.empty(1, channels, *SIZE, device="meta", dtype=_dtype(tensors))
+        reading = _read(module, names, nothing, source)
+        if not reading.problem or isinstance(module, torch.jit.ScriptModule):
+            return reading
+    return _read(module, names, seeded_image(module, (1, channels, *SIZE)), source)
+
+
+def _dtype(tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
+    return next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32)
+
+
+def _read(
+    module: Any, names: Mapping[tuple[int, Shape], str], image: torch.Tensor, source: str
+) -> ModuleReading:
+    recorder = Recorder(Expressions(), names, computes=not image.is_meta)
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    problem = "what a ScriptModule calls cannot be read" if scripted else ""
     outputs: list[torch.Tensor] = []
     try:
-        outputs = run(module, image, recorder)
+        if not (scripted and image.is_meta):
+            outputs = run(module, image, recorder)
     except Exception as error:
         problem = f"its forward raised {type(error).__name__}: {error}"
-    if isinstance(module, torch.jit.ScriptModule):
-        problem = "what a ScriptModule calls cannot be read"
     if recorder.changed_outside():
         raise NotImplementedError(
             f"{source}: a hook or a part of it changes tensors outside of PyTorch (numpy)"

@@ -1,4 +1,4 @@
-"""Runs a module with every call of PyTorch's functions noted down."""
+"""Runs a module with every call of PyTorch's functions noted down, computed or not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from mobileone.checkpoint.modules.expressions import Expressions, Shape
 from mobileone.checkpoint.modules.functions import COMPUTED, DROPOUTS, MOVES, SAME
+from mobileone.checkpoint.modules.shapes import result_without_elements
 from mobileone.checkpoint.modules.values import Value, Values
 
 __all__ = ["Call", "Recorder"]
@@ -40,10 +41,15 @@ class Recorder(TorchFunctionMode):
     Args:
         table: where expressions are made.
         names: (address, shape) of a weight -> its canonical name.
+        computes: whether the functions are run; else their results, and the image, are tensors
+            without elements (on PyTorch's meta device), and what needs elements raises.
     """
 
-    def __init__(self, table: Expressions, names: Mapping[tuple[int, Shape], str]) -> None:
+    def __init__(
+        self, table: Expressions, names: Mapping[tuple[int, Shape], str], *, computes: bool
+    ) -> None:
         super().__init__()
+        self.computes = computes
         self.table = table
         self.values = Values(table, names)
         self.calls: dict[int, Call] = {}
@@ -64,7 +70,10 @@ class Recorder(TorchFunctionMode):
             self.exported.append((source, source.clone(), source._version))
         # Read before the call: it may change its arguments in place.
         before = self._before(name, func, args, kwargs)
-        out = func(*args, **kwargs)
+        if self.computes:
+            out = func(*args, **kwargs)
+        else:
+            out = result_without_elements(func, getattr(func, "__name__", ""), args, kwargs)
         if name == "setitem" or (out is None and name.endswith("_")):
             self._unknown(name, args[0], args, kwargs)
         elif isinstance(out, torch.Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from mobileone.checkpoint.modules.recorder import Recorder
 
-__all__ = ["TRAIN_PATH", "outputs_of", "seeded_image", "untouched"]
+__all__ = ["TRAIN_PATH", "outputs_of", "run", "seeded_image", "untouched"]
 
 # Where blocks of `mobileone.torch.accelerate` keep how they compute: "branches" is as their class.
 TRAIN_PATH = "_mobileone_train_path"
@@ -18,49 +19,68 @@ TRAIN_PATH = "_mobileone_train_path"
 
 @contextmanager
 def untouched(module: Any) -> Iterator[None]:
-    """Eval semantics inside; afterwards the modes, buffers and random numbers of before.
+    """Eval semantics inside; afterwards the attributes, buffers and random numbers of before.
 
     Methods of the module that change its mode are not called: some do more than that.
     """
-    parts = list(module.modules())
-    modes = [(part, part.training) for part in parts]
-    paths = [
-        (part.__dict__, part.__dict__[TRAIN_PATH]) for part in parts if TRAIN_PATH in vars(part)
-    ]
-    # A ScriptModule's are no dictionary, and cannot be replaced from outside.
-    held = [(part, dict(part._buffers)) for part in parts if isinstance(part._buffers, dict)]
-    copies = [(b, b._version, b.detach().clone()) for b in module.buffers()]
-    devices = sorted({b.device.index or 0 for b in module.parameters() if b.device.type == "cuda"})
+    parts = _parts(module)
+    training = [part for part in parts if part.training]
+    # Parts of a ScriptModule keep neither attributes nor buffers in a dictionary of their own.
+    plain = [part for part in parts if isinstance(part._buffers, dict)]
+    attributes = [(vars(part), dict(vars(part))) for part in plain]
+    held = [(part._buffers, dict(part._buffers)) for part in plain if part._buffers]
+    buffers = {id(b): b for _, own in held for b in own.values() if b is not None}
+    copies = [(b, b._version, b.detach().clone()) for b in buffers.values()]
+    weight = next(module.parameters(), None)
+    on_gpu = weight is not None and weight.device.type == "cuda"
+    devices = [weight.device.index or 0] if weight is not None and on_gpu else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         try:
-            for part in parts:
+            for part in training:
                 part.training = False
-            for attributes, _ in paths:
-                attributes[TRAIN_PATH] = "branches"
+            for own, _ in attributes:
+                if TRAIN_PATH in own:
+                    own[TRAIN_PATH] = "branches"
             yield
         finally:
-            for part, mode in modes:
-                part.training = mode
-            for attributes, path in paths:
-                attributes[TRAIN_PATH] = path
-            for part, own in held:
-                part._buffers.clear()
-                part._buffers.update(own)
+            for part in training:
+                part.training = True
+            for now, before in (*attributes, *held):
+                _restore(now, before)
             for buffer, version, copy in copies:
                 if buffer._version != version:
                     buffer.copy_(copy)
 
 
-def seeded_image(module: Any, channels: int, size: tuple[int, int]) -> torch.Tensor:
-    """N(0, 1) noise [1, channels, height, width] of the module's type, where it is."""
-    noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
+def _parts(module: Any) -> list[Any]:
+    """The module and all in it, each once. `modules()` makes their names, which takes longer."""
+    found = {id(module): module}
+    waiting = [module]
+    while waiting:
+        for child in waiting.pop()._modules.values():
+            if child is not None and id(child) not in found:
+                found[id(child)] = child
+                waiting.append(child)
+    return list(found.values())
+
+
+def _restore(now: dict[str, Any], before: Mapping[str, Any]) -> None:
+    same = now.keys() == before.keys()
+    if not same or any(map(operator.is_not, map(now.get, before), before.values())):
+        now.clear()
+        now.update(before)
+
+
+def seeded_image(module: Any, shape: tuple[int, int, int, int]) -> torch.Tensor:
+    """N(0, 1) noise [batch, channels, height, width] of the module's type, where it is."""
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     weight = next((p for p in module.parameters() if p.is_floating_point()), noise)
     return noise.to(device=weight.device, dtype=weight.dtype)
 
 
 def run(module: Any, image: torch.Tensor, recorder: Recorder) -> list[torch.Tensor]:
     """The tensors of the module's result."""
-    device = image.device.type
+    device = "cpu" if image.is_meta else image.device.type
     with untouched(module), torch.autocast(device, enabled=False):
         recorder.begin(image)
         with recorder:

@@ -85,7 +85,7 @@ class Values:
 
     def name(self, tensor: torch.Tensor | None) -> str | None:
         """The canonical name of a weight; None for other tensors."""
-        if tensor is None:
+        if tensor is None or tensor.is_meta:
             return None
         return self.names.get((tensor.data_ptr(), tuple(tensor.shape)))
 
@@ -93,16 +93,23 @@ class Values:
         """A tensor was changed in place: so was what shares its memory, in an unknown way."""
         if id(tensor) not in self._shared:
             return
-        memory = tensor.untyped_storage().data_ptr()
+        memory = _memory(tensor)
         for held in self._held:
-            if held is not tensor and held.untyped_storage().data_ptr() == memory:
+            if held is not tensor and _memory(held) == memory:
                 self._values[id(held)] = Value(number, tuple(held.shape))
 
 
 def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     return (
-        a.data_ptr() == b.data_ptr()
+        _memory(a) == _memory(b)
+        and a.storage_offset() == b.storage_offset()
         and a.shape == b.shape
         and a.stride() == b.stride()
         and a.dtype == b.dtype
     )
+
+
+def _memory(tensor: torch.Tensor) -> tuple[bool, int]:
+    """What is the same for tensors of one memory; those without elements have no address."""
+    storage = tensor.untyped_storage()
+    return tensor.is_meta, storage._cdata if tensor.is_meta else storage.data_ptr()

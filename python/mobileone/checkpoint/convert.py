@@ -1,0 +1,96 @@
+"""From the tensors of a source to float32 weights under canonical names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mobileone.checkpoint.containers.tensors import CopyBudget, to_count, to_float32
+from mobileone.checkpoint.sources import leaf_array
+from mobileone.families.configuration import initial_weights
+from mobileone.util.errors import CheckpointError, Shape, shown
+
+if TYPE_CHECKING:
+    from mobileone.checkpoint.containers.file import RawCheckpoint
+    from mobileone.checkpoint.identify import Identity
+
+__all__ = ["Array", "convert"]
+
+# Half precision doubles on conversion, and compressed archives may hold 4 times their size.
+_COPY_LIMIT = 8
+
+Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.int64]]
+
+
+def convert(
+    raw: RawCheckpoint,
+    tensors: Mapping[str, Any],
+    identity: Identity,
+    config: Mapping[str, Any],
+    expected: Mapping[str, Shape],
+) -> tuple[dict[str, Array], dict[str, int], tuple[str, ...]]:
+    """The weights of a network, as the engine takes them.
+
+    Args:
+        raw: the container.
+        tensors: of the source, by its own names.
+        identity: which of them are the network's. A classifier that it has not starts anew.
+        config: of the network.
+        expected: canonical name -> shape, in the graph's order.
+
+    Returns:
+        The weights in that order; the number of tensors by the dtype they had; the counts of
+        batches that were missing.
+
+    Raises:
+        CheckpointError: a tensor that is no finite weight, or more copying than the file's size
+            warrants.
+    """
+    budget = CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes, raw.release) if raw.nbytes else None
+    state: dict[str, Array] = {}
+    missing = [n for n in expected if identity.is_classifier(n) and n not in identity.shapes]
+    anew = initial_weights(config, missing) if missing else {}
+    dtypes: Counter[str] = Counter()
+    filled = []
+    for name in expected:
+        if name in anew:
+            state[name] = anew[name]
+            continue
+        slices = identity.layout.slices(name) if identity.layout.has_slices else [name]
+        if not all(part in identity.keys for part in slices):
+            state[name] = np.zeros((), np.int64)  # a count of batches, which may be missing
+            filled.append(name)
+            continue
+        parts = []
+        for key in (identity.keys[part] for part in slices):
+            where = f"{raw.source}: {shown(key)}"
+            dtype, array = leaf_array(where, tensors[key])
+            dtypes[dtype] += 1
+            parts.append(_converted(name, where, dtype, array, budget))
+        state[name] = parts[0] if len(parts) == 1 else _joined(parts, budget)
+    return state, dict(dtypes), tuple(filled)
+
+
+def _joined(slices: list[Array], budget: CopyBudget | None) -> Array:
+    """A tensor that the layout stores in slices along its first axis."""
+    if budget is not None:
+        budget.charge(sum(part.nbytes for part in slices))
+    return np.concatenate(slices, dtype=np.float32)
+
+
+def _converted(
+    name: str, where: str, dtype: str, array: np.ndarray[Any, Any], budget: CopyBudget | None
+) -> Array:
+    """The elements of a tensor as the engine takes them."""
+    if name.endswith(".num_batches_tracked"):
+        return to_count(where, dtype, array)
+    weight = to_float32(where, dtype, array, budget)
+    if name.endswith(".running_var") and weight.min() < 0:
+        raise CheckpointError(
+            f"{where}: {weight.min()} at channel {int(weight.argmin())}; "
+            "expected variances, which are not negative"
+        )
+    return weight
