@@ -355,7 +355,8 @@ def test_where_files_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 # Hugging Face. Its library reads its settings when it is imported, hence fresh interpreters.
 
 LOAD = """
-import json, sys, mobileone
+import json, sys, mobileone, warnings
+warnings.filterwarnings("ignore", ".*; taken as published")
 model = mobileone.load(sys.argv[1] if len(sys.argv) > 1 else SOURCE)
 print(json.dumps([model.name, model.num_params, model.data_config.mean[0], model.report.source]))
 """

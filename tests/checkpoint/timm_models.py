@@ -7,7 +7,8 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -49,23 +50,30 @@ class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-def import_timm() -> Any:
-    """The timm package; skips the test where it is not installed."""
-    if importlib.util.find_spec("timm") is None:
-        pytest.skip("timm is not installed")
+@contextmanager
+def importing_torchvision() -> Iterator[None]:
+    """While active, torchvision can be imported where it is not installed."""
     finder = _StubFinder()
     stub = importlib.util.find_spec("torchvision") is None
     if stub:
         sys.meta_path.append(finder)
     try:
-        import timm
-        import timm.utils.model
+        yield
     finally:
         if stub:
             # Nothing else is to believe that torchvision is there.
             sys.meta_path.remove(finder)
             for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
                 del sys.modules[name]
+
+
+def import_timm() -> Any:
+    """The timm package; skips the test where it is not installed."""
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    with importing_torchvision():
+        import timm
+        import timm.utils.model
     return timm
 
 

@@ -127,6 +127,22 @@ def test_what_only_its_results_show() -> None:
             mobileone.load(torch.jit.trace(other, IMAGE))
 
 
+def test_maps_that_vanish_are_noted() -> None:
+    """As those of transformers' networks before training: small weights, norms of mean 0."""
+    module = small("mobilevit")
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.normal_(part.weight, std=1e-4)
+        if isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d) and part.bias is not None:
+            nn.init.zeros_(part.bias)
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
+    assert "layer_4.1.fusion.block.act vanish" in str(mobileone.load(module).report)
+    module.stages[1][0].register_forward_hook(lambda _module, _args, out: out * 1.01)
+    with pytest.raises(NotImplementedError, match="mul"):
+        mobileone.load(module)
+
+
 def test_features_only_and_no_classifier() -> None:
     pooled = small("mobileone", num_classes=0)
     model = mobileone.load(pooled, num_classes=0)
