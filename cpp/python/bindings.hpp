@@ -24,5 +24,6 @@ void bind_optimizers(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_reference(pybind11::module_& module);
 void bind_system(pybind11::module_& module);
+void bind_vision(pybind11::module_& module);
 
 }  // namespace mobileone::python

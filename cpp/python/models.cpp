@@ -4,6 +4,8 @@
 #include "attributes.hpp"
 #include "bindings.hpp"
 #include "gil.hpp"
+#include "mobileone/models/heads/deeplabv3.hpp"
+#include "mobileone/models/heads/ssdlite.hpp"
 #include "mobileone/models/initialize.hpp"
 #include "mobileone/models/mobileone.hpp"
 #include "mobileone/models/mobilevit.hpp"
@@ -24,6 +26,21 @@ void bind_graph_of(py::module_& module, const std::string& family, const char* d
              doc);
   module.def(
       (family + "_config").c_str(), [] { return to_dict(attributes_of(Config{})); },
+      "The keyword arguments of the function that makes the graph, and their initial values.");
+}
+
+// The graph of a backbone's graph and of keyword arguments, which are the fields of a Config.
+template <typename Config, Graph (*graph_of)(const Graph&, const Config&)>
+void bind_head(py::module_& module, const std::string& head, const char* doc) {
+  const std::string where = "[" + head + "] ";
+  module.def((head + "_graph").c_str(),
+             [where](const Graph& backbone, const py::kwargs& fields) {
+               return graph_of(backbone,
+                               from_attributes<Config>(to_attributes(fields, where), where));
+             },
+             py::arg("backbone"), doc);
+  module.def(
+      (head + "_config").c_str(), [] { return to_dict(attributes_of(Config{})); },
       "The keyword arguments of the function that makes the graph, and their initial values.");
 }
 
@@ -67,6 +84,12 @@ void bind_models(py::module_& module) {
   bind_graph_of<PlainCnnConfig, plain_cnn_graph>(
       module, "plain_cnn",
       "The 30-layer network of the paper's Tables 2 and 3; ValueError names a bad field.");
+  bind_head<DeepLabV3Config, deeplabv3_graph>(
+      module, "deeplabv3",
+      "DeepLabV3 on a classifier's graph of the same form; ValueError names a bad field.");
+  bind_head<SsdLiteConfig, ssdlite_graph>(
+      module, "ssdlite",
+      "SSDLite on a classifier's graph of the same form; ValueError names a bad field.");
   module.def(
       "mobileone_variants", [] { return fields_of(mobileone_variants()); },
       "The published variants: name -> keyword arguments of mobileone_graph.");

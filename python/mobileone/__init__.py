@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from mobileone.interchange.onnx.fuse.verb import fuse_onnx
     from mobileone.measure.benchmarking import benchmark
     from mobileone.measure.profiling import profile
-    from mobileone.model import Model, create_model, from_torch, load, reparameterize
+    from mobileone.model import (
+        Model,
+        create_detector,
+        create_model,
+        create_segmenter,
+        from_torch,
+        load,
+        reparameterize,
+    )
     from mobileone.network.compiled import CompiledModel
     from mobileone.network.create import list_models
     from mobileone.network.stored_plan import load_plan
@@ -47,7 +55,9 @@ __all__ = [
     "Trainer",
     "__version__",
     "benchmark",
+    "create_detector",
     "create_model",
+    "create_segmenter",
     "evaluate",
     "from_torch",
     "fuse_onnx",
@@ -69,7 +79,9 @@ _HOMES = {
     "Recipe": "train.recipe",
     "Trainer": "train.trainer",
     "benchmark": "measure.benchmarking",
+    "create_detector": "model",
     "create_model": "model",
+    "create_segmenter": "model",
     "evaluate": "evaluation.verb",
     "from_torch": "model",
     "fuse_onnx": "interchange.onnx.fuse.verb",

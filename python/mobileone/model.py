@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Model", "create_model", "from_torch", "load", "reparameterize"]
+__all__ = ["Model", "create_detector", "create_model", "create_segmenter", "from_torch", "load"]
+__all__ += ["reparameterize"]
 
 T = TypeVar("T")
 
@@ -183,15 +184,16 @@ class Model:
         """Batch norms use their running statistics. Returns the model."""
         return self.train(False)
 
-    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
+    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Any:
         """Logits [N, num_classes] of images [N, C, H, W]; pooled features where there is no
-        classifier (num_classes=0).
+        classifier (num_classes=0); of a segmenter a map of logits [N, num_classes, h, w]; of a
+        detector a dict of maps (`create_detector`).
 
         Args:
             x: normalised images; anything with ``__dlpack__`` or ``__array__``, any strides,
                 float16, float32 or float64; or uint8 RGB pixels, NCHW or NHWC, which are
                 normalised as `data_config` says and not resized. H and W at least 32.
-            out: a C-contiguous float32 array [N, num_classes] that receives the logits.
+            out: a C-contiguous float32 array that receives the logits; not for detectors.
 
         Raises:
             ValueError: an array of another rank, size or number of channels.
@@ -420,6 +422,78 @@ def create_model(
     from mobileone.network.create import create_bundle
 
     return Model.of(create_bundle(name, num_classes, seed, config))
+
+
+def create_segmenter(
+    backbone: str,
+    *,
+    head: str = "deeplabv3",
+    num_classes: int = 21,
+    output_stride: int = 16,
+    seed: int | None = None,
+    backbone_weights: Any = None,
+    **config: Any,
+) -> Model:
+    """A train-time segmentation network with random weights: a class for every pixel.
+
+    ``model(x)`` gives logits [N, num_classes, H / output_stride, W / output_stride],
+    `Model.segment` a class map at the picture's size.
+
+    Args:
+        backbone: what `create_model` takes, any MobileOne or MobileViT.
+        head: "deeplabv3" (Chen et al. 2017, section 3.3).
+        num_classes: with the background, where there is one.
+        output_stride: from the image to the backbone's last map: 32, 16 or 8. Strides beyond it
+            become dilations.
+        seed: of the weights; None means 0.
+        backbone_weights: a classifier's checkpoint or Model of that backbone, which its weights
+            come from.
+        config: `aspp_width`, `aspp_dilations`, `align_corners` (of the upsampled logits),
+            `head_eps`; and fields of the backbone, as in `create_model`.
+
+    Raises:
+        ValueError: an unknown name or field, a value that makes no network, or weights of
+            another backbone.
+    """
+    from mobileone.checkpoint.compose import create_on_backbone
+
+    fields = {"num_classes": num_classes, "output_stride": output_stride, **config}
+    return Model.of(
+        create_on_backbone("segmentation", head, backbone, seed, fields, backbone_weights)
+    )
+
+
+def create_detector(
+    backbone: str,
+    *,
+    head: str = "ssdlite",
+    num_classes: int = 81,
+    seed: int | None = None,
+    backbone_weights: Any = None,
+    **config: Any,
+) -> Model:
+    """A train-time detection network with random weights: boxes with scores for every class.
+
+    ``model(x)`` gives a map for each of the six resolutions, by name; `Model.detect` boxes.
+
+    Args:
+        backbone: what `create_model` takes, any MobileOne or MobileViT with maps of strides 16
+            and 32.
+        head: "ssdlite", as the authors of MobileViT build it.
+        num_classes: with the background, which is class 0.
+        seed: of the weights; None means 0.
+        backbone_weights: a classifier's checkpoint or Model of that backbone, which its weights
+            come from.
+        config: `widths` of the maps' heads, `head_eps`; and fields of the backbone, as in
+            `create_model`.
+
+    Raises:
+        ValueError: as `create_segmenter`.
+    """
+    from mobileone.checkpoint.compose import create_on_backbone
+
+    fields = {"num_classes": num_classes, **config}
+    return Model.of(create_on_backbone("detection", head, backbone, seed, fields, backbone_weights))
 
 
 def load(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mobileone.families.family import ACTIVATIONS
+from mobileone.families.family import ACTIVATIONS, TRAIN_TIME
 from mobileone.util.errors import CheckpointError, shown_value
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Description:
             CheckpointError: a value that a field cannot have.
             NotImplementedError: another function than networks of the family compute.
         """
-        if self.values.get("model_type") == family.name and layout == "transformers":
+        known = (family.name, *family.described_as)
+        if self.values.get("model_type") in known and layout == "transformers":
             return self._checked(family, self._transformers())
         return self._checked(family, self._timm()) if layout == "timm" else {}
 
@@ -73,6 +74,7 @@ class Description:
             "output_stride": told.get("output_stride"),
             "dropout": told.get("hidden_dropout_prob"),
             "classifier_dropout": told.get("classifier_dropout_prob"),
+            "aspp_dilations": told.get("atrous_rates"),
         }
         return {key: value for key, value in found.items() if value is not None}
 
@@ -106,6 +108,7 @@ class Description:
 
     def _checked(self, family: Family, found: dict[str, Any]) -> dict[str, Any]:
         kinds = {f.name: f.kind for f in (*family.fields, *family.settings)}
+        kinds |= {name: field.kind for name, field in family.unseen(TRAIN_TIME).items()}
         checked = {}
         for name, value in found.items():
             if name in kinds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mobileone.checkpoint.altered import altered_weights, plain_name
 from mobileone.checkpoint.heads import (
@@ -32,6 +32,9 @@ from mobileone.util.errors import (
     shown_value,
     unrecognised_error,
 )
+
+if TYPE_CHECKING:
+    from mobileone.families.family import Family
 
 
 class Identity(NamedTuple):
@@ -94,7 +97,16 @@ class Identity(NamedTuple):
 
     def _not_of_other_heads(self, extra: dict[str, Shape]) -> dict[str, Shape]:
         others = {head.name for head in self.heads} if self.head else set()
-        return {k: s for k, s in extra.items() if k.rpartition(".")[0] not in others}
+        dropped = tuple(self.part.prefix + start for start in self._family.dropped)
+        return {
+            k: s
+            for k, s in extra.items()
+            if k.rpartition(".")[0] not in others and not k.startswith(dropped)
+        }
+
+    @property
+    def _family(self) -> Family:
+        return find_family(self.layout.architecture)
 
     def _advice(self, mismatches: list[Mismatch]) -> str:
         """What would load it, where only parts are too much or a classifier is missing."""
@@ -115,12 +127,12 @@ class Identity(NamedTuple):
 
     def layout_classifier(self) -> list[str]:
         """Canonical names of the last layer."""
-        classifier = find_family(self.layout.architecture).classifier
+        classifier = self._family.classifier
         return [f"{classifier}weight", f"{classifier}bias"]
 
     def is_classifier(self, name: str) -> bool:
         """Whether a canonical name is the last layer's, which fine-tuning replaces."""
-        return name.startswith(find_family(self.layout.architecture).classifier)
+        return name.startswith(self._family.classifier)
 
     def with_head(self, asked: str | None, num_classes: int | None, strict: bool) -> Identity:
         """With the classifier that is asked for, or the only one there is; see `heads`.
@@ -128,7 +140,11 @@ class Identity(NamedTuple):
         Raises:
             CheckpointError: none is called as asked.
         """
-        family = find_family(self.layout.architecture)
+        family = self._family
+        if family.task != "classification":
+            if asked is None:
+                return self._replace(head=family.classifier.rstrip("."))
+            raise CheckpointError(f"{self.source}: head={asked!r}; a {family.title} has its own")
         features = family.num_features(self.config)
         names = self.layout_classifier()
         own = {self.keys[n]: self.shapes[n] for n in names if n in self.shapes}
@@ -153,6 +169,8 @@ class Identity(NamedTuple):
     def without_other_classifier(self, num_classes: int) -> Identity:
         """The network less its classifier where that has another number of classes."""
         own = {name: shape for name, shape in self.shapes.items() if self.is_classifier(name)}
+        if self._family.task != "classification" and self.config["num_classes"] == num_classes:
+            return self
         if any(len(shape) == 2 and shape[0] == num_classes for shape in own.values()):
             return self
         return self._replace(shapes={n: s for n, s in self.shapes.items() if n not in own}, head="")
@@ -166,6 +184,7 @@ def identify(
     weights: Weights = "auto",
     strict: bool = True,
     skipped: Mapping[str, str] | None = None,
+    heads: bool = True,
 ) -> Identity:
     """What the tensors with these names and shapes are.
 
@@ -176,11 +195,12 @@ def identify(
         weights: of several networks under several prefixes, which one; see `wrappers`.
         strict: whether they should be a network and little else.
         skipped: what is beside them and no tensor, by name.
+        heads: False looks for a classifier or a backbone, whatever head is on it.
 
     Raises:
         CheckpointError: no known layout, a look-alike of one, or no network to speak of.
     """
-    part = find_part(shapes, source, weights)
+    part = find_part(shapes, source, weights, heads)
     _check_known(part, shapes, source, strict, skipped or {})
     layout, prefix = part.found.layout, part.prefix
     assert layout is not None  # _check_known raised otherwise
@@ -269,6 +289,19 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
         raise CheckpointError(f"{source}: damaged config in its metadata") from error
     if type(stored) is not dict:
         raise CheckpointError(f"{source}: the config in its metadata is not an object")
+    completed = _completed(config, stored, source)
+    if "backbone" in config:
+        shared = {key: config[key] for key in ("form", "in_channels")} | {"num_classes": 0}
+        held = stored.get("backbone")
+        if type(held) is not dict:
+            raise CheckpointError(f"{source}: the backbone in its metadata is not an object")
+        backbone = _completed(shared | config["backbone"], shared | held, source)
+        completed["backbone"] = {k: v for k, v in backbone.items() if k not in shared}
+    return completed | {"arch": variant_of(completed)}
+
+
+def _completed(config: dict[str, Any], stored: dict[str, Any], source: str) -> dict[str, Any]:
+    """A configuration with what another one says that weights do not show."""
     family = family_of(config)
     said = stored.get("architecture", NAMES[0])
     if said != family.name:
@@ -277,7 +310,7 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
             f"found {family.name}"
         )
     untold = family.unseen(config["form"])
-    told = [key for key in config if key != "arch" and key not in untold]
+    told = [key for key in config if key not in ("arch", "backbone") and key not in untold]
     differ = [key for key in told if stored.get(key, config[key]) != config[key]]
     if differ:
         found = listed(f"{k} {shown_value(stored[k])}, found {config[k]}" for k in differ)
@@ -289,5 +322,6 @@ def _with_metadata(config: dict[str, Any], text: str, source: str) -> dict[str, 
             raise CheckpointError(
                 f"{source}: {key} {shown_value(value)} in its metadata; expected {kind.expected}"
             )
-    config = family.short(config | completed)
-    return config | {"arch": variant_of(config)}
+    # Settings that the other one leaves out are as published.
+    settings = {setting.name for setting in family.settings}
+    return family.short({k: v for k, v in config.items() if k not in settings} | completed)

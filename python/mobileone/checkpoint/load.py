@@ -15,7 +15,7 @@ from mobileone.checkpoint.identify import Identity, identify
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
-from mobileone.families import find_family
+from mobileone.families import family_of, find_family
 from mobileone.families.configuration import (
     ParameterShapes,
     graph_parameter_shapes,
@@ -135,6 +135,7 @@ def load_state_dict(
         weights=weights,
         strict=strict,
         skipped=found.selection.skipped,
+        heads=_may_have_head(arch, num_classes),
     ).with_head(head, num_classes, strict)
     family = find_family(identity.layout.architecture)
     reading = _read_module(found, identity, check)
@@ -190,6 +191,14 @@ def load_state_dict(
     return LoadedCheckpoint(state, wanted, identity.layout.name, metadata, report, reading)
 
 
+def _may_have_head(arch: str | None, num_classes: int | None) -> bool:
+    """Whether a network for another task may be meant: not by a classifier's name, and not where a
+    backbone alone is asked for.
+    """
+    family = None if arch is None else family_of_variant(arch)
+    return num_classes != 0 and (family is None or family.task != "classification")
+
+
 def _tellers(
     found: StateDict, family: Family, form: str, *told: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -242,7 +251,7 @@ def _wanted(
     wanted = dict(identity.config)
     if arch is not None:
         family = family_of_variant(arch)
-        if family is None or family.name != identity.layout.architecture:
+        if family is None or _is_other(family, arch, identity):
             found = describe(identity.layout.name, identity.config)
             raise CheckpointError(f"{identity.source}: is {found}; expected {arch}")
         left_out = {f.name for f in family.fields if wanted[f.name] == f.absent is not None}
@@ -265,6 +274,14 @@ def _wanted(
     if num_classes is not None:
         wanted["num_classes"] = num_classes
     return wanted
+
+
+def _is_other(family: Family, arch: str, identity: Identity) -> bool:
+    """Whether a variant is of another family than the network, or its backbone is."""
+    if family.name != identity.layout.architecture:
+        return True
+    told, found = variants(family.name)[arch].get("backbone"), identity.config.get("backbone")
+    return told is not None and family_of(told).name != family_of(found or {}).name
 
 
 def _says_none(raw: RawCheckpoint) -> bool:

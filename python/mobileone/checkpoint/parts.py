@@ -29,16 +29,18 @@ class Part(NamedTuple):
     averaged: bool | None = None
 
 
-def find_part(shapes: Mapping[str, Shape], source: str, weights: Weights) -> Part:
-    """The network that explains most of the keys.
+def find_part(
+    shapes: Mapping[str, Shape], source: str, weights: Weights, heads: bool = True
+) -> Part:
+    """The network that explains most of the keys; without ``heads`` a classifier or backbone.
 
     Raises:
         CheckpointError: averaged weights were asked for, and no prefix speaks of any.
     """
-    whole = recognise(list(shapes))
+    whole = recognise(list(shapes), heads=heads)
     if not whole.unknown:  # most files; the rest costs milliseconds
         return Part("", whole, ())
-    counts = count_by_prefix(shapes)
+    counts = count_by_prefix(shapes, heads=heads)
     most = max(counts.values(), default=0)
     prefixes = [prefix for prefix, count in counts.items() if 2 * count > most]
     prefix = _choose(prefixes, counts, weights, source)
@@ -48,7 +50,7 @@ def find_part(shapes: Mapping[str, Shape], source: str, weights: Weights) -> Par
     outside = tuple(key for key in shapes if not key.startswith(prefix))
     others = tuple(p for p in prefixes if p and p != prefix)
     averaged = says_averaged(prefix) if len(prefixes) > 1 or says_averaged(prefix) else None
-    return Part(prefix, recognise(inside), outside, others, averaged)
+    return Part(prefix, recognise(inside, heads=heads), outside, others, averaged)
 
 
 def _choose(prefixes: list[str], counts: Mapping[str, int], weights: Weights, source: str) -> str:

@@ -14,17 +14,20 @@ if TYPE_CHECKING:
     from mobileone._core import Graph
     from mobileone.families.family import Family
 
-__all__ = ["NAMES", "UNPUBLISHED", "all_families", "family_of", "find_family", "graph_of"]
+__all__ = ["HEADS", "NAMES", "UNPUBLISHED", "all_families", "all_heads", "family_of"]
+__all__ += ["find_family", "graph_of"]
 
 # Published families; the first one is what configurations without "architecture" mean.
 NAMES = ("mobileone", "mobilevit")
+# Networks for segmentation and detection, whose backbones are of the families above.
+HEADS = ("deeplabv3", "ssdlite")
 # Those of the studies, of which there are neither variants nor checkpoints.
 UNPUBLISHED = ("plain_cnn",)
 
 
 def find_family(name: object) -> Family:
     """The family of that name, imported when first asked for; ValueError if there is none."""
-    known = NAMES + UNPUBLISHED
+    known = NAMES + HEADS + UNPUBLISHED
     if name not in known:
         raise ValueError(f"architecture is {name!r}; expected one of {known}")
     return _imported(str(name))
@@ -32,7 +35,8 @@ def find_family(name: object) -> Family:
 
 @cache
 def _imported(name: str) -> Family:
-    family: Family = import_module(f"mobileone.families.{name}").FAMILY
+    place = f"heads.{name}" if name in HEADS else name
+    family: Family = import_module(f"mobileone.families.{place}").FAMILY
     return family
 
 
@@ -42,8 +46,13 @@ def family_of(config: Mapping[str, Any]) -> Family:
 
 
 def all_families() -> list[Family]:
-    """Every published family, in the order of `NAMES`."""
+    """Every published family of backbones and classifiers, in the order of `NAMES`."""
     return [find_family(name) for name in NAMES]
+
+
+def all_heads() -> list[Family]:
+    """Every head, in the order of `HEADS`."""
+    return [find_family(name) for name in HEADS]
 
 
 def graph_of(config: Mapping[str, Any]) -> Graph:

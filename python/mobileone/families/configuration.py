@@ -78,7 +78,7 @@ def with_given(
         if not kind.allows(value):
             raise ValueError(f"config[{field!r}] is {value!r}; expected {kind.expected}")
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
-    config = {**config, **plain}
+    config = family.updated(config, plain)
     if output_stride is not None:
         if type(output_stride) is not int:
             raise ValueError(f"config['output_stride'] is {output_stride!r}; expected an integer")

@@ -157,9 +157,15 @@ class Family:
         min_size: the smallest height and width of an image.
         stem: canonical names of the convolutions that see the image, in either form.
         classifier: what the names of the last layer's weights start with.
+        task: what its outputs are: "classification", "segmentation" or "detection".
+        dropped: what keys of parts that only training uses begin with.
+        described_as: other names that a config.json of transformers may give it.
     """
 
     name: str
+    task: str = "classification"
+    dropped: tuple[str, ...] = ()
+    described_as: tuple[str, ...] = ()
     title: str
     custom: str = ""
     fields: tuple[Field, ...]
@@ -212,6 +218,10 @@ class Family:
 
     def _is_default(self, name: str, value: Any, default: Any) -> bool:
         return bool(value == default)
+
+    def updated(self, config: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with other values of fields that weights do not show."""
+        return {**config, **fields}
 
     def assumed(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What weights of this form do not show of the network's function, with its values."""

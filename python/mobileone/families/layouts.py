@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-from mobileone.families import NAMES, all_families
+from mobileone.families import HEADS, NAMES, all_families, all_heads
 from mobileone.families.naming.renaming import Recognition, recognise_in
 from mobileone.families.naming.table import Layout
 
 __all__ = ["LAYOUTS", "count_by_prefix", "find_layout", "foreign_network", "layouts_of"]
-__all__ += ["recognise"]
+__all__ += ["head_layouts", "recognise"]
 
 LAYOUTS: tuple[Layout, ...] = tuple(
     layout for family in all_families() for layout in family.layouts()
@@ -23,9 +23,16 @@ _NUMBER = re.compile(r"[0-9]+")
 _MAX_DEPTH = 16
 
 
+@cache
+def head_layouts() -> tuple[Layout, ...]:
+    """Those of networks with a head for another task than classification."""
+    return tuple(layout for head in all_heads() for layout in head.layouts())
+
+
 def layouts_of(architecture: str) -> list[Layout]:
     """The layouts of a family; the first one has the canonical names."""
-    return [layout for layout in LAYOUTS if layout.architecture == architecture]
+    known = head_layouts() if architecture in HEADS else LAYOUTS
+    return [layout for layout in known if layout.architecture == architecture]
 
 
 def find_layout(name: str, architecture: str = NAMES[0]) -> Layout:
@@ -42,22 +49,39 @@ def find_layout(name: str, architecture: str = NAMES[0]) -> Layout:
     return known[name]
 
 
-def recognise(keys: list[str]) -> Recognition:
-    """The layout that explains most of the keys, and which ones it does not explain."""
-    return recognise_in(LAYOUTS, keys)
+# What only keys of heads contain; `Head.marks`, without importing their records.
+_HEAD_MARKS = ("seg_head.", "segmentation_head.", "ssd_heads.")
+
+
+def _layouts_for(keys: Iterable[str]) -> tuple[Layout, ...]:
+    """Those of classifiers, or of heads where a key can only be one's."""
+    marked = any(mark in key for key in keys for mark in _HEAD_MARKS)
+    return head_layouts() if marked else LAYOUTS
+
+
+def recognise(keys: list[str], *, heads: bool = True) -> Recognition:
+    """The layout that explains most of the keys, and which ones it does not explain.
+
+    Args:
+        keys: of one file.
+        heads: False looks for a backbone alone, whatever head is on it.
+    """
+    return recognise_in(_layouts_for(keys) if heads else LAYOUTS, keys)
 
 
 @cache
-def _known_texts() -> frozenset[tuple[str, ...]]:
-    return frozenset().union(*(layout.texts for layout in LAYOUTS))
+def _known_texts(layouts: tuple[Layout, ...]) -> frozenset[tuple[str, ...]]:
+    return frozenset().union(*(layout.texts for layout in layouts))
 
 
-def count_by_prefix(keys: Iterable[str]) -> Counter[str]:
+def count_by_prefix(keys: Iterable[str], *, heads: bool = True) -> Counter[str]:
     """Prefix -> how many of the keys are a layout's once it is removed; each counts once.
 
     A prefix is "" or ends with a dot. Of a key that several prefixes make a layout's the shortest
     counts: "backbone." is part of some layouts' names. Numbers are not looked at.
     """
+    keys = list(keys)
+    texts = _known_texts(_layouts_for(keys) if heads else LAYOUTS)
     counts: Counter[str] = Counter()
     depths: dict[str, int] = {}  # keys that differ in their numbers alone have the same
     for key in keys:
@@ -66,17 +90,17 @@ def count_by_prefix(keys: Iterable[str]) -> Counter[str]:
         shape = _NUMBER.sub("0", key)
         depth = depths.get(shape)
         if depth is None:
-            depth = depths[shape] = _depth(shape)
+            depth = depths[shape] = _depth(shape, texts)
         if depth >= 0:
             counts["".join(f"{part}." for part in key.split(".")[:depth])] += 1
     return counts
 
 
-def _depth(key: str) -> int:
+def _depth(key: str, texts: frozenset[tuple[str, ...]]) -> int:
     """How many of a key's parts stand before a layout's; -1 if it has none of any layout."""
     parts = key.split(".")
     for depth in range(min(len(parts), _MAX_DEPTH)):
-        if tuple(_NUMBER.split(".".join(parts[depth:]))) in _known_texts():
+        if tuple(_NUMBER.split(".".join(parts[depth:]))) in texts:
             return depth
     return -1
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mobileone.families import NAMES, all_families, family_of, find_family
+from mobileone.families import HEADS, NAMES, all_families, all_heads, family_of, find_family
 
 if TYPE_CHECKING:
     from mobileone.families.family import Family
@@ -25,8 +25,9 @@ def variants(architecture: str = NAMES[0]) -> dict[str, dict[str, Any]]:
 
 
 def family_of_variant(name: str) -> Family | None:
-    """The family that has a variant of this name; None if none has."""
-    return next((family for family in all_families() if name in variants(family.name)), None)
+    """The family or head that has a variant of this name; None if none has."""
+    families = (*all_families(), *(all_heads() if name.startswith(HEADS) else ()))
+    return next((family for family in families if name in variants(family.name)), None)
 
 
 def variant_of(config: Mapping[str, Any], compared: tuple[str, ...] = ()) -> str:
@@ -71,7 +72,8 @@ def describe(layout: str, config: Mapping[str, Any]) -> str:
     """Layout, variant and form in words, e.g. "timm mobileone_s1, inference form"."""
     arch = config["arch"]
     if arch == CUSTOM:
-        widths = ", ".join(str(w) for w in config["widths"])
+        body = config.get("backbone", config)
+        widths = ", ".join(str(w) for w in body["widths"])
         title = family_of(config).title
         arch = f"custom {title} of widths {widths} (nearest variant {nearest_variant(config)})"
     return f"{layout} {arch}, {config['form']} form"

@@ -33,7 +33,7 @@ class Bundle:
         name: for reports: the variant, or the file it came from.
         class_names: what the classes are called, if anything told.
         report: how its file was understood.
-        task: what its outputs are.
+        task: what its outputs are: "classification", "segmentation" or "detection".
         untrained: weights of a classifier that loading started anew, as they were then.
     """
 
@@ -76,7 +76,7 @@ class Bundle:
                 arch, channels=channels, architecture=family_of(config).name
             )
         names: Any = class_names  # made a tuple when it is checked
-        told = (data_config, arch, name or arch, names, report)
+        told = (data_config, arch, name or arch, names, report, family_of(config).task)
         return cls(network, config, *told, untrained=untrained or {})
 
     @property
@@ -104,10 +104,16 @@ class Bundle:
         """Number of logits; 0 for a network without a classifier."""
         return int(self.config["num_classes"])
 
-    @property
-    def num_outputs(self) -> int:
-        """Length of an image's result: logits, or without a classifier pooled features."""
-        return self.num_classes or self.family.num_features(self.config)
+    def output_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Of the results for images of this shape, by name: an image's logits, or without a
+        classifier its pooled features; of a segmenter a map of logits, of a detector several.
+        """
+        graph = self.graph
+        if self.task == "classification":
+            width = self.num_classes or self.family.num_features(self.config)
+            return {graph.output_name: (shape[0], width)}
+        shapes = graph.shapes(shape)
+        return {key: shapes[node] for key, node in graph.outputs.items()}
 
     @property
     def is_untrained(self) -> bool:

@@ -10,7 +10,7 @@ from mobileone._core import Graph, Network, Plan
 from mobileone.data.arrays import Float32, as_images, check_shape, output_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -21,6 +21,10 @@ Piece = TypeVar("Piece")
 
 # Runs are measured in pieces of about this length, so that Ctrl-C is answered between them.
 _PIECE_NS = 100_000_000
+
+
+# What a classifier's graph calls its result: logits, or pooled features.
+POOLED = "output"
 
 
 class CompiledModel:
@@ -53,14 +57,14 @@ class CompiledModel:
         plan = Plan(
             network,
             input_shape,
-            [graph.output_name],
+            list(graph.outputs.values()),
             threads,
             backend=backend,
             algorithm=algorithm,
         )
         self._network = network
         self._how = {"backend": backend, "algorithm": algorithm, "min_size": min_size}
-        self._adopt(plan, data_config)
+        self._adopt(plan, data_config, list(graph.outputs))
 
     def __getstate__(self) -> dict[str, Any]:
         """What the plan was compiled from."""
@@ -73,25 +77,41 @@ class CompiledModel:
         network = Network(Graph.from_json(state["graph"]), state["weights"])
         CompiledModel.__init__(self, network, *state["made_for"], **state["how"])
 
-    def _adopt(self, plan: Plan, data_config: DataConfig | Callable[[], DataConfig] | None) -> None:
+    def _adopt(
+        self,
+        plan: Plan,
+        data_config: DataConfig | Callable[[], DataConfig] | None,
+        names: Sequence[str] = (POOLED,),
+    ) -> None:
         self.input_shape = plan.input_shape
         self.threads = plan.threads
         self._channels = plan.input_shape[1]
         self._data_config = data_config
         self.plan = plan
-        self._output_shape = plan.output_shapes[0]
+        self._names = tuple(names)
 
-    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Float32:
-        """Logits [N, num_classes]; see `Model.__call__`. `x` must have `input_shape`."""
+    def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Any:
+        """Logits; see `Model.__call__`. `x` must have `input_shape`."""
         images = self._images(x)
-        logits = output_array(out, self._output_shape[:2])  # pooled features have two axes more
-        self.plan.run(images, [logits.reshape(self._output_shape)])
+        if len(self._names) > 1:
+            if out is not None:
+                raise ValueError(f"out is given; there are {len(self._names)} results")
+            maps = self._outputs()
+            self.plan.run(images, maps)
+            return dict(zip(self._names, maps, strict=True))
+        shape = self.plan.output_shapes[0]
+        pooled = self._names == (POOLED,) and len(shape) == 4  # they have two axes more
+        logits = output_array(out, shape[:2] if pooled else shape)
+        self.plan.run(images, [logits.reshape(shape)])
         return logits
+
+    def _outputs(self) -> list[Float32]:
+        return [np.empty(shape, np.float32) for shape in self.plan.output_shapes]
 
     def time(self, x: Any, runs: int) -> npt.NDArray[np.int64]:
         """Wall time of each of `runs` runs in nanoseconds, measured without the interpreter."""
-        images, logits = self._images(x), [np.empty(self._output_shape, np.float32)]
-        return np.concatenate(_in_pieces(runs, lambda n: self.plan.time(images, logits, n), sum))
+        images, outputs = self._images(x), self._outputs()
+        return np.concatenate(_in_pieces(runs, lambda n: self.plan.time(images, outputs, n), sum))
 
     def profile(self, x: Any, runs: int = 50) -> tuple[list[dict[str, Any]], float]:
         """Where the time goes: one dict per step, and the wall time of a run in nanoseconds.
@@ -103,9 +123,9 @@ class CompiledModel:
             Steps with name, kind, implementation, input_shapes, output_shape, macs, bytes and
             time_ns; and the wall time.
         """
-        images, logits = self._images(x), [np.empty(self._output_shape, np.float32)]
+        images, outputs = self._images(x), self._outputs()
         pieces = _in_pieces(
-            runs, lambda n: self.plan.profile(images, logits, n), lambda piece: sum(piece[1])
+            runs, lambda n: self.plan.profile(images, outputs, n), lambda piece: sum(piece[1])
         )
         step_ns = [times for piece in pieces for times in piece[0]]
         wall_ns = [time for piece in pieces for time in piece[1]]

@@ -6,16 +6,16 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import initialize
-from mobileone.families import all_families
+from mobileone.families import all_families, all_heads
 from mobileone.families.family import INFERENCE, TRAIN_TIME
-from mobileone.families.variants import family_of_variant
+from mobileone.families.variants import CUSTOM, family_of_variant, variant_of
 from mobileone.network.bundle import Bundle
 from mobileone.util.checks import seed_of
 
 if TYPE_CHECKING:
     from mobileone.families.family import Family
 
-__all__ = ["create_bundle", "list_models"]
+__all__ = ["create_bundle", "create_head_bundle", "list_models"]
 
 
 def list_models(filter: str = "*") -> list[str]:
@@ -34,6 +34,37 @@ def create_bundle(name: str, num_classes: int, seed: int | None, config: dict[st
     free |= {field.name for field in (*family.fields, *family.settings) if field.free}
     arch = name if not set(config) - free else family.custom
     return Bundle.of(network, full, arch=arch, name=name)
+
+
+def create_head_bundle(
+    task: str, head: str, backbone: str, seed: int | None, config: dict[str, Any]
+) -> Bundle:
+    """A train-time network of a head on a backbone, with random weights.
+
+    Args:
+        task: of the head.
+        head: its name.
+        backbone: what `create_model` calls it.
+        seed: of the weights; None means 0.
+        config: fields of the head's configuration, and of the backbone's.
+
+    Raises:
+        ValueError: an unknown name or field, or a value that makes no network.
+    """
+    heads = {known.name: known for known in all_heads() if known.task == task}
+    if head not in heads:
+        raise ValueError(f"head is {head!r}; expected one of {', '.join(heads)}")
+    family, inner = heads[head], _family(backbone, {})
+    own = (*family.fields, *family.settings, *inner.fields, *inner.settings)
+    allowed = {field.name for field in own} - {"backbone"} | {*inner.options, "form"}
+    for key in config:
+        if key not in allowed:
+            raise ValueError(f"{head} on {backbone} has no field {key!r}; expected {allowed}")
+    full = family.complete(backbone, {"form": TRAIN_TIME, **config})
+    network = initialize(family.graph(full), 0 if seed is None else seed_of(seed))
+    found = variant_of(full)
+    arch = f"{head}_{inner.custom}" if found == CUSTOM else found
+    return Bundle.of(network, full, arch=arch)
 
 
 def _family(name: str, changes: dict[str, Any]) -> Family:

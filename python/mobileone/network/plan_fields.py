@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobileone.families import NAMES, family_of
+from mobileone.families import HEADS, NAMES, family_of
 
 __all__ = ["EXPECTED", "FIELDS"]
 
@@ -18,7 +18,7 @@ def _size(value: Any, least: int = 1, most: int = _MAX_SIZE) -> bool:
 
 
 def _is_config(config: dict[str, Any]) -> bool:
-    known = config.get("architecture", NAMES[0]) in NAMES
+    known = config.get("architecture", NAMES[0]) in NAMES + HEADS
     return known and family_of(config).is_config(config)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from mobileone.network.training_plans import TrainingPlans
 from mobileone.util.machine.threads import thread_count
 
 __all__ = ["Session"]
+
+_Run = Callable[[Float32, tuple[str, ...], list[Float32]], None]
 
 _FACTS = ("config", "arch", "name", "report", "data_config")
 
@@ -65,12 +67,9 @@ class Session:
         network = Network(graph_of(facts["config"]), rest.pop("network"))
         return cls(Bundle.of(network, **facts), **mode), rest
 
-    def logits(self, x: Any, out: Float32 | None = None) -> Float32:
+    def logits(self, x: Any, out: Float32 | None = None) -> Any:
         """Logits [N, num_classes] of images [N, C, H, W]; see `mobileone.Model.__call__`."""
-        images = self.images(x)
-        logits = output_array(out, (images.shape[0], self.bundle.num_outputs))
-        self._run(images, (self.bundle.graph.output_name,), [self._as_output(logits)])
-        return logits
+        return self._results(self.images(x), out, self._run)
 
     def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
         """Feature maps by level; see `mobileone.Model.features`."""
@@ -86,11 +85,9 @@ class Session:
         self._run(images, wanted, maps)
         return maps
 
-    def evaluated(self, images: Float32) -> Float32:
+    def evaluated(self, images: Float32) -> Any:
         """Logits in eval mode, whatever the mode is."""
-        logits = output_array(None, (images.shape[0], self.bundle.num_outputs))
-        self._evaluate(images, (self.bundle.graph.output_name,), [self._as_output(logits)])
-        return logits
+        return self._results(images, None, self._evaluate)
 
     def loss_and_gradients(
         self, x: Any, labels: Any, label_smoothing: float
@@ -111,9 +108,22 @@ class Session:
             self._moved_to(network)
         return loss, gradients
 
-    def _as_output(self, results: Float32) -> Float32:
-        """Results [N, K] in the shape that the graph gives them: pooled maps have two axes more."""
-        return results if self.bundle.num_classes else results[:, :, None, None]
+    def _results(self, images: Float32, out: Float32 | None, run: _Run) -> Any:
+        """What `run` gives: an array, or by name several of a graph of several outputs."""
+        names = tuple(self.bundle.graph.outputs.values())
+        shapes = self.bundle.output_shapes(images.shape)
+        if len(names) == 1:
+            (shape,) = shapes.values()
+            results = output_array(out, shape)
+            # Of pooled maps the graph's result has two axes more.
+            pooled = self.bundle.task == "classification" and not self.bundle.num_classes
+            run(images, names, [results[:, :, None, None] if pooled else results])
+            return results
+        if out is not None:
+            raise ValueError(f"out is given; {self.bundle.name} has {len(names)} results")
+        maps = [np.empty(shape, np.float32) for shape in shapes.values()]
+        run(images, names, maps)
+        return dict(zip(shapes, maps, strict=True))
 
     def amend(self, **changes: Any) -> None:
         """Replace fields of the bundle: between training steps, not during one."""

@@ -47,13 +47,15 @@ class RoundingBounds:
 
     Attributes:
         levels: one per requested feature level.
-        logits: of the network's output.
+        logits: of the network's main output.
+        outputs: of all its outputs, by name.
         statistics: of the updated running statistics by weight name; empty in eval mode.
     """
 
     levels: list[float]
     logits: float
     statistics: dict[str, float]
+    outputs: dict[str, float]
 
 
 def rounding_bound(
@@ -80,7 +82,8 @@ def rounding_bound(
         if not 0 <= index < len(names):
             raise ValueError(f"out_indices has {index}; expected 0 to {len(names) - 1}")
     images = as_images(x, model.graph.nodes[0]["attributes"]["channels"])
-    wanted = [*(names[index] for index in out_indices), model.graph.output_name]
+    results = model.graph.outputs
+    wanted = [*(names[index] for index in out_indices), *results.values()]
     threads = thread_count().count
     outputs, statistics = rounding_deviation(
         model.network, images, wanted, samples, seed, model.training, threads, model.dropout_seed
@@ -91,22 +94,24 @@ def rounding_bound(
         for name, (_, deviation) in zip(wanted, outputs, strict=True)
     ]
     sizes = {name: math.prod(shape) for name, shape, _, _ in model.graph.parameters()}
+    levels, last = bounds[: -len(results)], bounds[-len(results) :]
     return RoundingBounds(
-        bounds[:-1],
-        bounds[-1],
+        levels,
+        last[0],
         {name: tail_bound(s, sizes[name], samples) for name, (_, s) in statistics.items()},
+        dict(zip(results, last, strict=True)),
     )
 
 
 def difference_bounds(
     first: Bundle, second: Bundle, x: Float32, *, samples: int, seed: int
 ) -> list[float]:
-    """Bounds on the difference of two networks' float32 results in eval mode: levels, then logits.
+    """Bounds on the difference of two networks' float32 results in eval mode: levels, then outputs.
 
     Their rounding errors are independent, so that variances add.
     """
     shapes = first.graph.shapes(x.shape)
-    names = [*first.graph.feature_names, first.graph.output_name]
+    names = [*first.graph.feature_names, *first.graph.outputs.values()]
     deviations = [
         _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
     ]
@@ -117,8 +122,8 @@ def difference_bounds(
 
 
 def _deviations(bundle: Bundle, x: Float32, samples: int, seed: int) -> list[float]:
-    """The largest local deviation at every level and the logits, over all images."""
-    nodes = [*bundle.graph.feature_names, bundle.graph.output_name]
+    """The largest local deviation at every level and the outputs, over all images."""
+    nodes = [*bundle.graph.feature_names, *bundle.graph.outputs.values()]
     threads = thread_count().count
     chunks = [
         rounding_deviation(bundle.network, x[i : i + _CHUNK], nodes, samples, seed, False, threads)[

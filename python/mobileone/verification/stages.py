@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mobileone.checkpoint.open import bundle_of
 from mobileone.data.arrays import Float32, as_images
 from mobileone.network.inputs import input_shape, random_input
@@ -91,17 +93,34 @@ def verify(
     if algebra:
         rows = _with_weights(rows, weight_differences(first, second))
     count = sum(len(x) for x in batches)
-    agreed = sum(int((a[-1].argmax(1) == b[-1].argmax(1)).sum()) for a, b in results)
+    outputs = len(first.graph.outputs)
+    agreed = [_same_classes(a[-outputs:], b[-outputs:], first) for a, b in results]
     given = "noise" if inputs is None else f"noise, {len(batches[1])} given"
     return Equivalence(
         reference=_describe(first),
         candidate=_describe(second),
         rows=rows,
-        top1_agreement=agreed / count,
+        top1_agreement=float(np.concatenate(agreed).mean()),
         images=f"{count} images ({batch_size} of {given})",
         false_alarm=FALSE_ALARM,
         hint=_hint(rows, errors, results),
     )
+
+
+def _same_classes(a: Sequence[Float32], b: Sequence[Float32], bundle: Bundle) -> Any:
+    """Where two networks' outputs have the same most probable class: of each image, of each pixel
+    of a segmenter's map, of each anchor of a detector's maps.
+    """
+    same = []
+    for x, y in zip(a, b, strict=True):
+        if bundle.task == "detection":  # four offsets, then the scores, of one anchor after another
+            x, y = (
+                m.reshape(len(m), -1, 4 + bundle.num_classes, *m.shape[2:])[:, :, 4:]
+                for m in (x, y)
+            )
+        axis = 2 if bundle.task == "detection" else 1
+        same.append((x.argmax(axis) == y.argmax(axis)).ravel())
+    return np.concatenate(same)
 
 
 def _describe(bundle: Bundle) -> str:
@@ -110,7 +129,9 @@ def _describe(bundle: Bundle) -> str:
 
 def _level_names(bundle: Bundle) -> list[str]:
     stages = [f"stage {i}" for i in range(1, len(bundle.graph.feature_names))]
-    return ["stem", *stages, "logits" if bundle.num_classes else "pooled"]
+    if bundle.task == "classification":
+        return ["stem", *stages, "logits" if bundle.num_classes else "pooled"]
+    return ["stem", *stages, *bundle.graph.outputs]
 
 
 def _check_comparable(first: Bundle, second: Bundle, batches: Sequence[Float32]) -> None:
@@ -126,18 +147,25 @@ def _check_comparable(first: Bundle, second: Bundle, batches: Sequence[Float32])
 
 
 def _paired_nodes(first: Bundle, second: Bundle) -> list[tuple[str, str, str]]:
-    nodes = [[*m.graph.feature_names, m.graph.output_name] for m in (first, second)]
-    if len(nodes[0]) != len(nodes[1]):
+    if list(first.graph.outputs) != list(second.graph.outputs):
         raise ValueError(
-            f"candidate {_describe(second)} has {len(nodes[1]) - 2} stages; expected "
-            f"{len(nodes[0]) - 2} as in reference {_describe(first)}"
+            f"candidate {_describe(second)} has the results {list(second.graph.outputs)}; expected "
+            f"{list(first.graph.outputs)} as in reference {_describe(first)}"
+        )
+    nodes = [[*m.graph.feature_names, *m.graph.outputs.values()] for m in (first, second)]
+    if len(nodes[0]) != len(nodes[1]):
+        stages = [len(m.graph.feature_names) - 1 for m in (first, second)]
+        raise ValueError(
+            f"candidate {_describe(second)} has {stages[1]} stages; expected "
+            f"{stages[0]} as in reference {_describe(first)}"
         )
     return list(zip(_level_names(first), *nodes, strict=True))
 
 
 def _run(session: Session, x: Float32) -> list[Float32]:
-    """Every feature level and the logits."""
-    return [*session.features(x), session.logits(x)]
+    """Every feature level and the outputs."""
+    outputs = session.logits(x)
+    return [*session.features(x), *(outputs.values() if isinstance(outputs, dict) else [outputs])]
 
 
 def _with_weights(

@@ -63,7 +63,9 @@ def export_onnx(
 def onnx_model(
     bundle: Bundle, *, opset: int = 17, dynamic_batch: bool = True, input_size: InputSize = None
 ) -> Any:
-    """The onnx.ModelProto that `export_onnx` writes: `images` [N, C, H, W] to `logits` [N, K]."""
+    """The onnx.ModelProto that `export_onnx` writes: `images` [N, C, H, W] to `logits` [N, K], or
+    to what the graph calls its results where it is no classifier's.
+    """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise ValueError(f"opset is {opset}; expected {MIN_OPSET} to {MAX_OPSET}")
     try:
@@ -89,7 +91,10 @@ def onnx_model(
         writer.nodes,
         bundle.arch,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, images)],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, bundle.num_outputs])],
+        [
+            helper.make_tensor_value_info(key, TensorProto.FLOAT, _dimensions(key, extents, batch))
+            for key, extents in _outputs(bundle, shape, input_size is not None).items()
+        ],
         [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()],
     )
     operators = helper.make_opsetid("", opset)
@@ -104,9 +109,35 @@ def onnx_model(
     return proto
 
 
+def _names(bundle: Bundle) -> dict[str, str]:
+    """Node -> what its result is called in the file, of the network's results."""
+    if bundle.task == "classification":
+        return {bundle.graph.output_name: OUTPUT}
+    return {node: key for key, node in bundle.graph.outputs.items()}
+
+
+def _outputs(
+    bundle: Bundle, shape: tuple[int, ...], fixed: bool
+) -> dict[str, tuple[int | None, ...]]:
+    """Results by their name in the file: extents after the batch, None where they are open."""
+    names, shapes = list(_names(bundle).values()), bundle.output_shapes(shape).values()
+    return {
+        name: extents[1:] if fixed else (extents[1], *(None for _ in extents[2:]))
+        for name, extents in zip(names, shapes, strict=True)
+    }
+
+
+def _dimensions(name: str, extents: tuple[int | None, ...], batch: str | int) -> list[str | int]:
+    """Of a result, with names for those that are open."""
+    open_names = (f"{name}.C", f"{name}.H", f"{name}.W")
+    named = [o if e is None else e for e, o in zip(extents, open_names, strict=False)]
+    return [batch, *named]
+
+
 def _translate(bundle: Bundle, writer: OnnxWriter) -> None:
     """Append the operators of every node."""
     results: dict[str, str] = {}
+    outputs = _names(bundle)
     translations = {n: single(operator) for n, operator in bundle.graph.onnx_operators.items()}
     for node in bundle.graph.nodes:
         name = node["name"]
@@ -119,9 +150,9 @@ def _translate(bundle: Bundle, writer: OnnxWriter) -> None:
         inputs = [results[given] for given in node["inputs"]]
         writer.begin(name)
         result = translate(writer, node, inputs)
-        if name == bundle.graph.output_name and not bundle.num_classes:
+        if name in outputs and bundle.task == "classification" and not bundle.num_classes:
             result = writer.add("Flatten", result, axis=1)
         if result not in inputs:  # a node that does nothing passes its input on
-            result = OUTPUT if name == bundle.graph.output_name else f"{name}.out"
+            result = outputs.get(name, f"{name}.out")
             writer.finish(result)
         results[name] = result

@@ -1,0 +1,53 @@
+#include "mobileone/models/heads/backbone.hpp"
+
+#include "mobileone/base/error.hpp"
+
+namespace mobileone {
+
+namespace {
+
+// A side that every stride of a network divides, for its strides to be read off shapes.
+constexpr std::int64_t kSide = 4096;
+
+// Whether each node is needed for a feature level.
+std::vector<bool> needed_for_levels(const Graph& graph) {
+  std::vector<bool> needed(graph.nodes().size());
+  for (NodeId id : graph.features) needed[static_cast<std::size_t>(id)] = true;
+  for (std::size_t id = needed.size(); id-- > 0;) {
+    if (!needed[id]) continue;
+    for (NodeId input : graph.nodes()[id].inputs) needed[static_cast<std::size_t>(input)] = true;
+  }
+  return needed;
+}
+
+}  // namespace
+
+Graph backbone_of(const Graph& source, const std::string& where) {
+  if (source.features.empty()) throw Error(concat(where, "backbone has no feature levels"));
+  const std::vector<bool> needed = needed_for_levels(source);
+  std::vector<NodeId> mapped(needed.size(), -1);
+  Graph graph;
+  for (std::size_t id = 0; id < needed.size(); ++id) {
+    if (!needed[id]) continue;
+    const Node& node = source.nodes()[id];
+    std::vector<NodeId> inputs;
+    for (NodeId input : node.inputs) inputs.push_back(mapped[static_cast<std::size_t>(input)]);
+    const bool is_input = std::holds_alternative<Input>(node.op);
+    mapped[id] = graph.add(is_input ? node.name : kBackbonePrefix + node.name, node.op, inputs);
+  }
+  for (NodeId id : source.features) graph.features.push_back(mapped[static_cast<std::size_t>(id)]);
+  return graph;
+}
+
+std::vector<Level> levels_of(const Graph& graph) {
+  const auto channels = std::get<Input>(graph.node(graph.inputs().at(0)).op).channels;
+  const std::vector<Shape> shapes = infer_shapes(graph, Shape{1, channels, kSide, kSide});
+  std::vector<Level> levels;
+  for (NodeId id : graph.features) {
+    const Shape& shape = shapes[static_cast<std::size_t>(id)];
+    levels.push_back({id, shape[1], kSide / shape[2]});
+  }
+  return levels;
+}
+
+}  // namespace mobileone

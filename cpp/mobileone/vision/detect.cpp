@@ -1,0 +1,123 @@
+#include "mobileone/vision/detect.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "mobileone/base/error.hpp"
+
+namespace mobileone {
+
+namespace {
+
+// A class of an anchor whose probability is large enough.
+struct Candidate {
+  double score;
+  std::int64_t label;
+  std::size_t anchor;
+};
+
+// Smaller exponents than that change no bit of a sum in float64 that is at least 1.
+constexpr double kNegligible = -37.0;
+constexpr std::int64_t kCoordinates = 4;
+
+// One anchor's numbers: every `stride`-th from `data` on.
+struct Row {
+  const float* data;
+  std::int64_t stride;
+
+  double operator[](std::int64_t i) const { return static_cast<double>(data[i * stride]); }
+};
+
+// Appends the classes of an anchor with probabilities above the rule's. A probability is at most
+// exp(its logit - the largest logit), so that most anchors are done without a single exponential.
+void add_candidates(const Row& row, std::size_t anchor, const DetectionRule& rule, double least,
+                    std::vector<Candidate>& candidates) {
+  float largest = row.data[kCoordinates * row.stride], foremost = -HUGE_VALF;
+  for (std::int64_t c = 0; c < rule.classes; ++c) {
+    const float logit = row.data[(kCoordinates + c) * row.stride];
+    largest = std::max(largest, logit);
+    if (c != rule.background) foremost = std::max(foremost, logit);
+  }
+  const auto top = static_cast<double>(largest);
+  if (!(static_cast<double>(foremost) - top > least)) return;
+  double sum = 0.0;
+  for (std::int64_t c = 0; c < rule.classes; ++c) {
+    const double exponent = row[kCoordinates + c] - top;
+    if (exponent > kNegligible) sum += std::exp(exponent);
+  }
+  for (std::int64_t c = 0; c < rule.classes; ++c) {
+    const double exponent = row[kCoordinates + c] - top;
+    if (c == rule.background || !(exponent > least)) continue;
+    const double score = std::exp(exponent) / sum;
+    if (score > rule.score) candidates.push_back({score, c, anchor});
+  }
+}
+
+Box decoded(const Row& row, const Anchor& anchor, const DetectionRule& rule) {
+  const double width = anchor[2], height = anchor[3];
+  const double x = anchor[0] + row[0] * rule.centre_variance * width;
+  const double y = anchor[1] + row[1] * rule.centre_variance * height;
+  const double half_w = 0.5 * width * std::exp(row[2] * rule.size_variance);
+  const double half_h = 0.5 * height * std::exp(row[3] * rule.size_variance);
+  return {x - half_w, y - half_h, x + half_w, y + half_h};
+}
+
+std::vector<Row> rows_of(const std::vector<DetectorMap>& maps, const DetectionRule& rule) {
+  std::vector<Row> rows;
+  for (const DetectorMap& map : maps) {
+    const std::int64_t pixels = map.size.height * map.size.width;
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      for (std::int64_t a = 0; a < map.anchors; ++a) {
+        rows.push_back({map.data + a * (kCoordinates + rule.classes) * pixels + pixel, pixels});
+      }
+    }
+  }
+  return rows;
+}
+
+bool before(const Candidate& a, const Candidate& b) {
+  if (a.score != b.score) return a.score > b.score;
+  return a.label != b.label ? a.label < b.label : a.anchor < b.anchor;
+}
+
+}  // namespace
+
+std::vector<Detection> detect(const std::vector<DetectorMap>& maps,
+                              const std::vector<Anchor>& anchors, const DetectionRule& rule) {
+  const std::vector<Row> rows = rows_of(maps, rule);
+  if (rows.size() != anchors.size()) {
+    throw Error(concat("[detect] maps have ", rows.size(), " anchors; expected ", anchors.size()));
+  }
+  const double least = rule.score > 0.0 ? std::log(rule.score) : -HUGE_VAL;
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < rows.size(); ++i) add_candidates(rows[i], i, rule, least, candidates);
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.label != b.label ? a.label < b.label : before(a, b);
+  });
+  std::vector<Candidate> kept;
+  std::vector<Box> boxes, kept_boxes;
+  for (auto first = candidates.begin(); first != candidates.end();) {
+    const auto last = std::find_if(first, candidates.end(),
+                                   [&](const Candidate& c) { return c.label != first->label; });
+    const std::ptrdiff_t count = std::min<std::ptrdiff_t>(last - first, rule.candidates);
+    boxes.clear();
+    for (auto c = first; c != first + count; ++c) {
+      boxes.push_back(decoded(rows[c->anchor], anchors[c->anchor], rule));
+    }
+    for (std::size_t i : suppress(boxes, rule.overlap)) {
+      kept.push_back(first[static_cast<std::ptrdiff_t>(i)]);
+      kept_boxes.push_back(boxes[i]);
+    }
+    first = last;
+  }
+  std::vector<std::size_t> order(kept.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return before(kept[a], kept[b]); });
+  order.resize(std::min(order.size(), static_cast<std::size_t>(rule.most)));
+  std::vector<Detection> result;
+  for (std::size_t i : order) result.push_back({kept_boxes[i], kept[i].score, kept[i].label});
+  return result;
+}
+
+}  // namespace mobileone
