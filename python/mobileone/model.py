@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from mobileone.tasks.results.detections import Detections
+    from mobileone.tasks.results.segmentation import Segmentation
+
 __all__ = ["Model", "create_detector", "create_model", "create_segmenter", "from_torch", "load"]
 __all__ += ["reparameterize"]
 
@@ -264,6 +267,9 @@ class Model:
         from mobileone.tasks.classification.predict import check_topk, predictions
 
         check_topk(topk)
+        if self.bundle.task != "classification":
+            verb = "segment" if self.bundle.task == "segmentation" else "detect"
+            raise ValueError(f"predict: {self.name} is for {self.bundle.task}; see Model.{verb}")
         if not self.num_classes:
             raise ValueError(
                 f"predict: {self.name} has no classifier (num_classes=0); model(x) gives pooled "
@@ -272,6 +278,59 @@ class Model:
         self.bundle.warn_if_untrained("predict", stacklevel=3)
         logits = self._session.evaluated(self.bundle.preprocess(image, stacklevel=5))
         return predictions(image, logits, topk, self.class_names)
+
+    def segment(
+        self, image: Any, size: int | tuple[int, int] | None = None
+    ) -> Segmentation | list[Segmentation]:
+        """The class of every pixel of a picture, in eval mode; of a network of `create_segmenter`.
+
+        The whole picture is resized, run, and its logits are interpolated to the picture's size;
+        see `tasks.results.segmentation`.
+
+        Args:
+            image: a path, file, PIL image or uint8 RGB pixels; or a list or batch of these, which
+                gives a list.
+            size: pixels of the shorter side that the network sees, proportions kept but for
+                rounding to multiples of 32, or (height, width); default: `input_size`.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: no picture; a network for another task.
+        """
+        from mobileone.tasks.results.segmentation import segment
+
+        self.bundle.warn_if_untrained("segment", stacklevel=3)
+        return segment(self.bundle, self._session.evaluated, image, size)
+
+    def detect(
+        self,
+        image: Any,
+        *,
+        score: float = 0.3,
+        overlap: float = 0.5,
+        candidates: int = 400,
+        most: int = 200,
+    ) -> Detections | list[Detections]:
+        """The objects in a picture, in eval mode; of a network of `create_detector`.
+
+        The whole picture is squeezed to `input_size`; boxes are in the picture's pixels.
+
+        Args:
+            image: a path, file, PIL image or uint8 RGB pixels; or a list or batch of these, which
+                gives a list.
+            score: probabilities must be larger; 0.01 for evaluation.
+            overlap: intersection over union with a better box of the same class, at most.
+            candidates: of each class the most that are compared.
+            most: boxes of a picture.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: no picture; a network for another task.
+        """
+        from mobileone.tasks.detection.boxes import DetectionRule
+        from mobileone.tasks.results.detections import detect
+
+        self.bundle.warn_if_untrained("detect", stacklevel=3)
+        rule = DetectionRule(score, overlap, candidates, most)
+        return detect(self.bundle, self._session.evaluated, image, rule)
 
     def export_onnx(
         self,

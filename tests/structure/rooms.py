@@ -16,7 +16,10 @@ ROWS = (
     ("cli", "studies"),
     ("model",),
     ("interchange.onnx.fuse",),
-    ("verification", "measure", "evaluation", "train", "interchange", "interchange.torch"),
+    (
+        *("verification", "measure", "evaluation", "train", "interchange", "interchange.torch"),
+        "tasks.results",
+    ),
     ("checkpoint", "figures"),
     ("checkpoint.modules",),
     ("network",),
@@ -31,6 +34,7 @@ RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}
 # Packages beyond NumPy and the standard library, and the rooms whose functions import them.
 THIRD_PARTY = {
     "PIL": {"data"},
+    "faster_coco_eval": {"tasks"},
     "huggingface_hub": {"checkpoint"},
     "matplotlib": {"figures"},
     "onnx": {"interchange", "interchange.onnx.fuse"},

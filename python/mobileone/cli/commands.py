@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_profile(commands)
     _add_predict(commands)
+    _add_tasks(commands)
     _add_evaluate(commands)
     _add_info(commands)
     return parser
@@ -295,6 +296,19 @@ def _predict(arguments: argparse.Namespace) -> int:
         table = prediction_table(path, best)
         print(table.to_text(), flush=True)
     return 0
+
+
+def _add_tasks(commands: Any) -> None:
+    from mobileone.cli.pictures import (
+        add_detect_options,
+        add_segment_options,
+        run_detect,
+        run_segment,
+    )
+
+    add_detect_options(_command(commands, "detect", run_detect, "find the objects in pictures"))
+    text = "find the class of every pixel of pictures"
+    add_segment_options(_command(commands, "segment", run_segment, text))
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -1,0 +1,1 @@
+"""Objects in a picture: boxes with a class and a score."""

@@ -1,0 +1,1 @@
+"""What `Model.segment` and `Model.detect` give."""
