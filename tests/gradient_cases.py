@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-# What float32's gradients may be off, relative in the L2 norm.
+# What float32's gradients may be off, relative in the L2 norm: twelve deviations of u sqrt(n / 2),
+# the error of a sum of n terms (docs/verification.md), for n = 4096 pixels of a batch and the some
+# 600 steps there and back of the deepest networks here. Measured: MobileOne-mu0 6e-6, S0 2e-5,
+# S4 5e-5.
 FLOAT32_BOUND = 1e-3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import mobileone
@@ -11,51 +12,28 @@ import pytest
 import torch
 import torch_mobileone
 from cases import arrays, exact
+from gradient_cases import FLOAT32_BOUND, assert_gradient, autograd, with_constant_statistics
 from mobileone._core import Plan
 from mobileone.network.training_step import TrainingStep
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
 PATHS = ("moments", "branches", "auto")
-# Relative L2 of a weight's gradient: fp32 sums of some ten layers, measured against float64.
-TOLERANCE = 1e-3
-# Of a sum of a few hundred terms, relative to their size.
-ROUNDING = 1e-6
 
 
-def autograd(
-    module: torch.nn.Module, x: NDArray, targets: NDArray, smoothing: float
-) -> tuple[float, dict[str, NDArray]]:
-    """In float64 and train mode; the module's statistics move."""
-    module.train().zero_grad()
-    loss = F.cross_entropy(module(exact(x)), torch.from_numpy(targets), label_smoothing=smoothing)
-    loss.backward()
-    return loss.item(), {name: p.grad.numpy() for name, p in module.named_parameters()}
-
-
-def errors(
-    found: dict[str, NDArray], expected: dict[str, NDArray], weights: dict[str, NDArray]
-) -> dict[str, float]:
-    """Relative L2 error of every gradient."""
+def check(
+    found: dict[str, NDArray],
+    expected: dict[str, NDArray],
+    module: torch.nn.Module,
+    batch: tuple[NDArray, NDArray, float],
+    bound: float = FLOAT32_BOUND,
+) -> None:
+    """Of every weight, relative to the terms that its gradient is a sum of."""
+    fixed = with_constant_statistics(module, batch[0])
+    _, terms, _, _ = autograd(fixed, *batch, training=False)
     assert found.keys() == expected.keys()
-    result = {}
     for name, value in expected.items():
-        scale = np.linalg.norm(value)
-        if weights[name].shape[1:] == (1, 1, 1) and weights[name].all():
-            # A norm undoes the scale of a single tap: its gradient is what the variance's eps
-            # leaves of a difference of two terms of this size.
-            norm = name.removesuffix("conv.weight") + "bn.weight"
-            terms = expected[norm] * weights[norm] / weights[name][:, 0, 0, 0]
-            scale += ROUNDING / TOLERANCE * np.linalg.norm(terms)
-        wrong = float(np.linalg.norm(found[name] - value))
-        result[name] = wrong / scale if wrong else 0.0
-    return result
-
-
-def check(found: dict[str, NDArray], expected: dict[str, NDArray], model: Any) -> None:
-    measured = errors(found, expected, model.state_dict())
-    worst = max(measured, key=measured.__getitem__)
-    assert measured[worst] < TOLERANCE, worst
+        assert_gradient(found[name], value, terms[name], bound, name)
 
 
 class FoundSigns:
@@ -66,7 +44,7 @@ class FoundSigns:
     """
 
     def __init__(self, positive: list[NDArray]) -> None:
-        self.positive = iter(positive)
+        self.positive = itertools.cycle(positive)  # of every forward pass, from the first on
 
     def relu(self, x: torch.Tensor) -> torch.Tensor:
         return x * torch.from_numpy(next(self.positive)).reshape(x.shape)
@@ -104,12 +82,12 @@ def test_gradients_of_a_small_network(path: Any) -> None:
     x, labels = batch(5, 41, 7)
     step = TrainingStep(model._session, threads=1, train_path=path)
     loss, gradients = step.loss_and_gradients(x, labels, label_smoothing=0.1)
-    expected_loss, expected = autograd(module, x, labels, 0.1)
+    expected_loss, expected, _, state = autograd(module, x, labels, 0.1, training=True)
     assert abs(loss - expected_loss) < 1e-5 * abs(expected_loss)
-    check(gradients, expected, model)
+    check(gradients, expected, module, (x, labels, 0.1))
     statistics = step.network.weights()
-    for name, buffer in module.named_buffers():
-        np.testing.assert_allclose(statistics[name], buffer.numpy(), rtol=1e-4, atol=1e-5)
+    for name, _ in module.named_buffers():
+        np.testing.assert_allclose(statistics[name], state[name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mobileone_mu0", "mobileone_s0", "mobileone_s4"])
@@ -125,10 +103,10 @@ def test_gradients_of_published_networks(name: str, monkeypatch: pytest.MonkeyPa
     plan.train_forward(model.network, x, outputs, 0, np.eye(10, dtype=np.float32)[labels])
     found = [output > 0 for output in outputs[: len(relus)]]
     monkeypatch.setattr(torch_mobileone, "F", FoundSigns(found))
-    expected_loss, expected = autograd(module, x, labels, 0.0)
+    expected_loss, expected, _, _ = autograd(module, x, labels, 0.0, training=True)
     assert abs(float(outputs[len(wanted)]) - expected_loss) < 1e-5 * abs(expected_loss)
     gradients = dict(zip(plan.gradient_names, outputs[len(wanted) + 1 :], strict=True))
-    check(gradients, expected, model)
+    check(gradients, expected, module, (x, labels, 0.0))
 
 
 def test_soft_targets_and_the_public_method() -> None:
@@ -137,9 +115,10 @@ def test_soft_targets_and_the_public_method() -> None:
     targets = np.random.default_rng(1).dirichlet(np.ones(7), 3).astype(np.float32)
     before = {name: np.array(value) for name, value in model.state_dict().items()}
     loss, gradients = model.loss_and_gradients(x, targets, label_smoothing=0.2)
-    expected_loss, expected = autograd(module, x, targets.astype(np.float64), 0.2)
+    wanted = targets.astype(np.float64)
+    expected_loss, expected, _, _ = autograd(module, x, wanted, 0.2, training=True)
     assert abs(loss - expected_loss) < 1e-5 * abs(expected_loss)
-    check(gradients, expected, model)
+    check(gradients, expected, module, (x, wanted, 0.2))
     after = model.state_dict()
     moved = [name for name in after if not np.array_equal(after[name], before[name])]
     assert moved
@@ -191,15 +170,17 @@ def test_any_number_of_threads_gives_the_same_bits(path: Any) -> None:
 def test_what_is_written_into_the_parameters_counts() -> None:
     """Twenty steps of gradient descent as PyTorch takes them."""
     module, model = small()
-    module = copy.deepcopy(module)
+    module = copy.deepcopy(module).train()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.02)
     step = TrainingStep(model._session, threads=1)
     for index in range(20):
         x, labels = batch(6, 33, 7, seed=index % 3)
-        expected_loss, _ = autograd(module, x, labels, 0.0)
+        expected = F.cross_entropy(module(exact(x)), torch.from_numpy(labels))
+        optimizer.zero_grad()
+        expected.backward()
         optimizer.step()
         loss, gradients = step.loss_and_gradients(x, labels)
-        assert abs(loss - expected_loss) < 1e-3 * abs(expected_loss), index
+        assert abs(loss - expected.item()) < 1e-3 * abs(expected.item()), index
         for name, gradient in gradients.items():
             step.parameters[name] -= np.float32(0.02) * gradient
     assert step._plans.made == 1
@@ -215,11 +196,10 @@ def test_means_of_a_hundred_standard_deviations() -> None:
     x += np.float32(100)
     step = TrainingStep(model._session, threads=1, train_path="moments")
     loss, gradients = step.loss_and_gradients(x, labels)
-    expected_loss, expected = autograd(module, x, labels, 0.0)
+    expected_loss, expected, _, _ = autograd(module, x, labels, 0.0, training=True)
     # The first layer's outputs carry u * 100 of rounding, whichever way they are computed.
     assert abs(loss - expected_loss) < 1e-3 * abs(expected_loss)
-    measured = errors(gradients, expected, model.state_dict())
-    assert max(measured.values()) < 100 * TOLERANCE, max(measured, key=measured.__getitem__)
+    check(gradients, expected, module, (x, labels, 0.0), 100 * FLOAT32_BOUND)
 
 
 def test_variance_zero_and_gamma_zero() -> None:
@@ -232,9 +212,9 @@ def test_variance_zero_and_gamma_zero() -> None:
     x, labels = batch(4, 33, 7)
     step = TrainingStep(model._session, threads=1, train_path="moments")
     loss, gradients = step.loss_and_gradients(x, labels)
-    expected_loss, expected = autograd(module, x, labels, 0.0)
+    expected_loss, expected, _, _ = autograd(module, x, labels, 0.0, training=True)
     assert abs(loss - expected_loss) < 1e-5 * abs(expected_loss)
-    check(gradients, expected, model)
+    check(gradients, expected, module, (x, labels, 0.0))
 
 
 @pytest.mark.parametrize(
