@@ -11,6 +11,7 @@ from mobileone.data.config import DataConfig
 from mobileone.data.datasets.shards import PictureSet, Shard
 from mobileone.evaluation.batches import Load, Plan, shard_identity
 from mobileone.evaluation.comparison import compare
+from mobileone.evaluation.corrupted import CorruptedPictures
 from mobileone.evaluation.corruptions import corruption_errors
 from mobileone.evaluation.labels import Classes, resolve_classes
 from mobileone.evaluation.local import run_shards
@@ -141,7 +142,7 @@ def evaluate(
     finally:
         speed = watch.close()
     notes = (*_notes(plan, pictures, found), *notes, speed)
-    corrupted = known is not None and known.corrupted
+    corrupted = isinstance(pictures, CorruptedPictures) or (known is not None and known.corrupted)
     return _evaluation(plan, pictures, found, notes, interrupted, corrupted=corrupted)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mobileone.data.config import DataConfig
+from mobileone.data.corruption.corrupt import corrupt
 from mobileone.data.datasets.shards import FileRange
 from mobileone.data.preprocessing import (
     ImageError,
@@ -26,9 +27,26 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image as PillowImage
 
-__all__ = ["Decoding", "decode", "decode_all", "is_array", "is_encoded", "network_input"]
+__all__ = [
+    "Corrupted",
+    "Decoding",
+    "decode",
+    "decode_all",
+    "is_array",
+    "is_encoded",
+    "network_input",
+]
 
 _ORIENTATION = 0x0112  # EXIF's tag
+
+
+class Corrupted(NamedTuple):
+    """A picture that is corrupted once it has the network's size; see `data.corruption`."""
+
+    source: Any
+    corruption: str
+    severity: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,8 @@ class Decoding:
 
 def is_encoded(source: Any) -> bool:
     """Whether a picture's source is a file that any process can decode."""
-    return isinstance(source, str | bytes | FileRange)
+    own = source.source if isinstance(source, Corrupted) else source
+    return isinstance(own, str | bytes | FileRange)
 
 
 def decode(source: Any, decoding: Decoding, out: Sequence[npt.NDArray[np.uint8]], row: int) -> bool:
@@ -64,13 +83,16 @@ def decode(source: Any, decoding: Decoding, out: Sequence[npt.NDArray[np.uint8]]
     Raises:
         ImageError: it cannot be read.
     """
-    content = source.read() if isinstance(source, FileRange) else source
+    own = source.source if isinstance(source, Corrupted) else source
+    content = own.read() if isinstance(own, FileRange) else own
     opened: dict[str, PillowImage.Image] = {}
     for config, pixels in zip(decoding.configs, out, strict=True):
         mode = picture_mode(config)
         if mode not in opened:
             opened[mode] = _open(content, mode, decoding)
         resized = np.asarray(resize_and_crop(opened[mode], config))
+        if isinstance(source, Corrupted):
+            resized = corrupt(resized, *source[1:])
         pixels[row] = resized.reshape(pixels.shape[1:])
     turned = any(image.getexif().get(_ORIENTATION, 1) != 1 for image in opened.values())
     return turned and not decoding.upright
@@ -116,4 +138,5 @@ def network_input(source: Any, config: DataConfig, min_size: int) -> npt.NDArray
 
 def is_array(source: Any) -> bool:
     """Whether it is an array, of pixels or of network input."""
-    return not (isinstance(source, FileRange) or is_picture(source))
+    own = source.source if isinstance(source, Corrupted) else source
+    return not (isinstance(own, FileRange) or is_picture(own))

@@ -4,6 +4,7 @@
 >>> studies.activations()  # Table 2: activation functions in a network of 30 layers
 >>> studies.blocks()  # Table 3: squeeze-and-excitation and skip connections in the same network
 >>> studies.correlation()  # Table 1: does latency follow FLOPs or parameters?
+>>> studies.robustness(model, clean="val")  # Table 12: corrupted, adversarial, rendered pictures
 >>> studies.variants()  # the package's models beside the latencies of Table 9
 
 Every function returns a result that prints as a table, with the paper's numbers beside the
@@ -16,12 +17,14 @@ from mobileone.studies.correlation_result import CorrelationResult
 from mobileone.studies.measure import activations, blocks, correlation, variants
 from mobileone.studies.networks import PlainCnn, plain_cnn
 from mobileone.studies.result import StudyResult, StudyRow
+from mobileone.studies.robustness import RobustnessResult, robustness
 from mobileone.studies.spearman import RankCorrelation, rank_correlation
 
 __all__ = [
     "CorrelationResult",
     "PlainCnn",
     "RankCorrelation",
+    "RobustnessResult",
     "StudyResult",
     "StudyRow",
     "activations",
@@ -29,5 +32,6 @@ __all__ = [
     "correlation",
     "plain_cnn",
     "rank_correlation",
+    "robustness",
     "variants",
 ]

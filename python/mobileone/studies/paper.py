@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["ACTIVATIONS_MS", "BLOCKS_MS", "CORRELATIONS", "CPU_MS", "MOBILE_MS", "TOP1"]
+__all__ = ["ACTIVATIONS_MS", "BLOCKS_MS", "CORRELATIONS", "CPU_MS", "MOBILE_MS"]
+__all__ += ["ROBUSTNESS", "TOP1"]
 
 
 class Correlation(NamedTuple):
@@ -56,6 +57,25 @@ TOP1: Mapping[str, float] = MappingProxyType(
         "mobileone_s2": 77.4,
         "mobileone_s3": 78.1,
         "mobileone_s4": 79.4,
+    }
+)
+# Table 12: top-1 accuracy (%) on ImageNet, A, R and Sketch, and the mean corruption error (%) on C.
+ROBUSTNESS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        name: dict(
+            zip(
+                ("clean", "imagenet-c", "imagenet-a", "imagenet-r", "imagenet-sketch"),
+                values,
+                strict=True,
+            )
+        )
+        for name, values in {
+            "mobileone_s0": (71.4, 86.4, 2.3, 32.9, 19.3),
+            "mobileone_s1": (75.9, 80.4, 2.7, 36.7, 22.6),
+            "mobileone_s2": (77.4, 73.6, 4.8, 40.0, 26.4),
+            "mobileone_s3": (78.1, 71.6, 7.1, 42.1, 28.5),
+            "mobileone_s4": (79.4, 68.1, 10.8, 41.8, 29.2),
+        }.items()
     }
 )
 CPU_MS: Mapping[str, float] = MappingProxyType(

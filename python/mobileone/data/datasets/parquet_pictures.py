@@ -53,7 +53,6 @@ class ParquetPictures:
     """
 
     class_names: tuple[str, ...] | None = None
-    portable = True
 
     def __init__(self, paths: Sequence[str], label: str | None = None) -> None:
         self.name = paths[0] if len(paths) == 1 else f"{len(paths)} files, {paths[0]} …"

@@ -44,8 +44,6 @@ class PictureFolder:
         ValueError: no pictures in it, or none with a label.
     """
 
-    portable = True
-
     def __init__(
         self,
         folder: str | os.PathLike[str],

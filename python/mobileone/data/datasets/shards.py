@@ -84,14 +84,11 @@ class PictureSet(Protocol):
         name: for reports.
         count: how many there are, if that is known without reading them.
         class_names: of the labels that are names, those that occur, if that is known.
-        portable: whether its shards mean the same in another process of this machine, or on another
-            machine that sees the same files.
     """
 
     name: str
     count: int | None
     class_names: tuple[str, ...] | None
-    portable: bool
 
     def shards(self) -> Iterable[Shard]:
         """All of them, in the order of their pictures."""
@@ -122,7 +119,6 @@ class ArrayPictures:
 
     name = "arrays"
     class_names: tuple[str, ...] | None = None
-    portable = True
 
     def __init__(self, images: Any, labels: Any) -> None:
         self._images = images if isinstance(images, list) else as_numpy(images)
@@ -155,7 +151,6 @@ class IteratedPictures:
     """
 
     class_names: tuple[str, ...] | None = None
-    portable = False
 
     def __init__(self, items: Iterable[Any], name: str = "iterable") -> None:
         self.name = name

@@ -55,7 +55,6 @@ class TarPictures:
 
     class_names: tuple[str, ...] | None = None
     count: int | None = None
-    portable = True
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = list(paths)
