@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "mobileone/backends/onednn/finish.hpp"
 #include "mobileone/backends/onednn/memory.hpp"
 #include "mobileone/backends/onednn/primitive_step.hpp"
@@ -5,32 +7,39 @@
 
 namespace mobileone::onednn {
 
-Eltwise eltwise_of(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::sigmoid:
-      return {dnnl::algorithm::eltwise_logistic};
-    case ActivationKind::gelu:
-      return {dnnl::algorithm::eltwise_gelu_erf};
-    case ActivationKind::silu:
-      return {dnnl::algorithm::eltwise_swish, 1.f};
-    case ActivationKind::hard_swish:
-      return {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f};
-    case ActivationKind::leaky_relu:
-      return {dnnl::algorithm::eltwise_relu, static_cast<float>(kLeak)};
-    case ActivationKind::relu:
-    case ActivationKind::relu6:
-    case ActivationKind::hard_sigmoid:
-      break;  // ours: drops_nan
-  }
-  return {dnnl::algorithm::undef};
+namespace {
+
+struct Row {
+  ActivationKind kind;
+  Eltwise eltwise;
+};
+
+// A row where oneDNN has the function and passes NaN on. The others are finish.hpp's.
+constexpr Row kRows[] = {
+    {ActivationKind::sigmoid, {dnnl::algorithm::eltwise_logistic}},
+    {ActivationKind::gelu, {dnnl::algorithm::eltwise_gelu_erf}},
+    {ActivationKind::silu, {dnnl::algorithm::eltwise_swish, 1.f}},
+    {ActivationKind::hard_swish, {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f}},
+    {ActivationKind::leaky_relu, {dnnl::algorithm::eltwise_relu, static_cast<float>(kLeak)}},
+};
+
+}  // namespace
+
+std::optional<Eltwise> eltwise_of(const std::optional<ActivationKind>& activation) {
+  const auto row =
+      std::ranges::find_if(kRows, [&](const Row& each) { return each.kind == activation; });
+  return row == std::end(kRows) ? std::nullopt : std::optional(row->eltwise);
+}
+
+bool is_ours(const std::optional<ActivationKind>& activation) {
+  return activation && !eltwise_of(activation);
 }
 
 dnnl::primitive_attr attributes_with(const std::optional<ActivationKind>& activation,
                                      dnnl::post_ops before) {
   dnnl::primitive_attr attributes = strict_attributes();
-  if (activation && !drops_nan(activation)) {
-    const Eltwise eltwise = eltwise_of(*activation);
-    before.append_eltwise(eltwise.algorithm, eltwise.alpha, eltwise.beta);
+  if (const auto eltwise = eltwise_of(activation)) {
+    before.append_eltwise(eltwise->algorithm, eltwise->alpha, eltwise->beta);
   }
   attributes.set_post_ops(before);
   return attributes;
@@ -55,23 +64,23 @@ void emit_eltwise(const Eltwise& eltwise, const LoweredOp& op, PlanBuilder& buil
 }  // namespace
 
 void emit(const Activation& activation, const LoweredOp& op, PlanBuilder& builder) {
-  if (drops_nan(activation.kind)) {
+  const std::optional<Eltwise> eltwise = eltwise_of(activation.kind);
+  if (!eltwise) {
     const ValueId src = dense_value(builder, builder.node(op.node).inputs[0]);
     const ValueId dst = builder.new_result(op.result, builder.value(src).layout);
     return add_sum(op, builder, {src}, dst, activation.kind);
   }
-  emit_eltwise(eltwise_of(activation.kind), op, builder);
+  emit_eltwise(*eltwise, op, builder);
 }
 
 // One pass over memory: the first two summands are the operands, the rest are post-ops; or our own.
 void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::binary;
   const Node& node = builder.node(op.node);
-  if (node.inputs.size() == 1 && !drops_nan(op.activation)) {
+  if (node.inputs.size() == 1 && !is_ours(op.activation)) {
     // A sum of one summand: its activation, or the identity x -> 1 * x + 0.
-    emit_eltwise(
-        op.activation ? eltwise_of(*op.activation) : Eltwise{dnnl::algorithm::eltwise_linear, 1.f},
-        op, builder);
+    const Eltwise identity{dnnl::algorithm::eltwise_linear, 1.f};
+    emit_eltwise(eltwise_of(op.activation).value_or(identity), op, builder);
     return;
   }
   const Layout layout = builder.value(dense_value(builder, node.inputs[0])).layout;
@@ -79,7 +88,7 @@ void emit(const Add&, const LoweredOp& op, PlanBuilder& builder) {
   std::vector<ValueId> summands;
   for (NodeId input : node.inputs) summands.push_back(builder.in_layout(input, layout));
   const ValueId dst = builder.new_result(op.result, layout);
-  if (drops_nan(op.activation)) return add_sum(op, builder, summands, dst, op.activation);
+  if (is_ours(op.activation)) return add_sum(op, builder, summands, dst, op.activation);
 
   dnnl::post_ops further;
   std::vector<Argument> arguments{value_argument(DNNL_ARG_SRC_0, desc, summands[0]),

@@ -49,6 +49,11 @@ MOBILEONE_INLINE float hard_sigmoid(float x) {
   return !(above >= 1.f) ? above : 1.f;
 }
 
+bool has_vector_form(ActivationKind kind) {
+  return kind == ActivationKind::relu || kind == ActivationKind::relu6 ||
+         kind == ActivationKind::hard_sigmoid;
+}
+
 constexpr std::int64_t kPiece = 4096;  // floats: pieces of a few summands fit the first-level cache
 
 void finish_piece(const float* const* x, std::size_t summands, float* y, std::int64_t first,
@@ -74,17 +79,12 @@ void finish_piece(const float* const* x, std::size_t summands, float* y, std::in
       for (std::int64_t i = 0; i < count; ++i) to[i] = hard_sigmoid(to[i]);
     }
   });
-  if (!activation || drops_nan(activation)) return;
+  if (!activation || has_vector_form(*activation)) return;
   const ActivationFunction& function = mobileone::activation(*activation);
   for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(function.value(to[i]));
 }
 
 }  // namespace
-
-bool drops_nan(const std::optional<ActivationKind>& activation) {
-  return activation == ActivationKind::relu || activation == ActivationKind::relu6 ||
-         activation == ActivationKind::hard_sigmoid;
-}
 
 void sum_and_finish(const float* const* x, std::size_t summands, float* y, std::int64_t count,
                     const std::optional<ActivationKind>& activation) {

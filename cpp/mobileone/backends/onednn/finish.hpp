@@ -1,5 +1,5 @@
-// Activations that oneDNN's own code computes otherwise than PyTorch: its ReLU and its hard sigmoid
-// turn NaN into a number.
+// Activations that are not left to oneDNN: its ReLU and its hard sigmoid turn NaN into a number,
+// and others it may not have.
 #pragma once
 
 #include <cstdint>
@@ -11,18 +11,18 @@
 
 namespace mobileone::onednn {
 
-// Whether oneDNN's post-op or primitive gives a number for NaN.
-bool drops_nan(const std::optional<ActivationKind>& activation);
+// Whether there is an activation and neither a post-op nor a primitive for it (elementwise.cpp).
+bool is_ours(const std::optional<ActivationKind>& activation);
 
-// The activation that a step applies to what its primitive wrote: one that drops_nan, or none.
+// The activation that a step applies to what its primitive wrote: one that is_ours, or none.
 inline std::optional<ActivationKind> left_to_finish(
     const std::optional<ActivationKind>& activation) {
-  return drops_nan(activation) ? activation : std::nullopt;
+  return is_ours(activation) ? activation : std::nullopt;
 }
 
 // y[i] = f(x[0][i] + x[1][i] + ...), added in this order; f is the identity or the activation, and
-// passes NaN on: vectorized where drops_nan says yes, else the graph's own function. On the calling
-// thread's OpenMP team. y may be x[0].
+// passes NaN on: ReLU, ReLU6 and hard sigmoid vectorized, else the graph's own function. On the
+// calling thread's OpenMP team. y may be x[0].
 void sum_and_finish(const float* const* x, std::size_t summands, float* y, std::int64_t count,
                     const std::optional<ActivationKind>& activation);
 

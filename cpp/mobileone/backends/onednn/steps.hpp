@@ -20,15 +20,16 @@ void emit(const Concat& concatenation, const LoweredOp& op, PlanBuilder& builder
 
 std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder);
 
-// strict_attributes() with the activation, if any and unless it drops_nan, as the last post-op.
+// strict_attributes() with the activation, if any and unless it is_ours, as the last post-op.
 dnnl::primitive_attr attributes_with(const std::optional<ActivationKind>& activation,
                                      dnnl::post_ops before = {});
 
-// oneDNN's name of an activation, and its parameters; undef of one that drops_nan.
+// oneDNN's name of an activation, and its parameters.
 struct Eltwise {
   dnnl::algorithm algorithm;
   float alpha = 0.f, beta = 0.f;
 };
-Eltwise eltwise_of(ActivationKind kind);
+// None of an activation that is_ours.
+std::optional<Eltwise> eltwise_of(const std::optional<ActivationKind>& activation);
 
 }  // namespace mobileone::onednn
