@@ -75,6 +75,25 @@ TEST_P(BlockTest, WideKernelsAtAllWidths) {
   }
 }
 
+// The last block's upper half is padding, which is not multiplied: every number of pixels, and of
+// whole blocks before it.
+TEST_P(BlockTest, HalfBlocksOfOutput) {
+  int index = 0;
+  for (int out : {17, 24, 25, 33, 40, 49, 56, 57, 72}) {
+    for (int width = 1; width <= 15; ++width) {
+      BlockShape shape = block(13, 0, out, 3, 3, kActivations[std::size_t(++index) % 3]);
+      shape.width = width;
+      shape.excite = kPlaces[std::size_t(index) % 3];
+      check(shape, {Algorithm::kDirect, 1 + index % 3, 1 + index % 2}, 1 + index % 3);
+    }
+  }
+  for (bool hard : {false, true}) {  // factors multiply a copy of the weights
+    BlockShape shape = block(24, 72, 24, 28, 5, Activation::kHardSwish);
+    shape.excite = ExcitePlace::kAfterActivation;
+    check_block(table, shape, {Algorithm::kDirect, 9}, 1, hard);
+  }
+}
+
 TEST_P(BlockTest, GatesAndActivationsOfTheSqueezeExcite) {
   for (ExcitePlace place : kPlaces) {
     for (Activation gate : {Activation::kSigmoid, Activation::kHardSigmoid}) {

@@ -142,8 +142,13 @@ TEST_P(PairTest, NanAndInfinityPassThrough) {
 
 // Squeeze-and-excite after both convolutions, and a source that is still to be scaled.
 TEST_P(PairTest, SqueezeExciteAfterBothConvolutions) {
-  for (auto [in, out, size] :
-       {std::tuple{32, 64, 14}, {64, 96, 7}, {32, 32, 1}, {17, 33, 7}, {48, 16, 5}}) {
+  for (auto [in, out, size] : {std::tuple{32, 64, 14},
+                               {64, 96, 7},
+                               {32, 32, 1},
+                               {17, 33, 7},
+                               {48, 16, 5},
+                               {16, 24, 5},
+                               {16, 40, 3}}) {
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
       BlockShape shape = pair(in, out, size, size, 1);
       shape.excite = ExcitePlace::kBeforeActivation;

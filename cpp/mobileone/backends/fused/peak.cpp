@@ -46,6 +46,7 @@ std::vector<std::pair<std::string, int>> packing_parameters() {
   if (kernels::supported_isas().empty()) return {};
   return {{"channel_block", kernels::kBlock},
           {"panel_blocks", table().traits.panel_blocks},
+          {"half_block", kernels::kBlock / 2},
           {"linear_columns", table().traits.linear_columns()}};
 }
 

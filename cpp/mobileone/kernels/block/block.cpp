@@ -62,7 +62,8 @@ BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling
                   .tile_pixels = plan.depthwise_rows() * shape.out_width(),
                   .max_pixels = plan.tile_rows * shape.out_width(),
                   .panel_blocks = isa.panel_blocks,
-                  .algorithm = tiling.algorithm};
+                  .algorithm = tiling.algorithm,
+                  .half = half_block(isa, shape.channels_out, tiling.algorithm)};
   plan.column_parts = std::min(tiling.column_parts, plan.project.num_panels());
   return plan;
 }

@@ -36,7 +36,7 @@ void scale_weights(const BlockPlan& plan, const float* packed, const float* scal
   const PointwisePlan& project = plan.project;
   for (int index = begin; index < end; ++index) {
     const Panel panel = project.panel(index);
-    const int width = panel.num_blocks * kBlock;
+    const int width = panel.columns();
     const float* from = packed + project.panel_offset(panel.first_block);
     float* to = out + project.panel_offset(panel.first_block);
     for (int k = 0; k < project.k_blocks * kBlock; ++k, from += width, to += width) {

@@ -3,8 +3,12 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-/// Accumulators that leave registers for a row of the kernel's weights and a pixel.
-constexpr int max_outputs(int kernel) { return kTraits.registers == 32 ? 14 : kernel == 7 ? 7 : 8; }
+/// Accumulators that leave registers for a row of the kernel's weights and a pixel. Fewer than
+/// eight keep the multipliers waiting: two of them, with a latency of four cycles.
+constexpr int max_outputs(int kernel) {
+  if (kTraits.registers == 32) return 14;
+  return kernel == 7 ? 8 : kernel == 5 ? 10 : 8;
+}
 
 /// A column of groups: the same `kOutputs` output columns of consecutive rows.
 struct GroupColumn {
@@ -70,7 +74,8 @@ __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
 template <int kKernel, int kStride, int kOutputs>
 __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
   constexpr int kColumns = (kOutputs - 1) * kStride + kKernel;
-  const Vec floor = g.floor;
+  // One weight fewer where accumulators, weights and x would take the last register.
+  constexpr int kHeld = kKernel - (kOutputs + kKernel + 1 == kTraits.registers);
   const std::ptrdiff_t column = g.column;
   const float* const* rows = g.rows;
   float* dst = g.dst;
@@ -82,23 +87,26 @@ __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
     for (int i = 0; i < kOutputs; ++i) acc[i] = bias;
     for (int ky = 0; ky < kKernel; ++ky, taps += kKernel * kBlock) {
       const float* row = opaque(rows[ky] + column);
-      Vec w[kKernel];
+      Vec w[kHeld];
 #pragma GCC unroll 8
-      for (int kx = 0; kx < kKernel; ++kx) w[kx] = in_register(load(taps + kx * kBlock));
+      for (int kx = 0; kx < kHeld; ++kx) w[kx] = in_register(load(taps + kx * kBlock));
 #pragma GCC unroll 64
       for (int c = 0; c < kColumns; ++c) {
         const Vec x = in_register(load(row + c * kBlock));
 #pragma GCC unroll 8
         for (int kx = 0; kx < kKernel; ++kx) {
           const int output = (c - kx) / kStride;
-          if (c >= kx && (c - kx) % kStride == 0 && output < kOutputs) {
-            accumulate(acc[output], x, w[kx]);
+          if (c < kx || (c - kx) % kStride != 0 || output >= kOutputs) continue;
+          if (kx < kHeld) {
+            accumulate(acc[output], x, w[kx < kHeld ? kx : 0]);
+          } else {
+            accumulate(acc[output], x, reinterpret_cast<const Vec*>(taps + kx * kBlock));
           }
         }
       }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) store(dst + i * kBlock, max(floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) store(dst + i * kBlock, max(g.floor, acc[i]));
   }
 }
 
@@ -125,24 +133,30 @@ constexpr Group kGroups[] = {
 #endif
 };
 
+/// The instance, or the widest there is.
+template <int kKernel, int kStride, int kOutputs>
+constexpr Group kWideGroup =
+    depthwise_wide_group<kKernel, kStride,
+                         (kOutputs < max_outputs(kKernel) ? kOutputs : max_outputs(kKernel))>;
+
 template <int kKernel, int kStride>
 constexpr Group kWideGroups[] = {
     nullptr,
-    depthwise_wide_group<kKernel, kStride, 1>,
-    depthwise_wide_group<kKernel, kStride, 2>,
-    depthwise_wide_group<kKernel, kStride, 3>,
-    depthwise_wide_group<kKernel, kStride, 4>,
-    depthwise_wide_group<kKernel, kStride, 5>,
-    depthwise_wide_group<kKernel, kStride, 6>,
-    depthwise_wide_group<kKernel, kStride, 7>,
-    depthwise_wide_group<kKernel, kStride, max_outputs(kKernel) < 8 ? 7 : 8>,
+    kWideGroup<kKernel, kStride, 1>,
+    kWideGroup<kKernel, kStride, 2>,
+    kWideGroup<kKernel, kStride, 3>,
+    kWideGroup<kKernel, kStride, 4>,
+    kWideGroup<kKernel, kStride, 5>,
+    kWideGroup<kKernel, kStride, 6>,
+    kWideGroup<kKernel, kStride, 7>,
+    kWideGroup<kKernel, kStride, 8>,
+    kWideGroup<kKernel, kStride, 9>,
+    kWideGroup<kKernel, kStride, 10>,
 #ifdef __AVX512F__
-    depthwise_wide_group<kKernel, kStride, 9>,
-    depthwise_wide_group<kKernel, kStride, 10>,
-    depthwise_wide_group<kKernel, kStride, 11>,
-    depthwise_wide_group<kKernel, kStride, 12>,
-    depthwise_wide_group<kKernel, kStride, 13>,
-    depthwise_wide_group<kKernel, kStride, 14>,
+    kWideGroup<kKernel, kStride, 11>,
+    kWideGroup<kKernel, kStride, 12>,
+    kWideGroup<kKernel, kStride, 13>,
+    kWideGroup<kKernel, kStride, 14>,
 #endif
 };
 

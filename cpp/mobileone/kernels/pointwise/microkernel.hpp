@@ -67,20 +67,28 @@ template <int kStep = 1, int kPixels, int kVectors, typename Emit>
 __attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][kVectors],
                                                            const float* pixels, const float* b,
                                                            const Emit& emit) {
-  Vec column[kVectors];
+  // One column fewer where accumulators, columns and x would take the last register.
+  constexpr int kHeld = kVectors - (kPixels * kVectors + kVectors + 1 == kTraits.registers);
+  Vec column[kHeld];
 #pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes);
+  for (int v = 0; v < kHeld; ++v) column[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
     const Vec x = broadcast(pixels[p * kStep * kBlock]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], x, column[v]);
+    for (int v = 0; v < kHeld; ++v) accumulate(acc[p][v], x, column[v]);
+    if constexpr (kHeld < kVectors) {
+      accumulate(acc[p][kHeld], x, reinterpret_cast<const Vec*>(b + kHeld * kLanes));
+    }
     emit(p);
   }
 }
 
+/// Whether the last of `vectors` vectors is the lower half of a block, whose upper half is padding.
+constexpr bool ends_in_half(int vectors) { return vector_lane(vectors) != 0; }
+
 /// Stores of a chain's output, one vector of one pixel at a time.
-template <int kStep>
+template <int kVectors, int kStep>
 class OutputWriter {
  public:
   OutputWriter(const Output& output, const Chain& chain)
@@ -89,8 +97,9 @@ class OutputWriter {
         dst_block_(chain.dst_block),
         floor_(broadcast(chain.floor)) {}
   __attribute__((always_inline)) void operator()(int p, int v, Vec value) const {
-    store(dst_ + offsets_[p * kStep] + vector_block(v) * dst_block_ + vector_lane(v),
-          max(floor_, value));
+    float* const at = dst_ + offsets_[p * kStep] + vector_block(v) * dst_block_ + vector_lane(v);
+    store(at, max(floor_, value));
+    if (ends_in_half(kVectors) && v + 1 == kVectors) store(at + kLanes, zero());
   }
 
  private:
@@ -106,17 +115,17 @@ __attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVect
                                                        const Chain& chain, const Link& link,
                                                        const float* pixels, const float* b) {
   constexpr int kWidth = kVectors * kLanes;
-  const OutputWriter<kStep> write(link.output, chain);
-  if (link.after == After::kStore) {
+  const OutputWriter<kVectors, kStep> write(link.output, chain);
+  if (ends_in_half(kVectors) || link.after == After::kOutput) {  // Strassen's have whole blocks
+    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
+    });
+  } else if (link.after == After::kStore) {
     float* const partial = link.partial;
     multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
-    });
-  } else if (link.after == After::kOutput) {
-    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
     });
   } else {
     const float* const other = chain.other;
@@ -147,7 +156,7 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
     for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
   });
   if (link.after == After::kStore) return;
-  const OutputWriter<kStep> write(link.output, chain);
+  const OutputWriter<kVectors, kStep> write(link.output, chain);
   const bool more = link.after == After::kOutputAdd;
   for (int v = 0; v < kVectors; ++v) {
     float* const sums = link.output.sums + v * kLanes;
@@ -223,12 +232,20 @@ static_assert(kTraits.pixels <= kMaxPixels);
 
 /// Widest pixel group for a panel of `vectors` vectors: accumulators + B vectors + 1 fit the
 /// registers.
-constexpr int max_pixels(int vectors) { return vectors == 3 ? 8 : kTraits.pixels; }
+constexpr int max_pixels(int vectors) {
+  if (vectors == 3) return kTraits.registers == 32 ? 8 : 4;
+  return kTraits.pixels;
+}
 
 /// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)); `sums`: for chains
 /// whose outputs have sums. `step`, 1 or 2, is how many pixels of A and of the offsets one is from
 /// the next.
 Microkernel find_microkernel(int pixels, int vectors, bool sums, int step);
+
+/// The same for panels that end in pairs (HalfBlock::kPairs), 1 <= pixels <= max_paired_pixels():
+/// `vectors` without the pairs'; a chain of one link, from a row.
+Microkernel find_paired_microkernel(int pixels, int vectors);
+constexpr int max_paired_pixels(int vectors) { return vectors == 2 ? 10 : kTraits.pixels; }
 
 /// A partition of `total` pixels into as few groups of at most `widest` as possible, sizes
 /// within 1.

@@ -3,18 +3,24 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
+/// The instance, or the widest there is.
+template <int kPixels, int kVectors, bool kSums, int kStep>
+constexpr Microkernel kInstance =
+    microkernel<(kPixels < max_pixels(kVectors) ? kPixels : max_pixels(kVectors)), kVectors, kSums,
+                kStep>;
+
 template <int kVectors, bool kSums, int kStep>
 constexpr Microkernel kInstances[] = {
     nullptr,
-    microkernel<1, kVectors, kSums, kStep>,
-    microkernel<2, kVectors, kSums, kStep>,
-    microkernel<3, kVectors, kSums, kStep>,
-    microkernel<4, kVectors, kSums, kStep>,
-    microkernel<5, kVectors, kSums, kStep>,
-    microkernel<6, kVectors, kSums, kStep>,
+    kInstance<1, kVectors, kSums, kStep>,
+    kInstance<2, kVectors, kSums, kStep>,
+    kInstance<3, kVectors, kSums, kStep>,
+    kInstance<4, kVectors, kSums, kStep>,
+    kInstance<5, kVectors, kSums, kStep>,
+    kInstance<6, kVectors, kSums, kStep>,
 #ifdef __AVX512F__
-    microkernel<7, kVectors, kSums, kStep>,
-    microkernel<8, kVectors, kSums, kStep>,
+    kInstance<7, kVectors, kSums, kStep>,
+    kInstance<8, kVectors, kSums, kStep>,
 #endif
 };
 
@@ -36,9 +42,8 @@ Microkernel find(int pixels, int vectors) {
                         : kTallInstances<2, kSums, kStep>[index];
   }
   if (vectors == 1) return kInstances<1, kSums, kStep>[pixels];
-  if (vectors == 3) return kInstances<3, kSums, kStep>[pixels];
 #endif
-  (void)vectors;
+  if (vectors == 3) return kInstances<3, kSums, kStep>[pixels];
   return kInstances<2, kSums, kStep>[pixels];
 }
 

@@ -1,6 +1,25 @@
 #include "mobileone/kernels/pointwise/pointwise.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+/// A panel's microkernels.
+struct PanelKernels {
+  int vectors;
+  bool paired, sums;
+
+  PanelKernels(const Panel& panel, bool sums)
+      : vectors(panel.columns() / kLanes), paired(panel.half == HalfBlock::kPairs), sums(sums) {
+    if (paired) --vectors;
+  }
+  int widest() const { return paired ? max_paired_pixels(vectors) : max_pixels(vectors); }
+  Microkernel find(int pixels) const {
+    return paired ? find_paired_microkernel(pixels, vectors)
+                  : find_microkernel(pixels, vectors, sums, 1);
+  }
+};
+
+}  // namespace
 
 void fill_offsets(const PointwisePlan& plan, int width, std::ptrdiff_t row_stride, float* scratch) {
   std::int32_t* offsets = offset_table(plan, scratch);
@@ -25,18 +44,18 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
                         plan.panel_offset(plan.panel_blocks));
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
-    const int vectors = panel.num_blocks * kBlock / kLanes;
-    const std::ptrdiff_t size = std::ptrdiff_t{plan.k_blocks} * kBlock * panel.num_blocks * kBlock;
+    const PanelKernels kernels(panel, t.sums != nullptr);
+    const std::ptrdiff_t size = std::ptrdiff_t{plan.k_blocks} * kBlock * panel.columns();
     link.b = t.packed + plan.panel_offset(panel.first_block);
     link.output = t.output(panel.first_block, offsets);
     chain.row = t.bias + panel.first_block * kBlock;
     prefetcher.start_panel(index, link.b + size, link.b + (index + 1 < t.panel_end ? 2 : 1) * size);
-    const PixelGroups groups(t.pixels, max_pixels(vectors));
+    const PixelGroups groups(t.pixels, kernels.widest());
     link.a = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
     for (int group = 0; group < groups.count; ++group) {
       const int pixels = groups.size(group);
       chain.prefetch = prefetcher.take(plan.k_blocks, link.b);
-      find_microkernel(pixels, vectors, t.sums != nullptr, 1)(chain);
+      kernels.find(pixels)(chain);
       link.a += pixels * kBlock;
       link.output.offsets += pixels;
     }

@@ -4,12 +4,16 @@
 
 namespace mobileone::kernels {
 
-int PointwisePlan::num_panels() const { return std::max(1, panelled_blocks() / panel_blocks); }
+int PointwisePlan::num_panels() const {
+  // Half a vector more is no panel of its own.
+  const int whole = panelled_blocks() - (half == HalfBlock::kVector ? 1 : 0);
+  return std::max(1, whole / panel_blocks);
+}
 
 Panel PointwisePlan::panel(int index) const {
   const int first = index * panel_blocks;
-  const bool last = index + 1 == num_panels();
-  return {first, last ? panelled_blocks() - first : panel_blocks};
+  if (index + 1 == num_panels()) return {first, panelled_blocks() - first, half};
+  return {first, panel_blocks};
 }
 
 std::ptrdiff_t PointwisePlan::panel_offset(int first_block) const {
@@ -55,6 +59,12 @@ int strassen_rows(int rows, int height, int width) {
   return std::min(rows + (width % 2 == 1 ? rows % 2 : 0), height);
 }
 
+HalfBlock half_block(const IsaTraits& isa, int channels_out, Algorithm algorithm) {
+  const bool half = (channels_out - 1) % kBlock < kBlock / 2 && channels_out > kBlock;
+  if (!half || algorithm == Algorithm::kStrassen) return HalfBlock::kWhole;
+  return isa.lanes < kBlock ? HalfBlock::kVector : HalfBlock::kPairs;
+}
+
 bool strassen_divides(int k_blocks, int n_blocks) { return k_blocks % 2 == 0 && n_blocks % 2 == 0; }
 
 namespace {
@@ -90,19 +100,24 @@ float* pack_strassen_panel(const PaddedWeight& b, int half_k, int half_n, int fi
 void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out,
                     const float* weight, float* packed) {
   const PaddedWeight b{channels_in, channels_out, weight};
+  float* const end = packed + plan.packed_floats();
   for (int index = 0; index < plan.num_panels(); ++index) {
     const Panel panel = plan.panel(index);
     const int first = panel.first_block * kBlock;
-    const int width = panel.num_blocks * kBlock;
+    const int width = panel.columns();
     if (plan.strassen()) {
       packed = pack_strassen_panel(b, plan.k_blocks / 2 * kBlock, plan.n_blocks / 2 * kBlock, first,
                                    width, packed);
       continue;
     }
     for (int k = 0; k < plan.k_blocks * kBlock; ++k) {
-      for (int n = first; n < first + width; ++n) *packed++ = static_cast<float>(b(k, n));
+      for (int n = first; n < first + width; ++n) {
+        const bool again = panel.half == HalfBlock::kPairs && n >= first + width - kBlock / 2;
+        *packed++ = static_cast<float>(b(k, again ? n - kBlock / 2 : n));
+      }
     }
   }
+  std::fill(packed, end, 0.0f);  // what a panel of fewer columns leaves
 }
 
 void pack_bias(int channels, const float* bias, float* packed) {

@@ -2,8 +2,9 @@
 // packed.
 //
 // The operand A is a tile T[ceil(K/16)][pitch][16] in scratch. B is cut into panels of 32 columns
-// (16 on AVX2; the last one takes 48 where the number of 16-column blocks is odd), each stored
-// [K][panel width], so that a microkernel reads it front to back.
+// (16 on AVX2; the last one takes 48 where the number of 16-column blocks is odd, or, on AVX2, 24
+// where the upper half of the last block is padding), each stored [K][panel width], so that a
+// microkernel reads it front to back.
 //
 // Algorithm::kStrassen is one level of Strassen's algorithm in Winograd's form (7 products and 15
 // sums; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 23.1). T is split
@@ -26,10 +27,23 @@ namespace mobileone::kernels {
 
 enum class Algorithm { kDirect, kStrassen };
 
+/// What is made of a last block whose upper half is padding, 16 columns that cost as much as any.
+enum class HalfBlock {
+  kWhole,   // they are multiplied
+  kVector,  // vectors of eight: the lower half is one
+  kPairs,   // vectors of sixteen: one holds the lower halves of two pixels; B's half is there twice
+};
+
 /// A run of 16-column blocks of B that is packed together.
 struct Panel {
   int first_block;
   int num_blocks;
+  HalfBlock half = HalfBlock::kWhole;  // what its last block is
+
+  /// Columns that are packed.
+  int columns() const {
+    return num_blocks * kBlock - (half == HalfBlock::kVector ? kBlock / 2 : 0);
+  }
 };
 
 struct PointwisePlan {
@@ -39,6 +53,7 @@ struct PointwisePlan {
   int max_pixels = 0;    // pixels that one call of pointwise() covers: T, or a part of it
   int panel_blocks = 0;  // IsaTraits::panel_blocks
   Algorithm algorithm = Algorithm::kDirect;
+  HalfBlock half = HalfBlock::kWhole;
 
   bool strassen() const { return algorithm == Algorithm::kStrassen; }
   /// 16-column blocks that are cut into panels: Strassen works on half the columns.
@@ -69,6 +84,9 @@ int tile_pitch(int pixels);
 /// Rows of a tile for Strassen's algorithm: `rows`, or one more where a tile would end in half a
 /// pair; at most `height`, those of the map.
 int strassen_rows(int rows, int height, int width);
+
+/// What pointwise_direct makes of the last block of `channels_out`.
+HalfBlock half_block(const IsaTraits& isa, int channels_out, Algorithm algorithm);
 
 /// Whether Strassen's algorithm can split K x N channels (both into 16-channel blocks, evenly).
 bool strassen_divides(int k_blocks, int n_blocks);

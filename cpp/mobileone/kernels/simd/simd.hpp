@@ -83,6 +83,11 @@ inline void accumulate(Vec& acc, Vec a, Vec b) {
   asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
 }
 
+/// The same with b in memory, where it would be one vector too many for the registers.
+inline void accumulate(Vec& acc, Vec a, const Vec* b) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*b));
+}
+
 /// Hides where `p` comes from, so that GCC neither hoists the loads through it out of a loop nor
 /// turns p + constant into a register of its own for every constant.
 inline const float* opaque(const float* p) {
