@@ -215,10 +215,8 @@ void bind_plan(py::module_& module) {
   py::class_<MappedWeights, std::shared_ptr<MappedWeights>>(
       module, "MappedWeights", "Packed weights in a file, mapped and used in place.")
       .def(py::init(&map_weights), py::arg("path"), py::arg("entries"),
-           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit. Starts "
-           "to read all bytes.")
-      .def("finish_verification", &MappedWeights::finish_verification, py::call_guard<GilRelease>(),
-           "Wait for that; ValueError as of verify.")
+           "key -> (offset, bytes, checksum) in the file. ValueError when any does not fit, and as "
+           "of verify.")
       .def("check_unwritten", &MappedWeights::check_unwritten,
            "ValueError when the file was written to since it was mapped.")
       .def("verify", &MappedWeights::verify, py::call_guard<GilRelease>(),

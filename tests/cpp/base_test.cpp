@@ -142,15 +142,15 @@ TEST(Checksum, IsCastagnolis) {
   EXPECT_EQ(crc32c(bytes.data(), 32), 0x46dd794eu);
 }
 
-// The sums of the quarters, by the plain function.
-TEST(Checksum, IsThatOfFourQuarters) {
-  for (std::size_t size : {0u, 1u, 31u, 32u, 33u, 64u, 1000u, 4099u}) {
+// The sums of the parts, by the plain function.
+TEST(Checksum, IsThatOfEightParts) {
+  for (std::size_t size : {0u, 1u, 63u, 64u, 65u, 128u, 1000u, 4099u}) {
     std::vector<unsigned char> bytes(size);
     for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<unsigned char>(i * 37 + i / 256);
-    const std::size_t quarter = size / 32 * 8;
-    std::uint32_t sums[4];
-    for (std::size_t i = 0; i < 4; ++i) {
-      sums[i] = crc32c(bytes.data() + i * quarter, i < 3 ? quarter : size - 3 * quarter);
+    const std::size_t part = size / 64 * 8;
+    std::uint32_t sums[8];
+    for (std::size_t i = 0; i < 8; ++i) {
+      sums[i] = crc32c(bytes.data() + i * part, i < 7 ? part : size - 7 * part);
     }
     EXPECT_EQ(checksum_of(bytes), crc32c(sums, sizeof sums)) << size;
   }

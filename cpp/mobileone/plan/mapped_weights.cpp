@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <functional>
-#include <system_error>
 
 #include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
@@ -55,23 +53,6 @@ std::shared_ptr<const std::byte> map(const std::string& path, const MappedFile& 
           [size](const std::byte* p) { munmap(const_cast<std::byte*>(p), size); }};
 }
 
-// All pages at once, since all are read: faults one by one take several times as long. Where the
-// kernel cannot do it (Linux before 5.14) they are.
-void populate(const std::byte* data, std::size_t size) {
-#ifdef MADV_POPULATE_READ
-  madvise(const_cast<std::byte*>(data), size, MADV_POPULATE_READ);
-#endif
-}
-
-// A thread where the system has one, and the caller's where it has none.
-std::future<void> start(const std::function<void()>& work) {
-  try {
-    return std::async(std::launch::async, work);
-  } catch (const std::system_error&) {
-    return std::async(std::launch::deferred, work);
-  }
-}
-
 }  // namespace
 
 MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entry> entries)
@@ -88,14 +69,7 @@ MappedWeights::MappedWeights(const std::string& path, std::map<std::string, Entr
                          " inside the file of ", size_, " bytes"));
     }
   }
-  verification_ = start([this] {
-    populate(data_.get(), size_);
-    verify();
-  });
-}
-
-void MappedWeights::finish_verification() {
-  if (verification_.valid()) verification_.get();
+  verify();
 }
 
 void MappedWeights::verify() const {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,13 +20,10 @@ class MappedWeights {
     std::uint32_t checksum = 0;  // of base/checksum.hpp
   };
 
-  // Maps the file read-only and starts verify() on a thread of its own, while a plan is made of the
-  // weights. Throws Error unless every entry lies inside the file, at a multiple of 64. The file
-  // may be replaced afterwards, but not be written to or truncated: see check_unwritten.
+  // Maps the file read-only and verifies it. Throws Error unless every entry lies inside the file,
+  // at a multiple of 64. The file may be replaced afterwards, but not be written to or truncated:
+  // see check_unwritten.
   MappedWeights(const std::string& path, std::map<std::string, Entry> entries);
-
-  // Waits for what the constructor started, and throws what it found: before the first use.
-  void finish_verification();
 
   // Throws Error naming the first entry whose bytes have another checksum, or are followed by
   // anything but zeros up to the next multiple of 64.
@@ -49,7 +45,6 @@ class MappedWeights {
   std::shared_ptr<const MappedFile> file_;
   std::size_t size_ = 0;
   std::shared_ptr<const std::byte> data_;
-  std::future<void> verification_;  // last: its thread ends before what it reads goes
 };
 
 }  // namespace mobileone
