@@ -97,7 +97,7 @@ struct BlockPlan {
   // The ring: [ring_blocks][slots][width + 2 reach][16], and one row of zeros after it. Without a
   // squeeze-and-excite it holds all blocks, whose last rows the next tile reads again. With one, T
   // is the whole map and is made panel by panel (without an expansion block by block), ring_rows
-  // output rows at a time: the ring of one panel stays in L1.
+  // output rows at a time: the rows of a block stay in L1.
   int ring_blocks() const;
   int ring_rows() const;
   int ring_slots() const { return shape.stride * (ring_rows() - 1) + shape.kernel; }
