@@ -21,14 +21,15 @@ void write_names(const Graph& graph, const std::vector<NodeId>& ids, std::string
   text += ']';
 }
 
-// A value and the path by which messages name it.
+// A value, and what it is part of: a path by which messages name it, made when there is one. Lives
+// no longer than the reader that it came from.
 class Reader {
  public:
-  Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {}
+  explicit Reader(const Json& json) : json_(json) {}
 
   [[noreturn]] void fail(const std::string& found, const std::string& expected) const {
-    throw Error(concat("[graph] ", path_.empty() ? "the text" : path_, " is ", found, "; expected ",
-                       expected));
+    throw Error(concat("[graph] ", parent_ == nullptr ? "the text" : path(), " is ", found,
+                       "; expected ", expected));
   }
 
   template <typename T>
@@ -42,31 +43,33 @@ class Reader {
   // Of an object with exactly these keys.
   Reader operator[](const char* key) const {
     for (const auto& [name, value] : as<Json::Object>("an object")) {
-      if (name == key) return {value, path_.empty() ? key : path_ + "." + key};
+      if (name == key) return {value, this, name};
     }
-    throw Error(concat("[graph] ", path_.empty() ? "" : path_ + ".", key, " is missing"));
+    throw Error(concat("[graph] ", prefix(), key, " is missing"));
   }
   void only(const std::vector<std::string>& known) const {
     for (const auto& [name, value] : as<Json::Object>("an object")) {
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      throw Error(concat("[graph] ", path_.empty() ? "" : path_ + ".", name, " is unknown"));
+      throw Error(concat("[graph] ", prefix(), name, " is unknown"));
     }
   }
 
   std::vector<Reader> elements() const {
+    const auto& elements = as<Json::Array>("a list");
     std::vector<Reader> result;
-    for (const Json& element : as<Json::Array>("a list")) {
-      result.emplace_back(element, concat(path_, "[", result.size(), "]"));
-    }
+    result.reserve(elements.size());
+    for (const Json& element : elements) result.push_back({element, this, {}, result.size()});
     return result;
   }
-  std::vector<std::pair<std::string, Reader>> entries() const {
-    std::vector<std::pair<std::string, Reader>> result;
-    for (const auto& [name, value] : as<Json::Object>("an object")) {
-      result.emplace_back(name, Reader(value, path_ + "." + name));
-    }
+  std::vector<Reader> entries() const {
+    const auto& entries = as<Json::Object>("an object");
+    std::vector<Reader> result;
+    result.reserve(entries.size());
+    for (const auto& [name, value] : entries) result.push_back({value, this, name});
     return result;
   }
+  // In the object that it came from.
+  std::string name() const { return std::string(name_); }
   std::vector<std::string> strings() const {
     std::vector<std::string> result;
     for (const Reader& element : elements()) result.push_back(element.string());
@@ -80,7 +83,7 @@ class Reader {
     if (const auto* value = std::get_if<std::string>(&json_.value)) return *value;
     if (std::holds_alternative<Json::Object>(json_.value)) {
       IntegersByName result;
-      for (const auto& [name, entry] : entries()) result[name] = entry.integer();
+      for (const Reader& entry : entries()) result[entry.name()] = entry.integer();
       return result;
     }
     if (!std::holds_alternative<Json::Array>(json_.value)) fail(describe(json_), "an attribute");
@@ -90,17 +93,32 @@ class Reader {
   }
 
  private:
+  Reader(const Json& json, const Reader* parent, std::string_view name, std::size_t index = 0)
+      : json_(json), parent_(parent), name_(name), index_(index) {}
+
   std::int64_t integer() const { return as<std::int64_t>("an integer"); }
 
+  std::string path() const {
+    if (parent_ == nullptr) return "";
+    if (std::holds_alternative<Json::Array>(parent_->json_.value)) {
+      return concat(parent_->path(), "[", index_, "]");
+    }
+    return concat(parent_->prefix(), name_);
+  }
+  std::string prefix() const { return parent_ == nullptr ? "" : path() + "."; }
+
   const Json& json_;
-  std::string path_;
+  const Reader* parent_ = nullptr;
+  std::string_view name_;
+  std::size_t index_ = 0;
 };
 
 void add_node(const Reader& node, GraphBuilder& builder) {
   node.only({"name", "kind", "inputs", "attributes"});
+  const Reader given = node["attributes"];
   Attributes attributes;
-  for (const auto& [name, value] : node["attributes"].entries()) {
-    attributes.emplace_back(name, value.attribute());
+  for (const Reader& value : given.entries()) {
+    attributes.emplace_back(value.name(), value.attribute());
   }
   builder.add(node["name"].string(), node["kind"].string(), node["inputs"].strings(), attributes);
 }
@@ -134,7 +152,7 @@ std::string to_json(const Graph& graph) {
 
 Graph graph_from_json(std::string_view text) {
   const Json document = parse_json(text);
-  const Reader root(document, "");
+  const Reader root(document);
   const Reader format = root["format"], version = root["version"];
   if (format.string() != kFormat) format.fail(format.string(), kFormat);
   const auto found = version.as<std::int64_t>("an integer");
@@ -142,8 +160,9 @@ Graph graph_from_json(std::string_view text) {
   root.only({"format", "version", "nodes", "outputs", "features"});
 
   GraphBuilder builder;
-  for (const Reader& node : root["nodes"].elements()) add_node(node, builder);
-  for (const auto& [key, node] : root["outputs"].entries()) builder.output(node.string(), key);
+  const Reader nodes = root["nodes"], outputs = root["outputs"];
+  for (const Reader& node : nodes.elements()) add_node(node, builder);
+  for (const Reader& node : outputs.entries()) builder.output(node.string(), node.name());
   for (const std::string& node : root["features"].strings()) builder.feature(node);
   return builder.build();
 }
