@@ -81,8 +81,8 @@ int BlockPlan::ring_blocks() const {
 
 int BlockPlan::ring_rows() const {
   if (!shape.excites()) return tile_rows;
-  // Of each block: in L1 while the depthwise reads it. Fewer rows at a time cost more in calls than a
-  // ring in L1 as a whole saves.
+  // Of each block: in L1 while the depthwise reads it. Fewer rows at a time cost more in calls than
+  // a ring in L1 as a whole saves.
   constexpr std::ptrdiff_t kFloats = 24 * 1024 / sizeof(float);
   const int slots = static_cast<int>(kFloats / ring_row());
   return std::clamp((slots - shape.kernel) / shape.stride + 1, 1, shape.out_height());
