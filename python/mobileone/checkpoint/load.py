@@ -14,7 +14,7 @@ from mobileone.checkpoint.held import check_asked
 from mobileone.checkpoint.identify import Identity, identify
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import read_source, shape_of
-from mobileone.checkpoint.wrappers import Selection, Weights, select_weights
+from mobileone.checkpoint.wrappers import Selection, Weights, select_weights, unwrapped
 from mobileone.families import family_of, find_family
 from mobileone.families.configuration import (
     ParameterShapes,
@@ -88,7 +88,7 @@ def read(source: object, *, weights: Weights = "auto") -> StateDict:
         raw = read_source(selection.module)
         held = select_weights(raw.tree, raw.source)
         selection = selection._replace(state=held.state, skipped=held.skipped)
-    return StateDict(selection.state, raw, selection)
+    return StateDict(unwrapped(selection.state), raw, selection)
 
 
 def load_state_dict(
@@ -183,7 +183,8 @@ def load_state_dict(
     if reading is not None:
         classifier = bool(wanted["num_classes"]) and not report.missing
         reading.compare(wanted, classifier=classifier, strict=strict)
-        report = replace(report, assumed={}, notes=reading.notes)
+        unread = report.assumed if reading.problem else {}
+        report = replace(report, assumed=unread, notes=(*report.notes, *reading.notes))
     _warn(identity, report, num_classes)
     state, dtypes, filled = convert(found.raw, found.tensors, identity, wanted, expected)
     report = replace(report, dtypes=dtypes, filled=filled)

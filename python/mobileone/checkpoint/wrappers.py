@@ -19,6 +19,8 @@ _AVERAGED = {"ema", "swa", "averaged"}
 # What averaging keeps beside the weights: a step counter.
 _COUNTERS = ("n_averaged", "steps")
 _MAX_NESTING = 4
+# Parts of a module that are wrapped where they stand; at the beginning of keys it is a prefix.
+_WRAPPED = re.compile(r"\.(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+")
 
 
 class Selection(NamedTuple):
@@ -84,6 +86,14 @@ def select_weights(tree: object, source: str, weights: Weights = "auto") -> Sele
         held = path or "one state dict"
         raise CheckpointError(f"{source}: weights='ema' asked for, but it holds {held} only")
     return Selection(state, path, kind, others, skipped)
+
+
+def unwrapped(state: dict[str, Any]) -> dict[str, Any]:
+    """Without what torch.compile and FSDP put into the names of the parts that they wrap."""
+    if not any("._" in key for key in state):
+        return state
+    named = {_WRAPPED.sub(".", key): tensor for key, tensor in state.items()}
+    return named if len(named) == len(state) else state
 
 
 def says_averaged(name: str) -> bool:

@@ -94,7 +94,37 @@ def test_what_a_forward_keeps_is_put_back(checked: bool) -> None:
 def test_what_cannot_be_run_is_noted() -> None:
     module = small("mobileone")
     module.forward = lambda x, mask: x * mask  # type: ignore[assignment]
-    assert "not checked: its forward raised TypeError" in str(mobileone.load(module).report)
+    with pytest.warns(UserWarning, match="taken as published: activation relu"):
+        report = mobileone.load(module).report
+    assert "not checked: its forward raised TypeError" in str(report)
+    assert report.assumed["activation"] == "relu"
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_inference_mode(checked: bool) -> None:
+    with torch.inference_mode():
+        made_inside = small("mobileone", act_layer="silu")
+        assert mobileone.load(made_inside, check=checked).config["activation"] == "silu"
+    outside = small("mobileone", act_layer="silu")
+    for module in (made_inside, outside):
+        with torch.inference_mode():
+            model = mobileone.load(module, check=checked)
+        assert not model.report.notes
+        assert model.config["activation"] == "silu"
+        assert mobileone.load(module, check=checked).config == model.config
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_parts_that_are_compiled(checked: bool) -> None:
+    """As regions that are compiled once for all that are alike."""
+    module = small("mobileone")
+    plain = mobileone.load(module)
+    for i, stage in enumerate(module.stages):
+        module.stages[i] = torch.compile(stage, backend="eager")
+    model = mobileone.load(module, check=checked)
+    assert not model.report.notes
+    np.testing.assert_array_equal(model(IMAGE), plain(IMAGE))
+    np.testing.assert_array_equal(mobileone.load(module.state_dict())(IMAGE), plain(IMAGE))
 
 
 def test_an_encoder_that_dilates_its_last_stage() -> None:

@@ -15,6 +15,7 @@ from mobileone.checkpoint.modules.expected import expressions_of
 from mobileone.checkpoint.modules.expressions import Expressions, Shape
 from mobileone.checkpoint.modules.recorder import Call, Recorder
 from mobileone.checkpoint.modules.run import run, seeded_image
+from mobileone.checkpoint.modules.values import version_of
 from mobileone.families import graph_of
 from mobileone.families.family import ACTIVATIONS
 from mobileone.families.geometry import Convolution
@@ -93,7 +94,7 @@ class ModuleReading:
         found = {}
         for name in (*graph.feature_names, graph.output_name):
             call = self.calls.get(self.numbers[name])
-            if call is not None and call.result._version == call.version:
+            if call is not None and version_of(call.result) == call.version:
                 found[name] = call.result
         return found
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from mobileone.checkpoint.modules.expressions import Expressions, Shape
 from mobileone.checkpoint.modules.functions import COMPUTED, DROPOUTS, MOVES, SAME
 from mobileone.checkpoint.modules.shapes import result_without_elements
-from mobileone.checkpoint.modules.values import Value, Values
+from mobileone.checkpoint.modules.values import Value, Values, version_of
 
 __all__ = ["Call", "Recorder"]
 
@@ -67,7 +67,7 @@ class Recorder(TorchFunctionMode):
         if name == "numpy" or name in ("array", "dlpack"):
             # What somebody does to that memory goes unseen: see `changed_outside`.
             source = args[0]
-            self.exported.append((source, source.clone(), source._version))
+            self.exported.append((source, source.clone(), version_of(source)))
         # Read before the call: it may change its arguments in place.
         before = self._before(name, func, args, kwargs)
         if self.computes:
@@ -85,7 +85,7 @@ class Recorder(TorchFunctionMode):
     def changed_outside(self) -> bool:
         """Whether memory that was given to NumPy or others was changed there."""
         return any(
-            tensor._version == version and not torch.equal(tensor, copy)
+            version_of(tensor) == version and not torch.equal(tensor, copy)
             for tensor, copy, version in self.exported
         )
 
@@ -130,7 +130,7 @@ class Recorder(TorchFunctionMode):
         else:
             self.values.make(out, made)
         number = made.base if isinstance(made, Value) else made
-        self.calls[number] = Call(name, _owner(), out, out._version)
+        self.calls[number] = Call(name, _owner(), out, version_of(out))
 
     def _read_many(self, name: str, out: Any, args: Any, kwargs: Any, before: Any) -> None:
         parts = before[1] if before is not None else None
@@ -162,7 +162,7 @@ class Recorder(TorchFunctionMode):
         number = self.table.make("call", *read, function=name, told=told[:200])
         self.values.invalidate(out, number)
         self.values.make(out, number)
-        self.calls.setdefault(number, Call(name, _owner(), out, out._version))
+        self.calls.setdefault(number, Call(name, _owner(), out, version_of(out)))
 
 
 def _name(func: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mobileone.checkpoint.modules.recorder import Recorder
+from mobileone.checkpoint.modules.values import version_of
 
 __all__ = ["TRAIN_PATH", "outputs_of", "run", "seeded_image", "untouched"]
 
@@ -30,11 +31,12 @@ def untouched(module: Any) -> Iterator[None]:
     attributes = [(vars(part), dict(vars(part))) for part in plain]
     held = [(part._buffers, dict(part._buffers)) for part in plain if part._buffers]
     buffers = {id(b): b for _, own in held for b in own.values() if b is not None}
-    copies = [(b, b._version, b.detach().clone()) for b in buffers.values()]
+    copies = [(b, b.detach().clone()) for b in buffers.values()]
+    versions = [version_of(b) for b in buffers.values()]
     weight = next(module.parameters(), None)
     on_gpu = weight is not None and weight.device.type == "cuda"
     devices = [weight.device.index or 0] if weight is not None and on_gpu else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
+    with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.no_grad():
         try:
             for part in training:
                 part.training = False
@@ -47,9 +49,11 @@ def untouched(module: Any) -> Iterator[None]:
                 part.training = True
             for now, before in (*attributes, *held):
                 _restore(now, before)
-            for buffer, version, copy in copies:
-                if buffer._version != version:
-                    buffer.copy_(copy)
+            for (buffer, copy), version in zip(copies, versions, strict=True):
+                # Tensors of inference mode do not count, and are changed in that mode alone.
+                if version_of(buffer) != version or buffer.is_inference():
+                    with torch.inference_mode(buffer.is_inference()):
+                        buffer.copy_(copy)
 
 
 def _parts(module: Any) -> list[Any]:
@@ -81,11 +85,21 @@ def seeded_image(module: Any, shape: tuple[int, int, int, int]) -> torch.Tensor:
 def run(module: Any, image: torch.Tensor, recorder: Recorder) -> list[torch.Tensor]:
     """The tensors of the module's result."""
     device = "cpu" if image.is_meta else image.device.type
-    with untouched(module), torch.autocast(device, enabled=False):
+    with untouched(module), torch.autocast(device, enabled=False), _uncompiled(module):
         recorder.begin(image)
         with recorder:
             result = module(image)
     return outputs_of(result)
+
+
+@contextmanager
+def _uncompiled(module: Any) -> Iterator[None]:
+    """Parts that torch.compile wraps run as they are written."""
+    if any("_orig_mod" in part._modules for part in _parts(module)):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 def outputs_of(result: Any) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ import torch
 
 from mobileone.checkpoint.modules.expressions import Expressions, Shape
 
-__all__ = ["Value", "Values"]
+__all__ = ["Value", "Values", "version_of"]
 
 
 class Value(NamedTuple):
@@ -113,3 +113,8 @@ def _memory(tensor: torch.Tensor) -> tuple[bool, int]:
     """What is the same for tensors of one memory; those without elements have no address."""
     storage = tensor.untyped_storage()
     return tensor.is_meta, storage._cdata if tensor.is_meta else storage.data_ptr()
+
+
+def version_of(tensor: torch.Tensor) -> int:
+    """What changes in place count up; 0 for tensors of inference mode, which do not count."""
+    return 0 if tensor.is_inference() else tensor._version
