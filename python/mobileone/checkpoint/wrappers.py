@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
@@ -19,7 +20,7 @@ _AVERAGED = {"ema", "swa", "averaged"}
 # What averaging keeps beside the weights: a step counter.
 _COUNTERS = ("n_averaged", "steps")
 _MAX_NESTING = 4
-# Parts of a module that are wrapped where they stand; at the beginning of keys it is a prefix.
+# Parts of a module that are wrapped where they stand.
 _WRAPPED = re.compile(r"\.(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+")
 
 
@@ -89,10 +90,13 @@ def select_weights(tree: object, source: str, weights: Weights = "auto") -> Sele
 
 
 def unwrapped(state: dict[str, Any]) -> dict[str, Any]:
-    """Without what torch.compile and FSDP put into the names of the parts that they wrap."""
+    """Without what torch.compile and FSDP put into the names of the parts that they wrap; what is
+    before all names stays, as a prefix.
+    """
     if not any("._" in key for key in state):
         return state
-    named = {_WRAPPED.sub(".", key): tensor for key, tensor in state.items()}
+    whole = max(os.path.commonprefix(list(state)).rfind("."), 0)  # noqa: RUF071 - by characters
+    named = {key[:whole] + _WRAPPED.sub(".", key[whole:]): state[key] for key in state}
     return named if len(named) == len(state) else state
 
 
