@@ -271,6 +271,32 @@ def test_results_are_gone_on_from(
         mobileone.evaluate(model, folder, results=folder)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupted_evaluation_tells_what_it_has(
+    workers: int, model: mobileone.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mobileone.data.datasets import picture_folder
+
+    monkeypatch.setattr(picture_folder, "SHARD_SIZE", 8)
+    calls = []
+
+    def interrupted(images: np.ndarray) -> np.ndarray:
+        calls.append(len(images))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return model(images)
+
+    config = model.data_config
+    how: dict[str, Any] = {"batch_size": 8, "workers": workers, "data_config": config}
+    result = mobileone.evaluate(interrupted, folder, **how)
+    assert result.interrupted
+    assert result.count == 24
+    assert "interrupted: the figures are of the pictures done by then" in repr(result)
+    calls[:] = [0, 0, 0]  # before anything is done there is nothing to tell
+    with pytest.raises(KeyboardInterrupt):
+        mobileone.evaluate(interrupted, folder, **how)
+
+
 def test_a_worker_that_dies_is_replaced(
     model: mobileone.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
