@@ -25,5 +25,6 @@ void bind_plan(pybind11::module_& module);
 void bind_reference(pybind11::module_& module);
 void bind_system(pybind11::module_& module);
 void bind_vision(pybind11::module_& module);
+void bind_training(pybind11::module_& module);
 
 }  // namespace mobileone::python

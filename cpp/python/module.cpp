@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core_main, module) {
   mobileone::python::bind_reference(module);
   mobileone::python::bind_system(module);
   mobileone::python::bind_vision(module);
+  mobileone::python::bind_training(module);
 }
 
 // The exported entry point. pybind11's own waits for ever in a subinterpreter below Python 3.12,

@@ -115,6 +115,22 @@ def restore_plan(
     threads: int,
     records: Mapping[str, Mapping[str, int]],
 ) -> Plan: ...
+def depthwise_moments(
+    x: npt.NDArray[np.float32],
+    shift: npt.NDArray[np.float32],
+    stride: int = 1,
+    threads: int = 1,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def depthwise_moments_gradient(
+    x: npt.NDArray[np.float32],
+    grad: npt.NDArray[np.float32] | None,
+    shift: npt.NDArray[np.float32],
+    s: npt.NDArray[np.float32],
+    constant: npt.NDArray[np.float32],
+    result: npt.NDArray[np.float32],
+    stride: int = 1,
+    threads: int = 1,
+) -> None: ...
 def sgd_update(
     weights: list[npt.NDArray[np.float32]],
     gradients: list[npt.NDArray[np.float32]],

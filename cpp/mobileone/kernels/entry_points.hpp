@@ -28,6 +28,8 @@ void depthwise_forward(const DepthwiseForward& args);
 void depthwise_moments(const DepthwiseMoments& args);
 void depthwise_weight_gradient(const DepthwiseWeightGradient& args);
 void depthwise_input_gradient(const DepthwiseInputGradient& args);
+void planes_to_block(const Planes& shape, const float* planes, float* block);
+void block_to_planes(const Planes& shape, const float* block, const float* addend, float* planes);
 void attention_forward(const AttentionForward& args);
 void attention_gradient(const AttentionGradient& args);
 double peak(long iterations, float* sink);

@@ -14,6 +14,7 @@
 #include "mobileone/kernels/tokens/transformer.hpp"
 #include "mobileone/kernels/training/attention.hpp"
 #include "mobileone/kernels/training/depthwise.hpp"
+#include "mobileone/kernels/training/planes.hpp"
 #include "mobileone/kernels/training/products.hpp"
 
 namespace mobileone::kernels {
@@ -71,6 +72,9 @@ struct KernelTable {
   void (*depthwise_moments)(const DepthwiseMoments&);
   void (*depthwise_weight_gradient)(const DepthwiseWeightGradient&);
   void (*depthwise_input_gradient)(const DepthwiseInputGradient&);
+  void (*planes_to_block)(const Planes&, const float* planes, float* block);
+  /// planes = block + addend, which lies as planes do and may be null.
+  void (*block_to_planes)(const Planes&, const float* block, const float* addend, float* planes);
   void (*attention_forward)(const AttentionForward&);
   void (*attention_gradient)(const AttentionGradient&);
 

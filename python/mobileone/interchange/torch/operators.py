@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mobileone.interchange.torch import depthwise, patches
+from mobileone.interchange.torch import depthwise, engine, patches
 from mobileone.interchange.torch.geometry import Geometry
 
 
@@ -17,6 +17,8 @@ def patch_moments(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> tuple[Te
     """Mean (groups, taps) and covariance (groups, taps, taps) of x's patches."""
     if torch.compiler.is_compiling():
         return _moments_operator(x, geometry.as_list(), dtype)  # type: ignore[no-any-return]
+    if engine.takes(x, geometry, dtype):
+        return engine.moments(x, geometry)
     if depthwise.takes(geometry):
         return depthwise.moments(x, dtype)
     return patches.moments(x, geometry, dtype)
@@ -29,6 +31,8 @@ def patch_gradient(
     if torch.compiler.is_compiling():
         values = x, geometry.as_list(), mean, grad, s, constant
         return _gradient_operator(*values)  # type: ignore[no-any-return]
+    if engine.takes(x, geometry, s.dtype) and (grad is None or grad.dtype == x.dtype):
+        return engine.gradient(x, geometry, mean, grad, s, constant)
     if depthwise.takes(geometry):
         return depthwise.gradient(x, mean, grad, s, constant)
     return patches.gradient(x, geometry, mean, grad, s, constant)
