@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--cpus", nargs="+", type=int, metavar="CPU", help="choose among these CPUs")
     busy_help = "keep N of the CPUs of every count above N busy with another process"
     add("--busy", type=int, default=0, metavar="N", help=busy_help)
+    pause_help = "let N ms pass between two runs; several: one table each"
+    add("--pause", nargs="+", type=float, default=[0.0], metavar="N", help=pause_help)
+    beside_help = "run this engine before every run, in the same process"
+    add("--beside", choices=[engine.name for engine in ENGINES], help=beside_help)
     add("--quick", action="store_true", help="fewer and shorter rounds")
     add("--cold-start", action="store_true", help="process start to first result, and its memory")
     add("--seed", type=int, default=0, help="of weights and input")

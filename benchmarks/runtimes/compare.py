@@ -14,6 +14,7 @@ from benchmarks.runtimes.case import Case, write_case
 from benchmarks.runtimes.cold_start import cold_starts
 from benchmarks.runtimes.cpus import choose_cpus
 from benchmarks.runtimes.harness import FULL, QUICK, convert, measure
+from benchmarks.runtimes.measurement import Around
 from benchmarks.runtimes.registry import DEFAULT, OURS, find_engine
 from benchmarks.runtimes.report import Report
 from benchmarks.runtimes.worker_process import WorkerError
@@ -33,6 +34,8 @@ def compare(
     isa: str | None = None,
     cpus: Sequence[int] | None = None,
     busy: int = 0,
+    pause: Sequence[float] = (0.0,),
+    beside: str | None = None,
     quick: bool = False,
     cold_start: bool = False,
     seed: int = 0,
@@ -50,6 +53,8 @@ def compare(
         cpus: the CPUs to choose from; None means this process's affinity mask.
         busy: of the CPUs of every number of threads above this, so many are kept busy by another
             process meanwhile.
+        pause: milliseconds between two runs, each a case of its own.
+        beside: an engine that runs before every run, in the process of the measured one.
         quick: fewer and shorter rounds.
         cold_start: also time cold starts, at the first batch size and number of threads.
         seed: of weights and input.
@@ -73,6 +78,8 @@ def compare(
         "engines": names,
         "isa": isa,
         "busy": at_least("busy", busy, 0),
+        "pause": [_pause(ms) for ms in pause],
+        "beside": beside,
         "quick": quick,
         "seed": seed,
     }
@@ -82,9 +89,12 @@ def compare(
         try:
             cases = _write_cases(Path(folder), models, batches, size, seed, say)
             for case in cases:
-                unavailable = convert(case, names, threads, chosen[max(chosen)], isa, say)
+                written = list(dict.fromkeys([*names, *([beside] if beside else [])]))
+                unavailable = convert(case, written, threads, chosen[max(chosen)], isa, say)
                 for count, where in chosen.items():
-                    _measure(report, case, names, count, where, unavailable, say)
+                    for ms in pause:
+                        around = Around(ms, beside)
+                        _measure(report, case, names, count, where, around, unavailable, say)
                 if cold_start and case.batch == batches[0] and not report.interrupted:
                     able = [name for name in names if name not in unavailable]
                     count = threads[0]
@@ -94,6 +104,12 @@ def compare(
         except KeyboardInterrupt:
             report.interrupted = True
     return report
+
+
+def _pause(milliseconds: float) -> float:
+    if not 0 <= milliseconds <= 10_000:
+        raise ValueError(f"pause has {milliseconds:g}; expected 0 to 10000 ms")
+    return milliseconds
 
 
 def _write_cases(
@@ -120,6 +136,7 @@ def _measure(
     engines: Sequence[str],
     threads: int,
     cpus: Sequence[int],
+    around: Around,
     unavailable: dict[str, str],
     say: Callable[[str], None],
 ) -> None:
@@ -129,7 +146,7 @@ def _measure(
     busy = busy_cpus(cpus, report.arguments["busy"])
     try:
         with kept_busy(busy):
-            result = measure(case, engines, threads, cpus, isa, protocol, unavailable, say)
+            result = measure(case, engines, threads, cpus, isa, protocol, unavailable, say, around)
     except WorkerError as error:
         report.failures.append(f"{case.model}, batch {case.batch}, {threads} threads: {error}")
         return

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.runtimes.case import Case
-from benchmarks.runtimes.measurement import CaseResult, Entry
+from benchmarks.runtimes.measurement import Around, CaseResult, Entry
 from benchmarks.runtimes.registry import OURS, Engine, find_engine
 from benchmarks.runtimes.worker_process import WorkerError, WorkerProcess
 
@@ -78,6 +78,7 @@ class _Runner:
 
     worker: WorkerProcess
     entry: Entry
+    around: Around
 
 
 def measure(
@@ -89,6 +90,7 @@ def measure(
     protocol: Protocol,
     unavailable: dict[str, str],
     say: Report,
+    around: Around = Around(),  # noqa: B008 - immutable
 ) -> CaseResult:
     """Time ``engines``, ours among them, and ours a second time as the null run.
 
@@ -97,7 +99,7 @@ def measure(
     """
     entries = [Entry(n, find_engine(n).version(), failure=unavailable.get(n)) for n in engines]
     again = Entry(OURS, find_engine(OURS).version())
-    result = CaseResult(case, threads, list(cpus), entries, again, isa)
+    result = CaseResult(case, threads, list(cpus), entries, again, isa, around=around)
     with contextlib.ExitStack() as stack:
         runners: list[_Runner] = []
         expected: npt.NDArray[np.float32] | None = None
@@ -109,7 +111,7 @@ def measure(
             engine = find_engine(entry.engine)
             environment = {"OMP_NUM_THREADS": str(threads), **engine.isa_environment(isa)}
             worker = stack.enter_context(WorkerProcess(cpus, environment))
-            runner = _Runner(worker, entry)
+            runner = _Runner(worker, entry, around)
             output = _open(runner, engine, case, threads, protocol)
             if entry is result.ours:
                 if output is None:
@@ -133,7 +135,11 @@ def _open(
     try:
         entry.settings = ask("open", engine.module, str(case.folder), threads, timeout_s=_OPEN_S)
         output: npt.NDArray[np.float32] = ask("output", timeout_s=_OPEN_S)
-        ask("time", protocol.warm_up_s, 0.0, timeout_s=_OPEN_S)
+        beside = runner.around.beside
+        if beside is not None:
+            module = find_engine(beside).module
+            ask("open_beside", module, str(case.folder), threads, timeout_s=_OPEN_S)
+        ask("time", protocol.warm_up_s, 0.0, runner.around.pause_ms / 1e3, timeout_s=_OPEN_S)
     except WorkerError as error:
         entry.failure = str(error)
         return None
@@ -180,8 +186,10 @@ def _run_rounds(
 def _take_turn(runner: _Runner, index: int, protocol: Protocol) -> None:
     """One round's runs of one engine."""
     try:
-        samples = _awake(runner, "time", protocol.settle_s, protocol.turn_s)
+        pause_s = runner.around.pause_ms / 1e3
+        samples = _awake(runner, "time", protocol.settle_s, protocol.turn_s, pause_s)
         runner.entry.rounds[index] = samples
+        runner.entry.cpu_ns[index] = _awake(runner, "cpu_per_run")
         runner.entry.peak_memory = _awake(runner, "peak_memory")
     except WorkerError as error:
         runner.entry.failure = f"in round {index + 1}: {error}"

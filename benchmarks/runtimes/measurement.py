@@ -11,7 +11,20 @@ from benchmarks.runtimes.case import Case
 from benchmarks.runtimes.ratios import Null, Ratio, null_of, ratio_of
 from benchmarks.runtimes.registry import OURS, find_engine
 
-__all__ = ["CaseResult", "Entry"]
+__all__ = ["Around", "CaseResult", "Entry"]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What happens between two runs: a pause, and a run of another engine in the same process."""
+
+    pause_ms: float = 0.0
+    beside: str | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{self.pause_ms:g} ms between runs"] if self.pause_ms > 0 else []
+        parts += [f"beside {self.beside}"] if self.beside is not None else []
+        return ", ".join(parts)
 
 
 @dataclass
@@ -26,6 +39,7 @@ class Entry:
     settings: dict[str, str] = field(default_factory=dict)
     error: float | None = None
     rounds: dict[int, list[int]] = field(default_factory=dict)
+    cpu_ns: dict[int, int] = field(default_factory=dict)
     peak_memory: int | None = None
     failure: str | None = None
 
@@ -38,6 +52,11 @@ class Entry:
     def median_ms(self) -> float:
         """Of all samples."""
         return float(np.median(self.samples_ms))
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU time of its process per run, the median over the rounds."""
+        return float(np.median(list(self.cpu_ns.values()))) / 1e6
 
     @property
     def min_ms(self) -> float:
@@ -63,6 +82,7 @@ class CaseResult:
     peak_gflops: float | None = None
     interrupted: bool = False
     busy: list[int] = field(default_factory=list)
+    around: Around = Around()
 
     @property
     def ours(self) -> Entry:

@@ -18,7 +18,7 @@ _VERDICTS = {"ours": "ours faster", "theirs": "ours slower", "tie": "tie", "unkn
 def case_table(result: CaseResult) -> Table:
     """Latencies of one case, fastest first, and how it was measured."""
     case = result.case
-    titles = ["min ms", "median ms", "images/s", "GFLOP/s", "% of peak", "time / ours"]
+    titles = ["min ms", "median ms", "CPU ms", "images/s", "GFLOP/s", "% of peak", "time / ours"]
     titles += ["95 % interval", "of minima"]
     columns = [Column("engine", "left"), *map(Column, titles), Column("verdict", "left")]
     columns += [Column("error / bound"), Column("peak memory"), Column("runs")]
@@ -26,6 +26,7 @@ def case_table(result: CaseResult) -> Table:
     shape = "x".join(map(str, case.input_shape))
     title = f"{case.model}, {shape}, float32, {threads_text(result.threads)}"
     title += f", {result.isa}" if result.isa else ""
+    title += f", {result.around}" if str(result.around) else ""
     return Table(title, columns, [_row(e, result) for e in measured], _notes(result))
 
 
@@ -37,6 +38,7 @@ def _row(entry: Entry, result: CaseResult) -> list[str]:
         _label(entry) + ("" if result.held(entry) else f" (not held to {result.isa})"),
         number_text(entry.min_ms),
         number_text(entry.median_ms),
+        number_text(entry.cpu_ms),
         number_text(1e3 * case.batch / entry.median_ms, 1),
         number_text(gflops, 1),
         number_text(None if peak is None else 100 * gflops / peak, 0),
@@ -56,7 +58,7 @@ def _label(entry: Entry) -> str:
 
 def _notes(result: CaseResult) -> list[str]:
     notes = [
-        "time / ours: above 1 ours is faster",
+        "time / ours: above 1 ours is faster; CPU ms: of the process per run, on all CPUs",
         f"on CPU {', '.join(map(str, result.cpus))}, load average {result.load_average:.1f} before",
         _null_note(result),
     ]

@@ -49,6 +49,8 @@ class _Worker:
 
     def __init__(self) -> None:
         self.session: Any = None
+        self.neighbour: Any = None
+        self.cpu_ns = 0
 
     def write(self, module: str, folder: str, threads: list[int]) -> None:
         """Convert the network in ``folder`` to the engine's format."""
@@ -61,19 +63,41 @@ class _Worker:
         self.session = _engine(module).Session(path, x, threads)
         return dict(self.session.settings)
 
+    def open_beside(self, module: str, folder: str, threads: int) -> None:
+        """Open another engine in this process, which runs before every timed run."""
+        path = Path(folder)
+        self.neighbour = _engine(module).Session(path, np.load(path / "x.npy"), threads)
+
     def output(self) -> Any:
         """The logits of one run."""
         self.session.run()
         return self.session.output()
 
-    def time(self, settle_s: float, turn_s: float) -> list[int]:
-        """Nanoseconds of each run of ``turn_s`` seconds, after ``settle_s`` untimed seconds."""
+    def time(self, settle_s: float, turn_s: float, pause_s: float = 0.0) -> list[int]:
+        """Nanoseconds of each run of ``turn_s`` seconds, after ``settle_s`` untimed seconds.
+
+        Before each the neighbour runs, if there is one, and ``pause_s`` seconds pass.
+        """
+
+        def before() -> None:
+            if self.neighbour is not None:
+                self.neighbour.run()
+            if pause_s > 0:
+                time.sleep(pause_s)
+
         gc.disable()
         try:
-            _samples(self.session.run, settle_s)
-            return _samples(self.session.run, turn_s)
+            _samples(self.session.run, settle_s, before)
+            start = time.process_time_ns()
+            samples = _samples(self.session.run, turn_s, before)
+            self.cpu_ns = (time.process_time_ns() - start) // len(samples)
+            return samples
         finally:
             gc.enable()
+
+    def cpu_per_run(self) -> int:
+        """Nanoseconds of CPU time per run of the last turn: all threads', also between runs."""
+        return self.cpu_ns
 
     def peak_gflops(self, threads: int) -> float:
         """Of our own fused-multiply-add loop on these CPUs."""
@@ -92,12 +116,13 @@ def _engine(module: str) -> Any:
     return importlib.import_module(f"benchmarks.runtimes.engines.{module}")
 
 
-def _samples(run: Callable[[], None], seconds: float) -> list[int]:
-    """Nanoseconds of each run until the time is over; of one at least."""
+def _samples(run: Callable[[], None], seconds: float, before: Callable[[], None]) -> list[int]:
+    """Nanoseconds of each run, after `before`, until the time is over; of one at least."""
     samples: list[int] = []
     clock = time.perf_counter_ns
     end = clock() + int(seconds * 1e9)
     while not samples or clock() < end:
+        before()
         start = clock()
         run()
         samples.append(clock() - start)

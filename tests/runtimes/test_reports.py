@@ -55,6 +55,31 @@ def test_command_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("quick")
+def test_pauses_and_a_neighbour(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    command = ["--models", os.fspath(checkpoint), "--size", "64", "--engines", OURS, "--quick"]
+    around = ["--pause", "0", "20", "--beside", ORT, "--json", os.fspath(path)]
+    assert cli.main([*command, *around]) == 0
+    at_once, paused = json.loads(path.read_text())["cases"]
+    assert [case["pause_ms"] for case in (at_once, paused)] == [0, 20]
+    for case in (at_once, paused):
+        assert case["beside"] == ORT
+        assert all(engine["cpu_ms"] > 0 for engine in case["engines"])
+    runs = [sum(map(len, c["engines"][0]["samples_ns"].values())) for c in (at_once, paused)]
+    most = SHORT.rounds * (SHORT.turn_s / 0.02 + 1)  # no pause is cut short
+    assert runs[1] <= most
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("pause", ["-1", "nan", "20000"])
+def test_a_pause_that_cannot_be_is_named(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], pause: str
+) -> None:
+    assert cli.main(["--models", os.fspath(checkpoint), "--pause", pause]) == 2
+    assert f"pause has {pause}; expected 0 to 10000 ms" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
 def test_ctrl_c_keeps_the_partial_result(
     checkpoint: Path,
     tmp_path: Path,
