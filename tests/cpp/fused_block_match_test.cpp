@@ -53,7 +53,7 @@ TEST(FusedBlocks, OtherShapesAreLeftToOthers) {
   const std::vector<std::function<void(BlockOptions&)>> changes{
       [](BlockOptions& o) { o.kernel = 9; },
       [](BlockOptions& o) { o.kernel = 1; },
-      [](BlockOptions& o) { o.dilation = 2; },
+      [](BlockOptions& o) { o.dilation = 4; },
       [](BlockOptions& o) { o.stride = 3; },
       [](BlockOptions& o) { o.depthwise = ActivationKind::sigmoid; },  // padding would not be zero
       [](BlockOptions& o) { o.excite = SqueezeOptions{40}; },          // expands instead
@@ -66,6 +66,28 @@ TEST(FusedBlocks, OtherShapesAreLeftToOthers) {
     builder.graph.output = builder.block("block", options, builder.stem(16));
     EXPECT_GT(block_steps(*check(builder.graph, {builder.graph.output}, {1, 3, 26, 26}, 2)).first,
               1);
+  }
+}
+
+// 3x3 with zeros between its weights.
+TEST(FusedBlocks, ADilatedKernelIsAWiderOne) {
+  for (std::int64_t dilation : {2, 3}) {
+    for (std::int64_t expanded : {0, 24}) {
+      for (std::int64_t stride : {1, 2}) {
+        SCOPED_TRACE(concat("dilation ", dilation, " expanded ", expanded, " stride ", stride));
+        Builder builder;
+        builder.graph.output = builder.block("block",
+                                             {.in = 16,
+                                              .expanded = expanded,
+                                              .out = 20,
+                                              .stride = stride,
+                                              .dilation = dilation,
+                                              .depthwise = ActivationKind::relu},
+                                             builder.stem(16));
+        const auto plan = check(builder.graph, {builder.graph.output}, {2, 3, 22, 18}, 1);
+        EXPECT_EQ(block_steps(*plan).first, 1);
+      }
+    }
   }
 }
 

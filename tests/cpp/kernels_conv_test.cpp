@@ -48,8 +48,9 @@ struct ConvData {
 
   Map expected() const {
     const Map map = source();
+    const Window window{3, 1, false, shape.dilation};
     return finish(shape.kernel == 1 ? conv1x1(map, shape.channels_out, weight, bias)
-                                    : conv(map, shape.channels_out, {3, 1, false}, weight, bias));
+                                    : conv(map, shape.channels_out, window, weight, bias));
   }
 };
 
@@ -131,6 +132,18 @@ TEST_P(ConvTest, AwkwardChannels) {
                in % 2 == 0},
               {Algorithm::kDirect, 2, 1 + out % 3}, 1 + in % 4);
       }
+    }
+  }
+}
+
+TEST_P(ConvTest, Dilations) {
+  for (int dilation : {2, 3, 5, 6, 11, 40}) {
+    for (int width : {1, 4, 9, 12, 33}) {
+      ConvShape shape{17, 0, 40, 8, width, 3, kActivations[width % std::size(kActivations)]};
+      shape.dilation = dilation;
+      check(shape, {Algorithm::kDirect, 3, 1 + width % 2}, 2);
+      shape.channels_in2 = dilation;
+      check(shape, {Algorithm::kDirect, 2, 1}, 3);
     }
   }
 }

@@ -44,6 +44,12 @@ bool is_conv(const Conv2d& op, std::int64_t kernel) {
          op.dilation == Extent{1, 1} && op.stride[0] == op.stride[1];
 }
 
+bool is_dilated(const Conv2d& op, std::int64_t kernel) {
+  const std::int64_t dilation = op.dilation[0], reach = kernel / 2 * dilation;
+  return op.kernel == Extent{kernel, kernel} && op.padding == Extent{reach, reach} &&
+         op.dilation == Extent{dilation, dilation} && op.stride[0] == op.stride[1];
+}
+
 bool is_square(const Conv2d& op, std::int64_t kernel, std::int64_t stride) {
   return is_conv(op, kernel) && op.stride[0] == stride;
 }

@@ -69,7 +69,9 @@ struct Match {
 // Square kernel and strides, half a kernel of padding, no dilation.
 bool is_conv(const Conv2d& op, std::int64_t kernel);
 bool is_square(const Conv2d& op, std::int64_t kernel, std::int64_t stride);
-// The same, not grouped.
+// A square kernel that keeps the size at stride 1, with the same dilation both ways.
+bool is_dilated(const Conv2d& op, std::int64_t kernel);
+// The same as is_square, not grouped.
 bool is_dense(const Conv2d& op, std::int64_t kernel, std::int64_t stride);
 
 // Squeeze-and-excitation (Hu et al. 2018): x times gate(expand(activation(reduce(pool(x))))).

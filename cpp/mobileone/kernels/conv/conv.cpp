@@ -26,7 +26,7 @@ double ConvShape::macs() const {
 
 bool strassen_applies(const ConvShape& shape) {
   // As for pairs: padding columns must stay zero.
-  return shape.channels_out % kBlock == 0 &&
+  return shape.dilation == 1 && shape.channels_out % kBlock == 0 &&
          strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
 }
 
@@ -36,6 +36,9 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
           "channels and sizes must be at least 1");
   require(shape.kernel == 1 || shape.kernel == 3,
           "kernel is " + std::to_string(shape.kernel) + "; expected 1 or 3");
+  require(
+      shape.dilation >= 1 && (shape.dilation == 1 || shape.kernel == 3),
+      "dilation is " + std::to_string(shape.dilation) + "; expected 1, or more of a 3x3 kernel");
   require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
           "tile_rows and column_parts must be at least 1");
   require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
@@ -55,7 +58,8 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
                     .panel_blocks = isa.panel_blocks,
                     .algorithm = tiling.algorithm};
   plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
-  plan.by_rows = tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, isa);
+  plan.by_rows = shape.dilation > 1 ||
+                 (tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, isa));
   return plan;
 }
 

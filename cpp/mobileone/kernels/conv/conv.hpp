@@ -1,4 +1,5 @@
-// Dense convolutions on blocked maps: 1x1, and 3x3 with stride 1 and padding 1. With bias, an
+// Dense convolutions on blocked maps: 1x1, and 3x3 with stride 1, any dilation and as much padding.
+// With bias, an
 // optional map that is added, and an activation; of one source or of two, whose channels lie one
 // after the other (a concatenation that is never made).
 //
@@ -7,6 +8,10 @@
 // are gathered into T[K/16][pixels][16] (for 3x3 kernels: im2col, K = 9 C), and a pointwise product
 // (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, and for
 // Strassen's algorithm.
+//
+// A dilated kernel goes by rows, whatever their width. Its taps reach further than a map's border:
+// a row is cut where a tap enters or leaves the map, and each piece has runs of the taps that are
+// inside. At 32 x 32 pixels and dilations 6, 12 and 18 that is 77, 56 and 39 % of the products.
 //
 // Use: plan_conv once per shape, pack_conv once per set of weights, then KernelTable::run_conv per
 // image. The work of one image is plan.units() independent units; a thread runs any contiguous
@@ -26,6 +31,7 @@ struct ConvShape {
   int width = 0;
   int kernel = 1;  // 1 or 3
   Epilogue epilogue = {};
+  int dilation = 1;  // of a 3x3 kernel, whose padding is the same
 
   int taps() const { return kernel * kernel; }
   int source_blocks() const { return blocks(channels_in) + blocks(channels_in2); }
@@ -79,7 +85,8 @@ struct ConvArgs {
 /// Whether Strassen's algorithm can run this shape.
 bool strassen_applies(const ConvShape& shape);
 
-/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a tiling with a value <
+/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a 1x1 kernel or
+/// kStrassen with a dilation, a tiling with a value <
 /// 1, and for kStrassen where it does not apply. `isa` is that of the KernelTable that will run
 /// the plan.
 ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& tiling);

@@ -23,6 +23,75 @@ void set_segments(const ConvTile& conv, int y, PixelRun& run) {
   run.num_segments = static_cast<int>(segment - run.segments);
 }
 
+// Whether a tap of a dilated kernel (0, 1 or 2, along one side) is inside of the map at `at`.
+bool inside(int tap, int at, int dilation, int extent) {
+  const int place = at + (tap - 1) * dilation;
+  return place >= 0 && place < extent;
+}
+
+// Taps of output row `y` that are inside of the map where `x` is, read from x = 0 on.
+void set_dilated_segments(const ConvTile& conv, int y, int x, int width, PixelRun& run) {
+  const ConvShape& shape = conv.plan.shape;
+  const MapShape maps[2] = {shape.src(), shape.src2()};
+  const float* const sources[2] = {conv.args.src, conv.args.src2};
+  const int dilation = shape.dilation;
+  Segment* segment = run.segments;
+  std::ptrdiff_t skip = 0;
+  for (int ky = 0; ky < shape.kernel; ++ky) {
+    for (int source = 0; source < (shape.channels_in2 > 0 ? 2 : 1); ++source) {
+      const MapShape& map = maps[source];
+      for (int kx = 0; kx < shape.kernel; ++kx) {
+        if (!inside(ky, y, dilation, shape.height) || !inside(kx, x, dilation, shape.width)) {
+          skip += std::ptrdiff_t{blocks(map.channels)} * kBlock * width;
+          continue;
+        }
+        const float* from =
+            sources[source] + map.offset(0, y + (ky - 1) * dilation, (kx - 1) * dilation);
+        *segment++ = {from, map.block_stride(), blocks(map.channels), last_steps(map.channels),
+                      skip};
+        skip = 0;
+      }
+    }
+  }
+  run.num_segments = static_cast<int>(segment - run.segments);
+}
+
+// Where a row is cut: from one cut to the next the same taps are inside of the map.
+struct Cuts {
+  int at[6];
+  int count = 0;
+
+  Cuts(int width, int dilation) {
+    const int near = dilation < width ? dilation : width, far = width - near;
+    add(0);
+    add(near < far ? near : far);
+    add(near < far ? far : near);
+    add(width);
+  }
+  void add(int x) {
+    if (count == 0 || x > at[count - 1]) at[count++] = x;
+  }
+};
+
+// The row of a dilated kernel, piece by piece.
+void multiply_dilated_row(const ConvTile& conv, int y, int vectors, float* dst, PixelRun& run) {
+  const ConvShape& shape = conv.plan.shape;
+  const Cuts cuts(shape.width, shape.dilation);
+  for (int piece = 0; piece + 1 < cuts.count; ++piece) {
+    const int begin = cuts.at[piece], end = cuts.at[piece + 1];
+    set_dilated_segments(conv, y, begin, vectors * kLanes, run);
+    const PixelGroups groups(end - begin, max_pixels(vectors));
+    int x = begin;
+    for (int group = 0; group < groups.count; ++group) {
+      run.shift = std::ptrdiff_t{x} * kBlock;
+      run.dst = dst + run.shift;
+      run.prefetch = run.b;
+      find_conv_run(groups.size(group), vectors)(run);
+      x += groups.size(group);
+    }
+  }
+}
+
 }  // namespace
 
 void multiply_rows(const ConvTile& conv, const PointwiseTile& operands, const Panel& panel,
@@ -37,6 +106,11 @@ void multiply_rows(const ConvTile& conv, const PointwiseTile& operands, const Pa
   run.dst_block = map.block_stride();
   const PixelGroups groups(shape.width, max_pixels(vectors));
   for (int y = conv.row_begin; y < conv.row_begin + conv.rows; ++y) {
+    if (shape.dilation > 1) {
+      float* row = conv.args.dst + map.offset(panel.first_block, y, 0);
+      multiply_dilated_row(conv, y, vectors, row, run);
+      continue;
+    }
     set_segments(conv, y, run);
     run.dst = conv.args.dst + map.offset(panel.first_block, y, 0);
     run.shift = 0;

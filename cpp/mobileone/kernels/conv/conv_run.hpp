@@ -11,7 +11,8 @@ struct Segment {
   const float* a;
   std::ptrdiff_t a_block;
   int k_blocks;
-  int last_steps = 4;  // steps of four channels in the last block: the rest are padding
+  int last_steps = 4;         // steps of four channels in the last block: the rest are padding
+  std::ptrdiff_t b_skip = 0;  // floats of b between the segment before and this one
 };
 
 /// Steps of four in the last of the blocks that hold `channels`.

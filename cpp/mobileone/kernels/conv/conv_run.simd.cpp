@@ -22,6 +22,7 @@ __attribute__((noinline)) void conv_run(const PixelRun& run) {
   for (int index = 0; index < run.num_segments; ++index) {
     const Segment& segment = run.segments[index];
     const float* a = segment.a + shift;
+    b += segment.b_skip;
     for (int block = segment.k_blocks; block > 0; --block, a += segment.a_block) {
       const float* pixels = a;
       const int steps = block > 1 ? kBlock / kUnroll : segment.last_steps;

@@ -22,7 +22,8 @@ Map conv(const Map& src, int channels_out, const Window& window, const std::vect
         double sum = bias[o], magnitude = std::abs(sum), inherited = 0.0;
         for (int i = 0; i < group; ++i) {
           for (int tap = 0; tap < taps; ++tap) {
-            const int sy = y * stride + tap / k - k / 2, sx = x * stride + tap % k - k / 2;
+            const int sy = y * stride + (tap / k - k / 2) * window.dilation;
+            const int sx = x * stride + (tap % k - k / 2) * window.dilation;
             if (sy < 0 || sy >= src.height || sx < 0 || sx >= src.width) continue;
             const std::size_t from = src.at(window.depthwise ? o : i, sy, sx);
             const double w = weight[(std::size_t(o) * group + i) * taps + tap];

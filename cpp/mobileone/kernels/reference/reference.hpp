@@ -34,12 +34,13 @@ struct Map {
 /// `data` as a map without error; [c][h][w].
 Map exact_map(int c, int h, int w, const std::vector<float>& data);
 
-/// Convolution with `kernel` x `kernel` weights, padding kernel / 2: depthwise (groups = channels)
-/// or dense. No activation.
+/// Convolution with `kernel` x `kernel` weights, padding kernel / 2 * dilation: depthwise (groups =
+/// channels) or dense. No activation.
 struct Window {
   int kernel = 3;
   int stride = 1;
   bool depthwise = true;
+  int dilation = 1;
 };
 Map conv(const Map& src, int channels_out, const Window& window, const std::vector<float>& weight,
          const std::vector<float>& bias);

@@ -23,10 +23,16 @@ std::optional<ConvMatch> take_pointwise(Cursor& cursor) {
   return taken_conv(cursor);
 }
 
+// A dilated 3x3 kernel that is one of 5x5 or 7x7 with zeros between its weights.
+bool is_spread(const Conv2d& conv) {
+  return is_dilated(conv, 3) && (conv.dilation[0] == 2 || conv.dilation[0] == 3);
+}
+
 std::optional<ConvMatch> take_depthwise(Cursor& cursor) {
   const auto* conv = cursor.get<Conv2d>();
-  const bool fits = conv && conv->depthwise() && conv->stride[0] <= 2 &&
-                    (is_conv(*conv, 3) || is_conv(*conv, 5) || is_conv(*conv, 7));
+  const bool fits =
+      conv && conv->depthwise() && conv->stride[0] <= 2 &&
+      (is_conv(*conv, 3) || is_conv(*conv, 5) || is_conv(*conv, 7) || is_spread(*conv));
   if (!fits) return std::nullopt;
   cursor.skip(1);
   return taken_conv(cursor);

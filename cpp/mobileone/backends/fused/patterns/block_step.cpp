@@ -97,8 +97,28 @@ class BlockStep : public TiledStep {
   BlockOperands operands_;
 };
 
-// The block's weights as the network holds them.
-kernels::BlockWeights weights_of(const BlockMatch& match, const PlanBuilder& builder) {
+// Of the kernel that the block runs: a dilated one is a wider one with zeros between its weights.
+int depthwise_kernel(const Conv2d& conv) {
+  return static_cast<int>((conv.kernel[0] - 1) * conv.dilation[0] + 1);
+}
+
+// [channels][kernel][kernel] with zeros between the weights of a dilated kernel.
+std::vector<float> spread(const Conv2d& conv, const float* weight) {
+  const int kernel = static_cast<int>(conv.kernel[0]), wide = depthwise_kernel(conv);
+  const int step = static_cast<int>(conv.dilation[0]);
+  std::vector<float> result(static_cast<std::size_t>(conv.out_channels) * wide * wide);
+  for (std::int64_t c = 0; c < conv.out_channels; ++c) {
+    float* to = result.data() + c * wide * wide;
+    for (int y = 0; y < kernel; ++y) {
+      for (int x = 0; x < kernel; ++x) to[y * step * wide + x * step] = *weight++;
+    }
+  }
+  return result;
+}
+
+// The block's weights as the network holds them; `wide` keeps those that are spread.
+kernels::BlockWeights weights_of(const BlockMatch& match, const PlanBuilder& builder,
+                                 std::vector<float>& wide) {
   kernels::BlockWeights weights;
   if (match.expand) {
     const NodeWeights expand(match.expand->node, builder);
@@ -106,7 +126,12 @@ kernels::BlockWeights weights_of(const BlockMatch& match, const PlanBuilder& bui
     weights.expand_bias = expand.bias();
   }
   const NodeWeights depthwise(match.depthwise.node, builder), project(match.project.node, builder);
+  const auto& conv = std::get<Conv2d>(builder.node(match.depthwise.node).op);
   weights.depthwise = depthwise.weight();
+  if (conv.dilation[0] > 1) {
+    wide = spread(conv, weights.depthwise);
+    weights.depthwise = wide.data();
+  }
   weights.depthwise_bias = depthwise.bias();
   weights.project = project.weight();
   weights.project_bias = project.bias();
@@ -126,9 +151,10 @@ kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool
   const auto fastest = by_cost_model(shape);
   const auto choose = [&](kernels::TilingRequest request) {
     kernels::Tiling tiling = fastest(request);
+    std::vector<float> wide;
     const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
                         tiling.algorithm == kernels::Algorithm::kStrassen &&
-                        !well_scaled(shape, weights_of(match, builder));
+                        !well_scaled(shape, weights_of(match, builder, wide));
     request.choice = kernels::AlgorithmChoice::kDirect;
     if (unsafe) tiling = fastest(request);
     if (one_part) tiling.column_parts = 1;
@@ -150,7 +176,7 @@ BlockShape shape_of(const BlockMatch& match, const PlanBuilder& builder) {
   shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
-  shape.kernel = static_cast<int>(depthwise.kernel[0]);
+  shape.kernel = depthwise_kernel(depthwise);
   shape.stride = static_cast<int>(depthwise.stride[0]);
   shape.depthwise_activation = match.depthwise.activation;
   shape.excite = match.place;
@@ -205,7 +231,9 @@ PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& buil
   packed.weights = builder.packed(
       concat(builder.node(match.project.node).name, kind, algorithm_name(packed.plan)),
       packed.plan.packed_bytes(), [&](void* out) {
-        kernels::pack_block(packed.plan, weights_of(match, builder), static_cast<float*>(out));
+        std::vector<float> wide;
+        kernels::pack_block(packed.plan, weights_of(match, builder, wide),
+                            static_cast<float*>(out));
       });
   return packed;
 }

@@ -22,6 +22,10 @@ void take_residual(Cursor& cursor, DenseConvMatch& match) {
     match.residual = cursor.take_sum(cursor.result());
 }
 
+bool is_dense_3x3(const Conv2d& conv) {
+  return conv.groups == 1 && conv.stride[0] == 1 && is_dilated(conv, 3);
+}
+
 }  // namespace
 
 std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
@@ -29,7 +33,7 @@ std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
   DenseConvMatch match;
   if (!take_sources(cursor, match) || !is_map(match.source, at.builder())) return std::nullopt;
   const auto* conv = cursor.take<Conv2d>();
-  if (!conv || (!is_dense(*conv, 1, 1) && !is_dense(*conv, 3, 1))) return std::nullopt;
+  if (!conv || !(is_dense(*conv, 1, 1) || is_dense_3x3(*conv))) return std::nullopt;
   match.conv = cursor.node();
   take_residual(cursor, match);
   const auto activation = map_activation(cursor.activation());

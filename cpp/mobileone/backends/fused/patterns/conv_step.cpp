@@ -53,7 +53,9 @@ kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& buil
   shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
-  shape.kernel = static_cast<int>(std::get<Conv2d>(builder.node(match.conv).op).kernel[0]);
+  const auto& conv = std::get<Conv2d>(builder.node(match.conv).op);
+  shape.kernel = static_cast<int>(conv.kernel[0]);
+  shape.dilation = static_cast<int>(conv.dilation[0]);
   shape.epilogue = {match.activation, match.residual >= 0};
   return shape;
 }
