@@ -339,11 +339,20 @@ class Model:
         opset: int = 17,
         dynamic_batch: bool = True,
         input_size: int | tuple[int, int] | None = None,
+        suppression: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write an .onnx file in this form; see `interchange.onnx.export`. Needs onnx."""
+        """Write an .onnx file in this form; see `interchange.onnx.export`. Needs onnx.
+
+        With ``suppression``, which may hold `score`, `overlap` and `most` as in `detect` (of each
+        class), a detector's file gives every anchor's `boxes` and `scores`, and which are
+        `selected` by ONNX's NonMaxSuppression.
+        """
         from mobileone.interchange.onnx.export import export_onnx
+        from mobileone.tasks.detection.boxes import DetectionRule
 
         how: dict[str, Any] = {"dynamic_batch": dynamic_batch, "input_size": input_size}
+        if suppression is not None:
+            how["suppression"] = DetectionRule(**suppression).check()
         export_onnx(self.bundle, path, opset=opset, **how)
 
     def compile(

@@ -114,6 +114,8 @@ def test_what_a_model_is_not_for_is_said(
 ) -> None:
     with pytest.raises(ValueError, match="is for segmentation; see create_detector"):
         segmenter.detect(photo())
+    with pytest.raises(ValueError, match=r"loss_and_gradients: .* expected a classifier"):
+        segmenter.loss_and_gradients(np.zeros((1, 3, 32, 32), np.float32), [0])
     with pytest.raises(ValueError, match="is for detection; see create_segmenter"):
         detector.segment(photo())
     with pytest.raises(ValueError, match=r"is for segmentation; see Model\.segment"):

@@ -89,34 +89,29 @@ std::vector<Detection> detect(const std::vector<DetectorMap>& maps,
     throw Error(concat("[detect] maps have ", rows.size(), " anchors; expected ", anchors.size()));
   }
   const double least = rule.score > 0.0 ? std::log(rule.score) : -HUGE_VAL;
-  std::vector<Candidate> candidates;
-  for (std::size_t i = 0; i < rows.size(); ++i) add_candidates(rows[i], i, rule, least, candidates);
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.label != b.label ? a.label < b.label : before(a, b);
-  });
-  std::vector<Candidate> kept;
-  std::vector<Box> boxes, kept_boxes;
-  for (auto first = candidates.begin(); first != candidates.end();) {
-    const auto last = std::find_if(first, candidates.end(),
-                                   [&](const Candidate& c) { return c.label != first->label; });
-    const std::ptrdiff_t count = std::min<std::ptrdiff_t>(last - first, rule.candidates);
-    boxes.clear();
-    for (auto c = first; c != first + count; ++c) {
-      boxes.push_back(decoded(rows[c->anchor], anchors[c->anchor], rule));
-    }
-    for (std::size_t i : suppress(boxes, rule.overlap)) {
-      kept.push_back(first[static_cast<std::ptrdiff_t>(i)]);
-      kept_boxes.push_back(boxes[i]);
-    }
-    first = last;
-  }
-  std::vector<std::size_t> order(kept.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return before(kept[a], kept[b]); });
-  order.resize(std::min(order.size(), static_cast<std::size_t>(rule.most)));
+  std::vector<Candidate> heap;
+  for (std::size_t i = 0; i < rows.size(); ++i) add_candidates(rows[i], i, rule, least, heap);
+  // The best of all classes first: what suppresses a box has been seen before it, and the rest need
+  // not be sorted, decoded or compared once there are as many boxes as wanted.
+  const auto later = [](const Candidate& a, const Candidate& b) { return before(b, a); };
+  std::make_heap(heap.begin(), heap.end(), later);
+  struct Class {
+    std::int64_t seen = 0;
+    std::vector<Box> kept;
+  };
+  std::vector<Class> classes(static_cast<std::size_t>(rule.classes));
   std::vector<Detection> result;
-  for (std::size_t i : order) result.push_back({kept_boxes[i], kept[i].score, kept[i].label});
+  while (!heap.empty() && result.size() < static_cast<std::size_t>(rule.most)) {
+    std::pop_heap(heap.begin(), heap.end(), later);
+    const Candidate best = heap.back();
+    heap.pop_back();
+    Class& own = classes[static_cast<std::size_t>(best.label)];
+    if (own.seen++ >= rule.candidates) continue;
+    const Box box = decoded(rows[best.anchor], anchors[best.anchor], rule);
+    if (covered(box, own.kept, rule.overlap)) continue;
+    own.kept.push_back(box);
+    result.push_back({box, best.score, best.label});
+  }
   return result;
 }
 

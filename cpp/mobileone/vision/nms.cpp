@@ -18,15 +18,20 @@ double overlap(const Box& a, const Box& b) {
   return both / (area(a) + area(b) - both);
 }
 
+bool covered(const Box& box, const std::vector<Box>& others, double threshold) {
+  return std::any_of(others.begin(), others.end(),
+                     [&](const Box& other) { return overlap(other, box) > threshold; });
+}
+
 std::vector<std::size_t> suppress(const std::vector<Box>& boxes, double threshold) {
-  std::vector<std::size_t> kept;
+  std::vector<std::size_t> numbers;
+  std::vector<Box> kept;
   for (std::size_t i = 0; i < boxes.size(); ++i) {
-    const bool covered = std::any_of(kept.begin(), kept.end(), [&](std::size_t earlier) {
-      return overlap(boxes[earlier], boxes[i]) > threshold;
-    });
-    if (!covered) kept.push_back(i);
+    if (covered(boxes[i], kept, threshold)) continue;
+    numbers.push_back(i);
+    kept.push_back(boxes[i]);
   }
-  return kept;
+  return numbers;
 }
 
 }  // namespace mobileone

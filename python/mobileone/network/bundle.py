@@ -139,6 +139,11 @@ class Bundle:
                 stacklevel=stacklevel,
             )
 
+    def check_classifies(self, what: str) -> None:
+        """ValueError, beginning with `what`, of a network for another task."""
+        if self.task != "classification":
+            raise ValueError(f"{what}: {self.name} is for {self.task}; expected a classifier")
+
     @property
     def in_channels(self) -> int:
         """Channels of an image."""

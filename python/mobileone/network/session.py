@@ -95,6 +95,7 @@ class Session:
         """One training step's; see `mobileone.Model.loss_and_gradients`."""
         from mobileone.network.targets import as_targets
 
+        self.bundle.check_classifies("loss_and_gradients")
         images = self.images(x)
         targets = as_targets(labels, images.shape[0], self.bundle.num_classes, label_smoothing)
         with self._training_lock:

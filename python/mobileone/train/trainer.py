@@ -84,6 +84,7 @@ class Trainer:
         self.model = model
         self.recipe = recipe or Recipe()
         bundle: Bundle = model.bundle
+        bundle.check_classifies("Trainer")
         if bundle.form != TRAIN_TIME:
             raise ValueError(f"model is in {bundle.form} form; expected the {TRAIN_TIME} form")
         if resume and checkpoint is None:

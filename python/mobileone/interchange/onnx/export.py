@@ -18,6 +18,7 @@ from mobileone.util.files import whole_file
 
 if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
+    from mobileone.tasks.detection.boxes import DetectionRule
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "export_onnx", "onnx_model"]
 
@@ -38,6 +39,7 @@ def export_onnx(
     opset: int = 17,
     dynamic_batch: bool = True,
     input_size: InputSize = None,
+    suppression: DetectionRule | None = None,
 ) -> None:
     """Write a network as an .onnx file, in the form that it has and in eval mode.
 
@@ -48,20 +50,29 @@ def export_onnx(
         dynamic_batch: whether the file leaves the batch size open; else it is 1.
         input_size: height and width; None leaves them open, for which a MobileViT computes shapes
             as it runs.
+        suppression: of a detector: how its maps become boxes, which are then the results, by ONNX's
+            NonMaxSuppression; for one size, by default the network's own.
 
     Raises:
-        ValueError: an opset or a size out of range, or a network of 2 GiB and more.
+        ValueError: an opset or a size out of range, suppression for no detector, or a network of
+            2 GiB and more.
         NotImplementedError: an operator that has no ONNX counterpart here.
         ImportError: onnx is not installed.
     """
     bundle.warn_if_untrained("export_onnx", stacklevel=4)
-    proto = onnx_model(bundle, opset=opset, dynamic_batch=dynamic_batch, input_size=input_size)
+    how: dict[str, Any] = {"dynamic_batch": dynamic_batch, "input_size": input_size}
+    proto = onnx_model(bundle, opset=opset, suppression=suppression, **how)
     with whole_file(path) as file:
         file.write(proto.SerializeToString())
 
 
 def onnx_model(
-    bundle: Bundle, *, opset: int = 17, dynamic_batch: bool = True, input_size: InputSize = None
+    bundle: Bundle,
+    *,
+    opset: int = 17,
+    dynamic_batch: bool = True,
+    input_size: InputSize = None,
+    suppression: DetectionRule | None = None,
 ) -> Any:
     """The onnx.ModelProto that `export_onnx` writes: `images` [N, C, H, W] to `logits` [N, K], or
     to what the graph calls its results where it is no classifier's.
@@ -75,26 +86,41 @@ def onnx_model(
     if opset > defs.onnx_opset_version():
         known = defs.onnx_opset_version()
         raise ValueError(f"opset is {opset}; the installed onnx knows {MIN_OPSET} to {known}")
+    if suppression is not None:
+        if bundle.task != "detection":
+            raise ValueError(f"suppression is given; {bundle.name} is for {bundle.task}")
+        input_size = input_size or bundle.input_size
     weights = bundle.network.weights()
     shape = input_shape(bundle, input_size, 1)
     shapes = bundle.graph.shapes(shape)
     writer = OnnxWriter(helper.make_node, weights, opset, shapes, input_size is not None)
     _translate(bundle, writer)
+    batch: str | int = "N" if dynamic_batch else 1
+    results = {
+        key: (TensorProto.FLOAT, _dimensions(key, sides, batch))
+        for key, sides in _outputs(bundle, shape, input_size is not None).items()
+    }
+    if suppression is not None:
+        from mobileone.interchange.onnx.detection import add_suppression
+
+        maps = bundle.output_shapes(shape)
+        anchors = add_suppression(writer, maps, bundle.num_classes, suppression)
+        results = {
+            "boxes": (TensorProto.FLOAT, [batch, anchors, 4]),
+            "scores": (TensorProto.FLOAT, [batch, bundle.num_classes - 1, anchors]),
+            "selected": (TensorProto.INT64, ["selected.N", 3]),
+        }
     tensors = {name: weights[name] for name in writer.used} | writer.constants
     size = sum(tensor.nbytes for tensor in tensors.values())
     if size > _MAX_BYTES:
         raise ValueError(f"{bundle.name} has {size} bytes of weights; .onnx files hold 2 GiB")
-    batch: str | int = "N" if dynamic_batch else 1
     extents = ["H", "W"] if input_size is None else shape[2:]
     images = [batch, shape[1], *extents]
     graph = helper.make_graph(
         writer.nodes,
         bundle.arch,
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, images)],
-        [
-            helper.make_tensor_value_info(key, TensorProto.FLOAT, _dimensions(key, extents, batch))
-            for key, extents in _outputs(bundle, shape, input_size is not None).items()
-        ],
+        [helper.make_tensor_value_info(key, *kind) for key, kind in results.items()],
         [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()],
     )
     operators = helper.make_opsetid("", opset)
