@@ -18,7 +18,7 @@ class OnednnOnDemand : public Backend {
  public:
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
-    if (!onednn::covers(builder.node(ops[at].node).op)) return 0;
+    if (!onednn::covers(builder.node(ops[at].node).op, builder.shape(ops[at].result))) return 0;
     return onednn::library().backend().emit(ops, at, builder);
   }
   std::unique_ptr<Step> reorder(ValueId from, ValueId to,

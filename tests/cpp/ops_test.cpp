@@ -99,11 +99,72 @@ TEST_P(Channels, Fold) {
 TEST_P(Channels, Resize) {
   check_op(Resize{{2, 2}}, {map(c)});
   check_op(Resize{{4, 3}}, {map(c)});
+  check_op(Resize{{1, 1}, {2, 3}}, {map(c)});
   check_op(Resize{}, {gate(c), map(3)});
 }
 TEST_P(Channels, Concat) {
   check_op(Concat{}, {map(c)});
   check_op(Concat{}, {map(c), map(16), map(3)});
+}
+TEST_P(Channels, ConcatAlongOtherAxes) {
+  check_op(Concat{3}, {map(c), gate(c)}, {}, {{2, 3, 1, 5}});
+  check_op(Concat{2}, {map(c), map(c)});
+  check_op(Concat{2}, {tokens(c), tokens(5)});
+}
+TEST_P(Channels, Arithmetic) {
+  for (const ArithmeticFunction& row : kArithmetic) {
+    const Arithmetic op{row.kind};
+    check_op(op, {map(c), gate(c)});
+    if (row.kind == ArithmeticKind::divide) continue;  // by numbers that are not near 0
+    check_op(op, {map(c), map(c)});
+    check_op(op, {gate(c), map(c)}, {Mode::eval, ActivationKind::relu});
+    check_op(op, {tokens(c), tokens(1)});
+  }
+}
+TEST_P(Channels, Reduce) {
+  for (const Reduction& row : kReductions) {
+    for (const Integers& axes : {Integers{2, 3}, Integers{1}, Integers{3}, Integers{3, 1}}) {
+      check_op(Reduce{row.kind, axes}, {map(c)});
+    }
+    check_op(Reduce{row.kind, {2}}, {tokens(c)});
+  }
+}
+TEST_P(Channels, Reshape) {
+  check_op(Reshape{{0, -1, 1, 1}}, {map(c)});
+  check_op(Reshape{{0, 0, -1, 1}}, {map(c)});
+  check_op(Reshape{{-1, 1, c, 1}}, {gate(c)});
+}
+TEST_P(Channels, Transpose) {
+  check_op(Transpose{{0, 2, 3, 1}}, {map(c)});
+  check_op(Transpose{{0, 1, 3, 2}}, {map(c)});
+  check_op(Transpose{{0, 3, 1, 2}}, {gate(c)});
+}
+TEST_P(Channels, Slice) {
+  check_op(Slice{1, c / 2, c + 3, 1}, {map(c)});
+  check_op(Slice{1, 0, c, 3}, {map(c)});
+  check_op(Slice{2, 0, 100, 2}, {map(c)});
+  check_op(Slice{3, 1, 6, 2}, {map(c)}, {}, {{1, 3, 2, 7}, {2, 3, 7, 13}});
+  check_op(Slice{2, c / 2, c, 1}, {tokens(c)});
+}
+TEST_P(Channels, Pad) {
+  check_op(Pad{{0, 0, 1, 2}, {0, 1, 3, 0}, 0.5}, {map(c)});
+  check_op(Pad{{0, 0, 2}, {0, 0, 1}}, {tokens(c)});
+}
+TEST_P(Channels, AvgPool) {
+  check_op(AvgPool{{3, 3}, {2, 2}, {1, 1}}, {map(c)});
+  check_op(AvgPool{{3, 3}, {1, 1}, {1, 1}, false}, {map(c)});
+  const std::vector<Shape> images{{1, 3, 2, 7}, {3, 3, 7, 2}, {2, 3, 7, 13}};
+  check_op(AvgPool{}, {map(c)}, {Mode::eval, ActivationKind::relu}, images);
+  check_op(AvgPool{{1, 2}, {1, 1}, {0, 1}, false}, {map(c)}, {}, images);
+}
+TEST_P(Channels, MatMul) {
+  check_op(MatMul{13}, {map(c), map(c)}, {}, {{1, 3, 13, 13}});
+  check_op(MatMul{4}, {map(c), map(c)}, {}, {{3, 3, 4, 4}});
+}
+TEST_P(Channels, Softmax) {
+  check_op(Softmax{3}, {map(c)});
+  check_op(Softmax{1}, {map(c)});
+  check_op(Softmax{2}, {tokens(c)});
 }
 TEST_P(Channels, Dropout) {
   check_op(Dropout{0.5}, {map(c)});
@@ -116,6 +177,28 @@ INSTANTIATE_TEST_SUITE_P(Ops, Channels, ::testing::Values(1, 3, 15, 16, 17, 48))
 // Longer than the tile of queries that shares a copy of the keys.
 TEST(Ops, AttentionOfManyTokens) {
   check_op(Attention{2}, {tokens(3 * 10)}, {}, {{1, 3, 9, 17}, {2, 3, 5, 13}});
+}
+
+// Beside every image's pooled map a tensor of the network's own.
+TEST(Ops, ConstantOfEveryImage) {
+  Graph graph;
+  const NodeId input = graph.add("input", Input{3}, {});
+  const NodeId pooled = graph.add("pool", GlobalAvgPool{}, {input});
+  const NodeId constant = graph.add("constant", Constant{{1, 3, 1, 2}}, {});
+  const NodeId repeated = graph.add("repeated", Expand{}, {constant, pooled});
+  const NodeId joined = graph.add("joined", Concat{3}, {repeated, pooled});
+  const NodeId scale = graph.add("scale", Constant{{3, 1, 3}}, {});
+  graph.output = graph.add("scaled", Arithmetic{ArithmeticKind::multiply}, {joined, scale});
+  EXPECT_TRUE(graph_from_json(to_json(graph)) == graph);
+  const Weights weights = testing_op::seeded_weights(graph);
+  const auto network = std::make_shared<const Network>(Network{graph, weights});
+  for (const Shape& shape : testing_op::awkward_images()) {
+    testing_op::check_network(network, shape, Mode::eval);
+    const Graph whole = testing_backward::classifier(graph, graph.output, {shape[0], 3, 1, 3},
+                                                     {1, 1}, graph.find("pool"));
+    const Network trained{whole, testing_op::seeded_weights(whole)};
+    testing_backward::check_backward(std::make_shared<const Network>(trained), shape, 9, "");
+  }
 }
 
 }  // namespace

@@ -236,6 +236,44 @@ TEST(Reparameterize, RoundsOnceAtTheEnd) {
   }
 }
 
+TEST(FoldScales, AChainIsOneConvolution) {
+  Graph graph;
+  NodeId last = graph.add("input", Input{3}, {});
+  last = graph.add("conv", conv(3, 4, 3, 1, 1, true), {last});
+  last = graph.add("scale", conv(4, 4, 1, 1, 4, true), {last});
+  graph.output = graph.add("scale2", conv(4, 4, 1, 1, 4, false), {last});
+  const Network network = exact_network(std::move(graph));
+  const Network folded = fold_and_merge(network);
+  EXPECT_EQ(node_names(folded), (Names{"input", "conv"}));
+  expect_same_function(network, folded, {2, 3, 5, 4});
+}
+
+TEST(FoldScales, WhatIsReadTwiceStays) {
+  Graph graph;
+  const NodeId input = graph.add("input", Input{3}, {});
+  const NodeId first = graph.add("conv", conv(3, 4, 1, 1, 1, true), {input});
+  const NodeId scale = graph.add("scale", conv(4, 4, 1, 1, 4, true), {first});
+  graph.output = graph.add("gate", Multiply{}, {first, scale});
+  const Network network = exact_network(std::move(graph));
+  EXPECT_EQ(node_names(fold_scales(network)), node_names(network));
+}
+
+// A norm after a sum, which is itself a branch (Chu et al. 2022; layer scales).
+TEST(FoldAndMerge, ASumIsABranchOfAnother) {
+  Graph graph;
+  const NodeId input = graph.add("input", Input{4}, {});
+  const NodeId a = graph.add("a", conv(4, 4, 3, 1, 1, true), {input});
+  const NodeId b = graph.add("b", conv(4, 4, 1, 1, 4, false), {input});
+  const NodeId inner = graph.add("inner", Add{}, {a, b});
+  const NodeId scaled = graph.add("norm", batch_norm(4), {inner});
+  const NodeId identity = graph.add("identity", batch_norm(4), {input});
+  graph.output = graph.add("outer", Add{}, {identity, scaled});
+  const Network network = exact_network(std::move(graph));
+  const Network merged = fold_and_merge(network);
+  EXPECT_EQ(node_names(merged), (Names{"input", "outer"}));
+  expect_same_function(network, merged, {2, 4, 5, 4});
+}
+
 TEST(RoundWeights, TouchesOnlyFloat64) {
   Network network = exact_network(mobileone_graph(small_config()));
   network.weights["linear.bias"] =

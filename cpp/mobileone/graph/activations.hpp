@@ -20,7 +20,10 @@ enum class ActivationKind {
   hard_sigmoid,
   hard_swish,
   relu6,
-  leaky_relu
+  leaky_relu,
+  tanh,
+  gelu_tanh,
+  mish
 };
 
 // Of leaky_relu below 0, as in Maas et al. 2013 and PyTorch's default.
@@ -48,6 +51,14 @@ inline double sigmoid(double x) {
   const double e = std::exp(-std::abs(x));
   return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
 }
+
+// log(1 + exp(x)), without overflow.
+inline double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+
+inline constexpr double kGeluCube = 0.044715;
+inline constexpr double kGeluScale =
+    std::numbers::inv_sqrtpi * std::numbers::sqrt2;  // sqrt(2 / pi)
+inline double gelu_argument(double x) { return kGeluScale * (x + kGeluCube * x * x * x); }
 
 // In the order of ActivationKind. NaN stays NaN.
 inline constexpr std::array kActivations{
@@ -105,6 +116,39 @@ inline constexpr std::array kActivations{
                        [](double x) { return x < 0.0 ? kLeak * x : x; },
                        [](double x) { return x > 0.0 ? 1.0 : kLeak; },
                        [](double x, double y) { return x < 0.0 ? std::sqrt(2.0) * y : 0.0; }},
+    // Within 4 ulp in vector maths libraries, as the exponential.
+    ActivationFunction{ActivationKind::tanh, "tanh", [](double x) { return std::tanh(x); },
+                       [](double x) { return 1.0 - std::pow(std::tanh(x), 2); },
+                       [](double, double y) { return kExpError * std::abs(y); }},
+    // x / 2 (1 + tanh(a (x + b x^3))) (Hendrycks & Gimpel 2016, section 2): the tangent's argument
+    // has five roundings, its own error is as above; one addition, two products.
+    ActivationFunction{ActivationKind::gelu_tanh, "gelu_tanh",
+                       [](double x) { return 0.5 * x * (1.0 + std::tanh(gelu_argument(x))); },
+                       [](double x) {
+                         const double t = std::tanh(gelu_argument(x));
+                         const double slope = kGeluScale * (1.0 + 3.0 * kGeluCube * x * x);
+                         return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope;
+                       },
+                       [](double x, double y) {
+                         const double t = std::tanh(gelu_argument(x));
+                         const double argument = std::sqrt(5.0) * gelu_argument(x) * (1.0 - t * t);
+                         return std::hypot(0.5 * x * argument, 0.5 * x * kExpError * t,
+                                           std::sqrt(3.0) * y);
+                       }},
+    // x tanh(log(1 + exp(x))) (Misra 2019): the exponential's error moves the logarithm by
+    // sigmoid(x) of it, the logarithm and the tangent have their own; one addition, one product.
+    ActivationFunction{ActivationKind::mish, "mish",
+                       [](double x) { return x * std::tanh(softplus(x)); },
+                       [](double x) {
+                         const double t = std::tanh(softplus(x));
+                         return t + x * (1.0 - t * t) * sigmoid(x);
+                       },
+                       [](double x, double y) {
+                         const double t = std::tanh(softplus(x));
+                         const double logarithm =
+                             std::hypot((kExpError + 1.0) * sigmoid(x), kExpError * softplus(x));
+                         return std::hypot(x * (1.0 - t * t) * logarithm, (kExpError + 1.0) * y);
+                       }},
 };
 
 constexpr const ActivationFunction& activation(ActivationKind kind) {

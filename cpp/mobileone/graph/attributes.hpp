@@ -74,6 +74,21 @@ std::string read_attribute(const Attribute& from, Extent& value);
 std::string read_attribute(const Attribute& from, Integers& value);
 std::string read_attribute(const Attribute& from, IntegersByName& value);
 
+// The same of an enumeration, by the names in its table.
+template <typename Rows, typename Kind>
+std::string read_named(const Attribute& from, const Rows& rows, Kind& kind) {
+  const auto* name = std::get_if<std::string>(&from);
+  std::string names;
+  for (const auto& row : rows) {
+    if (name && *name == row.name) {
+      kind = row.kind;
+      return {};
+    }
+    names += (names.empty() ? "" : ", ") + std::string(row.name);
+  }
+  return "one of " + names;
+}
+
 template <HasFields Owner>
 Attributes attributes_of(const Owner& owner) {
   Attributes result;

@@ -6,20 +6,31 @@
 
 #include "mobileone/graph/ops/activation.hpp"
 #include "mobileone/graph/ops/add.hpp"
+#include "mobileone/graph/ops/arithmetic.hpp"
 #include "mobileone/graph/ops/attention.hpp"
+#include "mobileone/graph/ops/avg_pool.hpp"
 #include "mobileone/graph/ops/batch_norm.hpp"
 #include "mobileone/graph/ops/concat.hpp"
+#include "mobileone/graph/ops/constant.hpp"
 #include "mobileone/graph/ops/conv2d.hpp"
 #include "mobileone/graph/ops/dropout.hpp"
 #include "mobileone/graph/ops/dynamic_max.hpp"
+#include "mobileone/graph/ops/expand.hpp"
 #include "mobileone/graph/ops/fold.hpp"
 #include "mobileone/graph/ops/global_avg_pool.hpp"
 #include "mobileone/graph/ops/input.hpp"
 #include "mobileone/graph/ops/layer_norm.hpp"
 #include "mobileone/graph/ops/linear.hpp"
+#include "mobileone/graph/ops/mat_mul.hpp"
 #include "mobileone/graph/ops/max_pool.hpp"
 #include "mobileone/graph/ops/multiply.hpp"
+#include "mobileone/graph/ops/pad.hpp"
+#include "mobileone/graph/ops/reduce.hpp"
+#include "mobileone/graph/ops/reshape.hpp"
 #include "mobileone/graph/ops/resize.hpp"
+#include "mobileone/graph/ops/slice.hpp"
+#include "mobileone/graph/ops/softmax.hpp"
+#include "mobileone/graph/ops/transpose.hpp"
 #include "mobileone/graph/ops/unfold.hpp"
 
 namespace mobileone {
@@ -32,19 +43,30 @@ using Op = OneOf<
     Input,
     Activation,
     Add,
+    Arithmetic,
     Attention,
+    AvgPool,
     BatchNorm,
     Concat,
+    Constant,
     Conv2d,
     Dropout,
     DynamicMax,
+    Expand,
     Fold,
     GlobalAvgPool,
     LayerNorm,
     Linear,
+    MatMul,
     MaxPool,
     Multiply,
+    Pad,
+    Reduce,
+    Reshape,
     Resize,
+    Slice,
+    Softmax,
+    Transpose,
     Unfold>;
 // clang-format on
 

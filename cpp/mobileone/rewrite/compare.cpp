@@ -16,7 +16,7 @@ constexpr double kGainRoundings = 4.0;     // of gamma * (1 / sqrt(var + eps)), 
 constexpr double kProductRoundings = 1.0;  // of the gain and a weight, mean or bias
 constexpr double kShiftRoundings = 2.0;    // (bias - mean) * gain + beta
 
-Network inference_form(const Network& network) { return merge_branches(fold_batch_norm(network)); }
+Network inference_form(const Network& network) { return fold_and_merge(network); }
 
 // The same network with |w| for every w, and -|w| for running means, which the algebra subtracts:
 // its inference form sums the magnitudes of all terms.
@@ -35,13 +35,25 @@ Network with_magnitudes(const Network& network) {
   return result;
 }
 
-// Terms of the longest sum that a merged weight can be.
+// Terms of the longest sum that a merged weight can be. A sum among the terms of another adds its
+// own, and a norm between them counts with its roundings.
 double most_branches(const Graph& graph) {
-  std::size_t most = 1;
+  std::vector<double> additions;  // of each node, one after the other
   for (const Node& node : graph.nodes()) {
-    if (std::holds_alternative<Add>(node.op)) most = std::max(most, node.inputs.size());
+    double most = 0.0;
+    for (NodeId input : node.inputs) {
+      most = std::max(most, additions[static_cast<std::size_t>(input)]);
+    }
+    if (std::holds_alternative<Add>(node.op)) {
+      most += static_cast<double>(node.inputs.size()) - 1.0;
+    } else if (std::holds_alternative<BatchNorm>(node.op)) {
+      most += most > 0.0 ? kGainRoundings + kProductRoundings : 0.0;
+    } else {
+      most = 0.0;
+    }
+    additions.push_back(most);
   }
-  return static_cast<double>(most);
+  return 1.0 + *std::max_element(additions.begin(), additions.end());
 }
 
 // Roundings of every term of a weight that the algebra makes, one after the other, in float32.

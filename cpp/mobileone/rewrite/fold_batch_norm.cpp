@@ -12,6 +12,20 @@ struct Affine {
   std::vector<double> gain, shift;
 };
 
+// A depthwise 1x1 convolution is one, too.
+bool is_scale(const Op& op) {
+  const auto* conv = std::get_if<Conv2d>(&op);
+  return conv && conv->depthwise() && conv->kernel == Extent{1, 1} &&
+         conv->stride == Extent{1, 1} && conv->padding == Extent{0, 0};
+}
+
+Affine scale_of(const Network& network, const std::string& name, const Conv2d& op) {
+  Affine result{network.weight(name + ".weight").to_doubles(),
+                std::vector<double>(static_cast<std::size_t>(op.out_channels))};
+  if (op.bias) result.shift = network.weight(name + ".bias").to_doubles();
+  return result;
+}
+
 Affine affine(const Network& network, const std::string& name, const BatchNorm& op) {
   const std::vector<double> gamma = network.weight(name + ".weight").to_doubles();
   const std::vector<double> beta = network.weight(name + ".bias").to_doubles();
@@ -25,12 +39,11 @@ Affine affine(const Network& network, const std::string& name, const BatchNorm& 
   return result;
 }
 
-void fold_into_conv(GraphCopy& copy, NodeId batch_norm, NodeId convolution) {
+// One convolution in place of `after`, which does that to the convolution's results.
+void fold_into_conv(GraphCopy& copy, const Affine& bn, NodeId after, NodeId convolution) {
   const Network& source = copy.source();
-  const Node& bn_node = source.graph.node(batch_norm);
   const Node& conv_node = source.graph.node(convolution);
   Conv2d conv = std::get<Conv2d>(conv_node.op);
-  const Affine bn = affine(source, bn_node.name, std::get<BatchNorm>(bn_node.op));
 
   const Tensor& kernel = source.weight(conv_node.name + ".weight");
   std::vector<double> weight = kernel.to_doubles();
@@ -42,7 +55,7 @@ void fold_into_conv(GraphCopy& copy, NodeId batch_norm, NodeId convolution) {
     for (std::size_t c = 0; c < bias.size(); ++c) bias[c] += old[c] * bn.gain[c];
   }
   conv.bias = true;
-  copy.replace(batch_norm, conv_node.name, conv, conv_node.inputs);
+  copy.replace(after, conv_node.name, conv, conv_node.inputs);
   copy.set_weight(conv_node.name + ".weight",
                   Tensor::from_doubles(kernel.shape(), weight, DType::float64));
   copy.set_weight(conv_node.name + ".bias",
@@ -83,9 +96,36 @@ Network fold_batch_norm(const Network& network) {
     } else if (!std::holds_alternative<BatchNorm>(node.op)) {
       copy.keep(id);
     } else if (is_folded_convolution(copy, consumers, node.inputs[0])) {
-      fold_into_conv(copy, id, node.inputs[0]);
+      const Affine bn = affine(network, node.name, std::get<BatchNorm>(node.op));
+      fold_into_conv(copy, bn, id, node.inputs[0]);
     } else {
       turn_into_conv(copy, id);
+    }
+  }
+  return std::move(copy).finish();
+}
+
+Network fold_scales(const Network& network) {
+  GraphCopy copy(network);
+  const Graph& graph = network.graph;
+  const auto consumers = graph.consumers();
+  // The scale that a convolution is made with, or -1: a chain is folded from its end.
+  const auto scale_after = [&](NodeId id) -> NodeId {
+    const auto& readers = consumers[static_cast<std::size_t>(id)];
+    const bool folds = std::holds_alternative<Conv2d>(graph.node(id).op) && readers.size() == 1 &&
+                       copy.read_only_by(id, readers[0]) && is_scale(graph.node(readers[0]).op);
+    return folds ? readers[0] : -1;
+  };
+  for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
+    const Node& node = graph.node(id);
+    const NodeId scale = scale_after(id);
+    if (scale >= 0 && scale_after(scale) < 0) continue;  // made with its scale
+    const bool folds = is_scale(node.op) && scale < 0 && scale_after(node.inputs[0]) == id;
+    if (folds) {
+      fold_into_conv(copy, scale_of(network, node.name, std::get<Conv2d>(node.op)), id,
+                     node.inputs[0]);
+    } else {
+      copy.keep(id);
     }
   }
   return std::move(copy).finish();

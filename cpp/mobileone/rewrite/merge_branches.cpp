@@ -200,8 +200,15 @@ Network round_weights(Network network) {
   return network;
 }
 
-Network reparameterize(const Network& network) {
-  return round_weights(merge_branches(fold_batch_norm(network)));
+Network fold_and_merge(const Network& network) {
+  Network result = fold_batch_norm(network);
+  for (std::size_t before = 0; before != result.graph.nodes().size();) {
+    before = result.graph.nodes().size();
+    result = fold_scales(merge_branches(result));
+  }
+  return result;
 }
+
+Network reparameterize(const Network& network) { return round_weights(fold_and_merge(network)); }
 
 }  // namespace mobileone

@@ -21,11 +21,19 @@ Network fold_batch_norm(const Network& network);
 // and the convolution takes its name, "<block>.reparam_conv" where that was "<block>.sum".
 Network merge_branches(const Network& network);
 
+// Conv2d -> depthwise 1x1 Conv2d of stride 1 without padding (a lone batch norm after a sum that
+// was merged, or a layer scale) becomes one Conv2d, the first being read by nothing else.
+Network fold_scales(const Network& network);
+
 // Every float64 weight rounded to float32.
 Network round_weights(Network network);
 
-// round_weights(merge_branches(fold_batch_norm(network))). A network already in inference form
-// comes back with the same weights.
+// fold_batch_norm, then merge_branches and fold_scales for as long as they find something, since a
+// merged sum may be a branch of the next one. In float64.
+Network fold_and_merge(const Network& network);
+
+// round_weights(fold_and_merge(network)). A network already in inference form comes back with the
+// same weights.
 Network reparameterize(const Network& network);
 
 // Whether the network has no batch norm and no dropout left, i.e. is in inference form.

@@ -13,6 +13,7 @@ class FusedBackend : public Backend {
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
     if (builder.options().training) return 0;
+    if (builder.node(ops[at].node).inputs.empty()) return 0;  // patterns begin with an input
     for (const Pattern& pattern : patterns()) {
       if (const std::size_t taken = pattern.emit({ops, at, builder}, builder)) return taken;
     }

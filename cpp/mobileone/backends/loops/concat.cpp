@@ -3,16 +3,40 @@
 #include "mobileone/backends/loops/emit.hpp"
 #include "mobileone/backends/loops/loop_step.hpp"
 #include "mobileone/backends/loops/maps.hpp"
+#include "mobileone/backends/loops/windows.hpp"
 
 namespace mobileone::loops {
 
+namespace {
+
+// Row-major, along any axis.
+void emit_strided(const Concat& join, const LoweredOp& op, PlanBuilder& builder) {
+  const ValueId dst = builder.new_result(op.result, Layout::nchw());
+  std::vector<ValueId> parts;
+  std::vector<StridedCopy> copies;
+  std::int64_t first = 0;
+  for (NodeId input : builder.node(op.node).inputs) {
+    parts.push_back(builder.in_layout(input, Layout::nchw()));
+    const Value& part = builder.value(parts.back());
+    copies.push_back(
+        window_of(join, part.shape, first).into(builder.value(dst), part, parts.back()));
+    first += part.shape[static_cast<std::size_t>(join.axis)];
+  }
+  const std::int64_t floats = element_count(builder.shape(op.result));
+  add_loop(op, builder, parts, {dst},
+           StridedCopies{copies, dst, floats, std::nullopt, pool_of(builder)});
+}
+
+}  // namespace
+
 template <>
-void emit(const Concat&, const LoweredOp& op, PlanBuilder& builder) {
+void emit(const Concat& join, const LoweredOp& op, PlanBuilder& builder) {
   const Node& node = builder.node(op.node);
   if (node.inputs.size() == 1) {
     builder.alias(op.result, node.inputs[0]);
     return;
   }
+  if (!join.by_channels(builder.shape(op.result))) return emit_strided(join, op, builder);
   std::vector<ValueId> parts;
   for (NodeId input : node.inputs) parts.push_back(builder.in_layout(input, Layout::nhwc()));
   const ValueId dst = builder.new_result(op.result, Layout::nhwc());

@@ -2,6 +2,7 @@
 
 #include "mobileone/backends/loops/emit_backward.hpp"
 #include "mobileone/backends/loops/maps.hpp"
+#include "mobileone/backends/loops/windows.hpp"
 
 namespace mobileone::loops {
 
@@ -13,10 +14,32 @@ struct Part {
   ValueId gradient;
 };
 
+// Row-major, along any axis.
+void emit_strided(const Concat& join, const LoweredOp& op, PlanBuilder& builder) {
+  const ValueId dy = builder.gradient_of(op, Layout::nchw());
+  std::int64_t first = 0;
+  for (NodeId node : builder.node(op.node).inputs) {
+    const Shape& shape = builder.shape(node);
+    if (builder.wants_gradient(node)) {
+      const ValueId dx = builder.new_gradient(node, Layout::nchw());
+      const Window window = window_of(join, shape, first);
+      add_backward_loop(op, builder, {dy}, {dx},
+                        StridedCopies{{window.out_of(builder.value(dy), builder.value(dx), dy)},
+                                      dx,
+                                      element_count(shape),
+                                      std::nullopt,
+                                      pool_of(builder)});
+      builder.add_gradient(node, dx);
+    }
+    first += shape[static_cast<std::size_t>(join.axis)];
+  }
+}
+
 }  // namespace
 
 template <>
-void emit_backward(const Concat&, const LoweredOp& op, PlanBuilder& builder) {
+void emit_backward(const Concat& join, const LoweredOp& op, PlanBuilder& builder) {
+  if (!join.by_channels(builder.shape(op.result))) return emit_strided(join, op, builder);
   const std::vector<NodeId>& inputs = builder.node(op.node).inputs;
   const ValueId dy = builder.gradient_of(op, Layout::nhwc());
   std::vector<Part> parts;

@@ -16,7 +16,7 @@ class OnednnBackend : public Backend {
                    PlanBuilder& builder) const override {
     const LoweredOp& op = ops[at];
     const Node& node = builder.node(op.node);
-    if (!covers(node.op)) return 0;
+    if (!covers(node.op, builder.shape(op.result))) return 0;
     const TeamScope scope(builder.options().threads);
     try {
       std::visit(

@@ -15,7 +15,12 @@ template <typename Operator>
 inline constexpr bool covered = is_one_of<Operator, Conv2d, BatchNorm, Activation, Add, Multiply,
                                           GlobalAvgPool, Linear, LayerNorm, Attention, Concat>;
 
-inline bool covers(const Op& op) {
+// With a result of that shape: oneDNN's binary primitives and ours of its layouts are of maps,
+// sequences and vectors.
+inline bool covers(const Op& op, const Shape& result) {
+  if (result.size() > 5) return false;
+  const auto* join = std::get_if<Concat>(&op);
+  if (join && !join->by_channels(result)) return false;
   return std::visit(
       [](const auto& attributes) { return covered<std::decay_t<decltype(attributes)>>; }, op);
 }

@@ -21,6 +21,9 @@ constexpr Row kRows[] = {
     {ActivationKind::silu, {dnnl::algorithm::eltwise_swish, 1.f}},
     {ActivationKind::hard_swish, {dnnl::algorithm::eltwise_hardswish, 1.f / 6.f, 0.5f}},
     {ActivationKind::leaky_relu, {dnnl::algorithm::eltwise_relu, static_cast<float>(kLeak)}},
+    {ActivationKind::tanh, {dnnl::algorithm::eltwise_tanh}},
+    {ActivationKind::gelu_tanh, {dnnl::algorithm::eltwise_gelu_tanh}},
+    {ActivationKind::mish, {dnnl::algorithm::eltwise_mish}},
 };
 
 }  // namespace

@@ -1,32 +1,38 @@
 #pragma once
 
+#include <utility>
+
 #include "mobileone/graph/operator.hpp"
 
 namespace mobileone {
 
-// Maps that differ in their number of channels, one after the other.
+// Tensors that differ in their extent of one axis, one after the other: maps by channels.
 struct Concat {
+  std::int64_t axis = 1;
+
+  // Whether it joins maps by channels.
+  bool by_channels(const Shape& result) const { return axis == 1 && result.size() == 4; }
+
   static constexpr const char* name = "Concat";
   static constexpr Arity arity{1, kAnyNumber};
   static constexpr Traits traits{};
-  static constexpr auto fields() { return std::tuple{}; }
+  static constexpr auto fields() { return std::tuple{Field{"axis", &Concat::axis}}; }
 
   Shape output_shape(const InputShapes& inputs) const {
-    Shape out = inputs.image();
-    out[1] = 0;
-    for (const Shape& shape : inputs) {
-      if (shape.size() != 4 || shape[0] != out[0] || shape[2] != out[2] || shape[3] != out[3]) {
-        inputs.fail("joins ", to_string(inputs[0]), " and ", to_string(shape));
-      }
-      out[1] += shape[1];
+    Shape out = inputs[0];
+    const auto at = static_cast<std::size_t>(axis);
+    if (at >= out.size()) inputs.fail("joins ", to_string(out), " along axis ", axis);
+    out[at] = 0;
+    for (Shape shape : inputs) {
+      const std::int64_t extent = at < shape.size() ? std::exchange(shape[at], out[at]) : 0;
+      if (shape != out) inputs.fail("joins ", to_string(inputs[0]), " and ", to_string(shape));
+      out[at] += extent;
     }
     return out;
   }
   std::vector<Parameter> parameters(const std::string&) const { return {}; }
   std::int64_t macs(const Shape&) const { return 0; }
-  std::optional<OnnxOperator> onnx() const {
-    return OnnxOperator{"Concat", {{"axis", std::int64_t{1}}}};
-  }
+  std::optional<OnnxOperator> onnx() const { return OnnxOperator{"Concat", {{"axis", axis}}}; }
 };
 
 }  // namespace mobileone

@@ -5,15 +5,18 @@
 namespace mobileone {
 
 // Bilinear, pixel centres aligned (PyTorch's align_corners=False, no antialiasing): of one input,
-// to the next multiples of `multiple` in H and W; of two, the first to H and W of the second.
-// The identity where the size is the same.
+// to `scale` times H and W, and then to the next multiples of `multiple`; of two, the first to H
+// and W of the second. The identity where the size is the same.
 struct Resize {
   Extent multiple{1, 1};
+  Extent scale{1, 1};
 
   static constexpr const char* name = "Resize";
   static constexpr Arity arity{1, 2};
   static constexpr Traits traits{.lends_shape = true};
-  static constexpr auto fields() { return std::tuple{Field{"multiple", &Resize::multiple}}; }
+  static constexpr auto fields() {
+    return std::tuple{Field{"multiple", &Resize::multiple}, Field{"scale", &Resize::scale, 1}};
+  }
 
   Shape output_shape(const InputShapes& inputs) const {
     Shape out = inputs.image();
@@ -25,7 +28,8 @@ struct Resize {
       const std::int64_t factor = multiple[axis];
       if (factor < 1) inputs.fail("multiple is ", factor, "; expected at least 1");
       std::int64_t& extent = out[axis + 2];
-      extent = lent ? inputs[1][axis + 2] : (extent + factor - 1) / factor * factor;
+      const std::int64_t scaled = extent * scale[axis];
+      extent = lent ? inputs[1][axis + 2] : (scaled + factor - 1) / factor * factor;
     }
     return out;
   }

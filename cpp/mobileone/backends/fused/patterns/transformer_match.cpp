@@ -98,7 +98,8 @@ std::optional<TransformerMatch> match_transformer(const Cursor& at) {
   const auto* resize = take<Resize>(cursor, {local});
   const NodeId map = cursor.result();
   const auto* unfold = take<Unfold>(cursor, {map});
-  if (!resize || !unfold || unfold->patch != resize->multiple) return std::nullopt;
+  if (!resize || resize->scale != Extent{1, 1}) return std::nullopt;
+  if (!unfold || unfold->patch != resize->multiple) return std::nullopt;
   match.patch = unfold->patch;
 
   if (!take_transformers(cursor, match)) return std::nullopt;
