@@ -224,7 +224,9 @@ class Model:
         """
         return self._session.loss_and_gradients(x, labels, label_smoothing)
 
-    def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
+    def features(
+        self, x: Any, out_indices: int | str | Sequence[int] | Sequence[str] | None = None
+    ) -> list[Float32]:
         """Feature maps: 0 = stem (stride 2), then each stage's output.
 
         Strides are 4, 8, 16, 32 for MobileOne and 2, 4, 8, 16, 32 for MobileViT, where one more
@@ -233,7 +235,8 @@ class Model:
         Args:
             x: as in `__call__`.
             out_indices: levels, negative ones counted from the end; or how many of the last ones,
-                as in timm; None: the stem's and every stage's.
+                as in timm; or the names of any nodes of `graph`; None: the stem's and every
+                stage's.
 
         Raises:
             ValueError: an index that is not a level, or images as in `__call__`.
@@ -431,7 +434,7 @@ class Model:
 
         What is written is what the name ends with: .safetensors, .npz, or .pth, .pt, .bin, .ckpt
         and .pth.tar, which ``torch.load(path, weights_only=True)`` reads; .onnx is `export_onnx`,
-        which `load` does not read.
+        which `load` reads as any other program's graph.
 
         Args:
             path: an existing file is replaced.
@@ -585,7 +588,8 @@ def load(
         source: a path (.safetensors, .npz, what torch.save wrote, a folder or an index of such
             files), a mapping of arrays by name, a torch.nn.Module, a Model,
             ``hf-hub:owner/name@revision[:filename]`` or ``https://...``
-            (`mobileone.checkpoint.hub.fetch`).
+            (`mobileone.checkpoint.hub.fetch`); or any network's graph, .onnx, .pt2 or a
+            torch.export.ExportedProgram (docs/onnx.md).
         arch: the variant that it must be, e.g. "mobileone_s0"; None takes any.
         num_classes: the number of classes that it must have; None takes any, 0 means a network
             without a classifier, whose results are pooled features.
@@ -605,7 +609,8 @@ def load(
     Raises:
         CheckpointError: damaged, not a known network, or not the one asked for.
         NotImplementedError: a module, or a config.json, of another function than this network can
-            compute; the message names the part or the key.
+            compute; the message names the part or the key. A graph with an operator that is not
+            supported; it names node, operator and operator set.
         OSError: there is no such file, or the server cannot be reached.
     """
     from mobileone.checkpoint.open import open_bundle

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mobileone.checkpoint.containers.file import RawCheckpoint
     from mobileone.checkpoint.identify import Identity
 
-__all__ = ["Array", "convert"]
+__all__ = ["Array", "convert", "converted", "copy_budget"]
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
 _COPY_LIMIT = 8
@@ -49,7 +49,7 @@ def convert(
         CheckpointError: a tensor that is no finite weight, or more copying than the file's size
             warrants.
     """
-    budget = CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes, raw.release) if raw.nbytes else None
+    budget = copy_budget(raw)
     state: dict[str, Array] = {}
     missing = [n for n in expected if identity.is_classifier(n) and n not in identity.shapes]
     anew = initial_weights(config, missing) if missing else {}
@@ -69,9 +69,14 @@ def convert(
             where = f"{raw.source}: {shown(key)}"
             dtype, array = leaf_array(where, tensors[key])
             dtypes[dtype] += 1
-            parts.append(_converted(name, where, dtype, array, budget))
+            parts.append(converted(name, where, dtype, array, budget))
         state[name] = parts[0] if len(parts) == 1 else _joined(parts, budget)
     return state, dict(dtypes), tuple(filled)
+
+
+def copy_budget(raw: RawCheckpoint) -> CopyBudget | None:
+    """What may be copied of a container; None of arrays that are in memory already."""
+    return CopyBudget(raw.source, _COPY_LIMIT * raw.nbytes, raw.release) if raw.nbytes else None
 
 
 def _joined(slices: list[Array], budget: CopyBudget | None) -> Array:
@@ -81,7 +86,7 @@ def _joined(slices: list[Array], budget: CopyBudget | None) -> Array:
     return np.concatenate(slices, dtype=np.float32)
 
 
-def _converted(
+def converted(
     name: str, where: str, dtype: str, array: np.ndarray[Any, Any], budget: CopyBudget | None
 ) -> Array:
     """The elements of a tensor as the engine takes them."""

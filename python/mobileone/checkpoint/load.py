@@ -12,6 +12,7 @@ from mobileone.checkpoint.convert import Array, convert
 from mobileone.checkpoint.heads import several_heads
 from mobileone.checkpoint.held import check_asked
 from mobileone.checkpoint.identify import Identity, identify
+from mobileone.checkpoint.imported import ARCHITECTURE, imported_config, imported_state
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights, unwrapped
@@ -127,6 +128,9 @@ def load_state_dict(
     check_asked(arch, num_classes)
     found = read(source, weights=weights)
     where = found.raw.source
+    held = imported_config(found.raw)
+    if held is not None:
+        return _load_imported(found, held)
     shapes = {key: _shape_of(key, tensor) for key, tensor in found.tensors.items()}
     identity = identify(
         shapes,
@@ -198,6 +202,13 @@ def _may_have_head(arch: str | None, num_classes: int | None) -> bool:
     """
     family = None if arch is None else family_of_variant(arch)
     return num_classes != 0 and (family is None or family.task != "classification")
+
+
+def _load_imported(found: StateDict, config: dict[str, Any]) -> LoadedCheckpoint:
+    """A network whose graph the file holds."""
+    state, report = imported_state(found.raw, found.tensors, config)
+    metadata = dict(found.raw.metadata)
+    return LoadedCheckpoint(state, {**config, "arch": ARCHITECTURE}, ARCHITECTURE, metadata, report)
 
 
 def _tellers(

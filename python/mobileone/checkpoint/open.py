@@ -56,6 +56,9 @@ def open_bundle(
         check_held(source, weights=weights, sha256=sha256, head=head, **asked)
         return source
     source, name, description = _locate(source, sha256)
+    graph = _open_graph(source, arch=arch, num_classes=num_classes, config=config, head=head)
+    if graph is not None:
+        return graph
     loaded = load_state_dict(
         source,
         arch=arch,
@@ -106,6 +109,22 @@ def open_bundle(
             class_names=names,
             untrained=_untrained(loaded, network),
         )
+
+
+def _open_graph(source: Any, **asked: Any) -> Bundle | None:
+    """The network of a file or program that holds its graph; None of other sources."""
+    suffixes = (".onnx", ".pt2")
+    file = isinstance(source, str | os.PathLike)
+    if not (file and os.fsdecode(source).lower().endswith(suffixes)) and (
+        type(source).__name__ != "ExportedProgram"
+    ):
+        return None
+    from mobileone.checkpoint.graphs.network import open_program
+
+    found = open_program(source)
+    if found is not None:
+        check_held(found, weights="auto", sha256=None, **asked)
+    return found
 
 
 def open_named(source: str | os.PathLike[str], seed: int = 0) -> Bundle:

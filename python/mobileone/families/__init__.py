@@ -21,8 +21,8 @@ __all__ += ["find_family", "graph_of"]
 NAMES = ("mobileone", "mobilevit")
 # Networks for segmentation and detection, whose backbones are of the families above.
 HEADS = ("deeplabv3", "ssdlite")
-# Those of the studies, of which there are neither variants nor checkpoints.
-UNPUBLISHED = ("plain_cnn",)
+# Those of the studies and of other programs' graphs, of which there are no variants.
+UNPUBLISHED = ("plain_cnn", "imported")
 
 
 def find_family(name: object) -> Family:

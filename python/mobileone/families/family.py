@@ -185,6 +185,10 @@ class Family:
         """The graph of a complete configuration."""
         raise NotImplementedError
 
+    def with_graph(self, config: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+        """The configuration of the same network after a rewrite of its graph."""
+        return dict(config)
+
     def given(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """All fields of a complete configuration, and the settings that it has.
 

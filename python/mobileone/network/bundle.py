@@ -183,9 +183,9 @@ class Bundle:
 
     def reparameterized(self) -> Bundle:
         """The same function in inference form; the same weights if it is that already."""
-        return replace(
-            self, network=reparameterize(self.network), config={**self.config, "form": INFERENCE}
-        )
+        network = reparameterize(self.network)
+        config = self.family.with_graph({**self.config, "form": INFERENCE}, network.graph)
+        return replace(self, network=network, config=config)
 
     def compile(
         self,

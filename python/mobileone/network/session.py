@@ -71,14 +71,16 @@ class Session:
         """Logits [N, num_classes] of images [N, C, H, W]; see `mobileone.Model.__call__`."""
         return self._results(self.images(x), out, self._run)
 
-    def features(self, x: Any, out_indices: int | Sequence[int] | None = None) -> list[Float32]:
+    def features(
+        self, x: Any, out_indices: int | str | Sequence[int] | Sequence[str] | None = None
+    ) -> list[Float32]:
         """Feature maps by level; see `mobileone.Model.features`."""
         graph = self.bundle.graph
         wanted = tuple(graph.feature_names)
         if out_indices is not None:
             from mobileone.network.levels import level_names, take_levels
 
-            wanted = take_levels(level_names(graph), out_indices)
+            wanted = take_levels(level_names(graph), out_indices, graph)
         images = self.images(x)
         shapes = graph.shapes(images.shape)
         maps = [np.empty(shapes[name], np.float32) for name in wanted]

@@ -128,10 +128,11 @@ def _describe(bundle: Bundle) -> str:
 
 
 def _level_names(bundle: Bundle) -> list[str]:
-    stages = [f"stage {i}" for i in range(1, len(bundle.graph.feature_names))]
+    levels = ["stem", *(f"stage {i}" for i in range(1, len(bundle.graph.feature_names)))]
+    levels = levels[: len(bundle.graph.feature_names)]  # a graph of another program may have none
     if bundle.task == "classification":
-        return ["stem", *stages, "logits" if bundle.num_classes else "pooled"]
-    return ["stem", *stages, *bundle.graph.outputs]
+        return [*levels, "logits" if bundle.num_classes else "pooled"]
+    return [*levels, *bundle.graph.outputs]
 
 
 def _check_comparable(first: Bundle, second: Bundle, batches: Sequence[Float32]) -> None:

@@ -48,10 +48,10 @@ def _integers(values: list[int]) -> np.ndarray:
     return np.array(values)
 
 
-def mutated(seed: int) -> bytes:
+def mutated(seed: int, sources: tuple[bytes, ...] = ()) -> bytes:
     """Bytes flipped, cut, repeated or inserted; or a number of the model replaced."""
     rng = random.Random(seed)
-    data = bytearray(rng.choice(originals()))
+    data = bytearray(rng.choice(sources or originals()))
     if rng.random() < 0.4:
         return _renumbered(bytes(data), rng)
     for _ in range(rng.randint(1, 6)):

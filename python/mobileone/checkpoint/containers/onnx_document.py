@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.interchange.onnx.fuse.wire import lighten
+from mobileone.checkpoint.containers.onnx_wire import lighten
 from mobileone.util.errors import CheckpointError, shown
 
 __all__ = ["DTYPES", "EXTERNAL", "Document", "require_onnx", "tensors_of"]
@@ -29,7 +29,7 @@ def require_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("fuse_onnx needs onnx: pip install 'mobileone[onnx]'") from error
+        raise ImportError("ONNX files need onnx: pip install 'mobileone[onnx]'") from error
     return onnx
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import pi
 from typing import Any
 
 from mobileone.interchange.onnx.writer import Dimension, OnnxWriter
@@ -45,6 +46,18 @@ def _relu6(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     return writer.add("Clip", inputs[0], writer.scalar(0.0), writer.scalar(6.0))
 
 
+def _gelu_tanh(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    square = writer.add("Mul", inputs[0], inputs[0])
+    cube = writer.add("Mul", writer.add("Mul", square, inputs[0]), writer.scalar(0.044715))
+    argument = writer.add("Mul", writer.add("Add", inputs[0], cube), writer.scalar((2 / pi) ** 0.5))
+    doubled = writer.add("Add", writer.add("Tanh", argument), writer.scalar(1.0))
+    return writer.add("Mul", writer.add("Mul", inputs[0], writer.scalar(0.5)), doubled)
+
+
+def _mish(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    return writer.add("Mul", inputs[0], writer.add("Tanh", writer.add("Softplus", inputs[0])))
+
+
 ACTIVATIONS: dict[str, Translation] = {
     "relu": _plain("Relu"),
     "sigmoid": _plain("Sigmoid"),
@@ -54,6 +67,9 @@ ACTIVATIONS: dict[str, Translation] = {
     "hard_swish": _hard_swish,
     "relu6": _relu6,
     "leaky_relu": _plain("LeakyRelu", alpha=0.01),
+    "tanh": _plain("Tanh"),
+    "gelu_tanh": _gelu_tanh,
+    "mish": _mish,
 }
 
 
@@ -66,7 +82,8 @@ def _activation(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
 
 def _linear(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     weight, *bias = writer.parameters(node["name"], "weight", "bias")
-    if len(writer.shapes[node["inputs"][0]]) != 3:
+    rank = len(writer.shapes[node["inputs"][0]])
+    if rank == 2 or rank != len(writer.shapes[node["name"]]):
         flat = writer.add("Flatten", inputs[0], axis=1)
         return writer.add("Gemm", flat, weight, *bias, transB=1)
     product = writer.add("MatMul", inputs[0], writer.add("Transpose", weight, perm=[1, 0]))
@@ -130,8 +147,14 @@ def _resize(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     if len(inputs) == 2:
         wanted = writer.extents(inputs[1], node["inputs"][1])
     else:
-        rows, columns = node["attributes"]["multiple"]
-        wanted = _multiple(writer, height, rows), _multiple(writer, width, columns)
+        fields = node["attributes"]
+        rows, columns = (
+            _multiple(writer, writer.arithmetic("Mul", extent, scale), factor)
+            for extent, scale, factor in zip(
+                (height, width), fields["scale"], fields["multiple"], strict=True
+            )
+        )
+        wanted = rows, columns
     if (height, width) == wanted:
         return inputs[0]
     shape = writer.add("Shape", inputs[0])
@@ -149,6 +172,36 @@ def _multiple(writer: OnnxWriter, extent: Dimension, factor: int) -> Dimension:
     return writer.arithmetic("Mul", count, factor)
 
 
+def _reduce(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    kinds = {"mean": "ReduceMean", "sum": "ReduceSum", "norm": "ReduceL2"}
+    kind, axes = kinds[node["attributes"]["kind"]], list(node["attributes"]["axes"])
+    if writer.opset >= 18 or kind == "ReduceSum":
+        return writer.add(kind, inputs[0], writer.integers(*axes), keepdims=1)
+    return writer.add(kind, inputs[0], axes=axes, keepdims=1)
+
+
+def _reshape(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    return writer.reshape(inputs[0], *node["attributes"]["shape"])
+
+
+def _slice(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    fields = node["attributes"]
+    bounds = (fields[name] for name in ("start", "end", "axis", "step"))
+    return writer.add("Slice", inputs[0], *(writer.integers(bound) for bound in bounds))
+
+
+def _pad(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    fields = node["attributes"]
+    pads = writer.integers(*fields["before"], *fields["after"])
+    return writer.add("Pad", inputs[0], pads, writer.scalar(fields["value"]))
+
+
+def _expand(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    rank = len(writer.shapes[node["inputs"][0]])
+    batch = writer.add("Gather", writer.add("Shape", inputs[1]), writer.integers(0), axis=0)
+    return writer.add("Expand", inputs[0], writer.vector([batch, *[1] * (rank - 1)]))
+
+
 def _dropout(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     """Nothing in eval mode, in which networks are exported."""
     return inputs[0]
@@ -164,4 +217,9 @@ TRANSLATIONS: dict[str, Translation] = {
     "Fold": _fold,
     "Resize": _resize,
     "Dropout": _dropout,
+    "Expand": _expand,
+    "Pad": _pad,
+    "Reduce": _reduce,
+    "Reshape": _reshape,
+    "Slice": _slice,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.interchange.onnx.fuse.document import DTYPES, Document
+from mobileone.checkpoint.containers.onnx_document import DTYPES, Document
 
 __all__ = ["Constants"]
 

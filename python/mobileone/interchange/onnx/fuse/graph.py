@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobileone.interchange.onnx.fuse.document import Document
+from mobileone.checkpoint.containers.onnx_document import Document
 from mobileone.interchange.onnx.fuse.ops.node import Node
 from mobileone.util.errors import CheckpointError, shown
 

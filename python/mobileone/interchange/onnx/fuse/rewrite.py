@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mobileone.checkpoint.containers.onnx_document import DTYPES, Document
 from mobileone.interchange.onnx.fuse.constants import Constants
-from mobileone.interchange.onnx.fuse.document import DTYPES, Document
 from mobileone.interchange.onnx.fuse.emit import Replacement, replacement
 from mobileone.interchange.onnx.fuse.forms import Forms, forms_of
 from mobileone.interchange.onnx.fuse.graph import MainGraph

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.interchange.onnx.fuse.document import Document
+from mobileone.checkpoint.containers.onnx_document import Document
 from mobileone.network.tails import tail_bound
 from mobileone.verification.comparison import compare
 from mobileone.verification.equivalence import StageError

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from mobileone.interchange.onnx.fuse.document import (
+from mobileone.checkpoint.containers.onnx_document import (
     EXTERNAL,
     Document,
     attribute_tensors,
     tensors_of,
 )
-from mobileone.interchange.onnx.fuse.wire import GRAPH, INITIALIZER, RAW_DATA, record_head
+from mobileone.checkpoint.containers.onnx_wire import GRAPH, INITIALIZER, RAW_DATA, record_head
 
 __all__ = ["save"]
 

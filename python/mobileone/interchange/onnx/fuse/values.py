@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mobileone.checkpoint.containers.onnx_document import Document, require_onnx
 from mobileone.interchange.onnx.fuse.constants import Constants
-from mobileone.interchange.onnx.fuse.document import Document, require_onnx
 
 __all__ = ["Values"]
 

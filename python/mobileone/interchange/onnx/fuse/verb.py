@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 
-from mobileone.interchange.onnx.fuse.document import Document
+from mobileone.checkpoint.containers.onnx_document import Document
 from mobileone.interchange.onnx.fuse.proof import row_of
 from mobileone.interchange.onnx.fuse.regions import Left
 from mobileone.interchange.onnx.fuse.result import FusedRegion, OnnxFusion

@@ -1,0 +1,1 @@
+"""How each operator becomes nodes of a graph, by ONNX's names."""

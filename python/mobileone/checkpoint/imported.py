@@ -1,0 +1,77 @@
+"""Files that this package has written of networks that were read from other programs' graphs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mobileone.checkpoint.convert import converted, copy_budget
+from mobileone.checkpoint.report import LoadReport
+from mobileone.checkpoint.sources import leaf_array, shape_of
+from mobileone.families import find_family
+from mobileone.families.configuration import graph_parameter_shapes
+from mobileone.util.errors import CheckpointError, shown
+
+if TYPE_CHECKING:
+    from mobileone.checkpoint.containers.file import RawCheckpoint
+
+__all__ = ["ARCHITECTURE", "imported_config", "imported_state"]
+
+ARCHITECTURE = "imported"
+
+
+def imported_config(raw: RawCheckpoint) -> dict[str, Any] | None:
+    """The configuration that a file of ours says, if that holds a graph.
+
+    Raises:
+        CheckpointError: a configuration that is damaged.
+    """
+    text = raw.metadata.get("config", "")
+    if raw.metadata.get("format") != "mobileone" or f'"{ARCHITECTURE}"' not in text:
+        return None
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{raw.source}: damaged config in its metadata: {error}") from error
+    if not isinstance(config, dict) or config.get("architecture") != ARCHITECTURE:
+        return None
+    if not find_family(ARCHITECTURE).is_config(config):
+        raise CheckpointError(f"{raw.source}: the config in its metadata is no configuration")
+    return config
+
+
+def imported_state(
+    raw: RawCheckpoint,
+    tensors: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> tuple[dict[str, Any], LoadReport]:
+    """The weights of the graph, and how they were understood.
+
+    Args:
+        raw: the container.
+        tensors: by name.
+        config: as `imported_config` gives it.
+
+    Raises:
+        CheckpointError: a graph that is none, or weights that are not its own.
+    """
+    try:
+        expected = graph_parameter_shapes(config)
+    except ValueError as error:
+        raise CheckpointError(f"{raw.source}: damaged graph in its metadata: {error}") from error
+    state, dtypes, budget = {}, Counter[str](), copy_budget(raw)
+    for name, shape in expected.items():
+        found = shape_of(tensors[name]) if name in tensors else None
+        if found != shape:
+            what = "is missing" if found is None else f"has shape {found}"
+            raise CheckpointError(f"{raw.source}: {shown(name)!r} {what}; expected {shape}")
+        where = f"{raw.source}: {shown(name)}"
+        dtype, array = leaf_array(where, tensors[name])
+        dtypes[dtype] += 1
+        state[name] = converted(name, where, dtype, array, budget)
+    report = LoadReport(
+        raw.source, raw.format, "", None, (), (), ARCHITECTURE, dtypes, head="", missing=()
+    )
+    return state, report
