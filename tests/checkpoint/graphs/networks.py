@@ -127,8 +127,8 @@ def main(names: list[str]) -> None:
                 with tempfile.TemporaryDirectory() as folder, torch.no_grad():
                     model = load(module, x, Path(folder))
                 ratios = [ratio(form, module, x.numpy()) for form in forms(model)]
-            except (NotImplementedError, ValueError) as error:
-                failed.append(f"{name} by {route}: {error}")
+            except Exception as error:  # the others are run all the same
+                failed.append(f"{name} by {route}: {type(error).__name__}: {error}")
                 print(failed[-1], flush=True)
                 continue
             text = " ".join(f"{value:.2f}" for value in ratios)

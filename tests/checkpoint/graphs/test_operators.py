@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from interchange.onnx_fuse.graphs import Graph, session
+from mobileone.verification.rounding import rounding_bound
 from onnx import helper
 
 from .onnx_graphs import check, finish, graph, kinds
@@ -173,7 +174,7 @@ def test_operator_sets_spell_differently(opset: int, tmp_path: Path) -> None:
     g = graph()
     if opset < 13:
         x = g.add("ReduceMean", g.add("Unsqueeze", "x", axes=[2]), axes=[2], keepdims=0)
-        x = g.add("Softmax", x, axis=2)
+        x = g.add("Softmax", x, axis=3)
     else:
         x = g.add("Unsqueeze", "x", ints(g, 2))
         axes = {"axes": [2]} if opset < 18 else {}
@@ -208,3 +209,15 @@ def test_computes_what_onnx_runtime_does(build: Build, tmp_path: Path) -> None:
     x = np.random.default_rng(7).standard_normal((1, 6, 9, 10)).astype(np.float32)
     expected = session(tmp_path / "model.onnx").run(None, {"x": x})[0]
     np.testing.assert_array_equal(mobileone.load(tmp_path / "model.onnx")(x), expected)
+
+
+def test_softmax_of_older_operator_sets(tmp_path: Path) -> None:
+    """Up to 12 it is over all axes from the given one on."""
+    made = graph()
+    onnx.save(finish(made, made.add("Softmax", "x", axis=2), 12), tmp_path / "model.onnx")
+    x = np.random.default_rng(7).standard_normal((1, 6, 9, 10)).astype(np.float32)
+    loaded = mobileone.load(tmp_path / "model.onnx")
+    powers = np.exp(x.astype(np.float64))
+    expected = powers / powers.sum((2, 3), keepdims=True)
+    error = np.abs(loaded(x) - expected.reshape(1, -1)).max()
+    assert error <= rounding_bound(loaded, x).logits

@@ -280,3 +280,20 @@ def test_any_batch_and_size(tmp_path: Path) -> None:
     dims = fused.graph.input[0].type.tensor_type.shape.dim
     assert [dim.dim_param or dim.dim_value for dim in dims] == ["N", C, "H", "W"]
     assert session(tmp_path / "out.onnx").get_outputs()[0].name == "y"
+
+
+def test_a_spelled_out_activation_stays_whole(tmp_path: Path) -> None:
+    """GELU's last product, by a half, could go into the next convolution, and GELU would be a
+    runtime's one operator no longer.
+    """
+    graph = Graph(C)
+    one = graph.constant(np.array(1, np.float32))
+    half = graph.constant(np.array(0.5, np.float32))
+    root = graph.constant(np.array(2**0.5, np.float32))
+    x = graph.norm(graph.conv("x", (C, C, 1, 1)), C)
+    error = graph.add("Add", graph.add("Erf", graph.add("Div", x, root)), one)
+    activated = graph.add("Mul", graph.add("Mul", x, error), half)
+    scaled = graph.add("Mul", activated, graph.weight(C, 1, 1))
+    graph.conv(scaled, (C, C, 3, 3), out="y")
+    _, fused = fuse(graph.model(), tmp_path, SIZES)
+    assert kinds(fused) == {"Conv": 2, "Div": 1, "Erf": 1, "Add": 1, "Mul": 2}

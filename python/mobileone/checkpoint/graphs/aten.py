@@ -381,8 +381,17 @@ def _rsqrt(call: Call) -> None:
     call.add("Reciprocal", call.inner("Sqrt", call["self"]))
 
 
-_NO_CHANGE = ("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "to", "_to_copy")
-_NO_CHANGE += ("float", "type_as")
+_NO_CHANGE = (
+    "alias",
+    "clone",
+    "contiguous",
+    "detach",
+    "lift_fresh_copy",
+    "to",
+    "_to_copy",
+    "float",
+    "type_as",
+)
 _RESHAPES = ("flatten", "reshape", "unflatten", "view", "_unsafe_view", "view_as", "reshape_as")
 
 ATEN: dict[str, Callable[[Any], Any]] = {

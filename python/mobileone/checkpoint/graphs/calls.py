@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mobileone.checkpoint.graphs.statement import Array, Statement
+from mobileone.checkpoint.graphs.statement import Array, Program, Statement
 
 __all__ = ["Call", "hint_of"]
 
@@ -115,4 +115,5 @@ class Call:
     def refuse(self, problem: str) -> NoReturn:
         """NotImplementedError that names the node and its operator."""
         statement = Statement(self.name, str(self._node.target), (), ())
-        self._reader.program.refuse(statement, problem)
+        program: Program = self._reader.program
+        program.refuse(statement, problem)

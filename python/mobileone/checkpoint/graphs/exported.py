@@ -5,6 +5,7 @@ What does not depend on images is computed by PyTorch as it is read.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from mobileone.checkpoint.graphs.aten import ATEN
@@ -76,6 +77,7 @@ class ExportedReader:
         self._exported = exported
         self._tensors: dict[str, Any] = {}  # PyTorch's, by the names of nodes
         self._names: dict[str, Any] = {}  # of nodes that are another's result
+        self._modules: dict[str, Any] = {}  # parts of a program, by the names of nodes
 
     def read(self) -> None:
         """All nodes."""
@@ -86,12 +88,50 @@ class ExportedReader:
             for node in self._exported.graph.nodes:
                 if node.op == "placeholder":
                     self._placeholder(node)
-                elif node.op == "get_attr":
-                    self._hold(node.name, getattr(self._exported.graph_module, node.target))
                 elif node.op == "output":
                     self._finish()
                 else:
-                    self._call(node)
+                    self._step(node, self._exported.graph_module)
+
+    def _step(self, node: Any, module: Any) -> None:
+        if node.op == "get_attr":
+            held = getattr(module, node.target)
+            if hasattr(held, "graph"):
+                self._modules[node.name] = held
+            else:
+                self._hold(node.name, held)
+        elif any(given.name in self._modules for given in _nodes(node)):
+            self._inline(node)
+        else:
+            self._call(node)
+
+    def _inline(self, node: Any) -> None:
+        """A part that runs under another setting of autocast or gradients, which change nothing."""
+        names = [getattr(given, "name", "") for given in node.args]
+        place = next(i for i, name in enumerate(names) if name in self._modules)
+        target = str(node.target)
+        if target not in ("wrap_with_autocast", "wrap_with_set_grad_enabled"):
+            self.program.refuse(Statement(node.name, target, (), ()), "control flow")
+        module = self._modules[names[place]]
+        given = list(node.args[place + 1 :])
+        for inner in copy.deepcopy(module.graph).nodes:
+            inner.name = f"{node.name}.{inner.name}"
+            if inner.op == "placeholder":
+                self._pass(inner.name, given.pop(0))
+            elif inner.op == "output":
+                results = inner.args[0]
+                single = not isinstance(results, list | tuple)
+                self._names[node.name] = self.name_of(results)
+                if single and results.name in self._tensors:
+                    self._pass(node.name, results)
+            else:
+                self._step(inner, module)
+
+    def _pass(self, name: str, given: Any) -> None:
+        """Another name of a value."""
+        self._names[name] = self.name_of(given)
+        if getattr(given, "name", None) in self._tensors:
+            self._hold(name, self._tensors[given.name])
 
     def _take_tensors(self) -> None:
         signature, program = self._exported.graph_signature, self._exported
@@ -132,6 +172,8 @@ class ExportedReader:
 
     def _call(self, node: Any) -> None:
         value = node.meta.get("val")
+        if value is None and not node.users:  # an assertion
+            return
         kind = type(value).__name__
         if isinstance(value, int | float) or kind in ("SymInt", "SymFloat", "SymBool"):
             self._names[node.name] = hint_of(value)  # sizes, as they were when it was exported

@@ -44,11 +44,12 @@ def _gelu(x: Values) -> Values:
 
 
 def _gelu_tanh(x: Values) -> Values:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    argument = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return np.asarray(0.5 * x * (1 + np.tanh(argument)))
 
 
 def _hard_sigmoid(x: Values) -> Values:
-    return np.minimum(np.maximum(x / 6 + 0.5, 0), 1)
+    return np.asarray(np.clip(x / 6 + 0.5, 0, 1))
 
 
 FUNCTIONS: dict[str, Callable[..., Values]] = {

@@ -207,13 +207,13 @@ class Lowering:
             return self.writer.add(
                 name, "Activation", [base], base.shape, batch=base.batch, kind=activation
             )
-        parts = {
+        parts: dict[str, Callable[[Expression], Expression]] = {
             "Neg": lambda x: ("Mul", x, ("number", -1.0)),
             "Abs": lambda x: ("Max", x, ("Mul", x, ("number", -1.0))),
             "Reciprocal": lambda x: ("Div", ("number", 1.0), x),
         }
         if kind in parts:
-            return self._emit(function, parts[kind](*arguments))
+            return self._emit(function, parts[kind](arguments[0]))
         if kind not in _ARITHMETIC:
             raise NotImplementedError(
                 f"{self.program.where}: node {shown(name)!r}: the function {kind} is not supported "

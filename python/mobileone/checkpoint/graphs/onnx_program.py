@@ -23,9 +23,10 @@ _FLOATS = (1, 10)  # float, float16
 _MAX_FOLDED = 1 << 26
 # Operators that are computed where all their inputs are constants.
 _NAMES = """
-    Abs Add And Cast CastLike Ceil Clip Concat Constant ConstantOfShape Cos CumSum Div Equal Erf Exp
-    Expand Flatten Floor Gather GatherElements Greater GreaterOrEqual Identity Less LessOrEqual Log
-    Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd
+    Abs Add And Cast CastLike Ceil Clip Concat Constant ConstantOfShape Conv Cos CumSum Div Equal
+    Erf Exp Expand Flatten Floor Gather GatherElements Gemm Greater GreaterOrEqual Identity Less
+    LessOrEqual Log
+    MatMul Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd
     ReduceSum Reshape Round ScatterElements ScatterND Shape Sigmoid Sign Sin Size Slice Softmax
     Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where
 """
@@ -215,9 +216,11 @@ def _elements(statement: Statement, given: list[Array | None]) -> int:
     if kind == "Range":
         start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays)
         return int(min(max(0.0, (limit - start) / (delta or 1e-30)), 2.0**62)) + 1
+    if kind in ("Conv", "Gemm", "MatMul"):
+        return max(1, arrays[0].size) * max(1, arrays[1].size)
     if kind == "Gather":
         data, axis = arrays[0], int(statement.attributes.get("axis", 0))
-        return max(1, data.size // max(1, data.shape[axis])) * max(1, arrays[1].size)
+        return int(max(1, data.size // max(1, data.shape[axis])) * max(1, arrays[1].size))
     if len(arrays) < 2 or kind in ("Concat", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"):
         return total
     try:

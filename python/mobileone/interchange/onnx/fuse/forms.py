@@ -14,7 +14,7 @@ from mobileone.interchange.onnx.fuse.geometry import (
 )
 from mobileone.interchange.onnx.fuse.graph import MainGraph
 from mobileone.interchange.onnx.fuse.kernel import IDENTITY, Kernel, add, chain, uniform
-from mobileone.interchange.onnx.fuse.ops.node import Context, Linear, Sum
+from mobileone.interchange.onnx.fuse.ops.node import Context, Linear, Node, Sum
 from mobileone.interchange.onnx.fuse.ops.table import FIRST_OPSET, recognise
 
 __all__ = ["Forms", "forms_of"]
@@ -102,7 +102,7 @@ def forms_of(graph: MainGraph, context: Context) -> Forms:
         return forms
     for node in graph.nodes:
         operator = recognise(node, context) if node.kind else None
-        if operator is None:
+        if operator is None or _ends_activation(node, graph, context):
             continue
         value = node.output
         if isinstance(operator, str):
@@ -120,6 +120,25 @@ def forms_of(graph: MainGraph, context: Context) -> Forms:
                 maps[source] = result
         forms.maps[value] = maps
     return forms
+
+
+def _ends_activation(node: Node, graph: MainGraph, context: Context) -> bool:
+    """Whether it is a spelled-out activation's last product, by one number.
+
+    Runtimes run x (1 + erf(x / sqrt 2)) / 2 as one operator, and would no longer know it without
+    the half, which costs more than that product in the weights after it saves.
+    """
+    if node.kind not in ("Mul", "Div"):
+        return False
+    numbers = [context.constant(name) for name in node.inputs]
+    if not any(number is not None and number.size == 1 for number in numbers):
+        return False
+    values = set(node.inputs)
+    for kinds in (("Mul",), ("Add",), ("Erf", "Tanh")):  # (x * (1 + erf)) * 0.5, from its end
+        makers = [graph.nodes[graph.makers[value]] for value in values if value in graph.makers]
+        found = [maker for maker in makers if maker.kind in kinds]
+        values = {value for maker in found for value in maker.inputs}
+    return bool(found)
 
 
 def _extended(operator: Linear | Sum, forms: Forms) -> Iterator[tuple[str, Geometry | Reason]]:
