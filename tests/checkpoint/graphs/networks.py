@@ -50,7 +50,6 @@ NETWORKS = {
     "inception_next_atto": 64,
     "lcnet_050": 64,
     "levit_128s": 224,
-    "mixer_s32_224": 224,
     "mixnet_s": 64,
     "mobilenet_edgetpu_v2_xs": 64,
     "mobilenetv1_100": 64,

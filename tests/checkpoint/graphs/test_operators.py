@@ -199,6 +199,8 @@ def test_shapes_are_followed(tmp_path: Path) -> None:
     "build",
     [
         pool("MaxPool", kernel_shape=[2, 2], pads=[0, 0, 1, 1]),
+        pool("MaxPool", kernel_shape=[3, 3], strides=[3, 2], ceil_mode=1),
+        pool("MaxPool", kernel_shape=[2, 2], strides=[4, 4], ceil_mode=1),
         lambda g: g.add("Pad", "x", ints(g, 0, 0, -1, 0, 0, 0, 2, -3)),
     ],
 )

@@ -154,11 +154,13 @@ def _pool_geometry(
         low.program.refuse(statement, "it is dilated")
     before, after = _pads(statement, x, kernel, stride, [1, 1])
     if attributes.get("ceil_mode", 0):
-        rooms = [
-            e + b + a - k for e, b, a, k in zip(x.shape[2:], before, after, kernel, strict=True)
-        ]
-        if any(room % s for room, s in zip(rooms, stride, strict=True)):
-            low.program.refuse(statement, "ceil_mode adds a window that is not whole")
+        for axis, extent in enumerate(x.shape[2:]):
+            more = -(extent + before[axis] + after[axis] - kernel[axis]) % stride[axis]
+            # A last window counts if it begins inside the map or before it.
+            if more and more < kernel[axis] - after[axis]:
+                if statement.kind != "MaxPool":
+                    low.program.refuse(statement, "ceil_mode adds a window that is not whole")
+                after[axis] += more
     return kernel, stride, before, after
 
 
