@@ -216,7 +216,11 @@ def _elements(statement: Statement, given: list[Array | None]) -> int:
     if kind == "Range":
         start, limit, delta = (float(array.reshape(-1)[0]) for array in arrays)
         return int(min(max(0.0, (limit - start) / (delta or 1e-30)), 2.0**62)) + 1
-    if kind in ("Conv", "Gemm", "MatMul"):
+    if kind == "Conv":
+        data, weight = arrays[:2]
+        padding = sum(abs(int(n)) for n in statement.attributes.get("pads", ()))
+        return data.shape[0] * weight.shape[0] * _volume(np.array(data.shape[2:]) + padding)
+    if kind in ("Gemm", "MatMul"):
         return max(1, arrays[0].size) * max(1, arrays[1].size)
     if kind == "Gather":
         data, axis = arrays[0], int(statement.attributes.get("axis", 0))
