@@ -97,6 +97,17 @@ def test_functions_without_end(tmp_path: Path) -> None:
     assert len(load(finish(made, y), tmp_path).graph.nodes) < 60
 
 
+def test_weights_that_are_shared_without_end(tmp_path: Path) -> None:
+    """A file of a megabyte does not become gigabytes."""
+    made = graph()
+    weight = made.weight(512, 512, 1, 1)
+    y = made.conv("x", (512, 6, 1, 1))
+    for _ in range(80):
+        y = made.add("Conv", y, weight)
+    with pytest.raises(mobileone.CheckpointError, match="share 1060864 bytes of weights"):
+        load(finish(made, y), tmp_path)
+
+
 def test_a_name_that_nothing_makes(tmp_path: Path) -> None:
     made = graph()
     with pytest.raises(mobileone.CheckpointError, match="read 'nowhere', which nothing makes"):

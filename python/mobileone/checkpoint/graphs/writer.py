@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ from mobileone._core import Graph, GraphBuilder, Network
 from mobileone.checkpoint.graphs.statement import Array
 
 __all__ = ["GraphWriter", "Made", "Tensor"]
+
+# Bytes of weights that several nodes share, beyond a few copies of all.
+_MAX_COPIES, _MAX_SHARED = 4, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class GraphWriter:
             builder.output(tensor.node, key)
         for name in features:
             builder.feature(name)
+        _check_copies(weights.values())
         graph: Graph = builder.build()
         for name, _, dtype, _ in graph.parameters():
             if dtype == "int64":
@@ -112,3 +116,11 @@ class GraphWriter:
                 found.add(name)
                 waiting += [given.node for given in self.nodes[name].inputs]
         return found
+
+
+def _check_copies(weights: Collection[Array]) -> None:
+    """ValueError where nodes share weights so often that their copies exhaust memory."""
+    unique = {(array.ctypes.data, array.nbytes) for array in weights}
+    held, copied = sum(size for _, size in unique), sum(array.nbytes for array in weights)
+    if copied > _MAX_COPIES * held + _MAX_SHARED:
+        raise ValueError(f"its nodes share {held} bytes of weights, which would become {copied}")
