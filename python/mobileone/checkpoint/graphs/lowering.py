@@ -113,7 +113,7 @@ class Lowering:
                 self.program.refuse_kind(statement, handlers)
             try:
                 results = handler(self, statement, given)
-            except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 if isinstance(error, CheckpointError):
                     raise
                 self.program.damaged(
