@@ -86,4 +86,5 @@ class Program:
 
 def floats(values: Any) -> npt.NDArray[np.float64]:
     """Numbers in double precision."""
-    return np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):  # of a file's NaN
+        return np.asarray(values, np.float64)
