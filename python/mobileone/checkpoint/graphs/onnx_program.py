@@ -219,7 +219,8 @@ def _elements(statement: Statement, given: list[Array | None]) -> int:
     if kind == "Conv":
         data, weight = arrays[:2]
         padding = sum(abs(int(n)) for n in statement.attributes.get("pads", ()))
-        return data.shape[0] * weight.shape[0] * _volume(np.array(data.shape[2:]) + padding)
+        pixels = _volume(np.array(data.shape[2:]) + padding)
+        return int(data.shape[0] * weight.shape[0] * pixels)
     if kind in ("Gemm", "MatMul"):
         return max(1, arrays[0].size) * max(1, arrays[1].size)
     if kind == "Gather":
