@@ -113,7 +113,8 @@ def images(shape: tuple[int, ...]) -> Any:
 def _seeded(name: str) -> Any:
     """The train-time network with seeded weights, biases and running statistics.
 
-    Those of create_model would do for the weights; but its biases are 0 and its statistics 0 and 1.
+    Those of create_model would do for the weights; but its biases are 0, and builds differ in its
+    statistics.
     """
     state = dict(mobileone.create_model(name, seed=0).state_dict())
     generator = np.random.default_rng(1)

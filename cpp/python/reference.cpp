@@ -11,6 +11,7 @@
 #include "mobileone/reference/deviation.hpp"
 #include "mobileone/reference/evaluate.hpp"
 #include "mobileone/reference/gradients.hpp"
+#include "mobileone/reference/settle.hpp"
 
 namespace mobileone::python {
 
@@ -127,6 +128,11 @@ py::tuple gradients(const PyNetwork& self, const py::object& x, const py::array&
                         to_dict(result.gradients.inputs), to_dict(result.statistics));
 }
 
+PyNetwork settled(const PyNetwork& self, int threads) {
+  const GilRelease release;
+  return {std::make_shared<const Network>(settle(*self.network, threads))};
+}
+
 }  // namespace
 
 void bind_reference(py::module_& module) {
@@ -146,6 +152,9 @@ void bind_reference(py::module_& module) {
              py::arg("threads") = 0, py::arg("dropout_seed") = 0,
              "Standard deviations of fp32 rounding errors: (rms, largest local rms) per node,\n"
              "and by name for the updated running statistics (empty in eval mode).");
+  module.def("settle", &settled, py::arg("network"), py::arg("threads") = 0,
+             "The network with running statistics of a fixed noise image, which keep activations\n"
+             "near 1 at every layer: for weights that have seen no data. threads=0: one per CPU.");
 }
 
 }  // namespace mobileone::python

@@ -228,6 +228,7 @@ def rounding_deviation(
     threads: int = 0,
     dropout_seed: int = 0,
 ) -> tuple[list[tuple[float, float]], dict[str, tuple[float, float]]]: ...
+def settle(network: Network, threads: int = 0) -> Network: ...
 def normalize_images(
     images: npt.NDArray[np.uint8],
     low: float,

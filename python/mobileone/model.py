@@ -475,7 +475,8 @@ def create_model(
             "custom" (a MobileOne, for which `widths` and `depths` are needed), or
             "mobilevit_custom" (a MobileViT, starting from mobilevit_s).
         num_classes: number of logits; 0 for no classifier: results are the pooled features.
-        seed: of the weights; None means 0. The same on every machine.
+        seed: of the weights; None means 0. The same on every machine. Running statistics are those
+            of a fixed noise image, so that activations stay near 1 at every layer.
         config: `in_channels`, `form` ("train-time" or "inference"), `stem_width`, `widths`
             (channels per stage), `depths` (blocks per stage: MobileOne's depthwise-pointwise
             pairs, MobileViT's MobileNetV2 blocks).

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 #include <string_view>
+#include <utility>
 
 namespace mobileone {
 
@@ -17,10 +18,13 @@ class Random {
     next();
   }
 
-  // Box-Muller.
+  // Box-Muller, which makes two at a time.
   double normal() {
+    if (std::exchange(has_second_, !has_second_)) return second_;
     const double radius = std::sqrt(-2.0 * std::log(uniform()));
-    return radius * std::cos(2.0 * std::numbers::pi * uniform());
+    const double angle = 2.0 * std::numbers::pi * uniform();
+    second_ = radius * std::sin(angle);
+    return radius * std::cos(angle);
   }
 
  private:
@@ -35,6 +39,8 @@ class Random {
   double uniform() { return (static_cast<double>(next() >> 11) + 1.0) * 0x1p-53; }
 
   std::uint64_t state_;
+  bool has_second_ = false;
+  double second_ = 0.0;
 };
 
 Tensor normal(const Parameter& parameter, double deviation, std::uint64_t seed) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from mobileone._core import initialize
+from mobileone._core import initialize, settle
 from mobileone.families import all_families, all_heads
 from mobileone.families.family import INFERENCE, TRAIN_TIME
 from mobileone.families.variants import CUSTOM, family_of_variant, variant_of
@@ -29,6 +29,7 @@ def create_bundle(name: str, num_classes: int, seed: int | None, config: dict[st
     family = _family(name, config)
     full = _full_config(name, family, {"num_classes": num_classes, **config})
     network = initialize(family.graph(full), 0 if seed is None else seed_of(seed))
+    network = settle(network, threads=1)  # under 0.1 s; more would mostly start threads
     # Fields that a published variant has in any value.
     free = {"form", "architecture", "output_stride"}
     free |= {field.name for field in (*family.fields, *family.settings) if field.free}
