@@ -22,7 +22,7 @@ RUN = """
 import numpy as np, mobileone
 data = dict(np.load({path!r}))
 x = data.pop("x")
-model = mobileone.load(data)
+model = mobileone.load(data, config={{"eps": 1e-5}})
 fused = mobileone.reparameterize(model)
 levels = range(4)
 found = [*model.features(x, levels), model(x), *fused.features(x, levels), fused(x)]
