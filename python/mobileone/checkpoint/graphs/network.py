@@ -59,13 +59,13 @@ def network_of(program: Program) -> Network:
 
 
 def _distinct(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Results by name, the first of several names of one node."""
+    """Results by name, the main one first; of several names of one node the first."""
     nodes: set[str] = set()
     found = {}
     for key, tensor in outputs.items():
         if tensor.node not in nodes:
             nodes.add(tensor.node)
-            found[key] = tensor
+            found[key if found else "output"] = tensor  # what every classifier calls its result
     return found
 
 
