@@ -15,6 +15,9 @@ import pytest
 Run = Callable[..., str]
 HERE = Path(__file__).parent
 
+# What somebody has tuned on this machine is not what is tested.
+os.environ["MOBILEONE_TUNE_CACHE"] = "off"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def networks_are_forgotten() -> Iterator[None]:

@@ -52,7 +52,7 @@ class PyPlan {
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
          const std::string& backend, const std::string& algorithm, bool gradients,
-         const std::string& train_path)
+         const std::string& train_path, const Records& choices)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
     CompileOptions options;
@@ -62,6 +62,7 @@ class PyPlan {
     options.algorithm = to_algorithm(algorithm);
     options.gradients = gradients;
     options.train_path = to_train_path(train_path);
+    options.choices = choices;
     for (const std::string& name : outputs) {
       options.outputs.push_back(network_->graph.find(name));
     }
@@ -234,10 +235,12 @@ void bind_plan(py::module_& module) {
       py::arg("array"), "Of an array's bytes: what a stored plan knows its weights by.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
-                    bool, const std::string&, const std::string&, bool, const std::string&>(),
+                    bool, const std::string&, const std::string&, bool, const std::string&,
+                    const Records&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
            py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
-           py::arg("gradients") = false, py::arg("train_path") = "auto")
+           py::arg("gradients") = false, py::arg("train_path") = "auto",
+           py::arg("choices") = Records{})
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",

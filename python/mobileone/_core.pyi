@@ -66,6 +66,7 @@ class Plan:
         algorithm: str = "auto",
         gradients: bool = False,
         train_path: str = "auto",
+        choices: Mapping[str, Mapping[str, int]] = ...,
     ) -> None: ...
     @property
     def gradient_names(self) -> list[str]: ...

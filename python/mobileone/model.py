@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -366,6 +366,9 @@ class Model:
         threads: int | None = None,
         backend: str = "auto",
         algorithm: str = "auto",
+        tune: str = "model",
+        tune_budget_s: float | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> CompiledModel:
         """An explicit plan for one input shape, in eval mode whatever `training` is.
 
@@ -377,8 +380,17 @@ class Model:
                 everything in plain loops, without loading oneDNN.
             algorithm: of the fused pointwise convolutions: "direct", "strassen" (one level of
                 Strassen's algorithm wherever it applies), or "auto" (where it is faster).
+            tune: how "auto" chooses: "model", by a cost model of this kind of CPU, at once; or
+                "measure", by timing candidates where they run. What that finds is kept in a file
+                ($MOBILEONE_TUNE_CACHE; docs/performance.md) and used by all later plans.
+            tune_budget_s: what measuring may take; default: 1.6 to 5 s, by the network.
+            progress: is told how far measuring is, from 0 to 1.
+
+        Raises:
+            ValueError: a shape, name or combination that there is not.
         """
         how: dict[str, Any] = {"dtype": dtype, "backend": backend, "algorithm": algorithm}
+        how |= {"tune": tune, "tune_budget_s": tune_budget_s, "progress": progress}
         return self.bundle.compile(input_shape, threads=threads, **how)
 
     def save_plan(

@@ -208,6 +208,11 @@ const Record* PlanBuilder::stored_record(const std::string& name) const {
   return &found->second;
 }
 
+const Record* PlanBuilder::choice(const std::string& name) const {
+  const auto found = options_.choices.find(name);
+  return found == options_.choices.end() ? nullptr : &found->second;
+}
+
 template <typename Make>
 void PlanBuilder::add_made(const std::vector<ValueId>& reads, const std::vector<ValueId>& writes,
                            const std::string& what, const Make& make) {

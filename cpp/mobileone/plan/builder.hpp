@@ -44,6 +44,8 @@ struct CompileOptions {
   Algorithm algorithm = Algorithm::automatic;
   // Those of a stored plan: steps are made as they say. None: steps decide.
   std::optional<Records> records = {};
+  // What measurements found best for some of the steps, where those may decide: see tiling.hpp.
+  Records choices = {};
 };
 
 // What a plan writes. Statistics are of a batch norm's input in training, [channels]; the variance
@@ -141,6 +143,8 @@ class PlanBuilder {
   // What a stored plan has on the step of `name`, null when the step decides. Throws Error when the
   // plan is a stored one that has nothing.
   const Record* stored_record(const std::string& name) const;
+  // What measurements found best for the step of `name`; null when they say nothing.
+  const Record* choice(const std::string& name) const;
   // Files what a step decided.
   void keep_record(const std::string& name, Record record) { records[name] = std::move(record); }
 

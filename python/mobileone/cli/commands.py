@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_bench(commands)
     _add_profile(commands)
+    _add_tune(commands)
     _add_predict(commands)
     _add_tasks(commands)
     _add_evaluate(commands)
@@ -277,6 +278,30 @@ def _profile(arguments: argparse.Namespace) -> int:
         result.to_json(arguments.json)
     if arguments.trace:
         result.to_chrome_trace(arguments.trace)
+    return 0
+
+
+def _add_tune(commands: Any) -> None:
+    text = "measure how the steps of a network run best here; later plans use what it finds"
+    parser = _command(commands, "tune", _tune, text)
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("--budget", type=float, metavar="S", help="seconds; default: 1.6 to 5")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N")
+    parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
+    add_load_options(parser)
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    from mobileone.cli.tune import run_tune
+
+    names = ("threads", "batch_size", "input_size")
+    run_tune(
+        open_source(arguments.model, arguments),
+        budget_s=arguments.budget,
+        show=print,
+        **{name: getattr(arguments, name) for name in names},
+    )
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +195,9 @@ class Bundle:
         threads: int | None = None,
         backend: str = "auto",
         algorithm: str = "auto",
+        tune: str = "model",
+        tune_budget_s: float | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> CompiledModel:
         """A plan for one input shape, in eval mode; see `mobileone.Model.compile`."""
         if dtype != "float32":
@@ -206,5 +209,8 @@ class Bundle:
             self.data_config,
             backend=backend,
             algorithm=algorithm,
+            tune=tune,
+            tune_budget_s=tune_budget_s,
+            progress=progress,
             min_size=self.family.min_size,
         )

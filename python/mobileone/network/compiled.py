@@ -8,6 +8,7 @@ import numpy as np
 
 from mobileone._core import Graph, Network, Plan
 from mobileone.data.arrays import Float32, as_images, check_shape, output_array
+from mobileone.network.tune_cache import Choices, find_choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,9 @@ class CompiledModel:
         *,
         backend: str = "auto",
         algorithm: str = "auto",
+        tune: str = "model",
+        tune_budget_s: float | None = None,
+        progress: Callable[[float], None] | None = None,
         min_size: int = 1,
     ) -> None:
         graph = network.graph
@@ -54,6 +58,15 @@ class CompiledModel:
         check_shape(input_shape, channels, min_size)
         if input_shape[0] < 1:
             raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
+        choices: Choices = {}
+        if _measures(tune, backend, algorithm):
+            from mobileone.network.tuning import tuned_for
+
+            choices = tuned_for(
+                network, input_shape, threads, budget_s=tune_budget_s, progress=progress
+            ).choices()
+        elif algorithm == "auto":
+            choices = find_choices(graph, input_shape, threads)
         plan = Plan(
             network,
             input_shape,
@@ -61,6 +74,7 @@ class CompiledModel:
             threads,
             backend=backend,
             algorithm=algorithm,
+            choices=choices,
         )
         self._network = network
         self._how = {"backend": backend, "algorithm": algorithm, "min_size": min_size}
@@ -189,6 +203,18 @@ class CompiledModel:
                 f"x has shape {images.shape}; this plan was compiled for {self.input_shape}"
             )
         return images
+
+
+def _measures(tune: str, backend: str, algorithm: str) -> bool:
+    """Whether steps are to be measured; ValueError for what cannot be."""
+    if tune not in ("model", "measure"):
+        raise ValueError(f"tune is {tune!r}; expected 'model' or 'measure'")
+    if tune == "measure" and (backend, algorithm) != ("auto", "auto"):
+        raise ValueError(
+            f"tune='measure' with backend={backend!r} and algorithm={algorithm!r}; expected 'auto' "
+            "for both: it is what chooses"
+        )
+    return tune == "measure"
 
 
 def _in_pieces(

@@ -16,6 +16,7 @@ from mobileone.families.family import TRAIN_TIME
 from mobileone.network.bundle import Bundle
 from mobileone.network.plan_cache import PlanCache
 from mobileone.network.training_plans import TrainingPlans
+from mobileone.network.tune_cache import find_choices
 from mobileone.util.machine.threads import thread_count
 
 __all__ = ["Session"]
@@ -165,7 +166,12 @@ class Session:
 
     def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> Plan:
         network = self.bundle.network
-        return self.plans.get((shape, names, threads), lambda: Plan(network, shape, names, threads))
+
+        def make() -> Plan:
+            choices = find_choices(network.graph, shape, threads)
+            return Plan(network, shape, names, threads, choices=choices)
+
+        return self.plans.get((shape, names, threads), make)
 
     def _train(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
         with self._training_lock:

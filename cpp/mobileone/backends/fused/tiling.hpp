@@ -1,5 +1,8 @@
-// How a step is cut up: chosen by the cost model, or what a stored plan says.
+// How a step is cut up: chosen by the cost model, found by measurements, or what a stored plan
+// says.
 #pragma once
+
+#include <optional>
 
 #include "mobileone/backends/fused/support.hpp"
 #include "mobileone/backends/fused/tiling_record.hpp"
@@ -8,30 +11,58 @@
 
 namespace mobileone::fused {
 
+// What measurements found for the step of `name` (CompileOptions::choices), unless the compile
+// options say how to multiply. `strassen_allowed`, asked only of a choice of Strassen's algorithm,
+// says whether it may be taken.
+template <typename Allowed>
+std::optional<TunedTiling> tuned_tiling(const std::string& name, const PlanBuilder& builder,
+                                        const Allowed& strassen_allowed) {
+  const Record* const choice = builder.choice(name);
+  if (choice == nullptr || builder.options().algorithm != Algorithm::automatic) return {};
+  TunedTiling tuned = to_tuned(name, *choice);
+  tuned.strassen = tuned.strassen && strassen_allowed();
+  return tuned;
+}
+
+// Whether measurements said how the step of `name` is cut up.
+inline bool is_tuned(const std::string& name, const PlanBuilder& builder) {
+  const auto tuned = tuned_tiling(name, builder, [] { return true; });
+  return tuned && tuned->rows != 0;
+}
+
 // What choose(TilingRequest) returns for a batch, whose images are spread over the plan's threads
-// before the tiles of one are. What an image's bits depend on is chosen as if it were alone and on
-// one thread: the algorithm, and the rows of a tile where `sums` of the output are made per tile.
+// before the tiles of one are; what measurements found comes first. What an image's bits depend on
+// is chosen as if it were alone and on one thread: the algorithm, and the rows of a tile where
+// `sums` of the output are made per tile.
 template <typename Choose>
 kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOptions& options,
-                             const Choose& choose) {
-  const kernels::Tiling alone = choose({.choice = algorithm_choice(options.algorithm)});
+                             const std::optional<TunedTiling>& tuned, const Choose& choose) {
+  using enum kernels::AlgorithmChoice;
+  const kernels::AlgorithmChoice choice = !tuned            ? algorithm_choice(options.algorithm)
+                                          : tuned->strassen ? kStrassen
+                                                            : kDirect;
+  const kernels::Tiling alone = choose({.choice = choice});
+  const int rows = sums ? alone.tile_rows : tuned ? tuned->rows : 0;
   const std::int64_t threads = options.threads / std::max<std::int64_t>(1, images);
-  if (threads <= 1) return alone;
-  return choose({.choice = alone.algorithm == kernels::Algorithm::kStrassen
-                               ? kernels::AlgorithmChoice::kStrassen
-                               : kernels::AlgorithmChoice::kDirect,
-                 .threads = static_cast<int>(threads),
-                 .rows = sums ? alone.tile_rows : 0});
+  if (threads <= 1 && rows == 0) return alone;
+  kernels::Tiling tiling =
+      choose({.choice = alone.algorithm == kernels::Algorithm::kStrassen ? kStrassen : kDirect,
+              .threads = static_cast<int>(std::max<std::int64_t>(1, threads)),
+              .rows = rows});
+  if (tuned && tuned->column_parts != 0) tiling.column_parts = tuned->column_parts;
+  return tiling;
 }
 
 // The stored plan's tiling of `name`, or batch_tiling(); filed with the plan. Throws Error for a
 // stored plan without it.
 template <typename Choose>
 kernels::Tiling tiling_for(const std::string& name, std::int64_t images, bool sums,
-                           PlanBuilder& builder, const Choose& choose) {
+                           const std::optional<TunedTiling>& tuned, PlanBuilder& builder,
+                           const Choose& choose) {
   const Record* const stored = builder.stored_record(name);
-  const kernels::Tiling tiling =
-      stored ? to_tiling(name, *stored) : batch_tiling(images, sums, builder.options(), choose);
+  const kernels::Tiling tiling = stored
+                                     ? to_tiling(name, *stored)
+                                     : batch_tiling(images, sums, builder.options(), tuned, choose);
   builder.keep_record(name, to_record(tiling));
   return tiling;
 }

@@ -21,6 +21,16 @@ int field(const std::string& name, const Record& record, const std::string& key,
 
 }  // namespace
 
+TunedTiling to_tuned(const std::string& name, const Record& record) {
+  TunedTiling tuned;
+  tuned.strassen = field(name, record, "strassen", 0, 1) == 1;
+  if (record.contains("rows")) tuned.rows = field(name, record, "rows", 1, kMost);
+  if (record.contains("column_parts")) {
+    tuned.column_parts = field(name, record, "column_parts", 1, kMost);
+  }
+  return tuned;
+}
+
 Record to_record(const kernels::Tiling& tiling) {
   return {{"strassen", tiling.algorithm == kernels::Algorithm::kStrassen},
           {"rows", tiling.tile_rows},

@@ -14,10 +14,6 @@ constexpr double kPartialFlops = 6.0;    // per output: Strassen's U0 and U1
 constexpr double kDepthwiseShare = 0.6;  // of peak, typical
 constexpr double kResidentShare = 0.6;   // of L2 that a tile may count on
 constexpr double kExposedWeights = 0.2;  // of the time to fetch them; the rest hides behind FMAs
-// Of the bandwidth that the hardware's own prefetching reaches, what prefetch instructions reach:
-// each occupies one of the few buffers for misses until its line has come.
-constexpr double kPrefetchShare = 0.27;
-constexpr double kExposedTile = 0.7;     // the same for a T that does not stay in L2
 constexpr double kNextStepShare = 0.35;  // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
 constexpr double kSumTraffic = 3.0;  // of Strassen's sums: bytes through L2 per byte of T
@@ -78,8 +74,8 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double streamed = tile + 2.0 * panel_bytes <= room ? 0.0 : tile * p.num_panels() * passes;
   const double far = machine.far_bytes_per_second;
   const double one_thread =
-      std::max(arithmetic + kExposedWeights * weights / far + kExposedTile * streamed / far,
-               weights / (kPrefetchShare * far) + streamed / far);
+      std::max(arithmetic + kExposedWeights * weights / far + machine.exposed_tile * streamed / far,
+               weights / (machine.prefetch_share * far) + streamed / far);
   return one_thread * ceil_div(plan.units(), threads) / plan.units();
 }
 
@@ -103,8 +99,9 @@ bool better(const Candidate& a, const Candidate& b) {
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
                      const TilingRequest& request) {
   if (shape.has_ring()) return choose_ring_tiling(table, machine, shape, request);
-  const auto [choice, threads, only] = request;
-  Candidate best[2];  // direct, Strassen
+  const auto [choice, threads, rows_wanted] = request;
+  const int only = std::min(rows_wanted, shape.out_height());  // or 0
+  Candidate best[2];                                           // direct, Strassen
   for (int which = 0; which < 2; ++which) {
     const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
     for (int rows = shape.out_height(); rows >= 1; --rows) {

@@ -30,9 +30,9 @@ constexpr std::array kMachines{
     KnownMachine{
         "cascade-lake",
         {{32 * kKiB, 1 * kMiB, 85e9, 90e9, 20e9}, {32 * kKiB, 1 * kMiB, 151e9, 112e9, 20e9}}},
-    KnownMachine{
-        "zen5",
-        {{48 * kKiB, 1 * kMiB, 127e9, 150e9, 112e9}, {48 * kKiB, 1 * kMiB, 260e9, 200e9, 112e9}}},
+    KnownMachine{"zen5",
+                 {{48 * kKiB, 1 * kMiB, 127e9, 150e9, 112e9, 0.15, 0.138},
+                  {48 * kKiB, 1 * kMiB, 260e9, 200e9, 112e9, 0.15, 0.138}}},
     KnownMachine{
         "other",
         {{32 * kKiB, 1 * kMiB, 100e9, 100e9, 25e9}, {32 * kKiB, 1 * kMiB, 160e9, 120e9, 25e9}}},

@@ -15,6 +15,11 @@ struct MachineModel {
   double peak_flops = 0;            // per second, FMAs in registers
   double l2_bytes_per_second = 0;   // one core reading a buffer of half L2
   double far_bytes_per_second = 0;  // one core reading a buffer far larger than L2 (L3 or memory)
+  // Of the time to read a tile from beyond L2 again for every panel: what products do not hide.
+  double exposed_tile = 0.7;
+  // Of far_bytes_per_second, what prefetch instructions reach: each occupies one of the few buffers
+  // for misses until its line has come.
+  double prefetch_share = 0.27;
 };
 
 /// A kind of core, by the instruction set in use.

@@ -157,11 +157,18 @@ kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool
                         !well_scaled(shape, weights_of(match, builder, wide));
     request.choice = kernels::AlgorithmChoice::kDirect;
     if (unsafe) tiling = fastest(request);
-    if (one_part) tiling.column_parts = 1;
     return tiling;
   };
-  return tiling_for(builder.node(match.project.node).name, builder.shape(match.source)[0],
-                    match.factor.has_value(), builder, choose);
+  const std::string& name = builder.node(match.project.node).name;
+  const auto tuned = tuned_tiling(name, builder, [&] {
+    std::vector<float> wide;
+    return !shape.has_ring() && well_scaled(shape, weights_of(match, builder, wide));
+  });
+  const std::int64_t images = builder.shape(match.source)[0];
+  kernels::Tiling tiling =
+      tiling_for(name, images, match.factor.has_value(), tuned, builder, choose);
+  if (one_part) tiling.column_parts = 1;
+  return tiling;
 }
 
 BlockShape shape_of(const BlockMatch& match, const PlanBuilder& builder) {
@@ -220,13 +227,14 @@ std::ptrdiff_t announce_block(const PackedBlock& block, const PlanBuilder& build
 }  // namespace
 
 std::string PackedBlock::details() const {
-  return concat(algorithm_name(plan), " rows=", plan.tile_rows);
+  return concat(algorithm_name(plan), " rows=", plan.tile_rows, tuned ? " tuned" : "");
 }
 
 PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& builder) {
   const BlockShape shape = shape_of(match, builder);
   const kernels::Tiling tiling = tiling_of(shape, match, one_part, builder);
-  PackedBlock packed{kernels::plan_block(table().traits, shape, tiling), nullptr};
+  PackedBlock packed{kernels::plan_block(table().traits, shape, tiling), nullptr,
+                     is_tuned(builder.node(match.project.node).name, builder)};
   const char* kind = match.expand ? " fused block " : " fused ";
   packed.weights = builder.packed(
       concat(builder.node(match.project.node).name, kind, algorithm_name(packed.plan)),

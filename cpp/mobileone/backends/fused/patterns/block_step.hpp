@@ -13,8 +13,9 @@ void emit_block(const BlockMatch& match, PlanBuilder& builder);
 struct PackedBlock {
   kernels::BlockPlan plan;
   std::shared_ptr<const void> weights;
+  bool tuned = false;  // cut up as measurements found best
   const float* data() const { return static_cast<const float*>(weights.get()); }
-  // "direct rows=7"
+  // "direct rows=7 tuned"
   std::string details() const;
 };
 // `one_part`: a tile's output channels are not divided.

@@ -66,7 +66,9 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   const kernels::ConvShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.conv).name;
   const std::int64_t images = builder.shape(match.result())[0];
-  const kernels::Tiling tiling = tiling_for(name, images, false, builder, by_cost_model(shape));
+  const kernels::Tiling tiling =
+      tiling_for(name, images, false, tuned_tiling(name, builder, [] { return false; }), builder,
+                 by_cost_model(shape));
   const auto plan = kernels::plan_conv(table().traits, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
   const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";
@@ -95,8 +97,9 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   work.units = plan.units();
   work.threads = builder.options().threads;
   work.thread_bytes = plan.scratch_bytes();
-  StepInfo info =
-      describe(match.ops, builder, implementation(concat(algorithm, " rows=", plan.tile_rows)));
+  const char* const origin = is_tuned(name, builder) ? " tuned" : "";
+  StepInfo info = describe(match.ops, builder,
+                           implementation(concat(algorithm, " rows=", plan.tile_rows, origin)));
   builder.add_step(std::make_unique<ConvStep>(std::move(info), work, plan, std::move(operands)),
                    reads, {work.map});
 }

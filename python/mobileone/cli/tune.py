@@ -1,0 +1,62 @@
+"""`mobileone tune`: the steps of a network are measured, and how they run best is kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mobileone.model import Model, reparameterize
+from mobileone.network.inputs import InputSize, input_shape
+from mobileone.network.tune_cache import cache_path
+from mobileone.util.tables import Column, Table, chain_text
+
+__all__ = ["run_tune"]
+
+_WIDTH = 24
+
+
+def run_tune(
+    model: Model,
+    *,
+    input_size: InputSize,
+    batch_size: int,
+    threads: int | None,
+    budget_s: float | None,
+    show: Callable[[str], None],
+) -> None:
+    """Tune the inference form for a shape; shows what runs how.
+
+    Args:
+        model: in either form.
+        input_size, batch_size, threads: of the plan.
+        budget_s: what measuring may take; None: 1.6 to 5 s.
+        show: is given the table.
+    """
+    fused = reparameterize(model)
+    shape = input_shape(fused.bundle, input_size, batch_size)
+    how: dict[str, Any] = {"tune_budget_s": budget_s, "progress": _bar()}
+    compiled = fused.compile(shape, threads=threads, tune="measure", **how)
+    rows = [
+        (chain_text(step["name"]), str(step["output_shape"]), step["implementation"])
+        for step in compiled.steps
+    ]
+    titles = ("name", "output", "implementation")
+    path = cache_path()
+    note = f"kept in {path}" if path is not None else "kept nowhere: MOBILEONE_TUNE_CACHE is off"
+    title = f"{fused.name}, input {shape}, {compiled.threads} threads"
+    show(Table(title, [Column(one, "left") for one in titles], rows, [note]).to_text())
+
+
+def _bar() -> Callable[[float], None] | None:
+    """A bar on stderr, in terminals only."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+
+    def show(share: float) -> None:
+        done = int(_WIDTH * share)
+        end = "\r\x1b[K" if share >= 1 else ""
+        bar = "#" * done + "." * (_WIDTH - done)
+        print(f"\rtuning [{bar}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)
+
+    return show
