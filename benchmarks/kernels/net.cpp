@@ -68,13 +68,13 @@ bool same_work(const Block& a, const Block& b) {
   return p.channels_in == q.channels_in && p.stride == q.stride && a.se == b.se;
 }
 
-std::vector<Tiling> candidates(const BlockShape& shape) {
+std::vector<Tiling> candidates(const IsaTraits& isa, const BlockShape& shape) {
   std::vector<Tiling> all;
   for (int rows = 1; rows <= shape.out_height(); ++rows) {
     const int pixels = rows * shape.out_width();
     if (shape.out_height() % rows != 0 || (pixels < 48 && rows < shape.out_height())) continue;
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
-      if (algorithm == Algorithm::kStrassen && !strassen_applies(shape)) continue;
+      if (algorithm == Algorithm::kStrassen && !strassen_applies(isa, shape)) continue;
       all.push_back({algorithm, rows});
     }
   }
@@ -83,14 +83,15 @@ std::vector<Tiling> candidates(const BlockShape& shape) {
 
 // Times every candidate tiling of each block, in rounds that interleave the candidates (this keeps
 // a slow phase of the machine from deciding), and keeps the fastest.
-void sweep(Network& net, const std::vector<float>& image, double peak, int rounds) {
+void sweep(const IsaTraits& isa, Network& net, const std::vector<float>& image, double peak,
+           int rounds) {
   for (int i = 0; i < net.num_blocks(); ++i) {
     if (i >= 2 && same_work(net.block(i), net.block(i - 1))) {
       net.set_tiling(i, net.block(i - 1).tiling);
       continue;
     }
     const BlockShape shape = net.block(i).plan.shape;
-    const std::vector<Tiling> all = candidates(shape);
+    const std::vector<Tiling> all = candidates(isa, shape);
     std::vector<Timing> times(all.size(), {1e30, 1e30});
     for (int round = 0; round < rounds; ++round) {
       for (std::size_t c = 0; c < all.size(); ++c) {
@@ -116,6 +117,7 @@ void sweep(Network& net, const std::vector<float>& image, double peak, int round
 int main(int argc, char** argv) {
   std::vector<std::string> names;
   AlgorithmChoice choice = AlgorithmChoice::kAuto;
+  Precision precision = Precision::kFloat32;
   bool checked = true, per_block = false, swept = false;
   double budget = 1.0;
   int threads = 1;
@@ -133,6 +135,8 @@ int main(int argc, char** argv) {
       choice = AlgorithmChoice::kStrassen;
     else if (arg == "--no-check")
       checked = false;
+    else if (arg == "--bfloat16")  // the check is of float32
+      precision = Precision::kBfloat16, choice = AlgorithmChoice::kDirect, checked = false;
     else if (arg == "--blocks")
       per_block = true;
     else if (arg == "--sweep")
@@ -140,7 +144,7 @@ int main(int argc, char** argv) {
     else
       return std::fprintf(stderr, "kernels_net: unknown argument %s\n", arg.c_str()), 2;
   }
-  const KernelTable& table = kernels(detect_isa());
+  const KernelTable& table = kernels(detect_isa(), precision);
   const double peak = peak_gflops(table);
   const MachineModel machine = machine_model(table), measured = measure_machine(table);
   std::printf(
@@ -160,7 +164,7 @@ int main(int argc, char** argv) {
     for (int i = 0; i < net.num_blocks(); ++i) {
       net.set_tiling(i, choose_tiling(table, machine, net.block(i).plan.shape, {choice, threads}));
     }
-    if (swept) sweep(net, image, peak, 6);
+    if (swept) sweep(table.traits, net, image, peak, 6);
     if (checked) {
       const std::string wrong = net.check(image);
       if (!wrong.empty()) return std::printf("%s: %s\n", variant.name.c_str(), wrong.c_str()), 1;

@@ -22,7 +22,10 @@ _DISTINCT = 2
 
 @dataclass(frozen=True)
 class Case:
-    """``bound``: what float32 rounding may make two engines' logits differ by, absolutely."""
+    """``bound``: what rounding may make two engines' logits differ by, absolutely.
+
+    Of bfloat16 that of operands of every product, which covers engines that keep maps in it.
+    """
 
     model: str
     arch: str
@@ -31,6 +34,7 @@ class Case:
     input_shape: tuple[int, int, int, int]
     bound: float
     folder: Path
+    dtype: str = "float32"
 
     @property
     def batch(self) -> int:
@@ -38,7 +42,9 @@ class Case:
         return self.input_shape[0]
 
 
-def write_case(source: str, batch: int, size: InputSize, seed: int, folder: Path) -> Case:
+def write_case(
+    source: str, batch: int, size: InputSize, seed: int, folder: Path, dtype: str = "float32"
+) -> Case:
     """Write model and input into the existing ``folder``.
 
     ``source`` is the name of a variant (seeded weights) or a checkpoint; the inference form is
@@ -51,7 +57,10 @@ def write_case(source: str, batch: int, size: InputSize, seed: int, folder: Path
     x = np.resize(images, shape)
     write_network(model, shape, folder)
     np.save(folder / "x.npy", x)
+    (folder / "dtype").write_text(dtype)
+    products = [n["name"] for n in model.graph.nodes if n["kind"] in ("Conv2d", "Linear")]
+    rounded = products if dtype == "bfloat16" else []
     # Either side errs by its own bound, independently.
-    bound = math.sqrt(2) * rounding_bound(model, images, (), seed=seed).logits
-    macs = total_macs(model, shape)
-    return Case(workload.label, model.arch, model.num_params, macs, shape, bound, folder)
+    bound = math.sqrt(2) * rounding_bound(model, images, (), seed=seed, bfloat16=rounded).logits
+    counts = model.num_params, total_macs(model, shape)
+    return Case(workload.label, model.arch, *counts, shape, bound, folder, dtype)

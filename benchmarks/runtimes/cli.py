@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.runtimes",
-        description="This engine and rival runtimes: MobileOne, MobileViT, float32, on this CPU.",
+        description="This engine and rival runtimes: MobileOne, MobileViT, on this CPU.",
         epilog="engines: " + ", ".join(engine.name for engine in ENGINES),
     )
     add = parser.add_argument
@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="fewer and shorter rounds")
     add("--cold-start", action="store_true", help="process start to first result, and its memory")
     add("--seed", type=int, default=0, help="of weights and input")
+    dtype_help = "of products; engines that cannot be set to it are left out"
+    add("--dtype", default="float32", choices=["float32", "bfloat16"], help=dtype_help)
     add("--json", metavar="FILE", help="write every sample and setting")
     add("--plot", metavar="FILE", help="write a figure (needs matplotlib)")
     add("--markdown", action="store_true", help="print GitHub tables")

@@ -39,6 +39,7 @@ def compare(
     quick: bool = False,
     cold_start: bool = False,
     seed: int = 0,
+    dtype: str = "float32",
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Measure every model at every batch size and number of threads; shows itself as tables.
@@ -58,6 +59,7 @@ def compare(
         quick: fewer and shorter rounds.
         cold_start: also time cold starts, at the first batch size and number of threads.
         seed: of weights and input.
+        dtype: "float32" or "bfloat16": of products; engines that cannot be set to it are left out.
         say: is told what is going on.
 
     Ctrl-C returns what was measured until then, marked ``interrupted``.
@@ -67,8 +69,9 @@ def compare(
             measured.
     """
     names = list(dict.fromkeys([OURS, *engines]))
-    for name in names:
-        find_engine(name)
+    if dtype not in find_engine(OURS).dtypes:
+        raise ValueError(f"dtype is {dtype!r}; expected one of {find_engine(OURS).dtypes}")
+    names = [name for name in names if dtype in find_engine(name).dtypes]
     chosen = {count: choose_cpus(at_least("threads", count, 1), cpus) for count in threads}
     arguments = {
         "models": list(models),
@@ -82,12 +85,13 @@ def compare(
         "beside": beside,
         "quick": quick,
         "seed": seed,
+        "dtype": dtype,
     }
     protocol = QUICK if quick else FULL
     report = Report(arguments, protocol.to_dict(), fingerprint())
     with tempfile.TemporaryDirectory(prefix="mobileone-runtimes-") as folder:
         try:
-            cases = _write_cases(Path(folder), models, batches, size, seed, say)
+            cases = _write_cases(Path(folder), models, batches, size, seed, dtype, say)
             for case in cases:
                 written = list(dict.fromkeys([*names, *([beside] if beside else [])]))
                 unavailable = convert(case, written, threads, chosen[max(chosen)], isa, say)
@@ -118,6 +122,7 @@ def _write_cases(
     batches: Sequence[int],
     size: int | None,
     seed: int,
+    dtype: str,
     say: Callable[[str], None],
 ) -> list[Case]:
     cases: list[Case] = []
@@ -126,7 +131,7 @@ def _write_cases(
             say(f"{source}: writing batch {batch}")
             place = folder / str(len(cases))
             place.mkdir()
-            cases.append(write_case(source, batch, size, seed, place))
+            cases.append(write_case(source, batch, size, seed, place, dtype))
     return cases
 
 

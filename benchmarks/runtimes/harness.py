@@ -158,7 +158,7 @@ def _agrees(
     entry.error = difference / case.bound
     if not entry.error <= 1:  # not a number is a failure too
         entry.failure = (
-            f"wrong result: logits differ from ours by {difference:.2g}; float32 rounding explains "
+            f"wrong result: logits differ from ours by {difference:.2g}; rounding explains "
             f"{case.bound:.2g}"
         )
         return False

@@ -15,7 +15,7 @@ class Engine:
     """An engine's name, its module in `engines`, its package, and how it can be held to an ISA.
 
     ``isa_variables`` maps an ISA to the environment that holds the engine to it; empty where the
-    engine has no such switch.
+    engine has no such switch. ``dtypes``: what its products can be set to.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Engine:
     distribution: str
     isa_variables: dict[str, dict[str, str]]
     default: bool = True
+    dtypes: tuple[str, ...] = ("float32",)
 
     def version(self) -> str | None:
         """The installed version; None if the package is not installed."""
@@ -52,11 +53,13 @@ _HELD_TORCH = {isa: _torch(isa) for isa in _ISAS}
 
 _HELD_OURS = {isa: _onednn(isa) | {"MOBILEONE_MAX_ISA": isa} for isa in _ISAS}
 
+_BOTH = ("float32", "bfloat16")
+
 ENGINES = (
-    Engine(OURS, "mobileone_engine", "mobileone", _HELD_OURS),
+    Engine(OURS, "mobileone_engine", "mobileone", _HELD_OURS, dtypes=_BOTH),
     Engine("mobileone-onednn", "mobileone_onednn_engine", "mobileone", _HELD_OURS, default=False),
     Engine("mobileone-plan", "mobileone_plan_engine", "mobileone", _HELD_OURS, default=False),
-    Engine("openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN),
+    Engine("openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN, dtypes=_BOTH),
     # MLAS, XNNPACK and ncnn pick their kernels by CPUID and have no switch.
     Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}),
     Engine("litert", "litert_engine", "ai-edge-litert", {}),

@@ -115,7 +115,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "params": case.params,
         "macs": case.macs,
         "input_shape": list(case.input_shape),
-        "dtype": "float32",
+        "dtype": case.dtype,
         "isa": result.isa,
         "bound": case.bound,
         "threads": result.threads,

@@ -24,7 +24,7 @@ def case_table(result: CaseResult) -> Table:
     columns += [Column("error / bound"), Column("peak memory"), Column("runs")]
     measured = sorted((e for e in result.entries if e.rounds), key=lambda e: e.median_ms)
     shape = "x".join(map(str, case.input_shape))
-    title = f"{case.model}, {shape}, float32, {threads_text(result.threads)}"
+    title = f"{case.model}, {shape}, {case.dtype}, {threads_text(result.threads)}"
     title += f", {result.isa}" if result.isa else ""
     title += f", {result.around}" if str(result.around) else ""
     return Table(title, columns, [_row(e, result) for e in measured], _notes(result))

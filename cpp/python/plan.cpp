@@ -15,10 +15,11 @@ namespace mobileone::python {
 namespace {
 
 BackendChoice to_backend(const std::string& name) {
-  if (name == "auto") return BackendChoice::automatic;
+  if (name == "auto" || name == "emulated") return BackendChoice::automatic;
   if (name == "onednn") return BackendChoice::onednn;
   if (name == "loops") return BackendChoice::loops;
-  throw Error(concat("[compile] backend is '", name, "'; expected 'auto', 'onednn' or 'loops'"));
+  throw Error(concat("[compile] backend is '", name,
+                     "'; expected 'auto', 'onednn', 'loops' or 'emulated'"));
 }
 
 Algorithm to_algorithm(const std::string& name) {
@@ -27,6 +28,22 @@ Algorithm to_algorithm(const std::string& name) {
   if (name == "strassen") return Algorithm::strassen;
   throw Error(
       concat("[compile] algorithm is '", name, "'; expected 'auto', 'direct' or 'strassen'"));
+}
+
+PlanArithmetic to_arithmetic(const std::string& dtype, const std::string& backend) {
+  const bool emulated = backend == "emulated";
+  if (dtype == "float32" && !emulated) return PlanArithmetic::float32;
+  if (dtype == "float32") {
+    throw Error("[compile] backend is 'emulated' and dtype 'float32'; expected 'bfloat16'");
+  }
+  if (dtype != "bfloat16") {
+    throw Error(concat("[compile] dtype is '", dtype, "'; expected 'float32' or 'bfloat16'"));
+  }
+  if (!emulated && backend != "auto") {
+    throw Error(concat("[compile] dtype is 'bfloat16' and backend '", backend,
+                       "'; expected 'auto' or 'emulated'"));
+  }
+  return emulated ? PlanArithmetic::emulated_bfloat16 : PlanArithmetic::bfloat16;
 }
 
 TrainPath to_train_path(const std::string& name) {
@@ -52,7 +69,7 @@ class PyPlan {
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
          const std::string& backend, const std::string& algorithm, bool gradients,
-         const std::string& train_path, const Records& choices)
+         const std::string& train_path, const Records& choices, const std::string& dtype)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
     CompileOptions options;
@@ -60,6 +77,7 @@ class PyPlan {
     options.training = training;
     options.backend = to_backend(backend);
     options.algorithm = to_algorithm(algorithm);
+    options.arithmetic = to_arithmetic(dtype, backend);
     options.gradients = gradients;
     options.train_path = to_train_path(train_path);
     options.choices = choices;
@@ -236,11 +254,11 @@ void bind_plan(py::module_& module) {
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&, bool, const std::string&,
-                    const Records&>(),
+                    const Records&, const std::string&>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
            py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
            py::arg("gradients") = false, py::arg("train_path") = "auto",
-           py::arg("choices") = Records{})
+           py::arg("choices") = Records{}, py::arg("dtype") = "float32")
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",
@@ -268,6 +286,15 @@ void bind_plan(py::module_& module) {
           "What the steps decided, for a stored plan to hand back: by node, integers by name.")
       .def_property_readonly("packed_weights", &packed_weights_of,
                              "Read-only views of the weights that the steps read, by key.")
+      .def_property_readonly(
+          "bfloat16_nodes",
+          [](const PyPlan& self) {
+            std::vector<std::string> names;
+            const Graph& graph = self.plan().network()->graph;
+            for (NodeId id : self.plan().bfloat16_nodes()) names.push_back(graph.node(id).name);
+            return names;
+          },
+          "The convolutions whose operands are rounded to bfloat16.")
       .def_property_readonly(
           "not_storable", [](const PyPlan& self) { return self.plan().not_storable(); },
           "The first operator whose step cannot be stored, or an empty string.")

@@ -92,14 +92,16 @@ py::tuple forward(const PyNetwork& self, const py::object& x, const std::vector<
 
 py::tuple deviation(const PyNetwork& self, const py::object& x,
                     const std::vector<std::string>& nodes, int samples, std::uint64_t seed,
-                    bool training, int threads, std::uint64_t dropout_seed) {
+                    bool training, int threads, std::uint64_t dropout_seed,
+                    const std::vector<std::string>& bfloat16) {
   const ReferenceInputs inputs = to_inputs(self.network->graph, x);
   const std::vector<NodeId> ids = find_all(self.network->graph, nodes);
+  const std::vector<NodeId> rounded = find_all(self.network->graph, bfloat16);
   DeviationResult result;
   {
     const GilRelease release;
     result = error_deviation(*self.network, inputs, ids, samples, seed, mode_of(training), threads,
-                             dropout_seed);
+                             dropout_seed, rounded);
   }
   const auto to_tuple = [](const Deviation& d) { return py::make_tuple(d.rms, d.local_max); };
   py::list outputs;
@@ -147,11 +149,14 @@ void bind_reference(py::module_& module) {
              "The float64 cross entropy of the logits of x, averaged over images; its gradients\n"
              "by every trainable parameter and by every input, each by name; and the running\n"
              "statistics that the step would leave. targets: labels [N] or [N, classes].");
-  module.def("rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
-             py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
-             py::arg("threads") = 0, py::arg("dropout_seed") = 0,
-             "Standard deviations of fp32 rounding errors: (rms, largest local rms) per node,\n"
-             "and by name for the updated running statistics (empty in eval mode).");
+  module.def(
+      "rounding_deviation", &deviation, py::arg("network"), py::arg("x"), py::arg("nodes"),
+      py::arg("samples") = 4, py::arg("seed") = 0, py::arg("training") = false,
+      py::arg("threads") = 0, py::arg("dropout_seed") = 0,
+      py::arg("bfloat16") = std::vector<std::string>(),
+      "Standard deviations of fp32 rounding errors: (rms, largest local rms) per node,\n"
+      "and by name for the updated running statistics (empty in eval mode). bfloat16: nodes\n"
+      "whose input and weight are rounded to that as they are read.");
   module.def("settle", &settled, py::arg("network"), py::arg("threads") = 0,
              "The network with running statistics of a fixed noise image, which keep activations\n"
              "near 1 at every layer: for weights that have seen no data. threads=0: one per CPU.");

@@ -53,6 +53,8 @@ void bind_system(py::module_& module) {
       "What the layout of packed weights depends on.");
   module.def("available_isas", &fused::available_isas,
              "What this CPU could run, fastest first; MOBILEONE_MAX_ISA takes these names.");
+  module.def("native_dtypes", &fused::native_dtypes,
+             "What compile(dtype=) computes in by the instructions of the set in use.");
   module.def("peak_gflops", &fused::peak_gflops, py::arg("threads") = 1,
              py::call_guard<GilRelease>(),
              "Measured GFLOP/s of independent FMAs in registers on that many threads.");

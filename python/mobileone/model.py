@@ -374,10 +374,12 @@ class Model:
 
         Args:
             input_shape: (N, C, H, W).
-            dtype: arithmetic; "float32".
+            dtype: "float32", or "bfloat16": blocks of depthwise and 1x1 convolution multiply that,
+                with float32 sums, maps and everything else (docs/low_precision.md).
             threads: default: `mobileone.show_config()` says how many and why.
             backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
-                everything in plain loops, without loading oneDNN.
+                everything in plain loops, without loading oneDNN. Of bfloat16 "emulated": the same
+                results, slowly, on CPUs without the instructions.
             algorithm: of the fused pointwise convolutions: "direct", "strassen" (one level of
                 Strassen's algorithm wherever it applies), or "auto" (where it is faster).
             tune: how "auto" chooses: "model", by a cost model of this kind of CPU, at once; or
@@ -388,6 +390,8 @@ class Model:
 
         Raises:
             ValueError: a shape, name or combination that there is not.
+            NotImplementedError: bfloat16 on a CPU without its instructions, or of a network without
+                such blocks.
         """
         how: dict[str, Any] = {"dtype": dtype, "backend": backend, "algorithm": algorithm}
         how |= {"tune": tune, "tune_budget_s": tune_budget_s, "progress": progress}

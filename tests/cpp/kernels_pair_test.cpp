@@ -152,7 +152,7 @@ TEST_P(PairTest, SqueezeExciteAfterBothConvolutions) {
     for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
       BlockShape shape = pair(in, out, size, size, 1);
       shape.excite = ExcitePlace::kBeforeActivation;
-      if (algorithm == Algorithm::kStrassen && !strassen_applies(shape)) continue;
+      if (algorithm == Algorithm::kStrassen && !strassen_applies(table.traits, shape)) continue;
       SCOPED_TRACE(::testing::Message() << in << " " << out << " " << size);
       const int rows = algorithm == Algorithm::kStrassen ? 4 : 2;
       const auto plan = plan_block(table.traits, shape, {algorithm, rows, 2});

@@ -230,6 +230,17 @@ def test_what_cannot_be_tuned_is_named(fused: mobileone.Model) -> None:
     for how in ({"algorithm": "direct"}, {"backend": "loops"}):
         with pytest.raises(ValueError, match=r"tune='measure' with .*expected 'auto' for both"):
             fused.compile(SHAPE, tune="measure", **how)
+    with pytest.raises(ValueError, match="tune='measure' with dtype='bfloat16'"):
+        fused.compile(SHAPE, tune="measure", dtype="bfloat16")
+
+
+@pytest.mark.skipif("bfloat16" not in _core.native_dtypes(), reason="no AVX512-BF16")
+def test_what_float32_found_is_not_for_bfloat16(fused: mobileone.Model, file: Path) -> None:
+    before = fused.compile(SHAPE, threads=1, dtype="bfloat16").plan.records
+    tune(fused)
+    after = fused.compile(SHAPE, threads=1, dtype="bfloat16")
+    assert after.plan.records == before
+    assert not any("tuned" in step["implementation"] for step in after.steps)
 
 
 def test_a_network_without_fused_steps_has_nothing_to_tune(file: Path) -> None:

@@ -46,7 +46,8 @@ class Session:
         import mobileone
 
         model = mobileone.load(os.fspath(folder / "model.safetensors"))
-        return model.compile(shape, threads=threads, backend=self.backend)
+        dtype = (folder / "dtype").read_text()
+        return model.compile(shape, threads=threads, backend=self.backend, dtype=dtype)
 
     def run(self) -> None:
         """One inference."""

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "mobileone/kernels/kernels.hpp"
+#include "mobileone/kernels/bfloat16_tables.hpp"
 
 namespace mobileone::kernels {
 
@@ -22,22 +22,19 @@ struct Entry {
   std::string_view name;
   // GCC's builtins also ask XGETBV whether the operating system saves the wide registers.
   bool (*supported)();
-  const KernelTable* tables[kNumPrecisions];  // null where there are no kernels
+  const KernelTable* table;
 };
 
 // Fastest first.
 constexpr Entry kEntries[] = {
-    {Isa::kAvx512,
-     "avx512",
+    {Isa::kAvx512, "avx512",
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
      },
-     {&avx512::kTable}},
-    {Isa::kAvx2,
-     "avx2",
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); },
-     {&avx2::kTable}},
+     &avx512::kTable},
+    {Isa::kAvx2, "avx2",
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, &avx2::kTable},
 };
 
 const Entry& entry(Isa isa) {
@@ -45,6 +42,18 @@ const Entry& entry(Isa isa) {
     if (candidate.isa == isa) return candidate;
   }
   throw std::invalid_argument("[kernels] no such instruction set");
+}
+
+const KernelTable& table_of(Isa isa, Precision precision) {
+  if (precision == Precision::kFloat32) return *entry(isa).table;
+  static const KernelTable wide = bfloat16_table(avx512::kTable),
+                           narrow = bfloat16_table(avx2::kTable);
+  return isa == Isa::kAvx512 ? wide : narrow;
+}
+
+// Beyond what every kernel of the set needs.
+bool has_instructions(Precision precision) {
+  return precision == Precision::kFloat32 || __builtin_cpu_supports("avx512bf16");
 }
 
 std::string expected_names() {
@@ -60,23 +69,36 @@ std::string expected_names() {
 std::string_view isa_name(Isa isa) { return entry(isa).name; }
 
 std::string_view precision_name(Precision precision) {
-  constexpr std::string_view kNames[kNumPrecisions] = {"float32"};
+  constexpr std::string_view kNames[kNumPrecisions] = {"float32", "bfloat16"};
   return kNames[static_cast<int>(precision)];
 }
 
 const KernelTable& kernels(Isa isa, Precision precision) {
-  const KernelTable* table = entry(isa).tables[static_cast<int>(precision)];
-  if (table != nullptr) return *table;
-  throw std::invalid_argument("[kernels] " + std::string(isa_name(isa)) + " has no kernels for " +
-                              std::string(precision_name(precision)));
+  const KernelTable& table = table_of(isa, precision);
+  const std::string name(precision_name(precision));
+  if (table.emulated) {
+    throw std::invalid_argument("[kernels] " + name + " needs AVX512-BF16 (avx512_bf16), which " +
+                                std::string(isa_name(isa)) + " does not have");
+  }
+  if (!has_instructions(precision)) {
+    throw std::invalid_argument("[kernels] " + name +
+                                " needs AVX512-BF16 (avx512_bf16), which this CPU does not have");
+  }
+  return table;
 }
 
-std::vector<const KernelTable*> supported_tables() {
+const KernelTable& emulation(Precision precision) {
+  const KernelTable& table = table_of(Isa::kAvx2, precision);
+  if (table.emulated) return table;
+  throw std::invalid_argument("[kernels] " + std::string(precision_name(precision)) +
+                              " needs no emulation");
+}
+
+std::vector<const KernelTable*> supported_tables(Precision precision) {
   std::vector<const KernelTable*> found;
   for (Isa isa : supported_isas()) {
-    for (const KernelTable* table : entry(isa).tables) {
-      if (table != nullptr) found.push_back(table);
-    }
+    const KernelTable& table = table_of(isa, precision);
+    if (table.emulated || has_instructions(precision)) found.push_back(&table);
   }
   return found;
 }

@@ -20,6 +20,7 @@ struct IsaTraits {
   int pixels;      // of a microkernel's widest group: accumulators, a panel's vectors, 1 broadcast
   int row_pixels;  // groups of at least so many keep the multipliers busy
   int linear_vectors;  // width of a classifier's panel, in vectors
+  int per_lane = 1;    // numbers of a projection's operands in 32 bits: 2 of bfloat16
 
   /// Outputs of a classifier's panel: what LinearPlan::panel_columns takes.
   constexpr int linear_columns() const { return linear_vectors * lanes; }
@@ -46,6 +47,20 @@ inline constexpr IsaTraits kTraits{.lanes = 16,
                                    .row_pixels = 8,
                                    .linear_vectors = 7};
 }  // namespace avx512
+
+// The same sets with projections on bfloat16: as instructions, and emulated.
+constexpr IsaTraits with_bfloat16(IsaTraits traits) {
+  traits.per_lane = 2;
+  return traits;
+}
+namespace avx512_bf16 {
+inline constexpr Isa kIsa = Isa::kAvx512;
+inline constexpr IsaTraits kTraits = with_bfloat16(avx512::kTraits);
+}  // namespace avx512_bf16
+namespace avx2_bf16 {
+inline constexpr Isa kIsa = Isa::kAvx2;
+inline constexpr IsaTraits kTraits = with_bfloat16(avx2::kTraits);
+}  // namespace avx2_bf16
 
 /// Of any set: the widest group of pixels.
 inline constexpr int kMaxPixels = 14;

@@ -19,16 +19,23 @@
 
 namespace mobileone::kernels {
 
-/// What kernels compute in: of activations, weights and sums alike, so far.
-enum class Precision { kFloat32 };
-inline constexpr int kNumPrecisions = 1;
+/// What kernels multiply: sums and maps are float32 in either.
+///
+/// kBfloat16: the operands of a block's projection, T and weights, are rounded to bfloat16 once, to
+/// nearest even. A sum starts from the bias and takes the products of channels 2 i + 1, then 2 i,
+/// for ascending i, each as a float32 fused multiply-add to nearest even; subnormal operands and
+/// sums are 0. That is what vdpbf16ps does, whatever MXCSR says, and what an emulation does under
+/// the flushing of subnormals that plans run with.
+enum class Precision { kFloat32, kBfloat16 };
+inline constexpr int kNumPrecisions = 2;
 
-/// "float32"
+/// "float32" or "bfloat16"
 std::string_view precision_name(Precision precision);
 
 struct KernelTable {
   Isa isa;
   Precision precision;
+  bool emulated;     // without the instructions for that precision: slow, the same bits
   IsaTraits traits;  // what plans for this table are made with
 
   // block/
@@ -93,10 +100,13 @@ struct KernelTable {
 };
 
 /// The table of one instruction set, which must be in supported_isas(). Throws
-/// std::invalid_argument where there are no kernels of that precision.
+/// std::invalid_argument where it has no instructions of that precision, or this CPU does not.
 const KernelTable& kernels(Isa isa, Precision precision = Precision::kFloat32);
 
-/// Every table that this CPU can run: what tests and benchmarks go through.
-std::vector<const KernelTable*> supported_tables();
+/// One that any CPU of supported_isas() runs, to see what others compute: of kBfloat16 alone.
+const KernelTable& emulation(Precision precision);
+
+/// Every table of a precision that this CPU can run: what tests and benchmarks go through.
+std::vector<const KernelTable*> supported_tables(Precision precision = Precision::kFloat32);
 
 }  // namespace mobileone::kernels

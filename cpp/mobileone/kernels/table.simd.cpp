@@ -8,6 +8,7 @@ extern const KernelTable kTable;
 const KernelTable kTable = {
     .isa = kIsa,
     .precision = Precision::kFloat32,
+    .emulated = false,
     .traits = kTraits,
     .run_block = run_block,
     .squeeze_excite = squeeze_excite,

@@ -30,6 +30,10 @@ enum class BackendChoice { automatic, onednn, loops };
 // of the input (backends/training), or as the cost model says.
 enum class TrainPath { automatic, moments, branches };
 
+// What products are made of: float32 throughout, or bfloat16 with float32 sums where a backend has
+// kernels for it, by the CPU's instructions or, slowly, without.
+enum class PlanArithmetic { float32, bfloat16, emulated_bfloat16 };
+
 struct CompileOptions {
   int threads = 1;
   // Nodes whose values are wanted, NCHW float32 (or [N, features]).
@@ -42,6 +46,7 @@ struct CompileOptions {
   TrainPath train_path = TrainPath::automatic;
   BackendChoice backend = BackendChoice::automatic;
   Algorithm algorithm = Algorithm::automatic;
+  PlanArithmetic arithmetic = PlanArithmetic::float32;
   // Those of a stored plan: steps are made as they say. None: steps decide.
   std::optional<Records> records = {};
   // What measurements found best for some of the steps, where those may decide: see tiling.hpp.
@@ -190,6 +195,8 @@ class PlanBuilder {
   void finish_outputs();
 
   std::vector<std::unique_ptr<Step>> steps;
+  // The convolutions whose operands steps round to bfloat16.
+  std::vector<NodeId> bfloat16_nodes;
   std::map<std::string, PackedWeight> packed_weights;
   Records records;  // of the steps
   std::vector<Lifetime> lifetimes;

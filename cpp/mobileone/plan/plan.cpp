@@ -79,6 +79,12 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   builder.finish_outputs();
   if (options.gradients) builder.differentiate();
 
+  bfloat16_nodes_ = std::move(builder.bfloat16_nodes);
+  if (options.arithmetic != PlanArithmetic::float32 && bfloat16_nodes_.empty()) {
+    throw NotSupported(
+        "[compile] dtype is 'bfloat16': this network has no block (depthwise, then 1x1 "
+        "convolution) for its kernels; expected 'float32'");
+  }
   outputs_ = std::move(builder.outputs);
   for (const PlanOutput& output : outputs_) output_shapes_.push_back(output.shape);
   parameters_ = std::move(builder.parameters);

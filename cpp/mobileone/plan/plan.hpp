@@ -54,6 +54,8 @@ class Plan {
   // records.
   const std::map<std::string, PackedWeight>& packed_weights() const { return packed_weights_; }
   const Records& records() const { return records_; }
+  // The convolutions whose operands are rounded to bfloat16.
+  const std::vector<NodeId>& bfloat16_nodes() const { return bfloat16_nodes_; }
   // The first operator whose step cannot be stored; empty when all can.
   const std::string& not_storable() const { return not_storable_; }
 
@@ -86,6 +88,7 @@ class Plan {
   bool gradients_ = false;
   std::map<std::string, PackedWeight> packed_weights_;
   Records records_;
+  std::vector<NodeId> bfloat16_nodes_;
   std::string not_storable_;
   std::vector<Value> values_;
   std::vector<std::unique_ptr<Step>> steps_;

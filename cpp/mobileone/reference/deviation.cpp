@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <set>
 
 #include "mobileone/base/error.hpp"
 #include "mobileone/reference/evaluate.hpp"
@@ -60,13 +61,22 @@ class Errors {
 class MonteCarlo {
  public:
   MonteCarlo(const Network& network, const ReferenceInputs& inputs, int samples, std::uint64_t seed,
-             Mode mode, int threads, std::uint64_t dropout_seed)
+             Mode mode, int threads, std::uint64_t dropout_seed,
+             const std::vector<NodeId>& bfloat16)
       : network_(network),
         evaluator_(network, inputs, mode, threads, dropout_seed),
         values_(static_cast<std::size_t>(samples) + 1,
                 std::vector<ReferenceTensor>(network.graph.nodes().size())),
         statistics_(static_cast<std::size_t>(samples) + 1) {
     for (int sample = 0; sample < samples; ++sample) samples_.emplace_back(seed, sample);
+    for (NodeId id : bfloat16) {
+      const std::string& name = network.graph.node(id).name;
+      for (RandomRounding& sample : samples_) {
+        sample.make_bfloat16(name + ".weight");
+        sample.make_bfloat16(name + ".input");
+      }
+      rounds_input_.insert(id);
+    }
   }
 
   void run(const Schedule& schedule) {
@@ -108,8 +118,14 @@ class MonteCarlo {
     const auto at = static_cast<std::size_t>(id);
     Values deviation;
     for (std::size_t r = 0; r < values_.size(); ++r) {
-      const std::vector<const ReferenceTensor*> inputs = evaluator_.inputs_of(id, values_[r]);
+      std::vector<const ReferenceTensor*> inputs = evaluator_.inputs_of(id, values_[r]);
       const RandomRounding* rounding = r == 0 ? nullptr : &samples_[r - 1];
+      ReferenceTensor rounded;
+      if (r > 0 && rounds_input_.contains(id)) {
+        rounded = *inputs[0];
+        rounding->round(node.name + ".input", rounded.values);
+        inputs[0] = &rounded;
+      }
       values_[r][at] = evaluator_.evaluate(id, inputs, rounding, &statistics_[r]);
       if (r == 0) {
         deviation = local_deviation(evaluator_, id, inputs, values_[r][at]);
@@ -124,16 +140,18 @@ class MonteCarlo {
   std::vector<std::vector<ReferenceTensor>> values_;  // [replica][node]
   std::vector<RunningStatistics> statistics_;         // [replica]
   std::vector<RandomRounding> samples_;
+  std::set<NodeId> rounds_input_;  // to bfloat16
 };
 
 }  // namespace
 
 DeviationResult error_deviation(const Network& network, const ReferenceInputs& inputs,
                                 const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
-                                Mode mode, int threads, std::uint64_t dropout_seed) {
+                                Mode mode, int threads, std::uint64_t dropout_seed,
+                                const std::vector<NodeId>& bfloat16) {
   if (samples < 1) throw Error(concat("[reference] samples is ", samples, "; expected at least 1"));
   const Schedule schedule(network.graph, outputs);
-  MonteCarlo monte_carlo(network, inputs, samples, seed, mode, threads, dropout_seed);
+  MonteCarlo monte_carlo(network, inputs, samples, seed, mode, threads, dropout_seed, bfloat16);
   monte_carlo.run(schedule);
   return monte_carlo.measure(outputs);
 }

@@ -26,12 +26,14 @@ struct DeviationResult {
 
 // Runs the exact forward and `samples` forwards that differ from it by seeded random errors of
 // fp32 size at every node, all in float64, and measures how far they end up from the exact one.
-// threads = 0: one per CPU; the result does not depend on it. Throws Error as reference_forward
-// does, and when samples < 1.
+// threads = 0: one per CPU; the result does not depend on it. The input and the weight of the nodes
+// `bfloat16` are rounded to that as they are read. Throws Error as reference_forward does, and when
+// samples < 1.
 DeviationResult error_deviation(const Network& network, const ReferenceInputs& inputs,
                                 const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,
                                 Mode mode = Mode::eval, int threads = 0,
-                                std::uint64_t dropout_seed = 0);
+                                std::uint64_t dropout_seed = 0,
+                                const std::vector<NodeId>& bfloat16 = {});
 // Of a graph with one input.
 DeviationResult error_deviation(const Network& network, const ReferenceTensor& input,
                                 const std::vector<NodeId>& outputs, int samples, std::uint64_t seed,

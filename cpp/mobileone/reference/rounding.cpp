@@ -52,8 +52,9 @@ std::uint64_t RandomRounding::stream(const std::string& name) const {
 }
 
 void RandomRounding::round(const std::string& name, Values& values) const {
+  const double roundoff = bfloat16_.contains(name) ? kBfloat16Roundoff : kUnitRoundoff;
   for_each_sign(stream(name), values.size(), 1,
-                [&](std::size_t i, double sign) { values[i] += sign * kUnitRoundoff * values[i]; });
+                [&](std::size_t i, double sign) { values[i] += sign * roundoff * values[i]; });
 }
 
 void RandomRounding::result(const std::string& node, const Values& deviation, ReferenceTensor& y,

@@ -200,13 +200,12 @@ class Bundle:
         progress: Callable[[float], None] | None = None,
     ) -> CompiledModel:
         """A plan for one input shape, in eval mode; see `mobileone.Model.compile`."""
-        if dtype != "float32":
-            raise NotImplementedError(f"dtype={dtype!r}; this engine computes in 'float32'")
         return CompiledModel(
             self.network,
             tuple(int(extent) for extent in input_shape),
             thread_count(threads).count,
             self.data_config,
+            dtype=dtype,
             backend=backend,
             algorithm=algorithm,
             tune=tune,

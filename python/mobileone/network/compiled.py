@@ -46,6 +46,7 @@ class CompiledModel:
         threads: int,
         data_config: DataConfig | None = None,
         *,
+        dtype: str = "float32",
         backend: str = "auto",
         algorithm: str = "auto",
         tune: str = "model",
@@ -59,13 +60,13 @@ class CompiledModel:
         if input_shape[0] < 1:
             raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
         choices: Choices = {}
-        if _measures(tune, backend, algorithm):
+        if _measures(tune, dtype, backend, algorithm):
             from mobileone.network.tuning import tuned_for
 
             choices = tuned_for(
                 network, input_shape, threads, budget_s=tune_budget_s, progress=progress
             ).choices()
-        elif algorithm == "auto":
+        elif algorithm == "auto" and dtype == "float32":
             choices = find_choices(graph, input_shape, threads)
         plan = Plan(
             network,
@@ -75,9 +76,11 @@ class CompiledModel:
             backend=backend,
             algorithm=algorithm,
             choices=choices,
+            dtype=dtype,
         )
         self._network = network
-        self._how = {"backend": backend, "algorithm": algorithm, "min_size": min_size}
+        how: dict[str, Any] = {"dtype": dtype, "backend": backend, "algorithm": algorithm}
+        self._how = {**how, "min_size": min_size}
         self._adopt(plan, data_config, list(graph.outputs))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -205,7 +208,7 @@ class CompiledModel:
         return images
 
 
-def _measures(tune: str, backend: str, algorithm: str) -> bool:
+def _measures(tune: str, dtype: str, backend: str, algorithm: str) -> bool:
     """Whether steps are to be measured; ValueError for what cannot be."""
     if tune not in ("model", "measure"):
         raise ValueError(f"tune is {tune!r}; expected 'model' or 'measure'")
@@ -214,6 +217,8 @@ def _measures(tune: str, backend: str, algorithm: str) -> bool:
             f"tune='measure' with backend={backend!r} and algorithm={algorithm!r}; expected 'auto' "
             "for both: it is what chooses"
         )
+    if tune == "measure" and dtype != "float32":
+        raise ValueError(f"tune='measure' with dtype={dtype!r}; expected 'float32'")
     return tune == "measure"
 
 

@@ -72,6 +72,7 @@ class Equivalence:
         images: number of images compared, and what they are.
         false_alarm: probability, per stage, that rounding alone leaves the bound.
         hint: what most often causes the first failure; empty when there is none.
+        rounding: what the bounds are of: "fp32", or "bfloat16 and fp32".
     """
 
     reference: str
@@ -81,6 +82,7 @@ class Equivalence:
     images: str
     false_alarm: float
     hint: str = ""
+    rounding: str = "fp32"
 
     def __bool__(self) -> bool:
         return self.first_failure is None
@@ -95,7 +97,8 @@ class Equivalence:
         """The verdict in a sentence or two."""
         if self.first_failure is None:
             weights = "" if self.rows[0].weights is None else ", and so do its weights"
-            return f"equivalent: every stage differs by less than fp32 rounding explains{weights}"
+            explained = f"less than {self.rounding} rounding explains"
+            return f"equivalent: every stage differs by {explained}{weights}"
         return f"NOT equivalent: {self.first_failure} is the first to leave its bound. {self.hint}"
 
     @property
@@ -103,7 +106,7 @@ class Equivalence:
         """The rows as a table; the verdict is among its notes."""
         notes = (
             f"top-1 agreement {self.top1_agreement:.1%} of {self.images}",
-            f"bound: fp32 rounding exceeds it with probability < {self.false_alarm:g}",
+            f"bound: {self.rounding} rounding exceeds it with probability < {self.false_alarm:g}",
             self.message,
         )
         title = f"{self.candidate} against {self.reference}"

@@ -65,12 +65,14 @@ def rounding_bound(
     *,
     samples: int = 4,
     seed: int = 0,
+    bfloat16: Sequence[str] = (),
 ) -> RoundingBounds:
     """Bounds on the float32 errors of `model` on images `x`, in the mode that it is in.
 
     They hold against exact arithmetic with the same weights. Two float32 results may differ by the
     root of the sum of their bounds' squares. Weights count as rounded once, so that the bounds also
-    hold for a fused net whose weights were rounded to float32.
+    hold for a fused net whose weights were rounded to float32. The operands of the nodes `bfloat16`
+    count as rounded to that.
 
     Raises:
         ValueError: a level that does not exist, or bad images.
@@ -86,7 +88,15 @@ def rounding_bound(
     wanted = [*(names[index] for index in out_indices), *results.values()]
     threads = thread_count().count
     outputs, statistics = rounding_deviation(
-        model.network, images, wanted, samples, seed, model.training, threads, model.dropout_seed
+        model.network,
+        images,
+        wanted,
+        samples,
+        seed,
+        model.training,
+        threads,
+        model.dropout_seed,
+        bfloat16,
     )
     shapes = model.graph.shapes(images.shape)
     bounds = [
@@ -104,16 +114,24 @@ def rounding_bound(
 
 
 def difference_bounds(
-    first: Bundle, second: Bundle, x: Float32, *, samples: int, seed: int
+    first: Bundle,
+    second: Bundle,
+    x: Float32,
+    *,
+    samples: int,
+    seed: int,
+    bfloat16: Sequence[str] = (),
 ) -> list[float]:
     """Bounds on the difference of two networks' float32 results in eval mode: levels, then outputs.
 
-    Their rounding errors are independent, so that variances add.
+    Their rounding errors are independent, so that variances add. `bfloat16`: nodes of the second
+    whose operands are rounded to that.
     """
     shapes = first.graph.shapes(x.shape)
     names = [*first.graph.feature_names, *first.graph.outputs.values()]
     deviations = [
-        _deviations(m, x, samples, (2 * seed + i) % _SEEDS) for i, m in enumerate((first, second))
+        _deviations(m, x, samples, (2 * seed + i) % _SEEDS, bfloat16 if i else ())
+        for i, m in enumerate((first, second))
     ]
     return [
         tail_bound(math.hypot(*pair), math.prod(shapes[name]), samples)
@@ -121,14 +139,16 @@ def difference_bounds(
     ]
 
 
-def _deviations(bundle: Bundle, x: Float32, samples: int, seed: int) -> list[float]:
+def _deviations(
+    bundle: Bundle, x: Float32, samples: int, seed: int, bfloat16: Sequence[str]
+) -> list[float]:
     """The largest local deviation at every level and the outputs, over all images."""
     nodes = [*bundle.graph.feature_names, *bundle.graph.outputs.values()]
     threads = thread_count().count
     chunks = [
-        rounding_deviation(bundle.network, x[i : i + _CHUNK], nodes, samples, seed, False, threads)[
-            0
-        ]
+        rounding_deviation(
+            bundle.network, x[i : i + _CHUNK], nodes, samples, seed, False, threads, 0, bfloat16
+        )[0]
         for i in range(0, len(x), _CHUNK)
     ]
     return [max(chunk[level][1] for chunk in chunks) for level in range(len(nodes))]

@@ -15,11 +15,11 @@ import numpy as np
 from mobileone.checkpoint.open import bundle_of
 from mobileone.data.arrays import Float32, as_images
 from mobileone.network.inputs import input_shape, random_input
-from mobileone.network.session import Session
 from mobileone.util.checks import at_least
 from mobileone.verification.algebra import WeightDifference, weight_differences
 from mobileone.verification.comparison import compare, diagnose, worst
 from mobileone.verification.equivalence import Equivalence, StageError
+from mobileone.verification.low_precision import run
 from mobileone.verification.rounding import (
     FALSE_ALARM,
     RoundingBounds,
@@ -50,6 +50,7 @@ def verify(
     seed: int = 0,
     samples: int = 4,
     algebra: bool = True,
+    dtype: str = "float32",
 ) -> Equivalence:
     """Compare two networks stage by stage on the engine, with batch norms in eval mode.
 
@@ -68,8 +69,11 @@ def verify(
         samples: Monte Carlo samples behind every bound.
         algebra: False compares results alone: of networks that compute the same with other weights,
             e.g. with scales moved from one layer into the next.
+        dtype: that the candidate is computed in, as `Model.compile` takes it; the reference is
+            float32. On a CPU without its instructions it is emulated.
 
     Raises:
+        NotImplementedError: a candidate with nothing that can be computed in `dtype`.
         ValueError: networks with different stages, shapes or classes; bad images or numbers.
     """
     first, second = bundle_of(reference), bundle_of(candidate)
@@ -81,9 +85,14 @@ def verify(
         batches.append(as_images(inputs, first.in_channels, min_size=first.family.min_size))
     _check_comparable(first, second, batches)
 
-    sessions = Session(first), Session(second)
-    results = [(_run(sessions[0], x), _run(sessions[1], x)) for x in batches]
-    bounds = [difference_bounds(first, second, x, samples=samples, seed=seed) for x in batches]
+    runs = [(run(first, x), run(second, x, dtype)) for x in batches]
+    results = [(expected.results, found.results) for expected, found in runs]
+    bounds = [
+        difference_bounds(
+            first, second, x, samples=samples, seed=seed, bfloat16=found.bfloat16_nodes
+        )
+        for x, (_, found) in zip(batches, runs, strict=True)
+    ]
     names = _level_names(first)
     errors = [
         [compare(*row) for row in zip(names, *pair, bound, strict=True)]
@@ -98,12 +107,13 @@ def verify(
     given = "noise" if inputs is None else f"noise, {len(batches[1])} given"
     return Equivalence(
         reference=_describe(first),
-        candidate=_describe(second),
+        candidate=_describe(second, dtype),
         rows=rows,
         top1_agreement=float(np.concatenate(agreed).mean()),
         images=f"{count} images ({batch_size} of {given})",
         false_alarm=FALSE_ALARM,
         hint=_hint(rows, errors, results),
+        rounding="fp32" if dtype == "float32" else f"{dtype} and fp32",
     )
 
 
@@ -123,8 +133,9 @@ def _same_classes(a: Sequence[Float32], b: Sequence[Float32], bundle: Bundle) ->
     return np.concatenate(same)
 
 
-def _describe(bundle: Bundle) -> str:
-    return f"{bundle.name} ({bundle.form})"
+def _describe(bundle: Bundle, dtype: str = "float32") -> str:
+    form = bundle.form if dtype == "float32" else f"{bundle.form}, {dtype}"
+    return f"{bundle.name} ({form})"
 
 
 def _level_names(bundle: Bundle) -> list[str]:
@@ -161,12 +172,6 @@ def _paired_nodes(first: Bundle, second: Bundle) -> list[tuple[str, str, str]]:
             f"{stages[0]} as in reference {_describe(first)}"
         )
     return list(zip(_level_names(first), *nodes, strict=True))
-
-
-def _run(session: Session, x: Float32) -> list[Float32]:
-    """Every feature level and the outputs."""
-    outputs = session.logits(x)
-    return [*session.features(x), *(outputs.values() if isinstance(outputs, dict) else [outputs])]
 
 
 def _with_weights(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
 
 #include "mobileone/backends/fused/support.hpp"
 #include "mobileone/base/error.hpp"
@@ -48,6 +49,17 @@ std::vector<std::pair<std::string, int>> packing_parameters() {
           {"panel_blocks", table().traits.panel_blocks},
           {"half_block", kernels::kBlock / 2},
           {"linear_columns", table().traits.linear_columns()}};
+}
+
+std::vector<std::string> native_dtypes() {
+  std::vector<std::string> names{"float32"};
+  if (kernels::supported_isas().empty()) return names;
+  try {
+    const auto& bfloat16 = kernels::kernels(table().isa, kernels::Precision::kBfloat16);
+    names.emplace_back(kernels::precision_name(bfloat16.precision));
+  } catch (const std::invalid_argument&) {  // has none
+  }
+  return names;
 }
 
 std::vector<std::string> available_isas() {

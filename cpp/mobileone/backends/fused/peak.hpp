@@ -15,6 +15,8 @@ double peak_gflops(int threads);
 // CPU could use.
 std::string isa_in_use();
 std::vector<std::string> available_isas();
+// The precisions of which the one in use has instructions: "float32", "bfloat16".
+std::vector<std::string> native_dtypes();
 
 // What the layout of packed weights depends on, by name; nothing where there are no kernels.
 std::vector<std::pair<std::string, int>> packing_parameters();

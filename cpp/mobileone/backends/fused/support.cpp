@@ -1,5 +1,7 @@
 #include "mobileone/backends/fused/support.hpp"
 
+#include <stdexcept>
+
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
@@ -7,6 +9,19 @@ namespace mobileone::fused {
 const kernels::KernelTable& table() {
   static const kernels::KernelTable& chosen = kernels::kernels(kernels::detect_isa());
   return chosen;
+}
+
+const kernels::KernelTable& table(const PlanBuilder& builder) {
+  const PlanArithmetic arithmetic = builder.options().arithmetic;
+  if (arithmetic == PlanArithmetic::float32) return table();
+  constexpr auto kBfloat16 = kernels::Precision::kBfloat16;
+  if (arithmetic == PlanArithmetic::emulated_bfloat16) return kernels::emulation(kBfloat16);
+  try {
+    return kernels::kernels(kernels::detect_isa(), kBfloat16);
+  } catch (const std::invalid_argument& error) {
+    throw NotSupported(concat("[compile] dtype is 'bfloat16': ", error.what(),
+                              "; backend='emulated' computes the same, slowly"));
+  }
 }
 
 bool is_map(NodeId id, const PlanBuilder& builder) {
@@ -17,8 +32,10 @@ kernels::MapShape map_shape(const Shape& shape) {
   return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
 }
 
-std::string implementation(const std::string& details) {
-  const std::string name = concat("fused ", kernels::isa_name(table().isa));
+std::string implementation(const std::string& details, const kernels::KernelTable& kernels) {
+  const bool wide = kernels.precision == kernels::Precision::kFloat32;
+  const std::string name = concat("fused ", kernels::isa_name(kernels.isa), wide ? "" : "_bf16",
+                                  kernels.emulated ? " emulated" : "");
   return details.empty() ? name : concat(name, " ", details);
 }
 

@@ -15,6 +15,9 @@ namespace mobileone::fused {
 // The kernels of the instruction set in use (MOBILEONE_MAX_ISA limits it); chosen once.
 const kernels::KernelTable& table();
 
+// Those of the plan's arithmetic; throws Error naming what this CPU, or MOBILEONE_MAX_ISA, lacks.
+const kernels::KernelTable& table(const PlanBuilder& builder);
+
 // Bordered maps of the fused kernels.
 inline Layout map_layout() { return Layout::blocked(kernels::kBlock, 1); }
 
@@ -23,8 +26,10 @@ bool is_map(NodeId id, const PlanBuilder& builder);
 
 kernels::MapShape map_shape(const Shape& shape);
 
-// What profile() calls a step on these kernels: "fused avx512 direct rows=7".
-std::string implementation(const std::string& details = "");
+// What profile() calls a step on these kernels: "fused avx512 direct rows=7", or of bfloat16
+// "fused avx512_bf16 ...", "fused avx2_bf16 emulated ...".
+std::string implementation(const std::string& details = "",
+                           const kernels::KernelTable& kernels = table());
 
 // float32 weight and bias of a convolution, a linear layer or a norm, looked up when asked for: the
 // network of a stored plan has none.

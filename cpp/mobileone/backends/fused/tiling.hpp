@@ -69,9 +69,9 @@ kernels::Tiling tiling_for(const std::string& name, std::int64_t images, bool su
 
 // What tiling_for() takes: the fastest by the cost model.
 template <typename KernelShape>
-auto by_cost_model(const KernelShape& shape) {
-  return [&shape](const kernels::TilingRequest& request) {
-    return kernels::choose_tiling(table(), kernels::machine_model(table()), shape, request);
+auto by_cost_model(const KernelShape& shape, const kernels::KernelTable& kernels = table()) {
+  return [&](const kernels::TilingRequest& request) {
+    return kernels::choose_tiling(kernels, kernels::machine_model(kernels), shape, request);
   };
 }
 

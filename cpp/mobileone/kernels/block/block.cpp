@@ -12,7 +12,7 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument("[block] " + message);
 }
 
-void check(const BlockShape& shape, const Tiling& tiling) {
+void check(const IsaTraits& isa, const BlockShape& shape, const Tiling& tiling) {
   require(shape.channels_in >= 1 && shape.expanded >= 0 && shape.channels_out >= 1 &&
               shape.height >= 1 && shape.width >= 1,
           "channels and sizes must be at least 1");
@@ -24,9 +24,9 @@ void check(const BlockShape& shape, const Tiling& tiling) {
           "a residual needs stride 1 and as many output as input channels");
   require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
           "tile_rows and column_parts must be at least 1");
-  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
-          "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
-          "sides");
+  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(isa, shape),
+          "strassen needs float32, whole 16-channel blocks of output, and an even number of blocks "
+          "on both sides");
 }
 
 }  // namespace
@@ -37,14 +37,14 @@ double BlockShape::macs() const {
   return expansion + out * hidden() * (double(kernel) * kernel + channels_out);
 }
 
-bool strassen_applies(const BlockShape& shape) {
+bool strassen_applies(const IsaTraits& isa, const BlockShape& shape) {
   // Sums of sums leave rounding residue in padding columns, which must stay zero: no padding then.
-  return shape.channels_out % kBlock == 0 &&
+  return isa.per_lane == 1 && shape.channels_out % kBlock == 0 &&
          strassen_divides(blocks(shape.hidden()), blocks(shape.channels_out));
 }
 
 BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling& tiling) {
-  check(shape, tiling);
+  check(isa, shape, tiling);
   BlockPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
@@ -63,14 +63,15 @@ BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling
                   .max_pixels = plan.tile_rows * shape.out_width(),
                   .panel_blocks = isa.panel_blocks,
                   .algorithm = tiling.algorithm,
-                  .half = half_block(isa, shape.channels_out, tiling.algorithm)};
+                  .half = half_block(isa, shape.channels_out, tiling.algorithm),
+                  .per_lane = isa.per_lane};
   plan.column_parts = std::min(tiling.column_parts, plan.project.num_panels());
   return plan;
 }
 
 bool BlockPlan::scales_weights() const {
   return shape.excite == ExcitePlace::kAfterActivation && !project.strassen() &&
-         project.packed_floats() < project.tile_floats();
+         project.per_lane == 1 && project.packed_floats() < project.tile_floats();
 }
 
 int BlockPlan::ring_blocks() const {
@@ -101,9 +102,23 @@ std::ptrdiff_t BlockPlan::scaled_weights_offset() const {
   return ring_offset() + (shape.has_ring() ? ring_blocks() * ring_block() + ring_row() : 0);
 }
 
+std::ptrdiff_t BlockPlan::wide_offset() const {
+  return scaled_weights_offset() + (scales_weights() ? project.packed_floats() : 0);
+}
+
+int BlockPlan::wide_rows() const {
+  constexpr int kFloats = 8 * 1024 / sizeof(float);
+  return std::clamp(kFloats / (shape.out_width() * kBlock), 1, tile_rows);
+}
+
+std::ptrdiff_t BlockPlan::wide_floats() const {
+  if (project.per_lane == 1) return 0;
+  if (shape.excites()) return std::ptrdiff_t{project.k_blocks} * project.pitch() * kBlock;
+  return std::ptrdiff_t{wide_rows()} * shape.out_width() * kBlock;
+}
+
 std::size_t BlockPlan::scratch_bytes() const {
-  const std::ptrdiff_t weights = scales_weights() ? project.packed_floats() : 0;
-  return sizeof(float) * static_cast<std::size_t>(scaled_weights_offset() + weights);
+  return sizeof(float) * static_cast<std::size_t>(wide_offset() + wide_floats());
 }
 
 void pack_block(const BlockPlan& plan, const BlockWeights& weights, float* packed) {

@@ -114,6 +114,11 @@ struct BlockPlan {
   std::ptrdiff_t vectors_offset() const;  // the squeeze-and-excite's, 3 [16 blocks]
   std::ptrdiff_t ring_offset() const;
   std::ptrdiff_t scaled_weights_offset() const;
+  /// float32 of what T holds in bfloat16: with a squeeze-and-excite all of it, else wide_rows()
+  /// rows of a channel block, which stay in L1.
+  std::ptrdiff_t wide_offset() const;
+  std::ptrdiff_t wide_floats() const;
+  int wide_rows() const;
   /// Scratch that each concurrent caller of run_block needs, aligned to kAlignment.
   std::size_t scratch_bytes() const;
 };
@@ -140,8 +145,8 @@ struct BlockArgs {
   std::ptrdiff_t fetched_floats = 0;
 };
 
-/// Whether Strassen's algorithm can run the projection.
-bool strassen_applies(const BlockShape& shape);
+/// Whether Strassen's algorithm can run the projection: not of bfloat16.
+bool strassen_applies(const IsaTraits& isa, const BlockShape& shape);
 
 /// Throws std::invalid_argument for sizes < 1, another kernel or stride than above, a residual
 /// between different shapes, a tiling with a value < 1, and for kStrassen (of the projection) where

@@ -32,7 +32,11 @@ class DepthwiseTile {
  private:
   const float* source_row(int block, int y) const;
   float* t(int block) const {
-    return scratch_ + std::ptrdiff_t{block} * plan_.project.pitch() * kBlock;
+    return scratch_ + std::ptrdiff_t{block} * plan_.project.pitch() * TileElement::kBlockLanes;
+  }
+  // Of T in float32: T itself, or what a squeeze-and-excite is applied to before it is rounded.
+  float* wide(int block) const {
+    return wide_ + std::ptrdiff_t{block} * plan_.project.pitch() * kBlock;
   }
 
   const BlockPlan& plan_;
@@ -40,13 +44,14 @@ class DepthwiseTile {
   const float* taps_;
   const RowRing* ring_;
   float* scratch_;
+  float* wide_;
   float* sums_;
 };
 
 /// The factors from the sums that a DepthwiseTile left in scratch, [16 blocks].
 const float* excite(const BlockPlan& plan, const SqueezeExcite& se, float* scratch);
 /// T times the factors, then the activation that comes after them, if one does.
-void scale_tile(const BlockPlan& plan, const float* scale, float* t);
+void scale_tile(const BlockPlan& plan, const float* scale, float* scratch);
 /// Panels [begin, end) of the projection's weights times the factors of their rows.
 void scale_weights(const BlockPlan& plan, const float* packed, const float* scale, int begin,
                    int end, float* out);

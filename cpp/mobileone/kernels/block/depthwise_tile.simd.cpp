@@ -19,6 +19,14 @@ Vec sum_pixels(const float* data, int pixels) {
   return add(add(sum[0], sum[1]), add(sum[2], sum[3]));
 }
 
+// Whole rows at a time where it makes no difference in bits: SiLU pairs neighbours.
+void activate_rows(Activation activation, int rows, int width, float* data) {
+  if (is_floor(activation)) return;
+  const int step = width % 2 == 0 ? rows : 1;
+  const std::ptrdiff_t floats = std::ptrdiff_t{step} * width * kBlock;
+  for (int y = 0; y < rows; y += step, data += floats) activate_in_place(activation, data, floats);
+}
+
 }  // namespace
 
 DepthwiseTile::DepthwiseTile(const BlockPlan& plan, const float* src, const float* taps,
@@ -28,6 +36,7 @@ DepthwiseTile::DepthwiseTile(const BlockPlan& plan, const float* src, const floa
       taps_(taps),
       ring_(ring),
       scratch_(scratch),
+      wide_(kTraits.per_lane == 1 ? scratch : scratch + plan.wide_offset()),
       sums_(scratch + plan.vectors_offset()) {
   if (!plan.shape.excites()) return;
   for (int i = 0; i < plan.project.k_blocks * kBlock; i += kLanes) store(sums_ + i, zero());
@@ -46,11 +55,14 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
   const Activation activation = shape.excite == ExcitePlace::kBeforeActivation
                                     ? Activation::kNone
                                     : shape.depthwise_activation;
+  // Rows stay in float32, or are rounded as they are stored, or while they are in L1.
+  const bool stay = kTraits.per_lane == 1 || shape.excites();
+  const bool rounds = !stay && is_floor(activation);
   const DepthwiseWindow window{shape.kernel, shape.stride,
                                taps_ + block * depthwise_floats(shape.kernel),
-                               activation_floor(activation)};
-  const int max_rows = (kMaxRowPointers - shape.kernel) / shape.stride + 1;
-  float* const dst = t(block) + std::ptrdiff_t{begin - first_row} * width * kBlock;
+                               activation_floor(activation), rounds};
+  int max_rows = (kMaxRowPointers - shape.kernel) / shape.stride + 1;
+  if (!stay && !rounds && plan_.wide_rows() < max_rows) max_rows = plan_.wide_rows();
   for (int y = begin; y < end; y += max_rows) {
     const int count = end - y < max_rows ? end - y : max_rows;
     const int first = y * shape.stride - shape.reach();
@@ -58,14 +70,12 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
     for (int i = 0; i < (count - 1) * shape.stride + shape.kernel; ++i) {
       rows[i] = source_row(block, first + i);
     }
-    depthwise_rows(window, rows, count, width, dst + std::ptrdiff_t{y - begin} * width * kBlock);
-  }
-  if (is_floor(activation)) return;
-  // Whole rows at a time where it makes no difference in bits: SiLU pairs neighbours.
-  const int step = width % 2 == 0 ? end - begin : 1;
-  const std::ptrdiff_t floats = std::ptrdiff_t{step} * width * kBlock;
-  for (int y = begin; y < end; y += step) {
-    activate_in_place(activation, dst + std::ptrdiff_t{y - begin} * width * kBlock, floats);
+    const std::ptrdiff_t at = std::ptrdiff_t{y - first_row} * width;
+    float* const narrow = t(block) + at * TileElement::kBlockLanes;
+    float* const dst = stay ? wide(block) + at * kBlock : rounds ? narrow : wide_;
+    depthwise_rows(window, rows, count, width, dst);
+    activate_rows(activation, count, width, dst);
+    if (!stay && !rounds) store_tile(dst, narrow, std::ptrdiff_t{count} * width * kBlock);
   }
 }
 
@@ -75,7 +85,8 @@ void DepthwiseTile::add_rows(int block, int begin, int end) const {
     float* const at = sums_ + block * kBlock + lane;
     Vec total = load(at);
     for (int y = begin; y < end; ++y) {
-      total = add(total, sum_pixels(t(block) + std::ptrdiff_t{y} * width * kBlock + lane, width));
+      total =
+          add(total, sum_pixels(wide(block) + std::ptrdiff_t{y} * width * kBlock + lane, width));
     }
     store(at, total);
   }
@@ -83,7 +94,7 @@ void DepthwiseTile::add_rows(int block, int begin, int end) const {
 
 void DepthwiseTile::add_map(int block) const {
   for (int lane = 0; lane < kBlock; lane += kLanes) {
-    store(sums_ + block * kBlock + lane, sum_pixels(t(block) + lane, plan_.project.tile_pixels));
+    store(sums_ + block * kBlock + lane, sum_pixels(wide(block) + lane, plan_.project.tile_pixels));
   }
 }
 

@@ -12,13 +12,16 @@ const float* excite(const BlockPlan& plan, const SqueezeExcite& se, float* scrat
   return scale;
 }
 
-void scale_tile(const BlockPlan& plan, const float* scale, float* t) {
+void scale_tile(const BlockPlan& plan, const float* scale, float* scratch) {
   const PointwisePlan& project = plan.project;
   const Activation activation = plan.shape.excite == ExcitePlace::kBeforeActivation
                                     ? plan.shape.depthwise_activation
                                     : Activation::kNone;
   const Vec low = broadcast(activation_floor(activation));
   const std::ptrdiff_t floats = std::ptrdiff_t{project.tile_pixels} * kBlock;
+  const bool rounds = kTraits.per_lane > 1;
+  float* t = rounds ? scratch + plan.wide_offset() : scratch;
+  float* rounded = scratch;
   for (int block = 0; block < project.k_blocks; ++block, scale += kBlock) {
     for (int lane = 0; lane < kBlock; lane += kLanes) {
       const Vec factor = load(scale + lane);
@@ -27,7 +30,9 @@ void scale_tile(const BlockPlan& plan, const float* scale, float* t) {
       }
     }
     activate_in_place(activation, t, floats);
+    if (rounds) store_tile(t, rounded, floats);
     t += std::ptrdiff_t{project.pitch()} * kBlock;
+    rounded += std::ptrdiff_t{project.pitch()} * TileElement::kBlockLanes;
   }
 }
 

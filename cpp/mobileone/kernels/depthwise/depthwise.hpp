@@ -11,6 +11,7 @@ struct DepthwiseWindow {
   int stride = 1;               // 1 or 2
   const float* taps = nullptr;  // of the block; pack_depthwise
   float floor = 0.0f;
+  bool rounds = false;  // to bfloat16, where that is T's element: pixels 8 floats apart, not 16
 };
 
 /// `count` output rows of `width` pixels. rows[i] is input row i of the window at its border pixel

@@ -21,8 +21,18 @@ struct GroupColumn {
   std::ptrdiff_t dst_row;  // floats from one output row to the next
 };
 
+/// Output i of a group.
+template <bool kRounds>
+__attribute__((always_inline)) inline void put(float* dst, int i, Vec v) {
+  if constexpr (kRounds) {
+    store_bfloat16(dst + i * Bfloat16::kBlockLanes, v);
+  } else {
+    store(dst + i * kBlock, v);
+  }
+}
+
 // 3 x 3. Each input column is loaded once per row and feeds up to three accumulators.
-template <int kStride, int kOutputs>
+template <int kStride, bool kRounds, int kOutputs>
 __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
   const Vec floor = g.floor;
   const std::ptrdiff_t column = g.column;
@@ -64,14 +74,14 @@ __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
       }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) store(dst + i * kBlock, max(floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(floor, acc[i]));
   }
 }
 
 // 5 x 5 and 7 x 7: a row of the kernel in registers, through which the input columns go one by one,
 // each to up to kKernel accumulators. Kernel rows are a loop: unrolled, the code of a group would
 // be larger than the instruction cache's share of it.
-template <int kKernel, int kStride, int kOutputs>
+template <int kKernel, int kStride, bool kRounds, int kOutputs>
 __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
   constexpr int kColumns = (kOutputs - 1) * kStride + kKernel;
   // One weight fewer where accumulators, weights and x would take the last register.
@@ -106,65 +116,73 @@ __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
       }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) store(dst + i * kBlock, max(g.floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(g.floor, acc[i]));
   }
 }
 
 using Group = void (*)(const GroupColumn&);
 
-template <int kStride>
+template <int kStride, bool kRounds>
 constexpr Group kGroups[] = {
     nullptr,
-    depthwise_group<kStride, 1>,
-    depthwise_group<kStride, 2>,
-    depthwise_group<kStride, 3>,
-    depthwise_group<kStride, 4>,
-    depthwise_group<kStride, 5>,
-    depthwise_group<kStride, 6>,
-    depthwise_group<kStride, 7>,
-    depthwise_group<kStride, 8>,
+    depthwise_group<kStride, kRounds, 1>,
+    depthwise_group<kStride, kRounds, 2>,
+    depthwise_group<kStride, kRounds, 3>,
+    depthwise_group<kStride, kRounds, 4>,
+    depthwise_group<kStride, kRounds, 5>,
+    depthwise_group<kStride, kRounds, 6>,
+    depthwise_group<kStride, kRounds, 7>,
+    depthwise_group<kStride, kRounds, 8>,
 #ifdef __AVX512F__
-    depthwise_group<kStride, 9>,
-    depthwise_group<kStride, 10>,
-    depthwise_group<kStride, 11>,
-    depthwise_group<kStride, 12>,
-    depthwise_group<kStride, 13>,
-    depthwise_group<kStride, 14>,
+    depthwise_group<kStride, kRounds, 9>,
+    depthwise_group<kStride, kRounds, 10>,
+    depthwise_group<kStride, kRounds, 11>,
+    depthwise_group<kStride, kRounds, 12>,
+    depthwise_group<kStride, kRounds, 13>,
+    depthwise_group<kStride, kRounds, 14>,
 #endif
 };
 
 /// The instance, or the widest there is.
-template <int kKernel, int kStride, int kOutputs>
+template <int kKernel, int kStride, bool kRounds, int kOutputs>
 constexpr Group kWideGroup =
-    depthwise_wide_group<kKernel, kStride,
+    depthwise_wide_group<kKernel, kStride, kRounds,
                          (kOutputs < max_outputs(kKernel) ? kOutputs : max_outputs(kKernel))>;
 
-template <int kKernel, int kStride>
+template <int kKernel, int kStride, bool kRounds>
 constexpr Group kWideGroups[] = {
     nullptr,
-    kWideGroup<kKernel, kStride, 1>,
-    kWideGroup<kKernel, kStride, 2>,
-    kWideGroup<kKernel, kStride, 3>,
-    kWideGroup<kKernel, kStride, 4>,
-    kWideGroup<kKernel, kStride, 5>,
-    kWideGroup<kKernel, kStride, 6>,
-    kWideGroup<kKernel, kStride, 7>,
-    kWideGroup<kKernel, kStride, 8>,
-    kWideGroup<kKernel, kStride, 9>,
-    kWideGroup<kKernel, kStride, 10>,
+    kWideGroup<kKernel, kStride, kRounds, 1>,
+    kWideGroup<kKernel, kStride, kRounds, 2>,
+    kWideGroup<kKernel, kStride, kRounds, 3>,
+    kWideGroup<kKernel, kStride, kRounds, 4>,
+    kWideGroup<kKernel, kStride, kRounds, 5>,
+    kWideGroup<kKernel, kStride, kRounds, 6>,
+    kWideGroup<kKernel, kStride, kRounds, 7>,
+    kWideGroup<kKernel, kStride, kRounds, 8>,
+    kWideGroup<kKernel, kStride, kRounds, 9>,
+    kWideGroup<kKernel, kStride, kRounds, 10>,
 #ifdef __AVX512F__
-    kWideGroup<kKernel, kStride, 11>,
-    kWideGroup<kKernel, kStride, 12>,
-    kWideGroup<kKernel, kStride, 13>,
-    kWideGroup<kKernel, kStride, 14>,
+    kWideGroup<kKernel, kStride, kRounds, 11>,
+    kWideGroup<kKernel, kStride, kRounds, 12>,
+    kWideGroup<kKernel, kStride, kRounds, 13>,
+    kWideGroup<kKernel, kStride, kRounds, 14>,
 #endif
 };
 
+template <bool kRounds>
+const Group* groups_of(int kernel, int stride) {
+  if (kernel == 3) return stride == 1 ? kGroups<1, kRounds> : kGroups<2, kRounds>;
+  if (kernel == 5) return stride == 1 ? kWideGroups<5, 1, kRounds> : kWideGroups<5, 2, kRounds>;
+  return stride == 1 ? kWideGroups<7, 1, kRounds> : kWideGroups<7, 2, kRounds>;
+}
+
 /// The instances for a number of outputs up to max_outputs(kernel).
-const Group* find_groups(int kernel, int stride) {
-  if (kernel == 3) return stride == 1 ? kGroups<1> : kGroups<2>;
-  if (kernel == 5) return stride == 1 ? kWideGroups<5, 1> : kWideGroups<5, 2>;
-  return stride == 1 ? kWideGroups<7, 1> : kWideGroups<7, 2>;
+const Group* find_groups(const DepthwiseWindow& window) {
+  if constexpr (kTraits.per_lane > 1) {
+    if (window.rounds) return groups_of<true>(window.kernel, window.stride);
+  }
+  return groups_of<false>(window.kernel, window.stride);
 }
 
 }  // namespace
@@ -172,20 +190,21 @@ const Group* find_groups(int kernel, int stride) {
 void depthwise_rows(const DepthwiseWindow& window, const float* const* rows, int count, int width,
                     float* dst) {
   const PixelGroups groups(width, max_outputs(window.kernel));
-  const Group* run = find_groups(window.kernel, window.stride);
+  const Group* run = find_groups(window);
+  const int per_float = window.rounds ? kTraits.per_lane : 1;
   for (int lane = 0; lane < kBlock; lane += kLanes) {
     GroupColumn column{rows,
                        count,
                        lane,
                        window.taps + lane,
                        broadcast(window.floor),
-                       dst + lane,
-                       std::ptrdiff_t{width} * kBlock};
+                       dst + lane / per_float,
+                       std::ptrdiff_t{width} * kBlock / per_float};
     for (int group = 0; group < groups.count; ++group) {
       const int outputs = groups.size(group);
       run[outputs](column);
       column.column += std::ptrdiff_t{outputs} * window.stride * kBlock;
-      column.dst += outputs * kBlock;
+      column.dst += outputs * kBlock / per_float;
     }
   }
 }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "mobileone/kernels/layout.hpp"
-#include "mobileone/kernels/simd/simd.hpp"
+#include "mobileone/kernels/simd/element.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
@@ -29,7 +29,7 @@ enum class After {
 struct Link {
   const float* a = nullptr;  // pixel i, channel 16 b + c at a[b * a_block + 16 step i + c]
   std::ptrdiff_t a_block = 0;
-  const float* b = nullptr;  // panel [k][lanes * vectors]
+  const float* b = nullptr;  // panel [k][lanes * vectors]; of bfloat16 a and b hold pairs of k
   After after = After::kOutput;
   float* partial = nullptr;
   Output output;
@@ -50,7 +50,9 @@ struct Chain {
 
 /// What a chain of `k_blocks` prefetches: two cache lines per four k, a quarter of a 32-column
 /// panel.
-constexpr std::ptrdiff_t prefetch_floats(int k_blocks) { return std::ptrdiff_t{k_blocks} * 4 * 32; }
+constexpr std::ptrdiff_t prefetch_floats(int k_blocks) {
+  return std::ptrdiff_t{k_blocks} * TileElement::kBlockLanes / 4 * 32;
+}
 
 /// Position of vector v of a panel inside the destination's 16-channel blocks.
 constexpr int vector_block(int v) { return v * kLanes / kBlock; }
@@ -60,10 +62,10 @@ constexpr int vector_lane(int v) { return v * kLanes % kBlock; }
 // whole array on the stack. Vector stores may alias anything, so what they could change is copied
 // out of the structs first.
 
-/// One k for all pixels; emit(p) is called as soon as pixel p is done. With the last k, the stores
-/// are issued between multiplications: in one burst they fill the store queue, and the core stands
-/// still (5 % of a product with k = 27).
-template <int kStep = 1, int kPixels, int kVectors, typename Emit>
+/// One k (of bfloat16 two) for all pixels; emit(p) is called as soon as pixel p is done. With the
+/// last k, the stores are issued between multiplications: in one burst they fill the store queue,
+/// and the core stands still (5 % of a product with k = 27).
+template <typename Element = Float32, int kStep = 1, int kPixels, int kVectors, typename Emit>
 __attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][kVectors],
                                                            const float* pixels, const float* b,
                                                            const Emit& emit) {
@@ -74,11 +76,11 @@ __attribute__((always_inline)) inline void multiply_column(Vec (&acc)[kPixels][k
   for (int v = 0; v < kHeld; ++v) column[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
-    const Vec x = broadcast(pixels[p * kStep * kBlock]);
+    const Vec x = broadcast(pixels[p * kStep * Element::kBlockLanes]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kHeld; ++v) accumulate(acc[p][v], x, column[v]);
+    for (int v = 0; v < kHeld; ++v) Element::accumulate(acc[p][v], x, column[v]);
     if constexpr (kHeld < kVectors) {
-      accumulate(acc[p][kHeld], x, reinterpret_cast<const Vec*>(b + kHeld * kLanes));
+      Element::accumulate(acc[p][kHeld], x, reinterpret_cast<const Vec*>(b + kHeld * kLanes));
     }
     emit(p);
   }
@@ -117,20 +119,20 @@ __attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVect
   constexpr int kWidth = kVectors * kLanes;
   const OutputWriter<kVectors, kStep> write(link.output, chain);
   if (ends_in_half(kVectors) || link.after == After::kOutput) {  // Strassen's have whole blocks
-    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column<TileElement, kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) write(p, v, acc[p][v]);
     });
   } else if (link.after == After::kStore) {
     float* const partial = link.partial;
-    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column<TileElement, kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
     });
   } else {
     const float* const other = chain.other;
     const float* const addend = chain.addend;
-    multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+    multiply_column<TileElement, kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         write(p, v, add(acc[p][v], load(other + p * kWidth + v * kLanes)));
@@ -151,7 +153,7 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
   constexpr int kWidth = kVectors * kLanes;
   float buffer[kPixels * kWidth];
   float* const partial = link.after == After::kStore ? link.partial : buffer;
-  multiply_column<kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+  multiply_column<TileElement, kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) store(partial + p * kWidth + v * kLanes, acc[p][v]);
   });
@@ -200,12 +202,12 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
     for (int block = chain.k_blocks; block > 0; --block, a += link.a_block) {
       pixels = a;
       // The last block's last unrolled step is left for finish_link.
-      for (int step = block == 1 ? 1 : 0; step < kBlock / kUnroll; ++step) {
+      for (int step = block == 1 ? 1 : 0; step < TileElement::kBlockLanes / kUnroll; ++step) {
         prefetch_l2(next);
         prefetch_l2(next + 16);
 #pragma GCC unroll 4
         for (int k = 0; k < kUnroll; ++k) {
-          multiply_column<kStep>(acc, pixels + k, b + k * kWidth, nothing);
+          multiply_column<TileElement, kStep>(acc, pixels + k, b + k * kWidth, nothing);
         }
         pixels += kUnroll;
         b += kUnroll * kWidth;
@@ -214,7 +216,7 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
     }
 #pragma GCC unroll 4
     for (int k = 0; k < kUnroll - 1; ++k) {
-      multiply_column<kStep>(acc, pixels + k, b + k * kWidth, nothing);
+      multiply_column<TileElement, kStep>(acc, pixels + k, b + k * kWidth, nothing);
     }
     pixels += kUnroll - 1;
     b += (kUnroll - 1) * kWidth;

@@ -160,7 +160,11 @@ constexpr Microkernel kInstances[] = {
 }  // namespace
 
 Microkernel find_paired_microkernel(int pixels, int vectors) {
-  return vectors == 1 ? kInstances<1>[pixels] : kInstances<2>[pixels];
+  if constexpr (kTraits.per_lane > 1) {
+    return nullptr;  // no plan of bfloat16 asks for one
+  } else {
+    return vectors == 1 ? kInstances<1>[pixels] : kInstances<2>[pixels];
+  }
 }
 #else
 Microkernel find_paired_microkernel(int, int) { return nullptr; }  // no plan asks for one

@@ -37,7 +37,7 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
   chain.floor = t.floor;
   chain.dst_block = t.dst_block;
   Link& link = chain.links[0];
-  link.a_block = std::ptrdiff_t{plan.pitch()} * kBlock;
+  link.a_block = std::ptrdiff_t{plan.pitch()} * TileElement::kBlockLanes;
   const std::int32_t* offsets = offset_table(plan, t.scratch) + t.pixel_begin;
   const int panel_vectors = plan.panel_blocks * kBlock / kLanes;
   Prefetcher prefetcher(t, PixelGroups(t.pixels, max_pixels(panel_vectors)).count * plan.k_blocks,
@@ -45,18 +45,19 @@ void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& t) {
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
     const PanelKernels kernels(panel, t.sums != nullptr);
-    const std::ptrdiff_t size = std::ptrdiff_t{plan.k_blocks} * kBlock * panel.columns();
+    const std::ptrdiff_t size =
+        std::ptrdiff_t{plan.k_blocks} * TileElement::kBlockLanes * panel.columns();
     link.b = t.packed + plan.panel_offset(panel.first_block);
     link.output = t.output(panel.first_block, offsets);
     chain.row = t.bias + panel.first_block * kBlock;
     prefetcher.start_panel(index, link.b + size, link.b + (index + 1 < t.panel_end ? 2 : 1) * size);
     const PixelGroups groups(t.pixels, kernels.widest());
-    link.a = t.scratch + std::ptrdiff_t{t.pixel_begin} * kBlock;
+    link.a = t.scratch + std::ptrdiff_t{t.pixel_begin} * TileElement::kBlockLanes;
     for (int group = 0; group < groups.count; ++group) {
       const int pixels = groups.size(group);
       chain.prefetch = prefetcher.take(plan.k_blocks, link.b);
       kernels.find(pixels)(chain);
-      link.a += pixels * kBlock;
+      link.a += pixels * TileElement::kBlockLanes;
       link.output.offsets += pixels;
     }
   }

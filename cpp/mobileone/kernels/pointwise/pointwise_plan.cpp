@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mobileone/kernels/bfloat16.hpp"
+
 namespace mobileone::kernels {
 
 int PointwisePlan::num_panels() const {
@@ -18,7 +20,7 @@ Panel PointwisePlan::panel(int index) const {
 
 std::ptrdiff_t PointwisePlan::panel_offset(int first_block) const {
   const std::ptrdiff_t rows = strassen() ? 7 * (k_blocks / 2) : k_blocks;
-  return rows * kBlock * first_block * kBlock;
+  return rows * kBlock * first_block * kBlock / per_lane;
 }
 
 std::ptrdiff_t PointwisePlan::packed_floats() const { return panel_offset(panelled_blocks()); }
@@ -47,7 +49,8 @@ std::ptrdiff_t PointwisePlan::sums_floats() const {
 }
 
 std::ptrdiff_t PointwisePlan::tile_floats() const {
-  return std::ptrdiff_t{k_blocks} * pitch() * kBlock;
+  const std::ptrdiff_t numbers = std::ptrdiff_t{k_blocks} * pitch() * kBlock;
+  return (numbers / per_lane + kBlock - 1) / kBlock * kBlock;
 }
 
 std::ptrdiff_t PointwisePlan::scratch_floats() const {
@@ -61,7 +64,7 @@ int strassen_rows(int rows, int height, int width) {
 
 HalfBlock half_block(const IsaTraits& isa, int channels_out, Algorithm algorithm) {
   const bool half = (channels_out - 1) % kBlock < kBlock / 2 && channels_out > kBlock;
-  if (!half || algorithm == Algorithm::kStrassen) return HalfBlock::kWhole;
+  if (!half || algorithm == Algorithm::kStrassen || isa.per_lane > 1) return HalfBlock::kWhole;
   return isa.lanes < kBlock ? HalfBlock::kVector : HalfBlock::kPairs;
 }
 
@@ -110,10 +113,13 @@ void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out
                                    width, packed);
       continue;
     }
-    for (int k = 0; k < plan.k_blocks * kBlock; ++k) {
+    for (int k = 0; k < plan.k_blocks * kBlock; k += plan.per_lane) {
       for (int n = first; n < first + width; ++n) {
         const bool again = panel.half == HalfBlock::kPairs && n >= first + width - kBlock / 2;
-        *packed++ = static_cast<float>(b(k, again ? n - kBlock / 2 : n));
+        const int from = again ? n - kBlock / 2 : n;
+        *packed++ = plan.per_lane == 1 ? static_cast<float>(b(k, from))
+                                       : bfloat16_pair(static_cast<float>(b(k, from)),
+                                                       static_cast<float>(b(k + 1, from)));
       }
     }
   }

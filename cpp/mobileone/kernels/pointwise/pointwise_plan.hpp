@@ -4,7 +4,9 @@
 // The operand A is a tile T[ceil(K/16)][pitch][16] in scratch. B is cut into panels of 32 columns
 // (16 on AVX2; the last one takes 48 where the number of 16-column blocks is odd, or, on AVX2, 24
 // where the upper half of the last block is padding), each stored [K][panel width], so that a
-// microkernel reads it front to back.
+// microkernel reads it front to back. Of bfloat16, two in the place of a float: T's channels are in
+// order, B's panels [K / 2][panel width][2], of whole blocks; Strassen's algorithm is not for it,
+// because its sums would be rounded once more.
 //
 // Algorithm::kStrassen is one level of Strassen's algorithm in Winograd's form (7 products and 15
 // sums; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 23.1). T is split
@@ -54,6 +56,7 @@ struct PointwisePlan {
   int panel_blocks = 0;  // IsaTraits::panel_blocks
   Algorithm algorithm = Algorithm::kDirect;
   HalfBlock half = HalfBlock::kWhole;
+  int per_lane = 1;  // IsaTraits::per_lane
 
   bool strassen() const { return algorithm == Algorithm::kStrassen; }
   /// 16-column blocks that are cut into panels: Strassen works on half the columns.
@@ -85,7 +88,7 @@ int tile_pitch(int pixels);
 /// pair; at most `height`, those of the map.
 int strassen_rows(int rows, int height, int width);
 
-/// What pointwise_direct makes of the last block of `channels_out`.
+/// What pointwise_direct makes of the last block of `channels_out`: of bfloat16, kWhole.
 HalfBlock half_block(const IsaTraits& isa, int channels_out, Algorithm algorithm);
 
 /// Whether Strassen's algorithm can split K x N channels (both into 16-channel blocks, evenly).

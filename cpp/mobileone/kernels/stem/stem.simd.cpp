@@ -264,12 +264,18 @@ class StemBlockRun {
     const std::ptrdiff_t floats = std::ptrdiff_t{shape.out_width()} * kBlock;
     const float* const rows[3] = {ring_.row(block, 2 * y - 1), ring_.row(block, 2 * y),
                                   ring_.row(block, 2 * y + 1)};
+    const Activation activation = shape.depthwise_activation;
+    const bool rounds = kTraits.per_lane > 1 && is_floor(activation);
     const DepthwiseWindow window{3, 2, args_.block_packed + block * depthwise_floats(3),
-                                 activation_floor(shape.depthwise_activation)};
-    float* const t =
-        scratch_ + std::ptrdiff_t{block} * plan_.block.project.pitch() * kBlock + row * floats;
-    depthwise_rows(window, rows, 1, shape.out_width(), t);
-    activate_in_place(shape.depthwise_activation, t, floats);
+                                 activation_floor(activation), rounds};
+    const std::ptrdiff_t pixel = std::ptrdiff_t{block} * plan_.block.project.pitch() +
+                                 std::ptrdiff_t{row} * shape.out_width();
+    float* const t = scratch_ + pixel * TileElement::kBlockLanes;
+    const bool direct = kTraits.per_lane == 1 || rounds;
+    float* const dst = direct ? t : scratch_ + plan_.block.wide_offset();
+    depthwise_rows(window, rows, 1, shape.out_width(), dst);
+    activate_in_place(activation, dst, floats);
+    if (!direct) store_tile(dst, t, floats);
   }
 
   const StemBlockPlan& plan_;

@@ -39,7 +39,8 @@ double tile_bytes(const BlockPlan& plan) {
 
 Tiling choose_ring_tiling(const KernelTable& table, const MachineModel& machine,
                           const BlockShape& shape, const TilingRequest& request) {
-  const bool strassen = request.choice == AlgorithmChoice::kStrassen && strassen_applies(shape);
+  const bool strassen =
+      request.choice == AlgorithmChoice::kStrassen && strassen_applies(table.traits, shape);
   Tiling tiling;
   tiling.algorithm = strassen ? Algorithm::kStrassen : Algorithm::kDirect;
   if (request.rows != 0) {

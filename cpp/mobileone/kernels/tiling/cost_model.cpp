@@ -56,7 +56,7 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double cycle_flops = 4.0 * lanes;  // two FMA ports
 
   const double calls = pixels / group * n / (p.panel_blocks * kBlock) * (strassen ? 0.75 : 1.0);
-  const double flops = pixels * k * n * (strassen ? 1.75 : 2.0) +
+  const double flops = pixels * k * n * (strassen ? 1.75 : 2.0) / table.traits.per_lane +
                        pixels * n * (kStoreFlops + (strassen ? kPartialFlops : 0.0)) +
                        calls * kRestartCycles * cycle_flops;
   const double depthwise = 18.0 * pixels * k / kDepthwiseShare * plan.column_parts;
@@ -105,7 +105,7 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   for (int which = 0; which < 2; ++which) {
     const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
     for (int rows = shape.out_height(); rows >= 1; --rows) {
-      if (which == 1 && !strassen_applies(shape)) continue;
+      if (which == 1 && !strassen_applies(table.traits, shape)) continue;
       if (only != 0 && rows != only) continue;
       for (int parts = 1; parts <= threads; ++parts) {
         Candidate candidate{{algorithm, rows, parts}, 0.0, rows * shape.out_width()};

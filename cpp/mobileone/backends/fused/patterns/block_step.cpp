@@ -16,6 +16,7 @@ using kernels::BlockPlan;
 using kernels::BlockShape;
 
 struct BlockOperands {
+  const kernels::KernelTable* kernels = nullptr;
   PackedBlock block;
   PackedSqueeze excite, factor;  // as in BlockMatch
   ValueId src = -1, dst = -1;
@@ -58,9 +59,9 @@ class BlockStep : public TiledStep {
     for (std::ptrdiff_t at = channels; at < operands_.sums_floats(); at += channels) {
       std::transform(total, total + channels, total + at, total, std::plus<>());
     }
-    table().squeeze_excite(operands_.factor.shape, total, shape.out_height() * shape.out_width(),
-                           hidden(buffers),
-                           factor(buffers, operands_.dst_factor, image, shape.channels_out));
+    operands_.kernels->squeeze_excite(
+        operands_.factor.shape, total, shape.out_height() * shape.out_width(), hidden(buffers),
+        factor(buffers, operands_.dst_factor, image, shape.channels_out));
   }
 
  private:
@@ -91,7 +92,7 @@ class BlockStep : public TiledStep {
       args.next_floats = next().floats;
     }
     args.fetched_floats = operands_.fetched_floats;
-    table().run_block(operands_.block.plan, args, range.begin, range.end);
+    operands_.kernels->run_block(operands_.block.plan, args, range.begin, range.end);
   }
 
   BlockOperands operands_;
@@ -148,8 +149,12 @@ bool well_scaled(const BlockShape& shape, const kernels::BlockWeights& weights) 
 
 kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool one_part,
                           PlanBuilder& builder) {
-  const auto fastest = by_cost_model(shape);
+  const kernels::KernelTable& kernels = table(builder);
+  const auto fastest = by_cost_model(shape, kernels);
   const auto choose = [&](kernels::TilingRequest request) {
+    if (kernels.precision != kernels::Precision::kFloat32) {
+      request.choice = kernels::AlgorithmChoice::kDirect;
+    }
     kernels::Tiling tiling = fastest(request);
     std::vector<float> wide;
     const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
@@ -233,9 +238,13 @@ std::string PackedBlock::details() const {
 PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& builder) {
   const BlockShape shape = shape_of(match, builder);
   const kernels::Tiling tiling = tiling_of(shape, match, one_part, builder);
-  PackedBlock packed{kernels::plan_block(table().traits, shape, tiling), nullptr,
+  const kernels::KernelTable& kernels = table(builder);
+  PackedBlock packed{kernels::plan_block(kernels.traits, shape, tiling), nullptr,
                      is_tuned(builder.node(match.project.node).name, builder)};
-  const char* kind = match.expand ? " fused block " : " fused ";
+  const bool float32 = kernels.precision == kernels::Precision::kFloat32;
+  const std::string kind = concat(match.expand ? " fused block " : " fused ",
+                                  float32 ? "" : implementation("", kernels) + " ");
+  if (!float32) builder.bfloat16_nodes.push_back(match.project.node);
   packed.weights = builder.packed(
       concat(builder.node(match.project.node).name, kind, algorithm_name(packed.plan)),
       packed.plan.packed_bytes(), [&](void* out) {
@@ -248,6 +257,7 @@ PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& buil
 
 void emit_block(const BlockMatch& match, PlanBuilder& builder) {
   BlockOperands operands;
+  operands.kernels = &table(builder);
   operands.block = pack_block(match, false, builder);
   if (match.excite) operands.excite = pack_squeeze(*match.excite, builder);
   if (match.factor) operands.factor = pack_squeeze(*match.factor, builder);
@@ -268,7 +278,8 @@ void emit_block(const BlockMatch& match, PlanBuilder& builder) {
     work.shared_bytes =
         sizeof(float) * std::size_t(operands.hidden_floats() + operands.sums_floats());
   }
-  StepInfo info = describe(match.ops, builder, implementation(operands.block.details()));
+  StepInfo info =
+      describe(match.ops, builder, implementation(operands.block.details(), table(builder)));
   builder.add_step(std::make_unique<BlockStep>(std::move(info), work, std::move(operands)), reads,
                    writes);
 }

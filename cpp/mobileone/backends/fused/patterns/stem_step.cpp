@@ -41,8 +41,10 @@ class StemStep : public TiledStep {
 
 class StemBlockStep : public TiledStep {
  public:
-  StemBlockStep(StepInfo info, const Work& work, StemOperands operands, PackedBlock block)
+  StemBlockStep(StepInfo info, const Work& work, const kernels::KernelTable& kernels,
+                StemOperands operands, PackedBlock block)
       : TiledStep(std::move(info), work),
+        kernels_(kernels),
         operands_(std::move(operands)),
         block_(std::move(block)),
         plan_(kernels::plan_stem_block(operands_.plan, block_.plan)) {}
@@ -53,29 +55,31 @@ class StemBlockStep : public TiledStep {
         operands_.image(buffers, range.image),
         map_of(buffers, operands_.dst, block_.plan.shape.dst(), range.image), operands_.packed(),
         block_.data(), range.scratch};
-    table().run_stem_block(plan_, args, range.begin, range.end);
+    kernels_.run_stem_block(plan_, args, range.begin, range.end);
   }
 
  private:
+  const kernels::KernelTable& kernels_;
   StemOperands operands_;
   PackedBlock block_;
   kernels::StemBlockPlan plan_;
 };
 
-// Everything but where the result goes.
-StemOperands pack_stem(const StemMatch& match, PlanBuilder& builder) {
+// Everything but where the result goes, for the kernels that will run it.
+StemOperands pack_stem(const StemMatch& match, const kernels::KernelTable& kernels,
+                       PlanBuilder& builder) {
   const Node& node = builder.node(match.conv);
   const kernels::MapShape in = map_shape(builder.shape(node.inputs[0]));
   StemOperands operands;
-  operands.plan = kernels::plan_stem(table().traits, in.height, in.width,
+  operands.plan = kernels::plan_stem(kernels.traits, in.height, in.width,
                                      static_cast<int>(std::get<Conv2d>(node.op).out_channels),
                                      match.activation);
-  operands.weights =
-      builder.packed(node.name + " fused", operands.plan.packed_bytes(), [&](void* out) {
-        const NodeWeights weights(match.conv, builder);
-        kernels::pack_stem(operands.plan, weights.weight(), weights.bias(),
-                           static_cast<float*>(out));
-      });
+  // An emulation has the panels of another instruction set.
+  const std::string key = node.name + (kernels.emulated ? " fused emulated" : " fused");
+  operands.weights = builder.packed(key, operands.plan.packed_bytes(), [&](void* out) {
+    const NodeWeights weights(match.conv, builder);
+    kernels::pack_stem(operands.plan, weights.weight(), weights.bias(), static_cast<float*>(out));
+  });
   operands.src = builder.value_of(node.inputs[0]);
   return operands;
 }
@@ -83,7 +87,7 @@ StemOperands pack_stem(const StemMatch& match, PlanBuilder& builder) {
 }  // namespace
 
 void emit_stem(const StemMatch& match, PlanBuilder& builder) {
-  StemOperands operands = pack_stem(match, builder);
+  StemOperands operands = pack_stem(match, table(), builder);
   const ValueId src = operands.src;
   TiledStep::Work work;
   work.map = operands.dst = builder.new_result(match.result(), map_layout());
@@ -98,7 +102,7 @@ void emit_stem(const StemMatch& match, PlanBuilder& builder) {
 }
 
 void emit_stem_block(const StemBlockMatch& match, PlanBuilder& builder) {
-  StemOperands operands = pack_stem(match.stem, builder);
+  StemOperands operands = pack_stem(match.stem, table(builder), builder);
   const ValueId src = operands.src;
   PackedBlock block = pack_block(match.block, true, builder);
   TiledStep::Work work;
@@ -108,10 +112,10 @@ void emit_stem_block(const StemBlockMatch& match, PlanBuilder& builder) {
   work.units = block.plan.tiles();
   work.threads = builder.options().threads;
   work.thread_bytes = kernels::plan_stem_block(operands.plan, block.plan).scratch_bytes();
-  StepInfo info = describe(match.ops, builder, implementation(block.details()));
-  builder.add_step(
-      std::make_unique<StemBlockStep>(std::move(info), work, std::move(operands), std::move(block)),
-      {src}, {work.map});
+  StepInfo info = describe(match.ops, builder, implementation(block.details(), table(builder)));
+  builder.add_step(std::make_unique<StemBlockStep>(std::move(info), work, table(builder),
+                                                   std::move(operands), std::move(block)),
+                   {src}, {work.map});
 }
 
 }  // namespace mobileone::fused
