@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Network, initialize
@@ -41,10 +41,20 @@ class PlainCnn(Model):
         threads: int | None = None,
         backend: str = "onednn",
         algorithm: str = "auto",
+        tune: str = "model",
+        tune_budget_s: float | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> CompiledModel:
         """As `Model.compile`, with ``backend="onednn"`` by default."""
         return super().compile(
-            input_shape, dtype=dtype, threads=threads, backend=backend, algorithm=algorithm
+            input_shape,
+            dtype=dtype,
+            threads=threads,
+            backend=backend,
+            algorithm=algorithm,
+            tune=tune,
+            tune_budget_s=tune_budget_s,
+            progress=progress,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -61,7 +61,7 @@ def network_of(program: Program) -> Network:
 def _distinct(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Results by name, the main one first; of several names of one node the first."""
     nodes: set[str] = set()
-    found = {}
+    found: dict[str, Tensor] = {}
     for key, tensor in outputs.items():
         if tensor.node not in nodes:
             nodes.add(tensor.node)
