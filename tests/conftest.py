@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ HERE = Path(__file__).parent
 
 # What somebody has tuned on this machine is not what is tested.
 os.environ["MOBILEONE_TUNE_CACHE"] = "off"
+# A script that starts the tests in the background has SIGINT ignored in them and their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -181,9 +181,9 @@ def test_batches_of_several_sizes() -> None:
 
 def test_a_student_learns_its_teachers_answers_and_no_labels() -> None:
     teacher = small_model()
-    Trainer(teacher, quick(epochs=12, augmentation=PLAIN)).fit((IMAGES, LABELS))
+    Trainer(teacher, quick(epochs=40, augmentation=PLAIN)).fit((IMAGES, LABELS))
     student, wrong = small_model(seed=2), np.zeros_like(LABELS)
-    recipe = quick(epochs=12, augmentation=PLAIN)
+    recipe = quick(epochs=40, augmentation=PLAIN)
     history = Trainer(student, recipe, teachers=[teacher]).fit((IMAGES, wrong))
     assert history.epochs[-1].loss < history.epochs[0].loss
     assert history.epochs[-1].loss > 0, "a divergence"

@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import warnings
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mobileone._core import Graph, __version__, isa, machine_model, machine_name
+
+if TYPE_CHECKING:  # a process that only runs a network does without it
+    from pathlib import Path
 
 __all__ = ["Choices", "Tuned", "cache_path", "find_choices", "find_tuned", "store_tuned"]
 
@@ -52,13 +53,20 @@ class Tuned(NamedTuple):
 def cache_path() -> Path | None:
     """The file: $MOBILEONE_TUNE_CACHE, None where that is empty or "off", or tuning.json in the
     user's cache folder."""
+    from pathlib import Path
+
+    name = _file_name()
+    return None if name is None else Path(name)
+
+
+def _file_name() -> str | None:
     chosen = os.environ.get(_VARIABLE)
     if chosen is not None:
-        return None if chosen in ("", "off") else Path(chosen)
-    folder = os.environ.get("XDG_CACHE_HOME")
-    with suppress(RuntimeError):  # no home
-        return (Path(folder) if folder else Path.home() / ".cache") / "mobileone" / "tuning.json"
-    return None
+        return None if chosen in ("", "off") else chosen
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if folder.startswith("~"):  # no home
+        return None
+    return os.path.join(folder, "mobileone", "tuning.json")
 
 
 def find_choices(graph: Graph, input_shape: tuple[int, ...], threads: int) -> Choices:
@@ -112,8 +120,8 @@ def store_tuned(
 
 
 def _exists() -> bool:
-    path = cache_path()
-    return path is not None and path.exists()
+    name = _file_name()
+    return name is not None and os.path.exists(name)
 
 
 def _machine() -> str:
