@@ -17,6 +17,7 @@ def test_damaged_files_raise_checkpoint_errors_only() -> None:
 
 @pytest.mark.parametrize("kind", ["npz", "index", "pickle", "config"])
 def test_each_reader(kind: str) -> None:
-    outcomes = fuzz.run(1000, seed=21, seconds=3, kind=kind)
+    # Most changes of a configuration leave it valid: fewer would not show its errors.
+    outcomes = fuzz.run(1000, seed=21, seconds=60 if kind == "config" else 3, kind=kind)
     assert outcomes["loaded"] > 0
     assert len(outcomes) > 5
