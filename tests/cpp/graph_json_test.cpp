@@ -228,9 +228,9 @@ TEST(GraphBuilder, NamesWhatIsWrong) {
     activations += std::string(activations.empty() ? "" : ", ") + row.name;
   }
   EXPECT_EQ(message_of([&] {
-              builder.add("y", "Activation", {"input"}, {{"kind", std::string("tanh")}});
+              builder.add("y", "Activation", {"input"}, {{"kind", std::string("tanhh")}});
             }),
-            "[Activation] y: kind is \"tanh\"; expected one of " + activations);
+            "[Activation] y: kind is \"tanhh\"; expected one of " + activations);
   EXPECT_EQ(message_of([&] {
               builder.add("y", "BatchNorm", {"input"},
                           {{"channels", std::int64_t{3}}, {"eps", std::stod("inf")}});
@@ -260,17 +260,17 @@ TEST(GraphDot, ShowsNodesAttributesAndEdges) {
   const NodeId map = graph.add("map", Resize{{2, 2}}, {input});
   graph.output = graph.add("back", Resize{}, {map, input});
   graph.features = {map};
-  EXPECT_EQ(
-      to_dot(graph),
-      "digraph {\n"
-      "  node [shape = box, fontname = \"sans-serif\"]\n"
-      "  0 [label = \"in \\\"x\\\"\\nInput\\nchannels = 4\"]\n"
-      "  1 [label = \"map\\nResize\\nmultiple = [2, 2]\", penwidth = 2]\n"
-      "  0 -> 1\n"
-      "  2 [label = \"back\\nResize\\nmultiple = [1, 1]\", penwidth = 2, xlabel = \"output\"]\n"
-      "  1 -> 2\n"
-      "  0 -> 2 [style = dashed]\n"
-      "}\n");
+  EXPECT_EQ(to_dot(graph),
+            "digraph {\n"
+            "  node [shape = box, fontname = \"sans-serif\"]\n"
+            "  0 [label = \"in \\\"x\\\"\\nInput\\nchannels = 4\"]\n"
+            "  1 [label = \"map\\nResize\\nmultiple = [2, 2]\\nscale = [1, 1]\", penwidth = 2]\n"
+            "  0 -> 1\n"
+            "  2 [label = \"back\\nResize\\nmultiple = [1, 1]\\nscale = [1, 1]\", penwidth = 2, "
+            "xlabel = \"output\"]\n"
+            "  1 -> 2\n"
+            "  0 -> 2 [style = dashed]\n"
+            "}\n");
 }
 
 }  // namespace
