@@ -47,7 +47,6 @@ struct HeadTile {
       const int count = left < room ? left : room;
       t.a = operand(index, 1) + offset;
       multiply_rows(t, count, vectors, Rows::kSide);
-      t.c += std::ptrdiff_t{count} * width();
       column += count;
     }
   }

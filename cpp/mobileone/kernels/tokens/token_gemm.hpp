@@ -50,8 +50,9 @@ struct RowGroups {
   int size(int group) const { return group < num_large ? small + 1 : small; }
 };
 
-/// The product of any number of rows, without a bias.
-inline void multiply_rows(TokenTile t, int total, int vectors, Rows layout) {
+/// The product of any number of rows, without a bias; moves `t` past them. Not a copy of it: copied
+/// right after it was filled, it waits for its stores, longer than a short product takes.
+inline void multiply_rows(TokenTile& t, int total, int vectors, Rows layout) {
   const RowGroups groups(total);
   for (int group = 0; group < groups.count; ++group) {
     const int rows = groups.size(group);
