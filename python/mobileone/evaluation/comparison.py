@@ -12,7 +12,7 @@ import numpy as np
 from mobileone.evaluation.records import ShardResult
 from mobileone.tasks.classification.labels import class_name
 from mobileone.tasks.classification.metrics import Interval, mcnemar_p_value, paired_difference
-from mobileone.util.tables import Column, Table
+from mobileone.util.tables import Column, Table, Tables
 
 if TYPE_CHECKING:
     import pandas
@@ -45,8 +45,8 @@ class Change:
     outcome: str
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Tables):
     """What becomes of pictures from a first to a second model; prints as a table.
 
     Attributes:
@@ -143,12 +143,6 @@ class Comparison:
 
     def _name(self, index: int) -> str:
         return "–" if index < 0 else class_name(index, self.num_classes, self.class_names)
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def compare(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone.evaluation.records import ShardResult
-from mobileone.util.tables import Column, Table, number_text
+from mobileone.util.tables import Column, Table, Tables, number_text
 
 if TYPE_CHECKING:
     import pandas
@@ -41,8 +41,8 @@ ALEXNET_ERRORS = {
 }
 
 
-@dataclass(frozen=True)
-class CorruptionErrors:
+@dataclass(frozen=True, repr=False)
+class CorruptionErrors(Tables):
     """Top-1 errors under corruptions; prints as a table.
 
     Attributes:
@@ -118,12 +118,6 @@ class CorruptionErrors:
         else:
             notes = [f"mCE {100 * self.mce:.2f} %: the mean of CE, error over AlexNet's"]
         return [Table("top-1 errors by corruption and severity", columns, rows, notes)]
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def corruption_of(key: str) -> tuple[str, int] | None:

@@ -18,7 +18,7 @@ from mobileone.evaluation.totals import Totals, total
 from mobileone.tasks.classification.labels import class_name
 from mobileone.tasks.classification.metrics import Interval, exact_sum, wilson
 from mobileone.util.files import write_json
-from mobileone.util.tables import Column, Table, number_text
+from mobileone.util.tables import Column, Table, Tables, number_text
 
 if TYPE_CHECKING:
     import pandas
@@ -42,7 +42,7 @@ class ClassRow:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation:
+class Evaluation(Tables):
     """How good a model is on data; prints as tables.
 
     All figures are sums of whole numbers over the pictures that were read and have a label: the
@@ -261,12 +261,6 @@ class Evaluation:
 
     def _name(self, index: int) -> str:
         return "–" if index < 0 else class_name(index, self.num_classes, self.class_names)
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def _share(found: Interval) -> list[str]:

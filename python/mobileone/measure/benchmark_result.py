@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone.util.files import write_json
-from mobileone.util.tables import Column, Table, count_text, number_text, threads_text
+from mobileone.util.tables import Column, Table, Tables, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
     import pandas
@@ -91,7 +91,7 @@ class BenchmarkRow:
     first_run_ms: float
 
 
-class BenchmarkResult:
+class BenchmarkResult(Tables):
     """The outcome of `benchmark`; prints as a table.
 
     ``measurements`` holds the raw samples, ``protocol`` the arguments, ``fingerprint`` the machine;
@@ -153,12 +153,6 @@ class BenchmarkResult:
     def tables(self) -> list[Table]:
         """The latencies, and what else there is to know about each model."""
         return [_latency_table(self), _model_table(self)]
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def _row(m: Measurement, first: Measurement) -> BenchmarkRow:

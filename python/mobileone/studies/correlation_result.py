@@ -11,7 +11,7 @@ from mobileone.studies import paper
 from mobileone.studies.result import machine_notes
 from mobileone.studies.spearman import RankCorrelation, rank_correlation
 from mobileone.util.files import write_json
-from mobileone.util.tables import Column, Table, count_text, number_text
+from mobileone.util.tables import Column, Table, Tables, count_text, number_text
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CorrelationResult"]
 
 
-class CorrelationResult:
+class CorrelationResult(Tables):
     """Spearman's rank correlation of the minimum latency with FLOPs and with parameters.
 
     ``coefficients`` maps "FLOPs" and "parameters" to a `RankCorrelation`; ``benchmark`` holds the
@@ -95,12 +95,6 @@ class CorrelationResult:
             for row in sorted(self.benchmark.rows, key=lambda row: row.min_ms)
         ]
         return Table("models, the fastest first", columns, rows, machine_notes(self.benchmark))
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def _cells(pair: RankCorrelation | paper.Correlation) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobileone.measure.benchmark_result import BenchmarkResult, BenchmarkRow
 from mobileone.util.files import write_json
-from mobileone.util.tables import Column, Table, count_text, number_text, threads_text
+from mobileone.util.tables import Column, Table, Tables, count_text, number_text, threads_text
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +39,7 @@ class StudyRow:
     paper_ratio: float | None
 
 
-class StudyResult:
+class StudyResult(Tables):
     """Latencies of networks measured in interleaved rounds, beside those of the paper.
 
     ``benchmark`` holds every sample, the protocol and the machine's fingerprint.
@@ -114,12 +114,6 @@ class StudyResult:
             for row in self.rows
         ]
         return [Table(self.title, columns, cells, [*self.notes, *machine_notes(self.benchmark)])]
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def machine_notes(benchmark: BenchmarkResult) -> list[str]:

@@ -14,7 +14,7 @@ from mobileone.evaluation.result import Evaluation
 from mobileone.evaluation.verb import evaluate
 from mobileone.studies import paper
 from mobileone.util.files import write_json
-from mobileone.util.tables import Column, Table, number_text
+from mobileone.util.tables import Column, Table, Tables, number_text
 
 if TYPE_CHECKING:
     import pandas
@@ -27,7 +27,7 @@ _CORRUPTED = "imagenet-c"
 _MADE = "corruptions made of the clean pictures by this package: not those of ImageNet-C itself"
 
 
-class RobustnessResult:
+class RobustnessResult(Tables):
     """What `robustness` returns; prints as tables.
 
     Attributes:
@@ -94,12 +94,6 @@ class RobustnessResult:
             notes.append(f"paper: Table 12; its mCE is {self._paper[_CORRUPTED]:.1f}")
         tables = [Table("robustness", columns, rows, notes)]
         return tables + (self.corruptions.tables() if self.corruptions else [])
-
-    def __repr__(self) -> str:
-        return "\n\n".join(table.to_text() for table in self.tables())
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def robustness(

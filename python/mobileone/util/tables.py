@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Column", "Table", "bytes_text", "chain_text", "count_text", "number_text"]
+__all__ = ["Column", "Table", "Tables", "bytes_text", "chain_text", "count_text", "number_text"]
 __all__ += ["threads_text"]
 
 # Missing values show as a dash in every table.
@@ -76,6 +76,20 @@ class Table:
             for cell, column in zip(cells, self.columns, strict=True)
         )
         return f"<tr>{line}</tr>"
+
+
+class Tables:
+    """What prints as several tables; a dataclass that is one needs ``repr=False``."""
+
+    def tables(self) -> list[Table]:
+        """From the first to the last."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return "\n\n".join(table.to_text() for table in self.tables())
+
+    def _repr_html_(self) -> str:
+        return "".join(table.to_html() for table in self.tables())
 
 
 def number_text(value: float | None, digits: int = 3) -> str:
