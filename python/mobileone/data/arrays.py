@@ -69,6 +69,11 @@ def as_numpy(x: Any) -> npt.NDArray[Any]:
     return np.asarray(x)
 
 
+def is_several(image: Any) -> bool:
+    """Whether several images were given, even if a list of one: a list, or an array of 4 axes."""
+    return isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
+
+
 def check_shape(shape: tuple[int, ...], channels: int, min_size: int = 1) -> None:
     """ValueError unless `shape` is (batch, channels, height, width) of at least that size."""
     if len(shape) != 4:

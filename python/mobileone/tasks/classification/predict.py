@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.data.arrays import Float32
+from mobileone.data.arrays import Float32, is_several
 from mobileone.tasks.classification.labels import class_name
 
 __all__ = ["check_topk", "most_probable", "predictions", "softmax"]
@@ -39,8 +39,7 @@ def predictions(
 ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
     """`most_probable`: a list per image where several were given, even if a list of one."""
     named = most_probable(logits, topk, names)
-    several = isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
-    return named if several else named[0]
+    return named if is_several(image) else named[0]
 
 
 def softmax(logits: Float32) -> npt.NDArray[np.float64]:

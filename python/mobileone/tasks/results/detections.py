@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mobileone.data.overlay import draw_boxes, png
+from mobileone.data.arrays import is_several
+from mobileone.data.overlay import draw_boxes
 from mobileone.data.whole import open_pixels, resized_input, single_images
 from mobileone.tasks.colours import class_colour
 from mobileone.tasks.detection.boxes import DetectionRule, boxes_of_maps
 from mobileone.tasks.detection.labels import object_class_names
+from mobileone.tasks.results.drawn import DrawnResult
 from mobileone.util.tables import Column, Table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from matplotlib.axes import Axes
 
     from mobileone.data.pixels import Pixels
     from mobileone.network.bundle import Bundle
@@ -46,7 +46,7 @@ class Detected(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Detections:
+class Detections(DrawnResult):
     """The objects in a picture, most probable first. Iterating gives one `Detected` after another.
 
     Attributes:
@@ -79,26 +79,12 @@ class Detections:
         # The least probable first, so that better boxes lie on top.
         return draw_boxes(self.pixels, self.boxes[::-1], texts[::-1], colours[::-1])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw it; needs matplotlib. Returns the axes."""
-        from mobileone.figures.pictures import plot_picture
-
-        return plot_picture(self.drawn(), "", ax)
-
     @property
     def table(self) -> Table:
         """A row for each object."""
         rows = [(o.name, f"{o.score:.3f}", *(f"{side:.1f}" for side in o.box)) for o in self]
         height, width = self.pixels.shape[:2]
         return Table(f"{len(self)} objects in {height} x {width} pixels", _COLUMNS, rows, [])
-
-    def __repr__(self) -> str:
-        return self.table.to_text()
-
-    def _repr_html_(self) -> str:
-        data = base64.b64encode(png(self.drawn())).decode()
-        picture = f'<img src="data:image/png;base64,{data}" style="max-width:100%">'
-        return picture + self.table.to_html()
 
 
 def detect(
@@ -117,5 +103,4 @@ def detect(
         sizes = [(p.shape[0], p.shape[1]) for p in pictures]
         found = boxes_of_maps(maps, bundle.num_classes, sizes, rule)
         results += [Detections(*one, names, p) for one, p in zip(found, pictures, strict=True)]
-    several = isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
-    return results if several else results[0]
+    return results if is_several(image) else results[0]

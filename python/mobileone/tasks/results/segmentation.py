@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone._core import label_map
-from mobileone.data.overlay import draw_label_map, png
+from mobileone.data.arrays import is_several
+from mobileone.data.overlay import draw_label_map
 from mobileone.data.whole import kept_size, open_pixels, resized_input, single_images
 from mobileone.tasks.colours import palette
+from mobileone.tasks.results.drawn import DrawnResult
 from mobileone.tasks.segmentation.labels import pixel_class_names
 from mobileone.util.checks import height_and_width
 from mobileone.util.tables import Column, Table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from matplotlib.axes import Axes
 
     from mobileone.data.pixels import Pixels
     from mobileone.network.bundle import Bundle
@@ -30,7 +30,7 @@ _COLUMNS = (Column("class"), Column("name", "left"), Column("share of pixels"))
 
 
 @dataclass(frozen=True, repr=False)
-class Segmentation:
+class Segmentation(DrawnResult):
     """The class of every pixel of a picture.
 
     Attributes:
@@ -54,12 +54,6 @@ class Segmentation:
         colours = palette(len(self.class_names))
         return draw_label_map(self.pixels, self.labels, colours, opacity)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw it; needs matplotlib. Returns the axes."""
-        from mobileone.figures.pictures import plot_picture
-
-        return plot_picture(self.drawn(), "", ax)
-
     @property
     def table(self) -> Table:
         """A row for each class that is there."""
@@ -69,14 +63,6 @@ class Segmentation:
         ]
         height, width = self.labels.shape
         return Table(f"{height} x {width} pixels", _COLUMNS, rows, [])
-
-    def __repr__(self) -> str:
-        return self.table.to_text()
-
-    def _repr_html_(self) -> str:
-        data = base64.b64encode(png(self.drawn())).decode()
-        picture = f'<img src="data:image/png;base64,{data}" style="max-width:100%">'
-        return picture + self.table.to_html()
 
 
 def segment(
@@ -101,5 +87,4 @@ def segment(
         logits = logits_of(resized_input(pixels, chosen, bundle.data_config))
         labels = label_map(logits[0], height, width, corners)
         results.append(Segmentation(labels, names, pixels))
-    several = isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4
-    return results if several else results[0]
+    return results if is_several(image) else results[0]
