@@ -7,7 +7,6 @@ from typing import Any
 
 from mobileone.cli.loading import add_load_options, load_options
 from mobileone.evaluation.presets import PRESETS
-from mobileone.evaluation.verb import evaluate
 from mobileone.model import load, reparameterize
 from mobileone.util.files import check_writable
 
@@ -42,6 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, and prints the figures; the exit code."""
+    from mobileone.evaluation.verb import evaluate  # other commands start without it
+
     if arguments.json:
         check_writable(arguments.json)
     names = (
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         ray=arguments.ray if arguments.ray else arguments.ray is not None,
         results=arguments.results,
         progress=False if arguments.quiet else None,
-        **{name: getattr(arguments, name) for name in (*names, "workers", "threads")},
+        **{name: getattr(arguments, name) for name in names},
     )
     print(repr(result))
     if arguments.json:
