@@ -286,22 +286,15 @@ def _add_tune(commands: Any) -> None:
     parser = _command(commands, "tune", _tune, text)
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     parser.add_argument("--budget", type=float, metavar="S", help="seconds; default: 1.6 to 5")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N")
-    parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
+    _add_plan_options(parser)
     add_load_options(parser)
 
 
 def _tune(arguments: argparse.Namespace) -> int:
     from mobileone.cli.tune import run_tune
 
-    names = ("threads", "batch_size", "input_size")
-    run_tune(
-        open_source(arguments.model, arguments),
-        budget_s=arguments.budget,
-        show=print,
-        **{name: getattr(arguments, name) for name in names},
-    )
+    model = open_source(arguments.model, arguments)
+    run_tune(model, budget_s=arguments.budget, show=print, **_plan_options(arguments))
     return 0
 
 
@@ -359,16 +352,24 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _add_run_options(parser: Any) -> None:
-    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N")
-    parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
+    _add_plan_options(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--json", metavar="FILE", help="save everything as JSON")
     add_load_options(parser)
 
 
 def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("threads", "batch_size", "input_size", "seed")
+    return {**_plan_options(arguments), "seed": arguments.seed}
+
+
+def _add_plan_options(parser: Any) -> None:
+    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N")
+    parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
+
+
+def _plan_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("threads", "batch_size", "input_size")
     return {name: getattr(arguments, name) for name in names}
 
 
