@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from mobileone.model import Model, reparameterize
 from mobileone.network.inputs import InputSize, input_shape
 from mobileone.network.tune_cache import cache_path
+from mobileone.util.progress import StatusLine, bar
 from mobileone.util.tables import Column, Table, chain_text
 
 __all__ = ["run_tune"]
-
-_WIDTH = 24
 
 
 def run_tune(
@@ -50,13 +48,14 @@ def run_tune(
 
 def _bar() -> Callable[[float], None] | None:
     """A bar on stderr, in terminals only."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    line = StatusLine()
+    if not line.moves:
         return None
 
     def show(share: float) -> None:
-        done = int(_WIDTH * share)
-        end = "\r\x1b[K" if share >= 1 else ""
-        bar = "#" * done + "." * (_WIDTH - done)
-        print(f"\rtuning [{bar}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)
+        if share >= 1:
+            line.close()
+        elif line.due:
+            line.write(f"tuning {bar(share)} {share:4.0%}")
 
     return show
