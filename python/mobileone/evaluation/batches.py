@@ -93,15 +93,19 @@ class Batch:
 
 def shard_identity(shard: Shard, classes: Classes) -> str:
     """Of the pictures of a shard and their labels, as in its result."""
-    pictures = list(shard.pictures())
-    labels = [classes.indices(picture.label, picture.key) for picture in pictures]
+    pictures, labels = _labelled(shard, classes)
     return identity([picture.key for picture in pictures], labels)
+
+
+def _labelled(shard: Shard, classes: Classes) -> tuple[list[Picture], list[tuple[int, ...]]]:
+    """The pictures of a shard, and the right classes of each."""
+    pictures = list(shard.pictures())
+    return pictures, [classes.indices(picture.label, picture.key) for picture in pictures]
 
 
 def open_shard(shard: Shard, plan: Plan) -> tuple[ShardResult, list[Batch]]:
     """The result of a shard, still empty, and its batches."""
-    pictures = list(shard.pictures())
-    labels = [plan.classes.indices(picture.label, picture.key) for picture in pictures]
+    pictures, labels = _labelled(shard, plan.classes)
     keys = [picture.key for picture in pictures]
     count = len(pictures)
     result = ShardResult(

@@ -53,13 +53,10 @@ class Store:
                     f"{found.get(key)!r:.200}, now {expected[key]!r:.200}; expected a new folder"
                 )
 
-    def find(self, name: str, identity: str) -> ShardResult | None:
-        """What was found of a shard before, if its pictures and labels were the same."""
+    def find(self, name: str) -> ShardResult | None:
+        """What was found before of a shard of that name, be it of the same pictures or not."""
         path = self._path(name)
-        if not path.exists():
-            return None
-        result = load_shard(path)
-        return result if result.identity == identity else None
+        return load_shard(path) if path.exists() else None
 
     def put(self, result: ShardResult) -> None:
         """Keep it."""

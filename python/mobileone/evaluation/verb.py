@@ -186,8 +186,9 @@ def _collect(
     def missing() -> Iterator[Shard]:
         for number, shard in enumerate(pictures.shards()):
             names.append(shard.name)
-            known = store and store.find(shard.name, shard_identity(shard, plan.classes))
-            if known:
+            known = store and store.find(shard.name)
+            # What is not known is read once, where it is run: here only what may be known.
+            if known and known.identity == shard_identity(shard, plan.classes):
                 done.add(number)
                 load.pictures += len(known.keys)
                 load.resumed += len(known.keys)
