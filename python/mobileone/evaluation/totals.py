@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mobileone.evaluation.records import Records, ShardResult
 from mobileone.tasks.classification.metrics import (
     CALIBRATION_BINS,
+    Z_95,
     Interval,
     exact_sum,
     units,
@@ -97,7 +98,7 @@ class Totals:
             return Interval(math.nan, math.nan, math.nan)
         mean = exact_sum(self.nll_units) / count
         square = exact_sum(self.nll_square_units) / count
-        spread = 1.959963984540054 * math.sqrt(max(0.0, square - mean**2) / count)
+        spread = Z_95 * math.sqrt(max(0.0, square - mean**2) / count)
         return Interval(mean, mean - spread, mean + spread)
 
     @property

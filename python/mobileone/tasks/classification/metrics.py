@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 __all__ = [
     "CALIBRATION_BINS",
+    "Z_95",
     "Interval",
     "exact_sum",
     "log_softmax",
@@ -23,7 +24,7 @@ __all__ = [
 # Guo et al., "On Calibration of Modern Neural Networks" (2017), use 15 bins of equal width.
 CALIBRATION_BINS = 15
 # Of the normal distribution, for 95 % confidence.
-_Z = 1.959963984540054
+Z_95 = 1.959963984540054
 # Sums of reals are made of integers in this unit, which add up to the same in any order. What
 # that rounds away is below 2^-33 of a picture.
 _UNIT = 2.0**-32
@@ -75,9 +76,9 @@ def wilson(right: int, count: int) -> Interval:
     """A share of `count` independent trials with Wilson's score interval (1927)."""
     if not count:
         return Interval(math.nan, math.nan, math.nan)
-    share, z2 = right / count, _Z * _Z
+    share, z2 = right / count, Z_95 * Z_95
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    spread = _Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    spread = Z_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     # At 0 and 1 the formula's bound is exact, its rounding is not.
     low = 0.0 if right == 0 else centre - spread
     high = 1.0 if right == count else centre + spread
@@ -96,7 +97,7 @@ def paired_difference(gained: int, lost: int, count: int) -> Interval:
         return Interval(math.nan, math.nan, math.nan)
     value = (gained - lost) / count
     variance = max(0.0, (gained + lost) / count - value**2) / count
-    spread = _Z * math.sqrt(variance)
+    spread = Z_95 * math.sqrt(variance)
     return Interval(value, value - spread, value + spread)
 
 
