@@ -192,7 +192,7 @@ def finish_batch(result: ShardResult, batch: Batch, records: Sequence[Records], 
     result.rotated += batch.rotated
     result.errors |= {int(batch.rows[row]): text for row, text in batch.errors.items()}
     for own, new in zip(result.records, records, strict=True):
-        own.put(rows, Records(**{name: values[good] for name, values in vars(new).items()}))
+        own.put(rows, new.at(good))
 
 
 def run_shard(shard: Shard, plan: Plan, load: Load | None = None) -> ShardResult:

@@ -53,6 +53,10 @@ class Records:
             np.ones(count, np.bool_),
         )
 
+    def at(self, rows: npt.NDArray[np.bool_]) -> Records:
+        """Of some of the pictures."""
+        return Records(**{name: values[rows] for name, values in vars(self).items()})
+
     def put(self, rows: npt.NDArray[np.intp], other: Records) -> None:
         """Set those rows."""
         for name, values in vars(other).items():

@@ -122,6 +122,5 @@ def total(results: Iterable[ShardResult], model: int) -> Totals:
         records = result.records[model]
         chosen = result.read & (records.rank >= 0)
         if chosen.any():
-            kept = {name: values[chosen] for name, values in vars(records).items()}
-            totals.add(result.labels[chosen], Records(**kept))
+            totals.add(result.labels[chosen], records.at(chosen))
     return totals
