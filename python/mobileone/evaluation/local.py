@@ -80,8 +80,7 @@ class _Run:
             self._free.put(slot)
         self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._feeding = workers
-        self._running = runners
+        self._left = {"feed": workers, "infer": runners}  # threads that have not ended
         self._decoders: list[Decoder] = []
         self._threads = [threading.Thread(target=self._feed, daemon=True) for _ in range(workers)]
         self._threads += [threading.Thread(target=self._infer, daemon=True) for _ in range(runners)]
@@ -149,7 +148,7 @@ class _Run:
                     break
                 batch = item[3]
                 if batch is None:
-                    self._done.put((*item[:2], 0))
+                    self._done.put(item[:3])
                     self._free.put(slot)
                     continue
                 if batch.encoded:
@@ -162,11 +161,8 @@ class _Run:
         except BaseException as error:
             self._fail(error)
         finally:
-            with self._lock:
-                self._feeding -= 1
-                last = self._feeding == 0
-            if last:  # one for each runner: they are in a queue, after everything else
-                for _ in range(self._running):
+            if self._was_last("feed"):  # one for each runner: in a queue, after everything else
+                for _ in range(self._left["infer"]):
                     self._ready.put(None)
 
     def _start_decoder(self) -> Decoder:
@@ -194,11 +190,14 @@ class _Run:
         except BaseException as error:
             self._fail(error)
         finally:
-            with self._lock:
-                self._running -= 1
-                last = self._running == 0
-            if last:
+            if self._was_last("infer"):
                 self._done.put(None)
+
+    def _was_last(self, side: str) -> bool:
+        """Counts a thread that ends; whether no other one of its side is left."""
+        with self._lock:
+            self._left[side] -= 1
+            return self._left[side] == 0
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped.is_set():
