@@ -107,7 +107,7 @@ class CorruptionErrors(Tables):
         rows = [
             [
                 name,
-                *(_percent(self.errors.get((name, severity))) for severity in SEVERITIES),
+                *(_percent(self.errors.get((name, s), math.nan)) for s in SEVERITIES),
                 _percent(self.error(name)),
                 _percent(self.relative(name)),
             ]
@@ -144,6 +144,5 @@ def corruption_errors(results: Iterable[ShardResult], model: int) -> CorruptionE
     return CorruptionErrors({k: wrong[k] / counts[k] for k in order}, {k: counts[k] for k in order})
 
 
-def _percent(value: float | None) -> str:
-    known = value is not None and not math.isnan(value)
-    return number_text(100 * value if known and value is not None else None, 1)
+def _percent(share: float) -> str:
+    return number_text(None if math.isnan(share) else 100 * share, 1)
