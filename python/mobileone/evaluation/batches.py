@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from mobileone.data.datasets.shards import Picture, Shard
 from mobileone.data.pixels import normalise
-from mobileone.data.preprocessing import ImageError
+from mobileone.data.preprocessing import ImageError, preprocess
 from mobileone.evaluation.labels import Classes
 from mobileone.evaluation.records import Records, ShardResult, identity, measure
 from mobileone.evaluation.subjects import Run, Subject
-from mobileone.evaluation.views import Decoding, decode_all, is_array, is_encoded, network_input
+from mobileone.evaluation.views import Decoding, decode_all, is_array, is_encoded
 
 __all__ = [
     "Batch",
@@ -167,7 +167,7 @@ def _images(
     parts = []
     for row, picture in enumerate(batch.pictures):
         if is_array(picture.source):
-            parts.append(network_input(picture.source, config, least))
+            parts.append(preprocess(picture.source, config, min_size=least))
             continue
         pixels = np.empty(one.shapes(1)[0], np.uint8)
         errors, rotated = decode_all([picture.source], one, [pixels])

@@ -19,7 +19,6 @@ from mobileone.data.preprocessing import (
     open_image,
     open_picture,
     picture_mode,
-    preprocess,
     resize_and_crop,
 )
 
@@ -34,7 +33,6 @@ __all__ = [
     "decode_all",
     "is_array",
     "is_encoded",
-    "network_input",
 ]
 
 _ORIENTATION = 0x0112  # EXIF's tag
@@ -68,10 +66,14 @@ class Decoding:
         return [(count, *config.input_size, len(config.mean)) for config in self.configs]
 
 
+def _clean(source: Any) -> Any:
+    """What a corrupted picture is made of; others are that themselves."""
+    return source.source if isinstance(source, Corrupted) else source
+
+
 def is_encoded(source: Any) -> bool:
     """Whether a picture's source is a file that any process can decode."""
-    own = source.source if isinstance(source, Corrupted) else source
-    return isinstance(own, str | bytes | FileRange)
+    return isinstance(_clean(source), str | bytes | FileRange)
 
 
 def decode(source: Any, decoding: Decoding, out: Sequence[npt.NDArray[np.uint8]], row: int) -> bool:
@@ -83,7 +85,7 @@ def decode(source: Any, decoding: Decoding, out: Sequence[npt.NDArray[np.uint8]]
     Raises:
         ImageError: it cannot be read.
     """
-    own = source.source if isinstance(source, Corrupted) else source
+    own = _clean(source)
     content = own.read() if isinstance(own, FileRange) else own
     opened: dict[str, PillowImage.Image] = {}
     for config, pixels in zip(decoding.configs, out, strict=True):
@@ -131,12 +133,7 @@ def _open(content: Any, mode: str, decoding: Decoding) -> PillowImage.Image:
     )
 
 
-def network_input(source: Any, config: DataConfig, min_size: int) -> npt.NDArray[np.float32]:
-    """What is no picture: arrays, as `mobileone.Model.preprocess` takes them; [1, C, H, W]."""
-    return preprocess(source, config, min_size=min_size)
-
-
 def is_array(source: Any) -> bool:
     """Whether it is an array, of pixels or of network input."""
-    own = source.source if isinstance(source, Corrupted) else source
+    own = _clean(source)
     return not (isinstance(own, FileRange) or is_picture(own))
