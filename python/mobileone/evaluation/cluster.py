@@ -115,8 +115,12 @@ def _ray(address: str | None) -> Any:
     except ImportError as error:
         raise ImportError("ray: evaluating on a cluster needs 'mobileone[ray]'") from error
     if not ray.is_initialized():
-        options = {"logging_level": logging.ERROR, "log_to_driver": False}
-        ray.init(address, include_dashboard=False if address is None else None, **options)
+        ray.init(
+            address,
+            include_dashboard=False if address is None else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
     return ray
 
 
