@@ -14,13 +14,14 @@ __all__ = ["ATEN"]
 _FAR = (1 << 63) - 1
 
 
-def _pair(value: Any) -> list[int]:
-    values = list(value) if isinstance(value, list | tuple) else [value]
-    return [int(n) for n in (values * 2 if len(values) == 1 else values)]
-
-
 def _list(value: Any) -> list[int]:
     return [int(n) for n in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _per_axis(value: Any, rank: int = 2) -> list[int]:
+    """One number for each axis of a window, of one for all or of as many."""
+    values = _list(value)
+    return values * rank if len(values) == 1 else values
 
 
 def _ints(call: Call, values: Any) -> str:
@@ -50,49 +51,43 @@ def _conv(call: Call) -> None:
     if isinstance(padding, str):
         attributes["auto_pad"] = "SAME_UPPER" if padding == "same" else "VALID"
     else:
-        pads = (_list(padding) * rank)[:rank]
-        attributes["pads"] = pads * 2
+        attributes["pads"] = _per_axis(padding, rank) * 2
     if call.get("transposed"):
         call.refuse("it is transposed")
-    attributes["strides"] = (_list(call["stride"]) * rank)[:rank]
-    attributes["dilations"] = (_list(call["dilation"]) * rank)[:rank]
+    attributes["strides"] = _per_axis(call["stride"], rank)
+    attributes["dilations"] = _per_axis(call["dilation"], rank)
     attributes["group"] = int(call["groups"])
     call.add("Conv", call["input"], call["weight"], call["bias"], **attributes)
 
 
-def _batch_norm(call: Call) -> None:
+def _scale_and_shift(call: Call) -> tuple[str, str]:
+    """Of a norm per channel; where it has none, such as change nothing."""
     channels = call.shape_of("input")[1]
     weight = call["weight"] or call.constant(np.ones(channels, np.float32))
     bias = call["bias"] or call.constant(np.zeros(channels, np.float32))
+    return weight, bias
+
+
+def _batch_norm(call: Call) -> None:
+    parts = call["input"], *_scale_and_shift(call)
     statistics = call["running_mean"], call["running_var"]
     training = bool(call.get("training", False)) or None in statistics
-    name = call.name if call.results == 1 else f"{call.name}.0"
-    call.add(
-        "BatchNormalization", call["input"], weight, bias, *statistics,
-        out=name, epsilon=float(call["eps"]), training_mode=int(training),
-    )  # fmt: skip
-    if call.results > 1:
-        call.alias([name, "", ""])
+    options: dict[str, Any] = {"epsilon": float(call["eps"]), "training_mode": int(training)}
+    call.add_first("BatchNormalization", *parts, *statistics, **options)
 
 
 def _layer_norm(call: Call) -> None:
     axis = -len(_list(call["normalized_shape"]))
-    name = call.name if call.results == 1 else f"{call.name}.0"
     parts = call["input"], call["weight"], call["bias"]
-    call.add("LayerNormalization", *parts, out=name, axis=axis, epsilon=float(call["eps"]))
-    if call.results > 1:
-        call.alias([name, "", ""])
+    call.add_first("LayerNormalization", *parts, axis=axis, epsilon=float(call["eps"]))
 
 
 def _group_norm(call: Call) -> None:
-    channels = call.shape_of("input")[1]
-    weight = call["weight"] or call.constant(np.ones(channels, np.float32))
-    bias = call["bias"] or call.constant(np.zeros(channels, np.float32))
-    attributes: dict[str, Any] = {
+    options: dict[str, Any] = {
         "num_groups": int(call["num_groups"]),
         "epsilon": float(call["eps"]),
     }
-    call.add("GroupNormalization", call["input"], weight, bias, **attributes)
+    call.add("GroupNormalization", call["input"], *_scale_and_shift(call), **options)
 
 
 def _linear(call: Call) -> None:
@@ -152,32 +147,31 @@ def _vector_norm(call: Call) -> None:
     _reduce("ReduceL2")(call)
 
 
+def _window(call: Call) -> dict[str, Any]:
+    """What the attributes of all pooling are."""
+    kernel = _per_axis(call["kernel_size"])
+    return {
+        "kernel_shape": kernel,
+        "strides": _per_axis(call["stride"] or kernel),
+        "pads": _per_axis(call["padding"]) * 2,
+        "ceil_mode": int(call["ceil_mode"]),
+    }
+
+
 def _max_pool(call: Call) -> None:
-    kernel = _pair(call["kernel_size"])
-    pads = _pair(call["padding"])
-    name = call.name if call.results == 1 else f"{call.name}.0"
-    call.add(
-        "MaxPool", call["self"], out=name, kernel_shape=kernel,
-        strides=_pair(call["stride"] or kernel), pads=pads * 2,
-        dilations=_pair(call["dilation"]), ceil_mode=int(call["ceil_mode"]),
-    )  # fmt: skip
-    if call.results > 1:
-        call.alias([name, ""])
+    dilations = _per_axis(call["dilation"])
+    call.add_first("MaxPool", call["self"], **_window(call), dilations=dilations)
 
 
 def _avg_pool(call: Call) -> None:
-    kernel = _pair(call["kernel_size"])
     if call["divisor_override"] is not None:
         call.refuse("it has a divisor of its own")
-    call.add(
-        "AveragePool", call["self"], kernel_shape=kernel, strides=_pair(call["stride"] or kernel),
-        pads=_pair(call["padding"]) * 2, ceil_mode=int(call["ceil_mode"]),
-        count_include_pad=int(call["count_include_pad"]),
-    )  # fmt: skip
+    counted = int(call["count_include_pad"])
+    call.add("AveragePool", call["self"], **_window(call), count_include_pad=counted)
 
 
 def _adaptive_pool(call: Call) -> None:
-    size, wanted = call.shape_of("self")[2:], _pair(call["output_size"])
+    size, wanted = call.shape_of("self")[2:], _per_axis(call["output_size"])
     if wanted == [1, 1]:
         call.add("GlobalAveragePool", call["self"])
         return
@@ -234,18 +228,22 @@ def _parts(call: Call, sizes: list[int]) -> None:
     call.alias(call.add_several("Split", inputs, names, {"axis": int(call["dim"])}))
 
 
+def _of_size(extent: int, size: int) -> list[int]:
+    """Parts of that size, of which the last may be smaller."""
+    return [min(size, extent - first) for first in range(0, extent, size)]
+
+
 def _split(call: Call) -> None:
     extent, sizes = call.shape_of("self")[int(call["dim"])], call.get("split_size")
     sizes = call.get("split_sizes") if sizes is None else sizes
     if isinstance(sizes, int):
-        sizes = [min(sizes, extent - first) for first in range(0, extent, sizes)]
+        sizes = _of_size(extent, sizes)
     _parts(call, _list(sizes))
 
 
 def _chunk(call: Call) -> None:
     extent, count = call.shape_of("self")[int(call["dim"])], int(call["chunks"])
-    size = -(-extent // count)
-    _parts(call, [min(size, extent - first) for first in range(0, extent, size)])
+    _parts(call, _of_size(extent, -(-extent // count)))
 
 
 def _unbind(call: Call) -> None:
@@ -327,10 +325,10 @@ def _upsample(mode: str) -> Callable[[Call], Any]:
     def convert(call: Call) -> None:
         if call.get("align_corners"):
             call.refuse("its corners are aligned")
-        name = "self" if call.has("self") else "input"
+        image = call.get("self", call.get("input"))
         centres = "half_pixel" if mode == "linear" else "asymmetric"
         call.add(
-            "Resize", call[name], None, None, _ints(call, call.shape),
+            "Resize", image, None, None, _ints(call, call.shape),
             mode=mode, coordinate_transformation_mode=centres,
         )  # fmt: skip
 

@@ -48,10 +48,6 @@ class Call:
         """The same; the default where the operator has no such argument."""
         return self[name] if name in self._arguments else default
 
-    def has(self, name: str) -> bool:
-        """Whether the operator has an argument of that name."""
-        return name in self._arguments
-
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of an argument."""
         argument: Any = self._arguments[name]
@@ -91,6 +87,14 @@ class Call:
     def add(self, kind: str, *inputs: Any, out: str = "", **attributes: Any) -> str:
         """A statement; its result's name, the node's unless `out` says another."""
         return self.add_several(kind, inputs, [out or self.name], attributes)[0]
+
+    def add_first(self, kind: str, *inputs: Any, **attributes: Any) -> None:
+        """A statement for the first of the results; nothing makes the others."""
+        if self.results == 1:
+            self.add(kind, *inputs, **attributes)
+            return
+        first = self.add(kind, *inputs, out=f"{self.name}.0", **attributes)
+        self.alias([first, *[""] * (self.results - 1)])
 
     def inner(self, kind: str, *inputs: Any, **attributes: Any) -> str:
         """A statement whose result is not the node's."""
