@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from mobileone.checkpoint.graphs.statement import Array, Program, Statement
 
-__all__ = ["Call", "hint_of"]
+__all__ = ["Call", "Operator", "hint_of", "numbers", "per_axis"]
 
 
 def hint_of(extent: Any) -> Any:
     """A number, of one that may change the one that it was when the program was exported."""
     node = getattr(extent, "node", None)
     return extent if node is None else node.hint
+
+
+def numbers(value: Any) -> list[int]:
+    """Those of a list, or a single one."""
+    return [int(n) for n in (value if isinstance(value, list | tuple) else [value])]
+
+
+def per_axis(value: Any, rank: int = 2) -> list[int]:
+    """One number for each axis of a window, of one for all or of as many."""
+    values = numbers(value)
+    return values * rank if len(values) == 1 else values
 
 
 class Call:
@@ -78,6 +89,10 @@ class Call:
         self._reader.constants[name] = np.asarray(values)
         return name
 
+    def integers(self, values: Any) -> str:
+        """The name of a new constant of axes, sizes or places."""
+        return self.constant(np.array(values, np.int64))
+
     def value(self, argument: Any) -> str:
         """The name of a value, or of a constant that is a number; "" for None."""
         if argument is None:
@@ -121,3 +136,7 @@ class Call:
         statement = Statement(self.name, str(self._node.target), (), ())
         program: Program = self._reader.program
         program.refuse(statement, problem)
+
+
+# Makes the statements of a call.
+Operator: TypeAlias = "Callable[[Call], Any]"

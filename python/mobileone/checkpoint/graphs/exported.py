@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from mobileone.checkpoint.graphs.aten import ATEN
+from mobileone.checkpoint.graphs.aten.table import ATEN
 from mobileone.checkpoint.graphs.calls import Call, hint_of
 from mobileone.checkpoint.graphs.statement import Array, Program, Statement
 from mobileone.util.errors import CheckpointError, shown

@@ -1,0 +1,1 @@
+"""PyTorch's operators as ONNX's: what an exported program calls."""
