@@ -44,16 +44,7 @@ def read_exported(exported: Any, where: str) -> Program:
     """
     reader = ExportedReader(exported, where)
     reader.read()
-    return Program(
-        where=where,
-        statements=reader.statements,
-        constant=reader.constants.get,
-        fold=lambda statement, given: None,
-        inputs=reader.inputs,
-        outputs=reader.outputs,
-        opset=13,
-        language="torch.export",
-    )
+    return reader.program
 
 
 class ExportedReader:
@@ -65,7 +56,7 @@ class ExportedReader:
         constants: by name, those of the program and those that were computed.
         inputs: name and shape of the images.
         outputs: names of the results.
-        opset, language: none, and for messages.
+        program: of all these, as far as it has been read.
     """
 
     def __init__(self, exported: Any, where: str) -> None:
@@ -74,6 +65,16 @@ class ExportedReader:
         self.constants: dict[str, Array] = {}
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.outputs: list[str] = []
+        self.program = Program(
+            where=where,
+            statements=self.statements,
+            constant=self.constants.get,
+            fold=lambda statement, given: None,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            opset=13,
+            language="torch.export",
+        )
         self._exported = exported
         self._tensors: dict[str, Any] = {}  # PyTorch's, by the names of nodes
         self._names: dict[str, Any] = {}  # of nodes that are another's result
@@ -100,7 +101,7 @@ class ExportedReader:
                 self._modules[node.name] = held
             else:
                 self._hold(node.name, held)
-        elif any(given.name in self._modules for given in _nodes(node)):
+        elif any(given.name in self._modules for given in node.all_input_nodes):
             self._inline(node)
         else:
             self._call(node)
@@ -119,16 +120,12 @@ class ExportedReader:
             if inner.op == "placeholder":
                 self._pass(inner.name, given.pop(0))
             elif inner.op == "output":
-                results = inner.args[0]
-                single = not isinstance(results, list | tuple)
-                self._names[node.name] = self.name_of(results)
-                if single and results.name in self._tensors:
-                    self._pass(node.name, results)
+                self._pass(node.name, inner.args[0])
             else:
                 self._step(inner, module)
 
     def _pass(self, name: str, given: Any) -> None:
-        """Another name of a value."""
+        """Another name of a value, or of a list of them."""
         self._names[name] = self.name_of(given)
         if getattr(given, "name", None) in self._tensors:
             self._hold(name, self._tensors[given.name])
@@ -183,7 +180,7 @@ class ExportedReader:
             found = self._names.get(whole.name, whole.name)
             self._names[node.name] = found[index] if isinstance(found, list) else found
             return
-        if all(given.name in self._tensors or self._is_number(given) for given in _nodes(node)):
+        if all(n.name in self._tensors or self._is_number(n) for n in node.all_input_nodes):
             self._compute(node)
             return
         target = str(node.target)
@@ -192,12 +189,6 @@ class ExportedReader:
         if handler is None or not target.startswith("aten."):
             self.program.refuse_kind(statement, ATEN)
         handler(Call(self, node))
-
-    @property
-    def program(self) -> Program:
-        """For messages."""
-        nothing: Any = dict
-        return Program(self.where, (), nothing, nothing, {}, (), 0, "torch.export")
 
     def _is_number(self, node: Any) -> bool:
         return isinstance(self._names.get(node.name), int | float)
@@ -232,7 +223,3 @@ class ExportedReader:
     def alias(self, node: Any, names: Any) -> None:
         """A node's result is another value, or several."""
         self._names[node.name] = names
-
-
-def _nodes(node: Any) -> list[Any]:
-    return list(node.all_input_nodes)
