@@ -80,10 +80,9 @@ def _levels(writer: GraphWriter, main: Tensor) -> list[str]:
         if max(size) > 1 and size[0] * size[1] < image[2] * image[3] and min(size) > 0:
             if writer.nodes[name].kind not in _MAPS:
                 continue
-            levels.pop(size, None)
+            levels.pop(size, None)  # in the order of the nodes
             levels[size] = name
-    order = list(writer.nodes)
-    return sorted(levels.values(), key=order.index)
+    return list(levels.values())
 
 
 def bundle_of_program(program: Program, name: str, metadata: Mapping[str, str]) -> Bundle:
