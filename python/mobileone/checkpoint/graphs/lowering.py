@@ -22,7 +22,7 @@ from mobileone.checkpoint.graphs.statement import Array, Program, Statement
 from mobileone.checkpoint.graphs.writer import GraphWriter, Tensor
 from mobileone.util.errors import CheckpointError, shown
 
-__all__ = ["Function", "Handler", "Lowering", "Value"]
+__all__ = ["ARITHMETIC", "Function", "Handler", "Lowering", "Value"]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ _MAX_STATEMENTS = 100_000
 # Engine's activations that one function gives.
 _DIRECT = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Gelu": "gelu"}
 _DIRECT["GeluTanh"] = "gelu_tanh"
-_ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
-_ARITHMETIC |= {"Max": "maximum", "Min": "minimum"}
+# The engine's functions of two tensors, by ONNX's names.
+ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
+ARITHMETIC |= {"Max": "maximum", "Min": "minimum"}
 
 
 class Lowering:
@@ -192,11 +193,8 @@ class Lowering:
     def _emit_new(self, function: Function, expression: Expression) -> Tensor:
         base, name = function.base, function.name
         kind, *arguments = expression
-        if kind == "number":
-            return self.constant(np.float32(expression[1]), name)
-        if not any(_uses_argument(given) for given in arguments):
-            value = evaluate(expression, np.zeros(1))
-            return self.constant(value, name)
+        if not _uses_argument(expression):
+            return self.constant(evaluate(expression, np.zeros(1)), name)
         activation = activation_of(expression, function.unit)
         if activation == "":
             return base
@@ -214,14 +212,14 @@ class Lowering:
         }
         if kind in parts:
             return self._emit(function, parts[kind](arguments[0]))
-        if kind not in _ARITHMETIC:
+        if kind not in ARITHMETIC:
             raise NotImplementedError(
                 f"{self.program.where}: node {shown(name)!r}: the function {kind} is not supported "
                 "outside of an activation; those that are known, in any spelling: relu, relu6, "
                 "leaky_relu, sigmoid, silu, hard_sigmoid, hard_swish, gelu (both), tanh, mish"
             )
         first, second = (self._emit(function, given) for given in arguments)
-        return self.arithmetic(name, _ARITHMETIC[kind], first, second)
+        return self.arithmetic(name, ARITHMETIC[kind], first, second)
 
     def arithmetic(self, name: str, kind: str, a: Tensor, b: Tensor) -> Tensor:
         """A function of two tensors, broadcast; an Add or Multiply where it can be one."""

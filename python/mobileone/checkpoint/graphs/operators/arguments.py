@@ -10,7 +10,7 @@ import numpy as np
 from mobileone.checkpoint.graphs.lowering import Lowering, Value
 from mobileone.checkpoint.graphs.statement import Array, Statement
 
-__all__ = ["array", "axes_of", "axis_of", "given", "integers", "number", "pair"]
+__all__ = ["array", "axes_of", "axis_of", "given", "integers", "number", "once", "pair"]
 
 
 def given(values: Sequence[Value | None], index: int) -> Value | None:
@@ -58,6 +58,14 @@ def number(
         return None
     found = array(low, statement, values, index, attribute)
     return float(found.reshape(-1)[0])
+
+
+def once(value: Array, axis: int) -> Array:
+    """A constant that holds a copy for each image along an axis, once."""
+    if value.shape[axis] == 1:
+        return value
+    one = np.take(value, [0], axis=axis)
+    return one if np.array_equal(np.broadcast_to(one, value.shape), value) else value
 
 
 def axis_of(axis: Any, rank: int) -> int:

@@ -6,16 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mobileone.checkpoint.graphs.lowering import Function, Handler, Lowering, Value
-from mobileone.checkpoint.graphs.operators.arguments import given, number
-from mobileone.checkpoint.graphs.operators.norms import centred_norm
+from mobileone.checkpoint.graphs.lowering import (
+    ARITHMETIC,
+    Function,
+    Handler,
+    Lowering,
+    Value,
+)
+from mobileone.checkpoint.graphs.operators.arguments import given, number, once
+from mobileone.checkpoint.graphs.operators.norms import centred_norm, channel_norm, rescaled
 from mobileone.checkpoint.graphs.statement import Array, Statement, floats
 from mobileone.checkpoint.graphs.writer import Tensor
 
 __all__ = ["ELEMENTWISE"]
-
-_ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
-_ARITHMETIC |= {"Max": "maximum", "Min": "minimum"}
 
 
 def _single(low: Lowering, statement: Statement, value: Value | None) -> Value:
@@ -76,15 +79,15 @@ def _pair(
             if absorbed is not None:
                 return absorbed
     first, second = (low.tensor(_of_one_image(v, a, b), statement.name) for v in (a, b))
-    if kind not in _ARITHMETIC:
+    if kind not in ARITHMETIC:
         low.program.refuse(statement, "of two tensors; expected a tensor and a number")
     maps = first.shape == second.shape and len(first.shape) == 4
     if kind == "Sub" and maps and first.batch == second.batch == 0:
         minus = np.full(first.shape[1], -1.0)  # a sum, whose branches can be merged
         name = f"{statement.name}.negated"
-        second = _channel_norm(low, name, second, minus, np.zeros_like(minus))
+        second = channel_norm(low, name, second, minus, np.zeros_like(minus))
         return low.arithmetic(statement.name, "add", first, second)
-    return low.arithmetic(statement.name, _ARITHMETIC[kind], first, second)
+    return low.arithmetic(statement.name, ARITHMETIC[kind], first, second)
 
 
 def _of_one_image(value: Value, a: Value, b: Value) -> Value:
@@ -95,10 +98,7 @@ def _of_one_image(value: Value, a: Value, b: Value) -> Value:
     if other.batch is None:
         return value
     axis = other.batch - len(other.shape) + value.ndim
-    if axis < 0 or value.shape[axis] == 1:
-        return value
-    one = np.take(value, [0], axis=axis)
-    return one if np.array_equal(np.broadcast_to(one, value.shape), value) else value
+    return value if axis < 0 else once(value, axis)
 
 
 def _affine(kind: str, array: Array, reverse: bool) -> tuple[Array, Array] | None:
@@ -134,7 +134,7 @@ def _absorbed(
     if _core(array.shape) == (channels,) and channels > 1 and array.ndim <= len(x.shape):
         rows = scale.reshape(channels), shift.reshape(channels)
         if made.kind == "LayerNorm":
-            weights = _rescaled(made.weights["weight"], made.weights["bias"], *rows)
+            weights = rescaled(made.weights["weight"], made.weights["bias"], *rows)
             return low.writer.add(
                 name, made.kind, made.inputs, x.shape, weights, batch=x.batch, **made.attributes
             )
@@ -146,30 +146,13 @@ def _absorbed(
             )
     if len(x.shape) != 4 or x.batch != 0 or _core(array.shape) != (x.shape[1], 1, 1):
         return None
-    return _channel_norm(low, name, x, scale.reshape(-1), shift.reshape(-1))
+    return channel_norm(low, name, x, scale.reshape(-1), shift.reshape(-1))
 
 
 def _core(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Without leading extents of 1."""
     lead = next((axis for axis, extent in enumerate(shape) if extent != 1), len(shape))
     return shape[lead:]
-
-
-def _rescaled(weight: Array, bias: Array, scale: Array, shift: Array) -> dict[str, Array]:
-    return {"weight": floats(weight) * scale, "bias": floats(bias) * scale + shift}
-
-
-def _channel_norm(low: Lowering, name: str, x: Tensor, scale: Array, shift: Array) -> Tensor:
-    """A batch norm that multiplies by the scale and adds the shift."""
-    made = low.writer.made(x)
-    if made.kind == "BatchNorm":
-        weights = _rescaled(made.weights["weight"], made.weights["bias"], scale, shift)
-        weights = {**made.weights, **weights}
-        return low.writer.add(name, "BatchNorm", made.inputs, x.shape, weights, **made.attributes)
-    channels = x.shape[1]
-    weights = {"weight": scale, "bias": shift}
-    weights |= {"running_mean": np.zeros(channels), "running_var": np.ones(channels)}
-    return low.writer.add(name, "BatchNorm", [x], x.shape, weights, channels=channels, eps=0.0)
 
 
 def _clip(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from mobileone.checkpoint.graphs.lowering import Lowering, Value
 from mobileone.checkpoint.graphs.operators.arguments import array, given, integers, pair
+from mobileone.checkpoint.graphs.operators.norms import as_map
 from mobileone.checkpoint.graphs.statement import Array, Statement, floats
 from mobileone.checkpoint.graphs.writer import Tensor
 
 __all__ = ["average_pool", "batch_norm", "conv", "global_average_pool", "max_pool", "resize"]
+
+# Kernel, stride, pads before and after.
+Geometry: TypeAlias = tuple[list[int], list[int], list[int], list[int]]
 
 _LOWEST = float(np.finfo(np.float32).min)
 
@@ -58,6 +62,16 @@ def _padded(
     return low.writer.add(f"{name}.pad", "Pad", [x], shape, **pads)
 
 
+def _sizes(
+    x: Tensor, padding: Sequence[int], spans: Sequence[int], stride: Sequence[int]
+) -> list[int]:
+    """How many windows there are in each direction."""
+    return [
+        (extent + 2 * p - span) // s + 1
+        for extent, p, span, s in zip(x.shape[2:], padding, spans, stride, strict=True)
+    ]
+
+
 def conv(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
     """Conv, with constant weights; of rows as of maps of height 1."""
     weight = array(low, statement, values, 1, "weight")
@@ -101,10 +115,7 @@ def _conv(
     if before != after:
         x, padding = _padded(low, statement.name, x, before, after, 0.0), [0, 0]
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    sizes = [
-        (extent + 2 * p - span) // s + 1
-        for extent, p, span, s in zip(x.shape[2:], padding, spans, stride, strict=True)
-    ]
+    sizes = _sizes(x, padding, spans, stride)
     fields = {"in_channels": x.shape[1], "out_channels": out, "kernel_size": list(kernel)}
     fields |= {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     weights = {"weight": weight} | ({} if bias is None else {"bias": bias.reshape(out)})
@@ -125,9 +136,7 @@ def batch_norm(low: Lowering, statement: Statement, values: list[Value | None]) 
     shape = x.shape
     if len(shape) < 2 or x.batch != 0 or weight.shape != (shape[1],):
         low.program.refuse(statement, f"its input has shape {shape}; expected (N, C, ...)")
-    if len(shape) != 4:
-        rest = int(np.prod(shape[2:], dtype=np.int64))
-        x = low.reshaped(f"{statement.name}.map", x, (*shape[:2], rest, 1))
+    x = as_map(low, statement.name, x)
     weights = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}
     eps = float(statement.attributes.get("epsilon", 1e-5))
     y = low.writer.add(
@@ -144,9 +153,7 @@ def global_average_pool(
     return [low.writer.add(statement.name, "GlobalAvgPool", [x], (*x.shape[:2], 1, 1))]
 
 
-def _pool_geometry(
-    low: Lowering, statement: Statement, x: Tensor
-) -> tuple[list[int], list[int], list[int], list[int]]:
+def _pool_geometry(low: Lowering, statement: Statement, x: Tensor) -> Geometry:
     """Kernel, stride, pads before and after, of whole windows."""
     attributes = statement.attributes
     kernel, stride = pair(attributes, "kernel_shape", 1), pair(attributes, "strides", 1)
@@ -165,21 +172,23 @@ def _pool_geometry(
 
 
 def _pool(
-    low: Lowering, statement: Statement, x: Tensor, kind: str, fill: float, **fields: bool
+    low: Lowering,
+    statement: Statement,
+    x: Tensor,
+    kind: str,
+    geometry: Geometry,
+    fill: float,
+    **fields: bool,
 ) -> Tensor:
-    kernel, stride, before, after = _pool_geometry(low, statement, x)
+    kernel, stride, before, after = geometry
     padding = before
     if before != after or any(p > k // 2 for p, k in zip(before, kernel, strict=True)):
         if fields.get("count_padding") is False:
             low.program.refuse(statement, f"pads {before} and {after} that are not counted")
         x, padding = _padded(low, statement.name, x, before, after, fill), [0, 0]
-    sizes = [
-        (extent + 2 * p - k) // s + 1
-        for extent, p, k, s in zip(x.shape[2:], padding, kernel, stride, strict=True)
-    ]
-    geometry: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": padding}
-    shape = (*x.shape[:2], *sizes)
-    return low.writer.add(statement.name, kind, [x], shape, **geometry, **fields)
+    shape = (*x.shape[:2], *_sizes(x, padding, kernel, stride))
+    window: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    return low.writer.add(statement.name, kind, [x], shape, **window, **fields)
 
 
 def max_pool(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
@@ -187,15 +196,15 @@ def max_pool(low: Lowering, statement: Statement, values: list[Value | None]) ->
     if len(statement.outputs) > 1 and statement.outputs[1]:
         low.program.refuse(statement, "it gives indices")
     x = _map(low, statement, values[0])
-    return [_pool(low, statement, x, "MaxPool", _LOWEST)]
+    return [_pool(low, statement, x, "MaxPool", _pool_geometry(low, statement, x), _LOWEST)]
 
 
 def average_pool(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
     """AveragePool of maps, its padding counted or not."""
     x = _map(low, statement, values[0])
-    _, _, before, after = _pool_geometry(low, statement, x)
+    geometry = _, _, before, after = _pool_geometry(low, statement, x)
     counted = bool(statement.attributes.get("count_include_pad", 0)) or not any(before + after)
-    return [_pool(low, statement, x, "AvgPool", 0.0, count_padding=counted)]
+    return [_pool(low, statement, x, "AvgPool", geometry, 0.0, count_padding=counted)]
 
 
 def resize(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:

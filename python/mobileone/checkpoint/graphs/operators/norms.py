@@ -9,10 +9,11 @@ import numpy as np
 from mobileone.checkpoint.graphs.expressions import root_offset
 from mobileone.checkpoint.graphs.lowering import Function, Handler, Lowering, Value
 from mobileone.checkpoint.graphs.operators.arguments import array, axes_of, given, integers
-from mobileone.checkpoint.graphs.statement import Array, Statement
+from mobileone.checkpoint.graphs.operators.shapes import squeezed
+from mobileone.checkpoint.graphs.statement import Array, Statement, floats
 from mobileone.checkpoint.graphs.writer import Tensor
 
-__all__ = ["NORMS", "centred_norm"]
+__all__ = ["NORMS", "as_map", "centred_norm", "channel_norm", "rescaled"]
 
 
 def reduced(low: Lowering, name: str, x: Tensor, kind: str, axes: Sequence[int]) -> Tensor:
@@ -37,9 +38,7 @@ def _reduction(kind: str) -> Handler:
         y = reduced(low, statement.name, x, kind, axes)
         if statement.attributes.get("keepdims", 1):
             return [y]
-        shape = [n for axis, n in enumerate(x.shape) if axis not in axes]
-        batch = None if x.batch is None else x.batch - sum(axis < x.batch for axis in axes)
-        return [low.reshaped(f"{statement.name}.shape", y, shape, batch)]
+        return [squeezed(low, f"{statement.name}.shape", y, axes)]
 
     return handler
 
@@ -86,6 +85,32 @@ def _layer_normalization(
     return [layer_norm(low, statement.name, x, axes, eps, weight, bias)]
 
 
+def as_map(low: Lowering, name: str, x: Tensor) -> Tensor:
+    """(N, C, H, W) as it is, any other (N, C, ...) with all that follows as its height."""
+    if len(x.shape) == 4:
+        return x
+    rest = int(np.prod(x.shape[2:], dtype=np.int64))
+    return low.reshaped(f"{name}.map", x, (*x.shape[:2], rest, 1))
+
+
+def rescaled(weight: Array, bias: Array, scale: Array, shift: Array) -> dict[str, Array]:
+    """A norm's weights with a scale and a shift after it."""
+    return {"weight": floats(weight) * scale, "bias": floats(bias) * scale + shift}
+
+
+def channel_norm(low: Lowering, name: str, x: Tensor, scale: Array, shift: Array) -> Tensor:
+    """A batch norm that multiplies by the scale and adds the shift."""
+    made = low.writer.made(x)
+    if made.kind == "BatchNorm":
+        weights = rescaled(made.weights["weight"], made.weights["bias"], scale, shift)
+        weights = {**made.weights, **weights}
+        return low.writer.add(name, "BatchNorm", made.inputs, x.shape, weights, **made.attributes)
+    channels = x.shape[1]
+    weights = {"weight": scale, "bias": shift}
+    weights |= {"running_mean": np.zeros(channels), "running_var": np.ones(channels)}
+    return low.writer.add(name, "BatchNorm", [x], x.shape, weights, channels=channels, eps=0.0)
+
+
 def _group_norm(low: Lowering, name: str, x: Tensor, groups: int, eps: float) -> Tensor:
     """Without weights."""
     count = int(np.prod(x.shape, dtype=np.int64))
@@ -97,17 +122,10 @@ def _scaled(
     low: Lowering, statement: Statement, x: Tensor, values: list[Value | None]
 ) -> list[Value]:
     """With a weight and a bias per channel, as a batch norm of fixed statistics."""
-    channels, name = x.shape[1], f"{statement.name}.scale"
-    weights = {
-        "weight": array(low, statement, values, 1, "scale").reshape(channels),
-        "bias": array(low, statement, values, 2, "bias").reshape(channels),
-        "running_mean": np.zeros(channels),
-        "running_var": np.ones(channels),
-    }
-    rest = int(np.prod(x.shape[2:], dtype=np.int64))
-    shape = x.shape if len(x.shape) == 4 else (*x.shape[:2], rest, 1)
-    flat = low.reshaped(f"{name}.map", x, shape)
-    y = low.writer.add(name, "BatchNorm", [flat], shape, weights, channels=channels, eps=0.0)
+    name = f"{statement.name}.scale"
+    scale = array(low, statement, values, 1, "scale").reshape(x.shape[1])
+    shift = array(low, statement, values, 2, "bias").reshape(x.shape[1])
+    y = channel_norm(low, name, as_map(low, name, x), scale, shift)
     return [low.reshaped(f"{name}.shape", y, x.shape)]
 
 

@@ -16,11 +16,12 @@ from mobileone.checkpoint.graphs.operators.arguments import (
     given,
     integers,
     number,
+    once,
 )
 from mobileone.checkpoint.graphs.statement import Statement
 from mobileone.checkpoint.graphs.writer import Tensor
 
-__all__ = ["SHAPES"]
+__all__ = ["SHAPES", "expanded", "squeezed"]
 
 _FAR = 1 << 31
 _MAX_GATHERED = 256
@@ -75,6 +76,13 @@ def _flatten(low: Lowering, statement: Statement, values: list[Value | None]) ->
     return [low.reshaped(statement.name, x, sizes)]
 
 
+def squeezed(low: Lowering, name: str, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Without these axes, of extent 1."""
+    shape = [n for axis, n in enumerate(x.shape) if axis not in axes]
+    batch = None if x.batch is None else x.batch - sum(axis < x.batch for axis in axes)
+    return low.reshaped(name, x, shape, batch)
+
+
 def _squeeze(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
     x = low.tensor(values[0], statement.name)
     asked = integers(low, statement, values, 1, "axes")
@@ -83,9 +91,7 @@ def _squeeze(low: Lowering, statement: Statement, values: list[Value | None]) ->
     axes = axes_of(asked, len(x.shape))
     if any(x.shape[axis] != 1 for axis in axes):
         raise ValueError(f"squeezes axes {axes} of {x.shape}")
-    shape = [n for axis, n in enumerate(x.shape) if axis not in axes]
-    batch = None if x.batch is None else x.batch - sum(axis < x.batch for axis in axes)
-    return [low.reshaped(statement.name, x, shape, batch)]
+    return [squeezed(low, statement.name, x, axes)]
 
 
 def _unsqueeze(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
@@ -114,7 +120,9 @@ def joined(low: Lowering, name: str, values: Sequence[Value | None], axis: int) 
         raise NotImplementedError(f"{low.program.where}: node {name!r} joins batches of images")
     parts = []
     for value in values:
-        part = low.tensor(_once(value, first.batch), name)
+        if isinstance(value, np.ndarray) and first.batch is not None:
+            value = once(value, first.batch)
+        part = low.tensor(value, name)
         if part.batch is None and first.batch == 0:
             shape = (first.shape[0], *part.shape[1:])
             part = low.writer.add(f"{name}.expand", "Expand", [part, first], shape)
@@ -124,14 +132,6 @@ def joined(low: Lowering, name: str, values: Sequence[Value | None], axis: int) 
     whole = list(first.shape)
     whole[axis] = sum(part.shape[axis] for part in parts)
     return low.writer.add(name, "Concat", parts, whole, batch=first.batch, axis=axis)
-
-
-def _once(value: Value | None, batch: int | None) -> Value | None:
-    """A constant of which every image has a copy, once."""
-    if not isinstance(value, np.ndarray) or batch is None or value.shape[batch] == 1:
-        return value
-    one = np.take(value, [0], axis=batch)
-    return one if np.array_equal(np.broadcast_to(one, value.shape), value) else value
 
 
 def _concat(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
