@@ -6,12 +6,11 @@ python -m checkpoint.graphs.fuzz 100000     # from tests/, with a seed to begin 
 from __future__ import annotations
 
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import mobileone
-from interchange.onnx_fuse.fuzz import mutated
+from interchange.onnx_fuse.fuzz import campaign, mutated
 
 from .onnx_graphs import finish, graph
 from .test_operators import CASES, number
@@ -42,18 +41,5 @@ def check_mutated(seed: int, folder: Path) -> str:
     return "loaded"
 
 
-def main(count: int, first: int = 0) -> None:
-    outcomes: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(first, first + count):
-            try:
-                outcome = check_mutated(seed, Path(folder))
-            except BaseException:
-                print(f"seed {seed}", file=sys.stderr)
-                raise
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    print(outcomes)
-
-
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    campaign(check_mutated, *map(int, sys.argv[1:]))

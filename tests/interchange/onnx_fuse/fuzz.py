@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -116,12 +117,13 @@ def check_mutated(seed: int, folder: Path, run: bool = False) -> str:
     return f"{len(fusion.regions)} regions"
 
 
-def main(count: int, first: int = 0) -> None:
+def campaign(check: Callable[[int, Path], str], count: int, first: int = 0) -> None:
+    """Check so many seeds from the first on, and print what became of them."""
     outcomes: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(first, first + count):
             try:
-                outcome = check_mutated(seed, Path(folder))
+                outcome = check(seed, Path(folder))
             except BaseException:
                 print(f"seed {seed}", file=sys.stderr)
                 raise
@@ -130,4 +132,4 @@ def main(count: int, first: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    campaign(check_mutated, *map(int, sys.argv[1:]))
