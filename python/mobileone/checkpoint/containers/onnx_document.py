@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mobileone.checkpoint.containers.onnx_wire import lighten
 from mobileone.util.errors import CheckpointError, shown
 
-__all__ = ["DTYPES", "EXTERNAL", "Document", "require_onnx", "tensors_of"]
+__all__ = ["DTYPES", "EXTERNAL", "STANDARD", "Document", "require_onnx", "tensors_of"]
 
 # Of TensorProto.data_type: what is read as numbers.
 DTYPES: dict[int, npt.DTypeLike] = {
@@ -22,6 +22,7 @@ DTYPES: dict[int, npt.DTypeLike] = {
     10: np.float16, 11: np.float64,
 }  # fmt: skip
 EXTERNAL = 1  # of TensorProto.data_location
+STANDARD = ("", "ai.onnx")  # domain of ONNX's own operators
 
 
 def require_onnx() -> Any:
@@ -82,6 +83,10 @@ class Document:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
             self._maps[path] = memoryview(mapped)
         return self._maps[path]
+
+    def overridden(self) -> set[str]:
+        """ONNX's own operators that functions of the file stand for."""
+        return {f.name for f in self.model.functions if f.domain in STANDARD}
 
     def size(self) -> tuple[int, int]:
         """Elements of all initializers, and their bytes where these are known."""

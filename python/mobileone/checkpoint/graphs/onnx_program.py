@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mobileone.checkpoint.containers.onnx_document import Document, require_onnx
+from mobileone.checkpoint.containers.onnx_document import STANDARD, Document, require_onnx
 from mobileone.checkpoint.graphs.statement import Array, Program, Statement
 from mobileone.util.errors import CheckpointError, shown
 
 __all__ = ["read_onnx"]
 
 MIN_OPSET, MAX_OPSET = 11, 28
-_STANDARD = ("", "ai.onnx")
 # Of an image whose height or width the file leaves open.
 _OPEN_SIZE = 224
 _FLOATS = (1, 10)  # float, float16
@@ -47,7 +46,10 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Program, dict[str, str]]:
     model = document.model
     opset = _opset(document)
     reader = _Constants(document, opset)
-    statements = [_statement(document, index, node) for index, node in enumerate(model.graph.node)]
+    overridden = document.overridden()
+    statements = [
+        _statement(document, index, node, overridden) for index, node in enumerate(model.graph.node)
+    ]
     program = Program(
         where=document.path,
         statements=statements,
@@ -63,7 +65,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Program, dict[str, str]]:
 
 def _opset(document: Document) -> int:
     versions = {entry.domain: entry.version for entry in document.model.opset_import}
-    opset = next((versions[domain] for domain in _STANDARD if domain in versions), 0)
+    opset = next((versions[domain] for domain in STANDARD if domain in versions), 0)
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise NotImplementedError(
             f"{document.path}: is of operator set {opset}; expected {MIN_OPSET} to {MAX_OPSET}"
@@ -77,15 +79,14 @@ def _text(document: Document, name: Any, what: str) -> str:
     return name
 
 
-def _statement(document: Document, index: int, proto: Any) -> Statement:
+def _statement(document: Document, index: int, proto: Any, overridden: set[str]) -> Statement:
     what = f"node {index}"
     names = [proto.name, proto.op_type, proto.domain, *proto.input, *proto.output]
     for name in names:
         _text(document, name, what)
     kind, domain = proto.op_type, proto.domain
     label = proto.name or (proto.output[0] if proto.output else "") or f"{kind}_{index}"
-    local = {f.name for f in document.model.functions if f.domain in _STANDARD}
-    if domain not in _STANDARD or kind in local:
+    if domain not in STANDARD or kind in overridden:
         raise NotImplementedError(
             f"{document.path}: node {shown(label)!r} ({shown(kind)} of domain "
             f"{shown(domain or 'a function of the file')!r}): only ONNX's own operators are "
@@ -168,7 +169,7 @@ class _Constants:
 
     def fold(self, statement: Statement, given: list[Array | None]) -> Sequence[Array] | None:
         """The results of an operator of constants, by the onnx package's reference."""
-        if statement.kind != "Constant" and statement.kind not in _FOLDED:
+        if statement.kind not in _FOLDED:
             return None
         try:
             if statement.kind == "Constant":
@@ -243,15 +244,13 @@ def _volume(shape: Array) -> int:
 
 
 def _run(statement: Statement, given: list[Array | None], opset: int) -> Sequence[Array]:
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
     from onnx.reference import ReferenceEvaluator
 
     names = [f"i{i}" if array is not None else "" for i, array in enumerate(given)]
     outputs = [f"o{i}" if name else "" for i, name in enumerate(statement.outputs)]
     attributes = dict(statement.attributes)
     if isinstance(attributes.get("value"), np.ndarray):
-        from onnx import numpy_helper
-
         attributes["value"] = numpy_helper.from_array(attributes["value"])
     node = helper.make_node(statement.kind, names, outputs, **attributes)
     kinds = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobileone.checkpoint.containers.onnx_document import DTYPES, Document
+from mobileone.checkpoint.containers.onnx_document import DTYPES, STANDARD, Document
 
 __all__ = ["Constants"]
 
@@ -88,7 +88,7 @@ class Constants:
         self._tensors = {t.name: t for t in graph.initializer if t.name not in given}
         self._folded: dict[str, tuple[Any, int]] = {}
         for node in graph.node:
-            if node.domain in ("", "ai.onnx") and len(node.output) == 1:
+            if node.domain in STANDARD and len(node.output) == 1:
                 self._note(node)
 
     def _note(self, node: Any) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mobileone.checkpoint.containers.onnx_document import Document
+from mobileone.checkpoint.containers.onnx_document import STANDARD, Document
 from mobileone.interchange.onnx.fuse.ops.node import Node
 from mobileone.util.errors import CheckpointError, shown
 
 __all__ = ["MainGraph"]
-
-_STANDARD = ("", "ai.onnx")
 
 
 class MainGraph:
@@ -30,7 +28,7 @@ class MainGraph:
             CheckpointError: the nodes are not in topological order, or two make one value.
         """
         model = document.model
-        overridden = {f.name for f in model.functions if f.domain in _STANDARD}
+        overridden = document.overridden()
         self.nodes: list[Node] = []
         self.makers: dict[str, int] = {}
         self.readers: dict[str, list[int]] = {}
@@ -71,7 +69,7 @@ def _label(node: Node, index: int) -> str:
 def _node(proto: Any, overridden: set[str]) -> Node:
     from onnx import helper
 
-    standard = proto.domain in _STANDARD and proto.op_type not in overridden
+    standard = proto.domain in STANDARD and proto.op_type not in overridden
     kind = proto.op_type if standard and proto.output and proto.output[0] else ""
     try:
         attributes = {

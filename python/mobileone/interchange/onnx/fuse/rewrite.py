@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mobileone.checkpoint.containers.onnx_document import DTYPES, Document
+from mobileone.checkpoint.containers.onnx_document import DTYPES, STANDARD, Document
 from mobileone.interchange.onnx.fuse.constants import Constants
 from mobileone.interchange.onnx.fuse.emit import Replacement, replacement
 from mobileone.interchange.onnx.fuse.forms import Forms, forms_of
@@ -27,7 +27,7 @@ _FLOATS = (1, 10, 11)  # of TensorProto.data_type: float32, float16, float64
 
 def opset_of(document: Document) -> int:
     """The version of the standard operator set; 0 if the file uses none."""
-    versions = [o.version for o in document.model.opset_import if o.domain in ("", "ai.onnx")]
+    versions = [o.version for o in document.model.opset_import if o.domain in STANDARD]
     return max(versions, default=0)
 
 
