@@ -51,13 +51,16 @@ def open_bundle(
     check: bool = True,
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
+    asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
     if isinstance(source, Bundle):
-        asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
         check_held(source, weights=weights, sha256=sha256, head=head, **asked)
         return source
     source, name, description = _locate(source, sha256)
-    graph = _open_graph(source, arch=arch, num_classes=num_classes, config=config, head=head)
-    if graph is not None:
+    if _holds_graph(source):
+        from mobileone.checkpoint.graphs.network import open_program
+
+        graph = open_program(source)
+        check_held(graph, weights="auto", sha256=None, head=head, **asked)
         return graph
     loaded = load_state_dict(
         source,
@@ -111,20 +114,11 @@ def open_bundle(
         )
 
 
-def _open_graph(source: Any, **asked: Any) -> Bundle | None:
-    """The network of a file or program that holds its graph; None of other sources."""
-    suffixes = (".onnx", ".pt2")
-    file = isinstance(source, str | os.PathLike)
-    if not (file and os.fsdecode(source).lower().endswith(suffixes)) and (
-        type(source).__name__ != "ExportedProgram"
-    ):
-        return None
-    from mobileone.checkpoint.graphs.network import open_program
-
-    found = open_program(source)
-    if found is not None:
-        check_held(found, weights="auto", sha256=None, **asked)
-    return found
+def _holds_graph(source: Any) -> bool:
+    """Whether it is a file of ONNX or torch.export, or a program of that."""
+    if isinstance(source, str | os.PathLike):
+        return os.path.splitext(os.fsdecode(source))[1].lower() in (".onnx", ".pt2")
+    return type(source).__name__ == "ExportedProgram" and hasattr(source, "graph_signature")
 
 
 def open_named(source: str | os.PathLike[str], seed: int = 0) -> Bundle:

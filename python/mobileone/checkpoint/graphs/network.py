@@ -87,7 +87,7 @@ def _levels(writer: GraphWriter, main: Tensor) -> list[str]:
 
 def bundle_of_program(program: Program, name: str, metadata: Mapping[str, str]) -> Bundle:
     """The network, with the data config and names of classes that a file of ours has."""
-    from mobileone.families.imported import config_of
+    from mobileone.families.imported import FAMILY, config_of
 
     network = network_of(program)
     (shape,) = program.inputs.values()
@@ -98,9 +98,8 @@ def bundle_of_program(program: Program, name: str, metadata: Mapping[str, str]) 
             from mobileone.tasks.classification.labels import parse_class_names
 
             told["class_names"] = parse_class_names(own["class_names"])
-        return Bundle.of(
-            network, config_of(network.graph, shape), arch="imported", name=name, **told
-        )
+        config = config_of(network.graph, shape)
+        return Bundle.of(network, config, arch=FAMILY.name, name=name, **told)
     except ValueError as error:
         raise CheckpointError(f"{program.where}: {error}") from error
 
@@ -117,23 +116,17 @@ def _data_config(metadata: Mapping[str, str], shape: tuple[int, ...]) -> DataCon
     return replace(usual, input_size=(shape[2], shape[3]))
 
 
-def open_program(source: Any) -> Bundle | None:
-    """The bundle of an .onnx or .pt2 file or a torch.export.ExportedProgram; None of others."""
-    if isinstance(source, str | os.PathLike):
-        path = os.fsdecode(source)
-        suffix, name = os.path.splitext(path)[1].lower(), os.path.basename(path)
-        if suffix == ".onnx":
-            from mobileone.checkpoint.graphs.onnx_program import read_onnx
+def open_program(source: Any) -> Bundle:
+    """The bundle of an .onnx or .pt2 file or a torch.export.ExportedProgram."""
+    is_file = isinstance(source, str | os.PathLike)
+    where = os.fsdecode(source) if is_file else "program"
+    name = os.path.basename(where)
+    if where.lower().endswith(".onnx"):
+        from mobileone.checkpoint.graphs.onnx_program import read_onnx
 
-            program, metadata = read_onnx(path)
-            return bundle_of_program(program, name, metadata)
-        if suffix == ".pt2":
-            from mobileone.checkpoint.graphs.exported import load_exported, read_exported
+        program, metadata = read_onnx(where)
+        return bundle_of_program(program, name, metadata)
+    from mobileone.checkpoint.graphs.exported import load_exported, read_exported
 
-            return bundle_of_program(read_exported(load_exported(path), path), name, {})
-        return None
-    if type(source).__name__ == "ExportedProgram" and hasattr(source, "graph_signature"):
-        from mobileone.checkpoint.graphs.exported import read_exported
-
-        return bundle_of_program(read_exported(source, "program"), "program", {})
-    return None
+    exported = load_exported(where) if is_file else source
+    return bundle_of_program(read_exported(exported, where), name, {})
