@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,15 +31,17 @@ def convert(
     identity: Identity,
     config: Mapping[str, Any],
     expected: Mapping[str, Shape],
+    missing: Sequence[str],
 ) -> tuple[dict[str, Array], dict[str, int], tuple[str, ...]]:
     """The weights of a network, as the engine takes them.
 
     Args:
         raw: the container.
         tensors: of the source, by its own names.
-        identity: which of them are the network's. A classifier that it has not starts anew.
+        identity: which of them are the network's.
         config: of the network.
         expected: canonical name -> shape, in the graph's order.
+        missing: those of a classifier that the source has not, which starts anew.
 
     Returns:
         The weights in that order; the number of tensors by the dtype they had; the counts of
@@ -51,7 +53,6 @@ def convert(
     """
     budget = copy_budget(raw)
     state: dict[str, Array] = {}
-    missing = [n for n in expected if identity.is_classifier(n) and n not in identity.shapes]
     anew = initial_weights(config, missing) if missing else {}
     dtypes: Counter[str] = Counter()
     filled = []

@@ -190,7 +190,9 @@ def load_state_dict(
         unread = report.assumed if reading.problem else {}
         report = replace(report, assumed=unread, notes=(*report.notes, *reading.notes))
     _warn(identity, report, num_classes)
-    state, dtypes, filled = convert(found.raw, found.tensors, identity, wanted, expected)
+    state, dtypes, filled = convert(
+        found.raw, found.tensors, identity, wanted, expected, report.missing
+    )
     report = replace(report, dtypes=dtypes, filled=filled)
     metadata = dict(found.raw.metadata)
     return LoadedCheckpoint(state, wanted, identity.layout.name, metadata, report, reading)
