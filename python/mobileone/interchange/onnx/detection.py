@@ -12,7 +12,7 @@ from mobileone.tasks.detection.boxes import DetectionRule, anchors_of
 if TYPE_CHECKING:
     from mobileone.interchange.onnx.writer import OnnxWriter
 
-__all__ = ["add_suppression"]
+__all__ = ["BOXES", "SCORES", "SELECTED", "add_suppression"]
 
 _CENTRE, _SIZE = 0.1, 0.2  # variances (Liu et al. 2016; CVNets)
 # What the results are called: of every anchor its box and the probabilities of the objects'

@@ -96,19 +96,20 @@ def onnx_model(
     writer = OnnxWriter(helper.make_node, weights, opset, shapes, input_size is not None)
     _translate(bundle, writer)
     batch: str | int = "N" if dynamic_batch else 1
-    results = {
-        key: (TensorProto.FLOAT, _dimensions(key, sides, batch))
-        for key, sides in _outputs(bundle, shape, input_size is not None).items()
-    }
-    if suppression is not None:
-        from mobileone.interchange.onnx.detection import add_suppression
+    if suppression is None:
+        results = {
+            key: (TensorProto.FLOAT, _dimensions(key, sides, batch))
+            for key, sides in _outputs(bundle, shape, input_size is not None).items()
+        }
+    else:
+        from mobileone.interchange.onnx.detection import BOXES, SCORES, SELECTED, add_suppression
 
         maps = bundle.output_shapes(shape)
         anchors = add_suppression(writer, maps, bundle.num_classes, suppression)
         results = {
-            "boxes": (TensorProto.FLOAT, [batch, anchors, 4]),
-            "scores": (TensorProto.FLOAT, [batch, bundle.num_classes - 1, anchors]),
-            "selected": (TensorProto.INT64, ["selected.N", 3]),
+            BOXES: (TensorProto.FLOAT, [batch, anchors, 4]),
+            SCORES: (TensorProto.FLOAT, [batch, bundle.num_classes - 1, anchors]),
+            SELECTED: (TensorProto.INT64, [f"{SELECTED}.N", 3]),
         }
     tensors = {name: weights[name] for name in writer.used} | writer.constants
     size = sum(tensor.nbytes for tensor in tensors.values())
