@@ -78,18 +78,27 @@ VIT: dict[str, tuple[dict[str, Any], Alter | None, str | None]] = {
 }
 
 
+def loaded(
+    module: nn.Module, alter: Alter | None, refusal: str | None, **how: Any
+) -> mobileone.Model | None:
+    """The altered module's network; None where it is refused, which must say so."""
+    if alter is not None:
+        alter(module)
+    if refusal is None:
+        return mobileone.load(module, **how)
+    with pytest.raises((NotImplementedError, mobileone.CheckpointError), match=refusal):
+        mobileone.load(module, **how)
+    return None
+
+
 @pytest.mark.parametrize("name", VIT)
 @pytest.mark.parametrize("checked", [True, False])
 def test_transformers(name: str, checked: bool) -> None:
     config, alter, refusal = VIT[name]
     module = vit(**config)
-    if alter is not None:
-        alter(module)
-    if refusal is not None:
-        with pytest.raises((NotImplementedError, mobileone.CheckpointError), match=refusal):
-            mobileone.load(module, check=checked)
+    model = loaded(module, alter, refusal, check=checked)
+    if model is None:
         return
-    model = mobileone.load(module, check=checked)
     with torch.no_grad():
         exact = module.double()(IMAGE.double()).logits.numpy()
     error = np.abs(model(IMAGE) - exact).max()
@@ -135,13 +144,9 @@ ENCODERS: dict[str, tuple[dict[str, Any], Alter | None, str | None]] = {
 def test_segmentation_models(name: str, checked: bool) -> None:
     options, alter, refusal = ENCODERS[name]
     module = encoder(**options)
-    if alter is not None:
-        alter(module)
-    if refusal is not None:
-        with pytest.raises((NotImplementedError, mobileone.CheckpointError), match=refusal):
-            mobileone.load(module, check=checked, num_classes=0)
+    model = loaded(module, alter, refusal, check=checked, num_classes=0)
+    if model is None:
         return
-    model = mobileone.load(module, check=checked, num_classes=0)
     with torch.no_grad():
         exact = module.double()(IMAGE.double())[-5:]
     bounds = rounding_bound(model, IMAGE.numpy(), samples=2).levels
