@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mobileone.checkpoint.altered import altered_weights, plain_name
+from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.heads import (
     Head,
     choose_head,
@@ -215,8 +216,9 @@ def identify(
     _check_needed(layout, prefix, skipped or {}, source)
     family = find_family(layout.architecture)
     config = recover_config(family, canonical, source)
-    if metadata.get("format") == "mobileone" and "config" in metadata:
-        config = _with_metadata(config, metadata["config"], source)
+    own = own_metadata(metadata)
+    if "config" in own:
+        config = _with_metadata(config, own["config"], source)
     outside = (*(prefix + key for key in part.found.unknown), *part.outside)
     unknown = {key: shapes[key] for key in outside}
     problem = _mixed_layouts(part.found) or family.half_fused(canonical)

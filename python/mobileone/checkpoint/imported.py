@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mobileone.checkpoint.containers.file import RawCheckpoint, own_metadata
 from mobileone.checkpoint.convert import converted, copy_budget
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import leaf_array, shape_of
 from mobileone.families import find_family
 from mobileone.families.configuration import graph_parameter_shapes
 from mobileone.util.errors import CheckpointError, shown
-
-if TYPE_CHECKING:
-    from mobileone.checkpoint.containers.file import RawCheckpoint
 
 __all__ = ["ARCHITECTURE", "imported_config", "imported_state"]
 
@@ -28,8 +26,8 @@ def imported_config(raw: RawCheckpoint) -> dict[str, Any] | None:
     Raises:
         CheckpointError: a configuration that is damaged.
     """
-    text = raw.metadata.get("config", "")
-    if raw.metadata.get("format") != "mobileone" or f'"{ARCHITECTURE}"' not in text:
+    text = own_metadata(raw.metadata).get("config", "")
+    if f'"{ARCHITECTURE}"' not in text:
         return None
     try:
         config = json.loads(text)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mobileone.checkpoint.containers.file import RawCheckpoint
+from mobileone.checkpoint.containers.file import RawCheckpoint, own_metadata
 from mobileone.checkpoint.convert import Array, convert
 from mobileone.checkpoint.heads import several_heads
 from mobileone.checkpoint.held import check_asked
@@ -226,8 +226,7 @@ def _tellers(
     """
     known = {*family.unseen(form), "output_stride"}
     raw = found.raw
-    metadata = raw.metadata if raw.metadata.get("format") == "mobileone" else {}
-    tellers = dict.fromkeys(known, "metadata") if "config" in metadata else {}
+    tellers = dict.fromkeys(known, "metadata") if "config" in own_metadata(raw.metadata) else {}
     for who, fields in zip(("module", "config.json", "config"), told, strict=True):
         tellers |= {name: who for name in fields if name in known}
     if raw.module is not None or "strides" in tellers:
@@ -300,8 +299,7 @@ def _is_other(family: Family, arch: str, identity: Identity) -> bool:
 
 def _says_none(raw: RawCheckpoint) -> bool:
     """Whether a source without a classifier is whole as it is: a module, or a file of our own."""
-    own = raw.metadata.get("format") == "mobileone" and "config" in raw.metadata
-    return own or raw.format == "module"
+    return "config" in own_metadata(raw.metadata) or raw.format == "module"
 
 
 def _warn(identity: Identity, report: LoadReport, asked: int | None) -> None:

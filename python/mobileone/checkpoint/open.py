@@ -13,6 +13,7 @@ import numpy as np
 
 from mobileone._core import Network
 from mobileone.checkpoint.channels import with_input_reversed
+from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.described import Description, describe_file
 from mobileone.checkpoint.held import check_held
 from mobileone.checkpoint.load import LoadedCheckpoint, load_state_dict
@@ -92,7 +93,7 @@ def open_bundle(
 
         note = check_results(loaded.reading, network)
         report = replace(report, notes=(*report.notes, note) if note else report.notes)
-    names: Any = _metadata(loaded).get("class_names")
+    names: Any = own_metadata(loaded.metadata).get("class_names")
     with _blaming(loaded.report.source, "class_names"):
         if names is not None:
             from mobileone.tasks.classification.labels import parse_class_names
@@ -178,7 +179,7 @@ def _data_config(
     who says it, "" for the last.
     """
     channels = int(loaded.config["in_channels"])
-    stored = _metadata(loaded).get("data_config")
+    stored = own_metadata(loaded.metadata).get("data_config")
     if stored is not None:
         with _blaming(loaded.report.source, "data_config"):
             return check_channels(DataConfig.from_json(stored), channels), "metadata"
@@ -210,7 +211,7 @@ def _is_published(loaded: LoadedCheckpoint) -> bool:
 
 def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str, Any]:
     """The weights with the stem's input channels as the data config has them; see `Model.save`."""
-    stored = _metadata(loaded).get("channel_order")
+    stored = own_metadata(loaded.metadata).get("channel_order")
     if stored is not None and stored not in CHANNEL_ORDERS:
         raise CheckpointError(
             f"{loaded.report.source}: channel_order {shown(stored)} in its metadata; "
@@ -224,7 +225,7 @@ def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str
 def _untrained(loaded: LoadedCheckpoint, network: Network) -> dict[str, Any]:
     """Weights that were started anew, now or before the file was saved."""
     names = list(loaded.report.missing)
-    stored = _metadata(loaded).get("untrained")
+    stored = own_metadata(loaded.metadata).get("untrained")
     if stored is not None and not names:
         from mobileone.tasks.classification.labels import parse_class_names
 
@@ -232,11 +233,6 @@ def _untrained(loaded: LoadedCheckpoint, network: Network) -> dict[str, Any]:
             names = list(parse_class_names(stored))
     weights = network.weights()
     return {name: np.array(weights[name]) for name in names if name in weights}
-
-
-def _metadata(loaded: LoadedCheckpoint) -> dict[str, str]:
-    """The file's own metadata, if this package wrote it."""
-    return loaded.metadata if loaded.metadata.get("format") == "mobileone" else {}
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class RawCheckpoint(NamedTuple):
             mapping.madvise(mmap.MADV_DONTNEED)
 
 
+def own_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """The strings that came with a source, if this package wrote them; else none."""
+    return metadata if metadata.get("format") == "mobileone" else {}
+
+
 def read_file(path: str | os.PathLike[str]) -> RawCheckpoint:
     """Maps a checkpoint file and reads its structure; tensors stay in the file until used.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Network
+from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.graphs.lowering import Lowering
 from mobileone.checkpoint.graphs.operators.table import HANDLERS
 from mobileone.checkpoint.graphs.statement import Program
@@ -91,7 +92,7 @@ def bundle_of_program(program: Program, name: str, metadata: Mapping[str, str]) 
 
     network = network_of(program)
     (shape,) = program.inputs.values()
-    own = metadata if metadata.get("format") == "mobileone" else {}
+    own = own_metadata(metadata)
     try:
         told: dict[str, Any] = {"data_config": _data_config(own, shape)}
         if "class_names" in own:

@@ -19,13 +19,8 @@ from mobileone.interchange.torch.geometry import Geometry
 
 
 def takes(geometry: Geometry) -> bool:
-    """Whether this is such a convolution; any number of outputs per channel."""
-    unit = (1, 1)
-    return (
-        geometry.group_in == 1
-        and geometry.kernel == (3, 3)
-        and geometry.stride == geometry.padding == geometry.dilation == unit
-    )
+    """Whether this is such a convolution."""
+    return geometry.is_depthwise and geometry.stride == (1, 1)
 
 
 def moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 def takes(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> bool:
     """Whether the engine has kernels for it, and the memory is as they read it."""
     return (
-        geometry.group_in == 1
-        and geometry.kernel == (3, 3)
+        geometry.is_depthwise
         and geometry.stride in ((1, 1), (2, 2))
-        and geometry.padding == geometry.dilation == (1, 1)
         and x.dtype == dtype == torch.float32
         and x.device.type == "cpu"
         and x.is_contiguous()

@@ -55,6 +55,12 @@ class Geometry:
         """Whether each input pixel is one patch."""
         return self.area == 1 and self.stride == (1, 1) and self.padding == (0, 0)
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it is 3 × 3 on single channels, padded by a pixel; any outputs of each."""
+        window = self.kernel, self.padding, self.dilation
+        return self.group_in == 1 and window == ((3, 3), (1, 1), (1, 1))
+
     def as_list(self) -> list[int]:
         """Every field in order: what an operator of PyTorch takes."""
         axes = (self.channels, self.kernel, self.stride, self.padding, self.dilation)
