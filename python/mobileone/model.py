@@ -267,20 +267,9 @@ class Model:
         Raises:
             ValueError, TypeError, FileNotFoundError: as `preprocess`; `topk` below 1.
         """
-        from mobileone.tasks.classification.predict import check_topk, predictions
+        from mobileone.tasks.results.prediction import predict
 
-        check_topk(topk)
-        if self.bundle.task != "classification":
-            verb = "segment" if self.bundle.task == "segmentation" else "detect"
-            raise ValueError(f"predict: {self.name} is for {self.bundle.task}; see Model.{verb}")
-        if not self.num_classes:
-            raise ValueError(
-                f"predict: {self.name} has no classifier (num_classes=0); model(x) gives pooled "
-                "features"
-            )
-        self.bundle.warn_if_untrained("predict", stacklevel=3)
-        logits = self._session.evaluated(self.bundle.preprocess(image, stacklevel=5))
-        return predictions(image, logits, topk, self.class_names)
+        return predict(self.bundle, self._session.evaluated, image, topk)
 
     def segment(
         self, image: Any, size: int | tuple[int, int] | None = None

@@ -1,1 +1,1 @@
-"""What `Model.segment` and `Model.detect` give."""
+"""`Model.predict`, and what `Model.segment` and `Model.detect` give."""
