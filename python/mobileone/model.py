@@ -340,12 +340,9 @@ class Model:
         `selected` by ONNX's NonMaxSuppression.
         """
         from mobileone.interchange.onnx.export import export_onnx
-        from mobileone.tasks.detection.boxes import DetectionRule
 
         how: dict[str, Any] = {"dynamic_batch": dynamic_batch, "input_size": input_size}
-        if suppression is not None:
-            how["suppression"] = DetectionRule(**suppression).check()
-        export_onnx(self.bundle, path, opset=opset, **how)
+        export_onnx(self.bundle, path, opset=opset, suppression=suppression, **how)
 
     def compile(
         self,

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from mobileone.interchange.onnx.operators import TRANSLATIONS, Translation, single
 from mobileone.interchange.onnx.writer import OnnxWriter
 from mobileone.network.inputs import InputSize, input_shape
+from mobileone.tasks.detection.boxes import DetectionRule
 from mobileone.util.files import whole_file
 
 if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
-    from mobileone.tasks.detection.boxes import DetectionRule
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "export_onnx", "onnx_model"]
 
@@ -39,7 +39,7 @@ def export_onnx(
     opset: int = 17,
     dynamic_batch: bool = True,
     input_size: InputSize = None,
-    suppression: DetectionRule | None = None,
+    suppression: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a network as an .onnx file, in the form that it has and in eval mode.
 
@@ -50,8 +50,9 @@ def export_onnx(
         dynamic_batch: whether the file leaves the batch size open; else it is 1.
         input_size: height and width; None leaves them open, for which a MobileViT computes shapes
             as it runs.
-        suppression: of a detector: how its maps become boxes, which are then the results, by ONNX's
-            NonMaxSuppression; for one size, by default the network's own.
+        suppression: of a detector: fields of a `DetectionRule`, how its maps become boxes, which
+            are then the results, by ONNX's NonMaxSuppression; for one size, by default the
+            network's own.
 
     Raises:
         ValueError: an opset or a size out of range, suppression for no detector, or a network of
@@ -59,9 +60,10 @@ def export_onnx(
         NotImplementedError: an operator that has no ONNX counterpart here.
         ImportError: onnx is not installed.
     """
+    rule = None if suppression is None else DetectionRule(**suppression).check()
     bundle.warn_if_untrained("export_onnx", stacklevel=4)
     how: dict[str, Any] = {"dynamic_batch": dynamic_batch, "input_size": input_size}
-    proto = onnx_model(bundle, opset=opset, suppression=suppression, **how)
+    proto = onnx_model(bundle, opset=opset, suppression=rule, **how)
     with whole_file(path) as file:
         file.write(proto.SerializeToString())
 
