@@ -6,7 +6,7 @@ A configuration of one holds its backbone's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mobileone.families import all_families, family_of
 from mobileone.families.family import INFERENCE, TRAIN_TIME, Family, Field, Kind
@@ -15,10 +15,11 @@ from mobileone.families.variants import CUSTOM, variant_of, variants
 if TYPE_CHECKING:
     from mobileone._core import Graph
     from mobileone.families.geometry import Convolution
-    from mobileone.families.naming.table import Layout
     from mobileone.util.errors import Shape
 
 __all__ = ["PREFIX", "BackboneField", "Head", "backbone_name", "backbone_of"]
+
+T = TypeVar("T")
 
 # What canonical names of a backbone's weights begin with inside of a network.
 PREFIX = "encoder."
@@ -123,7 +124,7 @@ class Head(Family):
         full = family.complete(backbone, shared | given)
         # Parts after the last map are left out, whatever the classifier has.
         full |= {field.name: field.absent for field in family.fields if field.absent is not None}
-        config["backbone"] = {key: full[key] for key in full if key not in _SHARED}
+        config["backbone"] = _own_fields(full)
         for field in (*self.fields, *self.settings):
             if field.name in config and isinstance(config[field.name], tuple):
                 config[field.name] = list(config[field.name])
@@ -148,7 +149,7 @@ class Head(Family):
         full = backbone_of(config)
         family = family_of(full)
         full = family.short(family.with_output_stride(full, output_stride))
-        return {**config, "backbone": {k: v for k, v in full.items() if k not in _SHARED}}
+        return {**config, "backbone": _own_fields(full)}
 
     def updated(self, config: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         own = {field.name for field in (*self.fields, *self.settings)}
@@ -173,14 +174,14 @@ class Head(Family):
         return found | {name: self.value(config, name) for name in own if name not in skipped}
 
     def geometry(self, convolutions: Mapping[str, Convolution]) -> dict[str, Any]:
-        inner = {n[len(PREFIX) :]: c for n, c in convolutions.items() if n.startswith(PREFIX)}
+        inner = _inside(convolutions)
         return _family_in(inner).geometry(inner)
 
     def num_features(self, config: Mapping[str, Any]) -> int:
         return int(config["backbone"]["widths"][-1])
 
     def recover(self, shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
-        inner = {n[len(PREFIX) :]: s for n, s in shapes.items() if n.startswith(PREFIX)}
+        inner = _inside(shapes)
         family = _family_in(inner)
         found = family.recover(inner, source)
         backbone = family.mark | {f.name: found.get(f.name, f.unseen) for f in family.fields}
@@ -190,17 +191,18 @@ class Head(Family):
             published = family.variants()[variant]
             backbone |= {key: value for key, value in published.items() if key not in found}
         shared = {"form": found["form"], "in_channels": backbone.get("in_channels", 3)}
-        backbone = {key: value for key, value in backbone.items() if key not in _SHARED}
-        return shared | {"backbone": backbone} | self.recover_head(shapes, source)
+        own = {"backbone": _own_fields(backbone)}
+        return shared | own | self.recover_head(shapes, source)
 
     def half_fused(self, shapes: Mapping[str, Shape]) -> str:
-        inner = {n[len(PREFIX) :]: s for n, s in shapes.items() if n.startswith(PREFIX)}
-        problem = _family_in(inner).half_fused(inner)
+        inner = _inside(shapes)
+        family = _family_in(inner)
+        problem = family.half_fused(inner)
         if problem:
             return problem
         unfused = any(n.endswith(".norm.weight") for n in shapes if not n.startswith(PREFIX))
         form = TRAIN_TIME if unfused else INFERENCE
-        backbone = _family_in(inner).recover(inner, "")["form"]
+        backbone = family.recover(inner, "")["form"]
         if form == backbone:
             return ""
         return f"it is half fused: its backbone is in {backbone} form, its head in {form} form"
@@ -215,13 +217,21 @@ def _named_backbone(name: str) -> tuple[Family, str]:
     raise ValueError(f"backbone is {name!r}; expected one of {known}")
 
 
+def _own_fields(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """What a network's configuration holds of its backbone's."""
+    return {key: value for key, value in backbone.items() if key not in _SHARED}
+
+
+def _inside(named: Mapping[str, T]) -> dict[str, T]:
+    """What belongs to the backbone, by its own canonical names."""
+    return {n[len(PREFIX) :]: value for n, value in named.items() if n.startswith(PREFIX)}
+
+
 def _family_in(names: Mapping[str, Any]) -> Family:
     """The family that most of these canonical names are of."""
 
     def count(family: Family) -> int:
-        canonical: Layout = family.layouts()[0]
-        texts = canonical.canonical_names(name for name in names)
-        return len(texts)
+        return len(family.layouts()[0].canonical_names(names))
 
     families = all_families()
     likely = [f for f in families if any(stem in names for stem in f.stem)]
