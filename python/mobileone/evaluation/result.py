@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
-__all__ = ["ClassRow", "Evaluation"]
+__all__ = ["ClassRow", "Evaluation", "share_cells"]
 
 SCHEMA = "mobileone.evaluation/1"
 _LISTED = 5
@@ -225,8 +225,8 @@ class Evaluation(Tables):
             [
                 one.name,
                 str(one.count),
-                *_share(one.top1),
-                *_share(one.top5),
+                *share_cells(one.top1),
+                *share_cells(one.top5),
                 number_text(one.nll.value, 4),
                 number_text(one.ece, 4),
             ]
@@ -254,7 +254,8 @@ class Evaluation(Tables):
     def _weakest(self) -> Table:
         rows = sorted(self.per_class(), key=lambda row: (row.top1.value, row.index))[:_LISTED]
         cells = [
-            [row.name, str(row.count), *_share(row.top1), f"{100 * row.top5:.2f}"] for row in rows
+            [row.name, str(row.count), *share_cells(row.top1), f"{100 * row.top5:.2f}"]
+            for row in rows
         ]
         titles = ["pictures", "top-1 %", "95 % interval", "top-5 %"]
         return Table("weakest classes", [Column("class", "left"), *map(Column, titles)], cells)
@@ -263,6 +264,7 @@ class Evaluation(Tables):
         return "–" if index < 0 else class_name(index, self.num_classes, self.class_names)
 
 
-def _share(found: Interval) -> list[str]:
+def share_cells(found: Interval) -> list[str]:
+    """A share in percent, and its interval, as cells of a table."""
     low, high = (f"{100 * bound:.2f}" for bound in found[1:])
     return [f"{100 * found.value:.2f}", f"{low} .. {high}"]

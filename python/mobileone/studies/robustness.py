@@ -10,7 +10,7 @@ from mobileone.checkpoint.open import bundle_of
 from mobileone.evaluation.corrupted import CorruptedPictures
 from mobileone.evaluation.corruptions import SEVERITIES, CorruptionErrors
 from mobileone.evaluation.open_data import open_data
-from mobileone.evaluation.result import Evaluation
+from mobileone.evaluation.result import Evaluation, share_cells
 from mobileone.evaluation.verb import evaluate
 from mobileone.studies import paper
 from mobileone.util.files import write_json
@@ -82,11 +82,9 @@ class RobustnessResult(Tables):
         """A row per data set, and the corruptions."""
         rows = []
         for name, found in self.evaluations.items():
-            low, high = (f"{100 * bound:.2f}" for bound in found.top1[1:])
-            value = f"{100 * found.top1.value:.2f}"
             told = None if name == _CORRUPTED else self._paper.get(name)
-            interval = f"{low} .. {high}"
-            rows.append([name, str(found.count), value, interval, number_text(told, 1)])
+            cells = share_cells(found.top1)
+            rows.append([name, str(found.count), *cells, number_text(told, 1)])
         titles = ["pictures", "top-1 %", "95 % interval", "paper"]
         columns = [Column("data", "left"), *map(Column, titles)]
         notes = [f"{_CORRUPTED}: {_MADE}"] if self.made else []
