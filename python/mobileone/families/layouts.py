@@ -49,7 +49,7 @@ def find_layout(name: str, architecture: str = NAMES[0]) -> Layout:
     return known[name]
 
 
-# What only keys of heads contain; `Head.marks`, without importing their records.
+# What only keys of heads contain, in any layout; here, so that other files need no head's record.
 _HEAD_MARKS = ("seg_head.", "segmentation_head.", "ssd_heads.")
 
 

@@ -32,7 +32,6 @@ class DeepLabV3(Head):
     name = "deeplabv3"
     title = "DeepLabV3"
     task = "segmentation"
-    marks = ("seg_head.", "segmentation_head.")
     dropped = ("seg_head.aux_head.",)
     described_as = ("mobilevit",)
     fields = (

@@ -64,13 +64,8 @@ BACKBONE = Kind(_is_backbone, "the configuration of a backbone")
 
 
 class Head(Family):
-    """A head on any backbone.
+    """A head on any backbone."""
 
-    Attributes:
-        marks: parts of keys that no classifier has, in any layout.
-    """
-
-    marks: tuple[str, ...] = ()
     options = ("architecture", "output_stride")
     min_size = 32
 

@@ -30,7 +30,6 @@ class SsdLite(Head):
     name = "ssdlite"
     title = "SSDLite"
     task = "detection"
-    marks = ("ssd_heads.",)
     fields = (
         BackboneField("backbone", BACKBONE),
         Field("widths", SIZES, default=_WIDTHS),
