@@ -76,10 +76,9 @@ def find_choices(graph: Graph, input_shape: tuple[int, ...], threads: int) -> Ch
 
 def find_tuned(graph: Graph, input_shape: tuple[int, ...], threads: int) -> Tuned:
     """What the file says of this machine and that plan."""
-    networks = _machines().get(_machine(), {}) if _exists() else {}
-    if not networks:
-        return Tuned({}, None)
-    entry = networks.get(_network(graph, input_shape))
+    machines = _machines()
+    networks = machines.get(_machine()) if machines else None
+    entry = networks.get(_network(graph, input_shape)) if networks else None
     if entry is None:
         return Tuned({}, None)
     tiling = entry["tilings"].get(_plan(input_shape, threads))
@@ -102,7 +101,7 @@ def store_tuned(
     path = cache_path()
     if path is None:
         return None
-    machines = dict(_machines()) if path.exists() else {}
+    machines = _machines()
     networks = dict(machines.get(_machine(), {}))
     key = _network(graph, input_shape)
     old = networks.get(key, {"tilings": {}})
@@ -117,11 +116,6 @@ def store_tuned(
         warnings.warn(f"what tuning found is not kept: {error}", stacklevel=2)
         return None
     return path
-
-
-def _exists() -> bool:
-    name = _file_name()
-    return name is not None and os.path.exists(name)
 
 
 def _machine() -> str:
@@ -147,29 +141,31 @@ def _plan(input_shape: tuple[int, ...], threads: int) -> str:
     return f"{threads} threads, {input_shape[0]} images"
 
 
-# The file as it was last read: its path, time and size, and what it says.
+# The file as it was last read: its name, time and size, and what it says.
 _last: tuple[Any, dict[str, Any]] = (None, {})
 
 
 def _machines() -> dict[str, Any]:
-    """By machine what the file says; nothing, with a warning, if it is not such a file."""
+    """By machine what the file says; nothing without one, or with a warning if it is none such."""
     global _last
-    path = cache_path()
-    assert path is not None
+    name = _file_name()
+    if name is None:
+        return {}
     try:
-        facts = path.stat()
+        facts = os.stat(name)
     except OSError:
         return {}
-    state = (path, facts.st_mtime_ns, facts.st_size)
+    state = (name, facts.st_mtime_ns, facts.st_size)
     if _last[0] != state:
         machines: dict[str, Any] = {}
         try:
             if facts.st_size > _MAX_BYTES:
                 raise ValueError(f"has {facts.st_size} bytes; expected at most {_MAX_BYTES}")
-            machines = _checked(json.loads(path.read_bytes()))
+            with open(name, "rb") as file:
+                machines = _checked(json.load(file))
         except (OSError, ValueError, RecursionError) as error:
             warnings.warn(
-                f"{path}: is ignored, no file of tuning's: {error}; remove it or set {_VARIABLE}",
+                f"{name}: is ignored, no file of tuning's: {error}; remove it or set {_VARIABLE}",
                 stacklevel=2,
             )
         _last = (state, machines)
