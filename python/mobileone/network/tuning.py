@@ -10,7 +10,7 @@ those that multiply everywhere alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +86,6 @@ class _Tuner:
         self._model = self._plan({n: {"strassen": s} for n, s in algorithms.items()})
         self._x = np.random.default_rng(0).standard_normal(input_shape, dtype=np.float32)
         self._out = [np.empty(shape, np.float32) for shape in self._model.output_shapes]
-        self._heights = _heights(self._model)
 
     def tune(self, budget_s: float | None, progress: Progress) -> Tuned:
         """Measure and decide."""
@@ -131,8 +130,11 @@ class _Tuner:
         report: Callable[[float], bool],
     ) -> dict[str, _Candidate]:
         """The fastest candidate of each step."""
+        where, steps = _steps_of(self._model, base), self._model.steps
         lists = {
-            node: _variations([one, *(plan[node] for plan in uniform)], self._heights[node], base)
+            node: _variations(
+                [one, *(plan[node] for plan in uniform)], steps[where[node]]["output_shape"][2]
+            )
             for node, one in base.items()
         }
         longest = max(map(len, lists.values()))
@@ -141,8 +143,12 @@ class _Tuner:
             {node: one[index % len(one)] for node, one in lists.items()} for index in range(longest)
         ]
         plans = [self._plan(_choices(variant)) for variant in variants]
-        where = _steps_of(self._model, base)
-        times = self._profile(plans, report)  # [variant][step]
+        times = _medians(  # [variant][step]
+            plans,
+            lambda plan: plan.profile(self._x, self._out, 3)[0],
+            2,
+            lambda: report(_STEPS_SHARE),
+        )
         best = {}
         for node, step in where.items():
             null = abs(times[0][step] / times[1][step] - 1)
@@ -153,32 +159,34 @@ class _Tuner:
             best[node] = variants[fastest][node] if better else base[node]
         return best
 
-    def _profile(self, plans: list[Plan], report: Callable[[float], bool]) -> _Times:
-        """Medians of every step's time, in turns of all plans."""
-        samples: list[list[Any]] = [[] for _ in plans]
-        rounds = 0
-        while rounds < 2 or report(_STEPS_SHARE):
-            for index in np.roll(np.arange(len(plans)), rounds):
-                # The first run after another plan finds that plan's weights in the caches.
-                steps, _ = plans[index].profile(self._x, self._out, 3)
-                samples[index] += list(steps)[1:]
-            rounds += 1
-        return np.array([np.median(np.asarray(one, np.float64), axis=0) for one in samples])
-
     def _best_whole(self, choices: list[Choices], report: Callable[[float], bool]) -> int:
         """Which plan runs fastest; the first one unless another wins by more than the noise."""
         plans = [self._plan(choice) for choice in (choices[0], *choices)]
-        samples: list[list[int]] = [[] for _ in plans]
-        rounds = 0
-        while rounds < 3 or report(1.0):
-            for index in np.roll(np.arange(len(plans)), rounds):
-                samples[index] += list(plans[index].time(self._x, self._out, 3))[1:]
-            rounds += 1
-        null, *medians = (float(np.median(one)) for one in samples)
+        times = _medians(
+            plans, lambda plan: plan.time(self._x, self._out, 3), 3, lambda: report(1.0)
+        )
+        null, *medians = map(float, times)
         noise = abs(null / medians[0] - 1)
         fastest = int(np.argmin(medians))
         gain = 1 - medians[fastest] / min(null, medians[0])
         return fastest if gain > max(_LEAST_GAIN, noise) else 0
+
+
+def _medians(
+    plans: list[Plan],
+    measure: Callable[[Plan], Iterable[Any]],
+    least_rounds: int,
+    goes_on: Callable[[], bool],
+) -> _Times:
+    """By plan those of what `measure` says of each run, in turns of all plans."""
+    samples: list[list[Any]] = [[] for _ in plans]
+    rounds = 0
+    while rounds < least_rounds or goes_on():
+        for index in np.roll(np.arange(len(plans)), rounds):
+            # The first run after another plan finds that plan's weights in the caches.
+            samples[index] += list(measure(plans[index]))[1:]
+        rounds += 1
+    return np.array([np.median(np.asarray(one, np.float64), axis=0) for one in samples])
 
 
 def _candidates_of(plan: Plan) -> dict[str, _Candidate]:
@@ -198,15 +206,7 @@ def _steps_of(plan: Plan, nodes: Mapping[str, Any]) -> dict[str, int]:
     return {node: where[node] for node in nodes}
 
 
-def _heights(plan: Plan) -> dict[str, int]:
-    """By node the height of its step's map."""
-    where = _steps_of(plan, plan.records)
-    return {node: plan.steps[step]["output_shape"][2] for node, step in where.items()}
-
-
-def _variations(
-    seeds: list[_Candidate], height: int, base: Mapping[str, _Candidate]
-) -> list[_Candidate]:
+def _variations(seeds: list[_Candidate], height: int) -> list[_Candidate]:
     """The seeds, and tiles of other heights around theirs: a few less, a few more of them."""
     found = dict.fromkeys(seeds)
     for seed in seeds:
