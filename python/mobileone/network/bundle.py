@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -188,16 +188,7 @@ class Bundle:
         return replace(self, network=network, config=config)
 
     def compile(
-        self,
-        input_shape: Sequence[int],
-        *,
-        dtype: str = "float32",
-        threads: int | None = None,
-        backend: str = "auto",
-        algorithm: str = "auto",
-        tune: str = "model",
-        tune_budget_s: float | None = None,
-        progress: Callable[[float], None] | None = None,
+        self, input_shape: Sequence[int], *, threads: int | None = None, **how: Any
     ) -> CompiledModel:
         """A plan for one input shape, in eval mode; see `mobileone.Model.compile`."""
         return CompiledModel(
@@ -205,11 +196,6 @@ class Bundle:
             tuple(int(extent) for extent in input_shape),
             thread_count(threads).count,
             self.data_config,
-            dtype=dtype,
-            backend=backend,
-            algorithm=algorithm,
-            tune=tune,
-            tune_budget_s=tune_budget_s,
-            progress=progress,
             min_size=self.family.min_size,
+            **how,
         )

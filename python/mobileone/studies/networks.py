@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Network, initialize
@@ -34,28 +34,10 @@ class PlainCnn(Model):
     """
 
     def compile(
-        self,
-        input_shape: Sequence[int],
-        *,
-        dtype: str = "float32",
-        threads: int | None = None,
-        backend: str = "onednn",
-        algorithm: str = "auto",
-        tune: str = "model",
-        tune_budget_s: float | None = None,
-        progress: Callable[[float], None] | None = None,
+        self, input_shape: Sequence[int], *, backend: str = "onednn", **how: Any
     ) -> CompiledModel:
         """As `Model.compile`, with ``backend="onednn"`` by default."""
-        return super().compile(
-            input_shape,
-            dtype=dtype,
-            threads=threads,
-            backend=backend,
-            algorithm=algorithm,
-            tune=tune,
-            tune_budget_s=tune_budget_s,
-            progress=progress,
-        )
+        return super().compile(input_shape, backend=backend, **how)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.config, {n: w.copy() for n, w in self.network.weights().items()})
