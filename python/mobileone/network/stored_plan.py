@@ -141,8 +141,9 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
         "weights_bytes": size,
     }
     text = json.dumps(header).encode()
-    _check(json.loads(text), os.fsdecode(path))
-    _config(json.loads(text), os.fsdecode(path))
+    read, where = json.loads(text), os.fsdecode(path)
+    _check(read, where)
+    _config(read, where)
     with whole_file(path) as file:
         file.write(_START.pack(_MAGIC, FORMAT, zlib.crc32(text), len(text)))
         file.write(text)
