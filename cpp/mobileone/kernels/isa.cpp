@@ -75,16 +75,11 @@ std::string_view precision_name(Precision precision) {
 
 const KernelTable& kernels(Isa isa, Precision precision) {
   const KernelTable& table = table_of(isa, precision);
-  const std::string name(precision_name(precision));
-  if (table.emulated) {
-    throw std::invalid_argument("[kernels] " + name + " needs AVX512-BF16 (avx512_bf16), which " +
-                                std::string(isa_name(isa)) + " does not have");
-  }
-  if (!has_instructions(precision)) {
-    throw std::invalid_argument("[kernels] " + name +
-                                " needs AVX512-BF16 (avx512_bf16), which this CPU does not have");
-  }
-  return table;
+  if (!table.emulated && has_instructions(precision)) return table;
+  const std::string lacking(table.emulated ? isa_name(isa) : "this CPU");
+  throw std::invalid_argument("[kernels] " + std::string(precision_name(precision)) +
+                              " needs AVX512-BF16 (avx512_bf16), which " + lacking +
+                              " does not have");
 }
 
 const KernelTable& emulation(Precision precision) {

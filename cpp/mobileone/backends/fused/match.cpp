@@ -39,15 +39,14 @@ std::vector<const LoweredOp*> Cursor::taken() const {
   return ops;
 }
 
-bool is_conv(const Conv2d& op, std::int64_t kernel) {
-  return op.kernel == Extent{kernel, kernel} && op.padding == Extent{kernel / 2, kernel / 2} &&
-         op.dilation == Extent{1, 1} && op.stride[0] == op.stride[1];
-}
-
 bool is_dilated(const Conv2d& op, std::int64_t kernel) {
   const std::int64_t dilation = op.dilation[0], reach = kernel / 2 * dilation;
   return op.kernel == Extent{kernel, kernel} && op.padding == Extent{reach, reach} &&
          op.dilation == Extent{dilation, dilation} && op.stride[0] == op.stride[1];
+}
+
+bool is_conv(const Conv2d& op, std::int64_t kernel) {
+  return op.dilation[0] == 1 && is_dilated(op, kernel);
 }
 
 bool is_square(const Conv2d& op, std::int64_t kernel, std::int64_t stride) {

@@ -149,26 +149,22 @@ bool well_scaled(const BlockShape& shape, const kernels::BlockWeights& weights) 
 
 kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool one_part,
                           PlanBuilder& builder) {
-  const kernels::KernelTable& kernels = table(builder);
-  const auto fastest = by_cost_model(shape, kernels);
-  const auto choose = [&](kernels::TilingRequest request) {
-    if (kernels.precision != kernels::Precision::kFloat32) {
-      request.choice = kernels::AlgorithmChoice::kDirect;
-    }
-    kernels::Tiling tiling = fastest(request);
+  const auto fastest = by_cost_model(shape, table(builder));
+  const auto suits_strassen = [&] {
     std::vector<float> wide;
+    return well_scaled(shape, weights_of(match, builder, wide));
+  };
+  const auto choose = [&](kernels::TilingRequest request) {
+    kernels::Tiling tiling = fastest(request);
     const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
-                        tiling.algorithm == kernels::Algorithm::kStrassen &&
-                        !well_scaled(shape, weights_of(match, builder, wide));
+                        tiling.algorithm == kernels::Algorithm::kStrassen && !suits_strassen();
     request.choice = kernels::AlgorithmChoice::kDirect;
     if (unsafe) tiling = fastest(request);
     return tiling;
   };
   const std::string& name = builder.node(match.project.node).name;
-  const auto tuned = tuned_tiling(name, builder, [&] {
-    std::vector<float> wide;
-    return !shape.has_ring() && well_scaled(shape, weights_of(match, builder, wide));
-  });
+  const auto tuned =
+      tuned_tiling(name, builder, [&] { return !shape.has_ring() && suits_strassen(); });
   const std::int64_t images = builder.shape(match.source)[0];
   kernels::Tiling tiling =
       tiling_for(name, images, match.factor.has_value(), tuned, builder, choose);
