@@ -95,25 +95,13 @@ class Bfloat16BlockTest : public KernelTest {
   }
 };
 
-BlockShape pair_shape(int in, int out, int height, int width, int kernel, int stride) {
-  BlockShape shape;
-  shape.channels_in = in;
-  shape.channels_out = out;
-  shape.height = height;
-  shape.width = width;
-  shape.kernel = kernel;
-  shape.stride = stride;
-  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
-  return shape;
-}
-
 TEST_P(Bfloat16BlockTest, EqualsTheScalarModel) {
   int index = 0;
   for (int in : {1, 2, 15, 16, 17, 31, 48, 65}) {
     for (int out : {1, 16, 33, 48, 80}) {
       ++index;
-      BlockShape shape = pair_shape(in, out, 1 + index % 8, 1 + index * 5 % 31,
-                                    index % 3 == 0 ? 5 : 3, 1 + index % 2);
+      BlockShape shape =
+          pair(in, out, 1 + index % 8, 1 + index * 5 % 31, 1 + index % 2, index % 3 == 0 ? 5 : 3);
       if (index % 4 == 0) shape.depthwise_activation = Activation::kNone;
       if (index % 5 == 0) shape.project.activation = Activation::kNone;
       expect_equal(BlockData(shape), {Algorithm::kDirect, 1 + index % 4, 1 + index % 3},
@@ -124,7 +112,7 @@ TEST_P(Bfloat16BlockTest, EqualsTheScalarModel) {
 
 TEST_P(Bfloat16BlockTest, EqualsTheScalarModelWithAResidual) {
   for (int channels : {16, 24, 48}) {
-    BlockShape shape = pair_shape(channels, channels, 7, 9, 3, 1);
+    BlockShape shape = pair(channels, channels, 7, 9, 1);
     shape.project.residual = true;
     expect_equal(BlockData(shape), {Algorithm::kDirect, 3}, 1);
   }
@@ -132,7 +120,7 @@ TEST_P(Bfloat16BlockTest, EqualsTheScalarModelWithAResidual) {
 
 // Weights, inputs and biases down to 1e-42: subnormal operands, products and sums.
 TEST_P(Bfloat16BlockTest, SubnormalNumbersAreZero) {
-  BlockData data(pair_shape(34, 20, 6, 11, 3, 1));
+  BlockData data(pair(34, 20, 6, 11, 1));
   data.shape.project.activation = data.shape.depthwise_activation = Activation::kNone;
   std::mt19937 engine(9);
   std::uniform_real_distribution<float> exponent(-42.0f, -36.0f), sign(-1.0f, 1.0f);
@@ -149,7 +137,7 @@ TEST_P(Bfloat16BlockTest, SubnormalNumbersAreZero) {
 }
 
 TEST_P(Bfloat16BlockTest, NotANumberPasses) {
-  BlockData data(pair_shape(20, 32, 5, 5, 3, 1));
+  BlockData data(pair(20, 32, 5, 5, 1));
   data.src[30] = std::numeric_limits<float>::quiet_NaN();
   const BlockPlan plan = plan_block(table.traits, data.shape, {Algorithm::kDirect, 5});
   const std::vector<float> found = run_block(table, plan, data, 1);
@@ -170,7 +158,7 @@ TEST_P(Bfloat16BlockTest, AllFormsStayWithinTheirBound) {
            {ExcitePlace::kNone, ExcitePlace::kBeforeActivation, ExcitePlace::kAfterActivation}) {
         for (Activation activation : {Activation::kRelu, Activation::kSilu}) {
           ++index;
-          BlockShape shape = pair_shape(7 + 10 * (index % 3), 24, 13, 14, kernel, 1 + index % 2);
+          BlockShape shape = pair(7 + 10 * (index % 3), 24, 13, 14, 1 + index % 2, kernel);
           shape.expanded = ratio * shape.channels_in;
           shape.expand_activation = shape.depthwise_activation = activation;
           shape.excite = place;
@@ -199,7 +187,7 @@ TEST_P(Bfloat16BlockTest, AllFormsStayWithinTheirBound) {
 }
 
 TEST_P(Bfloat16BlockTest, StrassenIsRefused) {
-  EXPECT_THROW(plan_block(table.traits, pair_shape(32, 32, 8, 8, 3, 1), {Algorithm::kStrassen, 4}),
+  EXPECT_THROW(plan_block(table.traits, pair(32, 32, 8, 8, 1), {Algorithm::kStrassen, 4}),
                std::invalid_argument);
 }
 

@@ -10,6 +10,19 @@
 
 namespace mobileone::kernels::testing {
 
+/// Without an expansion, ReLU after both convolutions.
+inline BlockShape pair(int in, int out, int height, int width, int stride, int kernel = 3) {
+  BlockShape shape;
+  shape.channels_in = in;
+  shape.channels_out = out;
+  shape.height = height;
+  shape.width = width;
+  shape.kernel = kernel;
+  shape.stride = stride;
+  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
+  return shape;
+}
+
 /// Squeeze-and-excite with seeded weights.
 struct SeData {
   std::vector<float> w1, b1, w2, b2;

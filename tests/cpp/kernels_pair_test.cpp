@@ -7,17 +7,6 @@ namespace {
 
 using namespace mobileone::kernels::reference;
 
-BlockShape pair(int in, int out, int height, int width, int stride) {
-  BlockShape shape;
-  shape.channels_in = in;
-  shape.channels_out = out;
-  shape.height = height;
-  shape.width = width;
-  shape.stride = stride;
-  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
-  return shape;
-}
-
 class PairTest : public KernelTest {
  protected:
   void check(const BlockShape& shape, int rows, int parts, int step) {

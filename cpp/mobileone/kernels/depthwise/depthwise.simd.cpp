@@ -7,7 +7,7 @@ namespace {
 /// eight keep the multipliers waiting: two of them, with a latency of four cycles.
 constexpr int max_outputs(int kernel) {
   if (kTraits.registers == 32) return 14;
-  return kernel == 7 ? 8 : kernel == 5 ? 10 : 8;
+  return kernel == 5 ? 10 : 8;
 }
 
 /// A column of groups: the same `kOutputs` output columns of consecutive rows.
@@ -122,59 +122,42 @@ __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
 
 using Group = void (*)(const GroupColumn&);
 
-template <int kStride, bool kRounds>
-constexpr Group kGroups[] = {
-    nullptr,
-    depthwise_group<kStride, kRounds, 1>,
-    depthwise_group<kStride, kRounds, 2>,
-    depthwise_group<kStride, kRounds, 3>,
-    depthwise_group<kStride, kRounds, 4>,
-    depthwise_group<kStride, kRounds, 5>,
-    depthwise_group<kStride, kRounds, 6>,
-    depthwise_group<kStride, kRounds, 7>,
-    depthwise_group<kStride, kRounds, 8>,
-#ifdef __AVX512F__
-    depthwise_group<kStride, kRounds, 9>,
-    depthwise_group<kStride, kRounds, 10>,
-    depthwise_group<kStride, kRounds, 11>,
-    depthwise_group<kStride, kRounds, 12>,
-    depthwise_group<kStride, kRounds, 13>,
-    depthwise_group<kStride, kRounds, 14>,
-#endif
-};
-
 /// The instance, or the widest there is.
 template <int kKernel, int kStride, bool kRounds, int kOutputs>
-constexpr Group kWideGroup =
-    depthwise_wide_group<kKernel, kStride, kRounds,
-                         (kOutputs < max_outputs(kKernel) ? kOutputs : max_outputs(kKernel))>;
+constexpr Group group() {
+  constexpr int kWidest = max_outputs(kKernel);
+  constexpr int kNumber = kOutputs < kWidest ? kOutputs : kWidest;
+  if constexpr (kKernel == 3) {
+    return depthwise_group<kStride, kRounds, kNumber>;
+  } else {
+    return depthwise_wide_group<kKernel, kStride, kRounds, kNumber>;
+  }
+}
 
 template <int kKernel, int kStride, bool kRounds>
-constexpr Group kWideGroups[] = {
+constexpr Group kGroups[] = {
     nullptr,
-    kWideGroup<kKernel, kStride, kRounds, 1>,
-    kWideGroup<kKernel, kStride, kRounds, 2>,
-    kWideGroup<kKernel, kStride, kRounds, 3>,
-    kWideGroup<kKernel, kStride, kRounds, 4>,
-    kWideGroup<kKernel, kStride, kRounds, 5>,
-    kWideGroup<kKernel, kStride, kRounds, 6>,
-    kWideGroup<kKernel, kStride, kRounds, 7>,
-    kWideGroup<kKernel, kStride, kRounds, 8>,
-    kWideGroup<kKernel, kStride, kRounds, 9>,
-    kWideGroup<kKernel, kStride, kRounds, 10>,
-#ifdef __AVX512F__
-    kWideGroup<kKernel, kStride, kRounds, 11>,
-    kWideGroup<kKernel, kStride, kRounds, 12>,
-    kWideGroup<kKernel, kStride, kRounds, 13>,
-    kWideGroup<kKernel, kStride, kRounds, 14>,
-#endif
+    group<kKernel, kStride, kRounds, 1>(),
+    group<kKernel, kStride, kRounds, 2>(),
+    group<kKernel, kStride, kRounds, 3>(),
+    group<kKernel, kStride, kRounds, 4>(),
+    group<kKernel, kStride, kRounds, 5>(),
+    group<kKernel, kStride, kRounds, 6>(),
+    group<kKernel, kStride, kRounds, 7>(),
+    group<kKernel, kStride, kRounds, 8>(),
+    group<kKernel, kStride, kRounds, 9>(),
+    group<kKernel, kStride, kRounds, 10>(),
+    group<kKernel, kStride, kRounds, 11>(),
+    group<kKernel, kStride, kRounds, 12>(),
+    group<kKernel, kStride, kRounds, 13>(),
+    group<kKernel, kStride, kRounds, 14>(),
 };
 
 template <bool kRounds>
 const Group* groups_of(int kernel, int stride) {
-  if (kernel == 3) return stride == 1 ? kGroups<1, kRounds> : kGroups<2, kRounds>;
-  if (kernel == 5) return stride == 1 ? kWideGroups<5, 1, kRounds> : kWideGroups<5, 2, kRounds>;
-  return stride == 1 ? kWideGroups<7, 1, kRounds> : kWideGroups<7, 2, kRounds>;
+  if (kernel == 3) return stride == 1 ? kGroups<3, 1, kRounds> : kGroups<3, 2, kRounds>;
+  if (kernel == 5) return stride == 1 ? kGroups<5, 1, kRounds> : kGroups<5, 2, kRounds>;
+  return stride == 1 ? kGroups<7, 1, kRounds> : kGroups<7, 2, kRounds>;
 }
 
 /// The instances for a number of outputs up to max_outputs(kernel).

@@ -18,29 +18,19 @@ constexpr Microkernel kInstances[] = {
     kInstance<4, kVectors, kSums, kStep>,
     kInstance<5, kVectors, kSums, kStep>,
     kInstance<6, kVectors, kSums, kStep>,
-#ifdef __AVX512F__
     kInstance<7, kVectors, kSums, kStep>,
     kInstance<8, kVectors, kSums, kStep>,
-#endif
+    kInstance<9, kVectors, kSums, kStep>,
+    kInstance<10, kVectors, kSums, kStep>,
+    kInstance<11, kVectors, kSums, kStep>,
+    kInstance<12, kVectors, kSums, kStep>,
+    kInstance<13, kVectors, kSums, kStep>,
+    kInstance<14, kVectors, kSums, kStep>,
 };
-
-#ifdef __AVX512F__
-template <int kVectors, bool kSums, int kStep>
-constexpr Microkernel kTallInstances[] = {
-    microkernel<9, kVectors, kSums, kStep>,  microkernel<10, kVectors, kSums, kStep>,
-    microkernel<11, kVectors, kSums, kStep>, microkernel<12, kVectors, kSums, kStep>,
-    microkernel<13, kVectors, kSums, kStep>, microkernel<14, kVectors, kSums, kStep>,
-};
-#endif
 
 template <bool kSums, int kStep>
 Microkernel find(int pixels, int vectors) {
 #ifdef __AVX512F__
-  if (pixels >= 9) {
-    const int index = pixels - 9;
-    return vectors == 1 ? kTallInstances<1, kSums, kStep>[index]
-                        : kTallInstances<2, kSums, kStep>[index];
-  }
   if (vectors == 1) return kInstances<1, kSums, kStep>[pixels];
 #endif
   if (vectors == 3) return kInstances<3, kSums, kStep>[pixels];
