@@ -6,10 +6,9 @@ namespace mobileone::loops {
 template <>
 void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
   const NodeId input = builder.node(op.node).inputs[0];
-  const Shape& in = builder.shape(input);
-  // Everything but the features is one batch; [N, C, 1, 1] in nhwc is [N, C].
-  const bool last = in.back() == linear.in_features && builder.shape(op.result).size() == in.size();
-  const ValueId src = builder.in_layout(input, last ? Layout::nchw() : Layout::nhwc());
+  // Everything but the features is one batch.
+  const Layout layout = linear.takes_pixels(builder.shape(input)) ? Layout::nhwc() : Layout::nchw();
+  const ValueId src = builder.in_layout(input, layout);
   const ValueId dst = builder.new_result(op.result, Layout::nchw(), true);
   // A 1x1 convolution of rows of pixels; short rows, so that there is work for every thread.
   const std::int64_t batch = element_count(builder.shape(op.result)) / linear.out_features;

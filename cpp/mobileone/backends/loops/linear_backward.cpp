@@ -50,9 +50,8 @@ template <>
 void emit_backward(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
   const Node& node = builder.node(op.node);
   const NodeId source = node.inputs[0];
-  const Shape& in = builder.shape(source);
-  const bool last = in.back() == linear.in_features && builder.shape(op.result).size() == in.size();
-  const Layout layout = last ? Layout::nchw() : Layout::nhwc();
+  const Layout layout =
+      linear.takes_pixels(builder.shape(source)) ? Layout::nhwc() : Layout::nchw();
   const ValueId x = builder.in_layout(source, layout);
   const ValueId dy = builder.gradient_of(op, Layout::nchw());
   const Operand weight = builder.weight(node.name + ".weight");

@@ -8,11 +8,12 @@ namespace mobileone::onednn {
 void emit(const Linear& linear, const LoweredOp& op, PlanBuilder& builder) {
   using Primitive = dnnl::inner_product_forward;
   const Node& node = builder.node(op.node);
-  const Shape& in = builder.shape(node.inputs[0]);
-  // Everything but the features is one batch; [N, C, 1, 1] in nhwc is [N, C].
+  const NodeId source = node.inputs[0];
+  // Everything but the features is one batch.
   const std::int64_t batch = element_count(builder.shape(op.result)) / linear.out_features;
-  const bool last = in.back() == linear.in_features && builder.shape(op.result).size() == in.size();
-  const ValueId src = builder.in_layout(node.inputs[0], last ? Layout::nchw() : Layout::nhwc());
+  const Layout layout =
+      linear.takes_pixels(builder.shape(source)) ? Layout::nhwc() : Layout::nchw();
+  const ValueId src = builder.in_layout(source, layout);
   const ValueId dst = builder.new_result(op.result, Layout::nchw(), true);
   const dnnl::memory::dims kernel{linear.out_features, linear.in_features};
   const dnnl::memory::desc bias =

@@ -10,6 +10,11 @@ struct Linear {
   std::int64_t out_features = 0;
   bool bias = true;
 
+  // Whether the input is [N, in, 1, 1], which in nhwc is rows, too. Otherwise it is [..., in].
+  bool takes_pixels(const Shape& input) const {
+    return input.size() == 4 && input[1] == in_features && input[2] == 1 && input[3] == 1;
+  }
+
   static constexpr const char* name = "Linear";
   static constexpr Arity arity{1, 1};
   static constexpr Traits traits{.takes_activation = true};
@@ -21,8 +26,7 @@ struct Linear {
 
   Shape output_shape(const InputShapes& inputs) const {
     const Shape& in = inputs[0];
-    const bool pooled = in.size() == 4 && in[1] == in_features && in[2] == 1 && in[3] == 1;
-    if (pooled) return {in[0], out_features};
+    if (takes_pixels(in)) return {in[0], out_features};
     Shape out = inputs.rows(in_features);
     out.back() = out_features;
     return out;
