@@ -69,15 +69,13 @@ void emit(const Attention& attention, const LoweredOp& op, PlanBuilder& builder)
   const Heads heads(builder.shape(packed), attention.heads);
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     spread(pool, heads.tasks(), [&](std::int64_t begin, std::int64_t end, int worker) {
-      float* const scratch =
-          reinterpret_cast<float*>(buffers.scratch()) + worker * heads.scratch_floats();
+      float* const scratch = scratch_of(worker, heads.scratch_floats(), buffers);
       for (std::int64_t task = begin; task < end; ++task) {
         heads.run(task, input(buffers, src), output(buffers, dst), scratch);
       }
     });
   };
-  const std::int64_t floats = builder.options().threads * heads.scratch_floats();
-  add_loop(op, builder, {src}, {dst}, run, static_cast<std::size_t>(floats) * sizeof(float));
+  add_loop(op, builder, {src}, {dst}, run, scratch_bytes(builder, heads.scratch_floats()));
 }
 
 }  // namespace mobileone::loops

@@ -108,16 +108,14 @@ void emit_backward(const Attention& attention, const LoweredOp& op, PlanBuilder&
   const AttentionGradient gradient(builder.shape(source), attention.heads);
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     spread(pool, gradient.tasks(), [&](std::int64_t begin, std::int64_t end, int worker) {
-      float* const scratch =
-          reinterpret_cast<float*>(buffers.scratch()) + worker * gradient.scratch_floats();
+      float* const scratch = scratch_of(worker, gradient.scratch_floats(), buffers);
       for (std::int64_t task = begin; task < end; ++task) {
         gradient.run(task, input(buffers, x), input(buffers, dy), output(buffers, dx), scratch);
       }
     });
   };
-  const std::int64_t floats = builder.options().threads * gradient.scratch_floats();
   add_backward_loop(op, builder, {x, dy}, {dx}, run,
-                    static_cast<std::size_t>(floats) * sizeof(float));
+                    scratch_bytes(builder, gradient.scratch_floats()));
   builder.add_gradient(source, dx);
 }
 

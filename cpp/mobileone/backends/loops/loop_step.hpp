@@ -7,6 +7,7 @@
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
 #include "mobileone/plan/function_step.hpp"
+#include "mobileone/plan/scratch.hpp"
 
 namespace mobileone::loops {
 

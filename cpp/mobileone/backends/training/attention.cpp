@@ -43,7 +43,7 @@ void emit_attention_backward(const Heads& heads, const LoweredOp& op, ValueId x,
       args.dqueries = floats(buffers, dx) + heads.packed(task);
       args.dkeys = args.dqueries + heads.width;
       args.dvalues = args.dkeys + heads.width;
-      args.scratch = reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker;
+      args.scratch = scratch_of(worker, per_worker, buffers);
       table().attention_gradient(args);
     });
   };
@@ -66,10 +66,9 @@ bool emit_attention(const LoweredOp& op, PlanBuilder& builder) {
   const std::int64_t per_worker = heads.shape().forward_floats(table().traits);
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     each(pool, heads.tasks(), [&](std::int64_t task, int worker) {
-      table().attention_forward(
-          {heads.shape(), heads.head(floats(buffers, x) + heads.packed(task)),
-           floats(buffers, y) + heads.result(task),
-           reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker});
+      table().attention_forward({heads.shape(), heads.head(floats(buffers, x) + heads.packed(task)),
+                                 floats(buffers, y) + heads.result(task),
+                                 scratch_of(worker, per_worker, buffers)});
     });
   };
   builder.add_step(function_step(describe(op, builder, implementation()), run,

@@ -70,7 +70,7 @@ void add_moments(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
       const std::int64_t slot = task / d.gram_slots.groups, group = task % d.gram_slots.groups;
       const Range rows(d.tap_blocks(), d.gram_slots.groups, group);
       const Range images(d.patches.images(), d.gram_slots.slots, slot);
-      float* const scratch = reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker;
+      float* const scratch = scratch_of(worker, per_worker, buffers);
       float* const shifted = scratch + d.patches.scratch_floats();
       float* const spare = shifted + d.patches.scratch_floats();
       // Every group makes the sums, and the first one keeps them.
@@ -107,7 +107,7 @@ void add_convolution(const Dense& d, const BranchSum& sum, PlanBuilder& builder)
     each(pool, d.patches.images() * d.patches.parts(), [&](std::int64_t task, int worker) {
       const std::int64_t image = task / d.patches.parts();
       const Range part = d.patches.part(task % d.patches.parts());
-      float* const scratch = reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker;
+      float* const scratch = scratch_of(worker, per_worker, buffers);
       const std::int64_t y_block = d.patches.pixels() * kBlock;
       kernels::Product product;
       product.terms[0] = {d.patches.read(floats(buffers, d.x), image, part, scratch),

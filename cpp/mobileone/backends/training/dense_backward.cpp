@@ -22,7 +22,7 @@ void add_weight_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& buil
       const std::int64_t slot = task / d.gradient_slots.groups;
       const Range rows(d.output_blocks(), d.gradient_slots.groups, task % d.gradient_slots.groups);
       const Range images(d.patches.images(), d.gradient_slots.slots, slot);
-      float* const scratch = reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker;
+      float* const scratch = scratch_of(worker, per_worker, buffers);
       float* const sums = scratch + d.patches.scratch_floats();
       float* const no_shift = sums + o;
       std::fill_n(no_shift, o, 0.f);
@@ -83,14 +83,11 @@ void add_input_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& build
   };
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     float* const all = floats(buffers, dx);
-    const auto scratch_of = [&](int worker) {
-      return reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker;
-    };
     if (d.patches.in_place()) {
       each(pool, d.patches.images() * d.patches.parts(), [&](std::int64_t task, int worker) {
         const std::int64_t image = task / d.patches.parts();
         const Range part = d.patches.part(task % d.patches.parts());
-        patch_gradients(buffers, image, part, scratch_of(worker),
+        patch_gradients(buffers, image, part, scratch_of(worker, per_worker, buffers),
                         all + image * d.patches.image_floats() + part.begin * kBlock,
                         d.patches.pixels() * kBlock);
       });
@@ -98,10 +95,10 @@ void add_input_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& build
     }
     each(pool, d.patches.images(), [&](std::int64_t image, int worker) {
       std::fill_n(all + image * d.patches.image_floats(), d.patches.image_floats(), 0.f);
-      float* const gradients = scratch_of(worker) + d.patches.scratch_floats();
+      float* const gradients = scratch_of(worker, per_worker, buffers) + d.patches.scratch_floats();
       for (std::int64_t index = 0; index < d.patches.parts(); ++index) {
         const Range part = d.patches.part(index);
-        patch_gradients(buffers, image, part, scratch_of(worker), gradients,
+        patch_gradients(buffers, image, part, scratch_of(worker, per_worker, buffers), gradients,
                         d.patches.largest_part() * kBlock);
         d.patches.scatter(gradients, image, part, all);
       }

@@ -8,10 +8,6 @@ namespace mobileone::training {
 
 namespace {
 
-float* scratch_of(const Depthwise& d, const Buffers& buffers, int worker) {
-  return reinterpret_cast<float*>(buffers.scratch()) + worker * d.shape.scratch_floats();
-}
-
 // A step of kernels, each with scratch of its own and so many multiply-adds per output.
 template <typename Run>
 void add_part(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder, const char* name,
@@ -37,7 +33,7 @@ void add_moments(const Depthwise& d, const BranchSum& sum, PlanBuilder& builder,
       std::fill_n(to, kMomentRows * kBlock, 0.f);
       table().depthwise_moments({d.shape, x + task * d.in_floats(),
                                  shift + task % d.blocks() * kBlock, to,
-                                 scratch_of(d, buffers, worker)});
+                                 scratch_of(worker, d.shape.scratch_floats(), buffers)});
     });
   };
   add_part(d, sum, builder, "moments", kMomentRows, {d.x}, {d.shift, sums}, run);
@@ -51,7 +47,7 @@ void add_convolution(const Depthwise& d, const BranchSum& sum, PlanBuilder& buil
                                  floats(buffers, d.weights) + block * kTaps * kBlock,
                                  floats(buffers, d.bias) + block * kBlock, d.floor,
                                  floats(buffers, d.y) + task * d.out_floats(),
-                                 scratch_of(d, buffers, worker)});
+                                 scratch_of(worker, d.shape.scratch_floats(), buffers)});
     });
   };
   add_part(d, sum, builder, "convolution", kTaps, {d.x, d.weights, d.bias}, {d.y}, run);
@@ -65,7 +61,7 @@ void add_weight_gradient(const Depthwise& d, const BranchSum& sum, PlanBuilder& 
       std::fill_n(to, kGradientRows * kBlock, 0.f);
       table().depthwise_weight_gradient({d.shape, floats(buffers, d.x) + task * d.in_floats(),
                                          floats(buffers, g) + task * d.out_floats(), to,
-                                         scratch_of(d, buffers, worker)});
+                                         scratch_of(worker, d.shape.scratch_floats(), buffers)});
     });
   };
   add_part(d, sum, builder, "weight gradient", kTaps, {d.x, g}, {sums}, run);
@@ -83,7 +79,7 @@ void add_input_gradient(const Depthwise& d, const BranchSum& sum, PlanBuilder& b
                                         floats(buffers, d.constant) + block * kTaps * kBlock,
                                         floats(buffers, d.shift) + block * kBlock, d.masked,
                                         floats(buffers, dx) + task * d.in_floats(),
-                                        scratch_of(d, buffers, worker)});
+                                        scratch_of(worker, d.shape.scratch_floats(), buffers)});
     });
   };
   add_part(d, sum, builder, "input gradient", kTaps + kTaps * kTaps,

@@ -9,6 +9,7 @@
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
 #include "mobileone/plan/function_step.hpp"
+#include "mobileone/plan/scratch.hpp"
 
 namespace mobileone::training {
 
@@ -39,12 +40,6 @@ void each(ThreadPool* pool, std::int64_t tasks, const Work& work) {
 
 inline ThreadPool* pool_of(const PlanBuilder& builder) {
   return shared_pool(builder.options().threads);
-}
-
-// Of scratch that every worker has for itself.
-inline std::size_t scratch_bytes(const PlanBuilder& builder, std::int64_t floats_per_worker) {
-  return static_cast<std::size_t>(builder.options().threads) *
-         static_cast<std::size_t>(floats_per_worker) * sizeof(float);
 }
 
 // Half-open range, such as part `index` of `parts` of [0, size).
