@@ -1,6 +1,8 @@
 // A linear layer with gradients: how its rows are shared out, and its steps.
 #pragma once
 
+#include <limits>
+
 #include "mobileone/backends/training/operators.hpp"
 #include "mobileone/backends/training/panels.hpp"
 
@@ -25,12 +27,15 @@ struct LinearRows {
 struct RowProduct {
   ValueId x, y;
   std::int64_t from, to;  // columns of x and y
-  ValueId panels, bias;   // of w [from][to]; [padded(to)]
-  float floor;
+  Operand weight;
+  bool transposed;  // whether the weight is w' [to][from] instead of w [from][to]
+  Operand bias = {};
+  float floor = -std::numeric_limits<float>::infinity();
 };
-// Runs it; each worker has scratch of product_floats.
-void multiply_rows(const LinearRows& rows, const RowProduct& product, const Buffers& buffers,
-                   ThreadPool* pool);
+// Adds its step.
+void add_product(const LinearRows& rows, const RowProduct& product, StepInfo info,
+                 PlanBuilder& builder);
+// Of each worker's scratch.
 std::int64_t product_floats(const LinearRows& rows);
 
 // Columns [16 begin, 16 end) of those rows of a matrix with that many columns, as kernels read

@@ -1,5 +1,3 @@
-#include <limits>
-
 #include "mobileone/backends/training/linear.hpp"
 #include "mobileone/kernels/vectorized.hpp"
 
@@ -76,8 +74,7 @@ void add_weight_gradient(const LinearRows& rows, const LoweredOp& op, ValueId x,
   const std::int64_t per_worker = WeightSums::scratch_floats(rows);
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     each(pool, rows.slots.tasks(), [&](std::int64_t task, int worker) {
-      sums.add_slot(rows, task, buffers,
-                    reinterpret_cast<float*>(buffers.scratch()) + worker * per_worker);
+      sums.add_slot(rows, task, buffers, scratch_of(worker, per_worker, buffers));
     });
     each(pool, rows.out, [&](std::int64_t row, int) {
       sums.finish(rows, row, buffers, floats(buffers, dweight),
@@ -100,30 +97,10 @@ void emit_linear_backward(const LinearRows& rows, const LoweredOp& op, ValueId x
   add_weight_gradient(rows, op, x, dy, builder);
   if (!builder.wants_gradient(source)) return;
   const Operand weight = builder.weight(builder.node(op.node).name + ".weight");
-  RowProduct product;
-  product.x = dy;
-  product.y = builder.new_gradient(source, builder.value(x).layout);
-  product.from = rows.out;
-  product.to = rows.in;
-  product.panels = builder.new_temporary({padded(rows.out), padded(rows.in)});
-  product.bias = builder.new_temporary({padded(rows.in)});
-  product.floor = -std::numeric_limits<float>::infinity();
-  const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
-    const float* const w = weight.address(buffers);
-    std::fill_n(floats(buffers, product.bias), padded(rows.in), 0.f);
-    each(pool, panel_count(rows.in), [&](std::int64_t panel, int) {
-      pack_panel(
-          panel, rows.out, rows.in,
-          [&](std::int64_t row, std::int64_t k) { return w[row * rows.in + k]; },
-          floats(buffers, product.panels));
-    });
-    multiply_rows(rows, product, buffers, pool);
-  };
-  std::vector<ValueId> reads = PlanBuilder::values_of({weight});
-  reads.push_back(dy);
-  builder.add_step(function_step(describe_backward(op, builder, "input gradient", rows.macs()), run,
-                                 scratch_bytes(builder, product_floats(rows))),
-                   reads, {product.y, product.panels, product.bias});
+  const RowProduct product{
+      dy, builder.new_gradient(source, builder.value(x).layout), rows.out, rows.in, weight, false};
+  add_product(rows, product, describe_backward(op, builder, "input gradient", rows.macs()),
+              builder);
   builder.add_gradient(source, product.y);
 }
 

@@ -9,7 +9,7 @@ namespace mobileone::training {
 bool emit_linear(const LoweredOp& op, PlanBuilder& builder);
 bool emit_attention(const LoweredOp& op, PlanBuilder& builder);
 
-// "kernels avx512"
+// "training avx512"
 std::string implementation();
 // What profile() prints of a backward step with that many multiply-adds.
 StepInfo describe_backward(const LoweredOp& op, const PlanBuilder& builder, const std::string& part,
