@@ -1,6 +1,5 @@
 #include "mobileone/backends/loops/emit.hpp"
-#include "mobileone/backends/loops/loop_step.hpp"
-#include "mobileone/backends/loops/maps.hpp"
+#include "mobileone/backends/loops/map_rows.hpp"
 #include "mobileone/backends/loops/vectors.hpp"
 
 namespace mobileone::loops {
@@ -11,15 +10,14 @@ struct Averaging {
   AvgPool op;
   MapView from, to;
 
-  // One row of the result, all channels.
-  void pool_row(std::int64_t image, std::int64_t row, const float* src, float* dst) const {
+  void make_row(std::int64_t image, std::int64_t row, const float* src, float* dst) const {
     const PoolWindow rows(op, 0, row, from.height);
     for (std::int64_t channel = 0; channel < to.channels; channel += to.run) {
       const std::int64_t count = to.length(channel);
       for (std::int64_t column = 0; column < to.width; ++column) {
         const PoolWindow columns(op, 1, column, from.width);
         float* const y = dst + to.at(image, channel, row, column);
-        const auto divisor = static_cast<float>(rows.divisor(op, 0) * columns.divisor(op, 1));
+        const auto divisor = static_cast<float>(op.divisor(rows, 0) * op.divisor(columns, 1));
         std::fill_n(y, to.run, 0.f);
         vectorized([&]() MOBILEONE_INLINE_LAMBDA {
           for (std::int64_t i = rows.first; i < rows.last; ++i) {
@@ -46,16 +44,7 @@ void emit(const AvgPool& pool, const LoweredOp& op, PlanBuilder& builder) {
   const ValueId src = builder.in_layout(input, layout);
   const ValueId dst = builder.new_result(op.result, layout);
   const Averaging averaging{pool, MapView(builder.value(src)), MapView(builder.value(dst))};
-  const auto run = [=, threads = pool_of(builder)](const Buffers& buffers) {
-    const std::int64_t height = averaging.to.height;
-    spread(threads, averaging.to.images * height, [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        averaging.pool_row(task / height, task % height, loops::input(buffers, src),
-                           output(buffers, dst));
-      }
-    });
-  };
-  add_loop(op, builder, {src}, {dst}, run);
+  add_row_loop(op, builder, src, dst, averaging);
 }
 
 }  // namespace mobileone::loops

@@ -21,7 +21,7 @@ struct AvgPoolGradient {
       const PoolWindow rows(op, 0, row, from.height);
       for (std::int64_t column = 0; column < to.width; ++column) {
         const PoolWindow columns(op, 1, column, from.width);
-        const auto divisor = static_cast<float>(rows.divisor(op, 0) * columns.divisor(op, 1));
+        const auto divisor = static_cast<float>(op.divisor(rows, 0) * op.divisor(columns, 1));
         const float share = dy[to.at(image, channel, row, column)] / divisor;
         for (std::int64_t i = rows.first; i < rows.last; ++i) {
           for (std::int64_t j = columns.first; j < columns.last; ++j) {

@@ -14,13 +14,10 @@ struct MaxPoolGradient {
 
   std::int64_t largest(std::int64_t image, std::int64_t channel, std::int64_t row,
                        std::int64_t column, const float* x) const {
-    const std::int64_t top = row * op.stride[0] - op.padding[0];
-    const std::int64_t left = column * op.stride[1] - op.padding[1];
+    const PoolWindow rows(op, 0, row, from.height), columns(op, 1, column, from.width);
     std::int64_t found = -1;
-    for (std::int64_t y = std::max<std::int64_t>(top, 0);
-         y < std::min(top + op.kernel[0], from.height); ++y) {
-      for (std::int64_t z = std::max<std::int64_t>(left, 0);
-           z < std::min(left + op.kernel[1], from.width); ++z) {
+    for (std::int64_t y = rows.first; y < rows.last; ++y) {
+      for (std::int64_t z = columns.first; z < columns.last; ++z) {
         const std::int64_t at = from.at(image, channel, y, z);
         if (found < 0 || (!(x[at] <= x[found]) && !std::isnan(x[found]))) found = at;
       }

@@ -1,6 +1,5 @@
 #include "mobileone/backends/loops/emit.hpp"
-#include "mobileone/backends/loops/loop_step.hpp"
-#include "mobileone/backends/loops/maps.hpp"
+#include "mobileone/backends/loops/map_rows.hpp"
 #include "mobileone/backends/loops/resize_axis.hpp"
 
 // oneDNN's resampling computes its weights in fp32, whose error grows with the
@@ -28,7 +27,7 @@ struct Interpolation {
   MapView from, to;
   Axis rows, columns;
 
-  void resize_row(std::int64_t image, std::int64_t row, const float* src, float* dst) const {
+  void make_row(std::int64_t image, std::int64_t row, const float* src, float* dst) const {
     const auto y = static_cast<std::size_t>(row);
     const float row_weights[] = {rows.low_weight[y], rows.high_weight[y]};
     for (std::int64_t channel = 0; channel < to.channels; channel += to.run) {
@@ -64,16 +63,7 @@ void emit(const Resize&, const LoweredOp& op, PlanBuilder& builder) {
   const ValueId dst = builder.new_result(op.result, layout);
   const Interpolation interpolation{MapView(builder.value(src)), MapView(builder.value(dst)),
                                     Axis(from[2], to[2]), Axis(from[3], to[3])};
-  const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
-    const std::int64_t height = interpolation.to.height;
-    spread(pool, interpolation.to.images * height, [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        interpolation.resize_row(task / height, task % height, loops::input(buffers, src),
-                                 output(buffers, dst));
-      }
-    });
-  };
-  add_loop(op, builder, {src}, {dst}, run);
+  add_row_loop(op, builder, src, dst, interpolation);
 }
 
 }  // namespace mobileone::loops

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <algorithm>
-
-#include "mobileone/graph/operator.hpp"
+#include "mobileone/graph/pooling.hpp"
 
 namespace mobileone {
 
@@ -14,6 +12,11 @@ struct AvgPool {
   Extent padding{0, 0};
   bool count_padding = true;
 
+  // What the sum over a window is divided by: one such factor per axis.
+  std::int64_t divisor(const PoolWindow& window, std::size_t axis) const {
+    return count_padding ? kernel[axis] : window.size();
+  }
+
   static constexpr const char* name = "AvgPool";
   static constexpr Arity arity{1, 1};
   static constexpr Traits traits{};
@@ -23,20 +26,7 @@ struct AvgPool {
                       Field{"count_padding", &AvgPool::count_padding}};
   }
 
-  Shape output_shape(const InputShapes& inputs) const {
-    const Shape& in = inputs.image();
-    Shape out = in;
-    for (std::size_t axis = 0; axis < 2; ++axis) {
-      if (padding[axis] > kernel[axis] / 2) {
-        inputs.fail("padding is ", padding[axis], "; expected at most ", kernel[axis] / 2,
-                    ", half the kernel");
-      }
-      const std::int64_t room = in[axis + 2] + 2 * padding[axis] - kernel[axis];
-      if (room < 0) inputs.fail("input ", to_string(in), " is smaller than the kernel");
-      out[axis + 2] = room / stride[axis] + 1;
-    }
-    return out;
-  }
+  Shape output_shape(const InputShapes& inputs) const { return pooled_shape(*this, inputs); }
   std::vector<Parameter> parameters(const std::string&) const { return {}; }
   std::int64_t macs(const Shape&) const { return 0; }
   std::optional<OnnxOperator> onnx() const {
@@ -45,23 +35,6 @@ struct AvgPool {
                          {"strides", to_attribute(stride)},
                          {"pads", Integers{padding[0], padding[1], padding[0], padding[1]}},
                          {"count_include_pad", std::int64_t{count_padding}}}};
-  }
-};
-
-// The elements of one window along an axis that are inside the map, and what a sum is divided by.
-struct PoolWindow {
-  std::int64_t first, last;  // one past the last
-
-  PoolWindow(const AvgPool& pool, std::size_t axis, std::int64_t place, std::int64_t extent)
-      : first(std::max<std::int64_t>(0, begin(pool, axis, place))),
-        last(std::min(extent, begin(pool, axis, place) + pool.kernel[axis])) {}
-  std::int64_t divisor(const AvgPool& pool, std::size_t axis) const {
-    return pool.count_padding ? pool.kernel[axis] : last - first;
-  }
-
- private:
-  static std::int64_t begin(const AvgPool& pool, std::size_t axis, std::int64_t place) {
-    return place * pool.stride[axis] - pool.padding[axis];
   }
 };
 

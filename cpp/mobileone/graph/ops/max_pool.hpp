@@ -1,6 +1,6 @@
 #pragma once
 
-#include "mobileone/graph/operator.hpp"
+#include "mobileone/graph/pooling.hpp"
 
 namespace mobileone {
 
@@ -19,20 +19,7 @@ struct MaxPool {
                       Field{"stride", &MaxPool::stride, 1}, Field{"padding", &MaxPool::padding}};
   }
 
-  Shape output_shape(const InputShapes& inputs) const {
-    const Shape& in = inputs.image();
-    Shape out = in;
-    for (std::size_t axis = 0; axis < 2; ++axis) {
-      if (padding[axis] > kernel[axis] / 2) {
-        inputs.fail("padding is ", padding[axis], "; expected at most ", kernel[axis] / 2,
-                    ", half the kernel");
-      }
-      const std::int64_t room = in[axis + 2] + 2 * padding[axis] - kernel[axis];
-      if (room < 0) inputs.fail("input ", to_string(in), " is smaller than the kernel");
-      out[axis + 2] = room / stride[axis] + 1;
-    }
-    return out;
-  }
+  Shape output_shape(const InputShapes& inputs) const { return pooled_shape(*this, inputs); }
   std::vector<Parameter> parameters(const std::string&) const { return {}; }
   std::int64_t macs(const Shape&) const { return 0; }
   std::optional<OnnxOperator> onnx() const {

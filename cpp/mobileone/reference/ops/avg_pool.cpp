@@ -15,7 +15,7 @@ double for_each_under(const AvgPool& op, const Shape& x, const Shape& result, st
   for (at[2] = rows.first; at[2] < rows.last; ++at[2]) {
     for (at[3] = columns.first; at[3] < columns.last; ++at[3]) visit(place_of(x, at));
   }
-  return static_cast<double>(rows.divisor(op, 0) * columns.divisor(op, 1));
+  return static_cast<double>(op.divisor(rows, 0) * op.divisor(columns, 1));
 }
 
 }  // namespace
