@@ -31,25 +31,26 @@ struct Operands {
   }
 };
 
-using Derivative = double (*)(double, double);
-
-// The gradient of one operand; `derivative(own, other)`.
-void add_operand(const LoweredOp& op, PlanBuilder& builder, ValueId dy, std::size_t index,
-                 Derivative derivative) {
+// The gradient of operand `index`.
+void add_operand(const ArithmeticFunction& function, const LoweredOp& op, PlanBuilder& builder,
+                 ValueId dy, std::size_t index) {
   const std::vector<NodeId>& inputs = builder.node(op.node).inputs;
   const ValueId own = builder.in_layout(inputs[index], Layout::nchw());
   const ValueId other = builder.in_layout(inputs[1 - index], Layout::nchw());
   const ValueId dx = builder.new_gradient(inputs[index], Layout::nchw());
   const Operands operands(builder.value(own), builder.value(dy), builder.value(other));
+  const bool first = index == 0;
+  const auto derivative = first ? function.by_first : function.by_second;
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     const float* const gradient = input(buffers, dy);
-    const float* const second = input(buffers, other);
+    const float* const others = input(buffers, other);
     const auto element = [&](const Nest<3>::Offsets& at) {
       const auto x = static_cast<double>(input(buffers, own)[at[0]]);
       double sum = 0.0;
       operands.repeated.for_each([&](const Nest<2>::Offsets& more) {
+        const auto y = static_cast<double>(others[at[2] + more[1]]);
         sum += static_cast<double>(gradient[at[1] + more[0]]) *
-               derivative(x, static_cast<double>(second[at[2] + more[1]]));
+               (first ? derivative(x, y) : derivative(y, x));
       });
       output(buffers, dx)[at[0]] = static_cast<float>(sum);
     };
@@ -66,18 +67,6 @@ void add_operand(const LoweredOp& op, PlanBuilder& builder, ValueId dy, std::siz
   builder.add_gradient(inputs[index], dx);
 }
 
-// by_second with its arguments the other way round.
-template <std::size_t kRow>
-double by_second(double own, double other) {
-  return kArithmetic[kRow].by_second(other, own);
-}
-
-template <std::size_t... kRows>
-Derivative second_derivative(ArithmeticKind kind, std::index_sequence<kRows...>) {
-  constexpr Derivative kTable[] = {by_second<kRows>...};
-  return kTable[static_cast<std::size_t>(kind)];
-}
-
 }  // namespace
 
 template <>
@@ -85,10 +74,8 @@ void emit_backward(const Arithmetic& arithmetic, const LoweredOp& op, PlanBuilde
   const std::vector<NodeId>& inputs = builder.node(op.node).inputs;
   const ValueId dy = builder.gradient_of(op, Layout::nchw());
   const ArithmeticFunction& function = mobileone::arithmetic(arithmetic.kind);
-  if (builder.wants_gradient(inputs[0])) add_operand(op, builder, dy, 0, function.by_first);
-  if (builder.wants_gradient(inputs[1])) {
-    constexpr auto kRows = std::make_index_sequence<kArithmetic.size()>{};
-    add_operand(op, builder, dy, 1, second_derivative(arithmetic.kind, kRows));
+  for (std::size_t index = 0; index < inputs.size(); ++index) {
+    if (builder.wants_gradient(inputs[index])) add_operand(function, op, builder, dy, index);
   }
 }
 
