@@ -22,9 +22,7 @@ void emit_strided(const Concat& join, const LoweredOp& op, PlanBuilder& builder)
         window_of(join, part.shape, first).into(builder.value(dst), part, parts.back()));
     first += part.shape[static_cast<std::size_t>(join.axis)];
   }
-  const std::int64_t floats = element_count(builder.shape(op.result));
-  add_loop(op, builder, parts, {dst},
-           StridedCopies{copies, dst, floats, std::nullopt, pool_of(builder)});
+  add_loop(op, builder, parts, {dst}, StridedCopies(builder, dst, std::move(copies)));
 }
 
 }  // namespace

@@ -23,12 +23,8 @@ void emit_strided(const Concat& join, const LoweredOp& op, PlanBuilder& builder)
     if (builder.wants_gradient(node)) {
       const ValueId dx = builder.new_gradient(node, Layout::nchw());
       const Window window = window_of(join, shape, first);
-      add_backward_loop(op, builder, {dy}, {dx},
-                        StridedCopies{{window.out_of(builder.value(dy), builder.value(dx), dy)},
-                                      dx,
-                                      element_count(shape),
-                                      std::nullopt,
-                                      pool_of(builder)});
+      const StridedCopy copy = window.out_of(builder.value(dy), builder.value(dx), dy);
+      add_backward_loop(op, builder, {dy}, {dx}, StridedCopies(builder, dx, {copy}));
       builder.add_gradient(node, dx);
     }
     first += shape[static_cast<std::size_t>(join.axis)];

@@ -10,8 +10,7 @@ void emit(const Expand&, const LoweredOp& op, PlanBuilder& builder) {
   const Shape& shape = builder.shape(op.result);
   const Shape from = broadcast_strides(builder.value(src), shape.size());
   const StridedCopy copy{Nest<2>(shape, {strides_of(builder.value(dst)), from}), 0, 0, src};
-  add_loop(op, builder, {src}, {dst},
-           StridedCopies{{copy}, dst, element_count(shape), std::nullopt, pool_of(builder)});
+  add_loop(op, builder, {src}, {dst}, StridedCopies(builder, dst, {copy}));
 }
 
 }  // namespace mobileone::loops

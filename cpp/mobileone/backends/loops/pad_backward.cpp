@@ -1,23 +1,14 @@
-#include "mobileone/backends/loops/emit_backward.hpp"
+#include "mobileone/backends/loops/copy_backward.hpp"
 #include "mobileone/backends/loops/windows.hpp"
 
 namespace mobileone::loops {
 
 template <>
 void emit_backward(const Pad& pad, const LoweredOp& op, PlanBuilder& builder) {
-  const NodeId source = builder.node(op.node).inputs[0];
-  if (!builder.wants_gradient(source)) return;
-  const ValueId dy = builder.gradient_of(op, Layout::nchw());
-  const ValueId dx = builder.new_gradient(source, Layout::nchw());
-  const Window window = window_of(pad, builder.shape(source));
-  const std::int64_t floats = element_count(builder.shape(source));
-  add_backward_loop(op, builder, {dy}, {dx},
-                    StridedCopies{{window.out_of(builder.value(dy), builder.value(dx), dy)},
-                                  dx,
-                                  floats,
-                                  std::nullopt,
-                                  pool_of(builder)});
-  builder.add_gradient(source, dx);
+  const auto copy = [&](const Value& dx, const Value& dy, ValueId from) {
+    return window_of(pad, dx.shape).out_of(dy, dx, from);
+  };
+  add_gradient_copy(op, builder, copy);
 }
 
 }  // namespace mobileone::loops

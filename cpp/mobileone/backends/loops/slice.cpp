@@ -8,13 +8,9 @@ void emit(const Slice& slice, const LoweredOp& op, PlanBuilder& builder) {
   const ValueId src = plain_value(builder, builder.node(op.node).inputs[0]);
   const ValueId dst = builder.new_result(op.result, builder.value(src).layout);
   const Window window = window_of(slice, builder.shape(op.result));
-  const std::int64_t floats = element_count(builder.shape(op.result));
-  add_loop(op, builder, {src}, {dst},
-           StridedCopies{{window.out_of(builder.value(src), builder.value(dst), src)},
-                         dst,
-                         floats,
-                         std::nullopt,
-                         pool_of(builder)});
+  add_loop(
+      op, builder, {src}, {dst},
+      StridedCopies(builder, dst, {window.out_of(builder.value(src), builder.value(dst), src)}));
 }
 
 }  // namespace mobileone::loops

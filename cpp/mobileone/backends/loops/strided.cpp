@@ -25,6 +25,12 @@ Shape broadcast_strides(const Value& value, std::size_t rank) {
   return strides;
 }
 
+Shape permuted(const Shape& strides, const Integers& perm) {
+  Shape result;
+  for (std::int64_t axis : perm) result.push_back(strides[static_cast<std::size_t>(axis)]);
+  return result;
+}
+
 ValueId plain_value(PlanBuilder& builder, NodeId node) {
   const ValueId made = builder.value_of(node);
   const Layout& layout = builder.value(made).layout;
@@ -46,11 +52,19 @@ void StridedCopy::run(std::int64_t begin, std::int64_t end, const float* x, floa
   });
 }
 
+StridedCopies::StridedCopies(const PlanBuilder& builder, ValueId to,
+                             std::vector<StridedCopy> copies, std::optional<float> fill)
+    : copies_(std::move(copies)),
+      to_(to),
+      floats_(element_count(builder.value(to).shape)),
+      fill_(fill),
+      pool_(pool_of(builder)) {}
+
 void StridedCopies::operator()(const Buffers& buffers) const {
-  if (fill) std::fill_n(output(buffers, to), floats, *fill);
-  for (const StridedCopy& copy : copies) {
-    spread(pool, copy.nest.rows(), [&](std::int64_t begin, std::int64_t end, int) {
-      copy.run(begin, end, input(buffers, copy.from), output(buffers, to));
+  if (fill_) std::fill_n(output(buffers, to_), floats_, *fill_);
+  for (const StridedCopy& copy : copies_) {
+    spread(pool_, copy.nest.rows(), [&](std::int64_t begin, std::int64_t end, int) {
+      copy.run(begin, end, input(buffers, copy.from), output(buffers, to_));
     });
   }
 }

@@ -102,6 +102,8 @@ Shape strides_of(const Shape& shape, const Layout& layout);
 inline Shape strides_of(const Value& value) { return strides_of(value.shape, value.layout); }
 // Those of a tensor that is broadcast to a shape of that many dimensions: 0 where it is repeated.
 Shape broadcast_strides(const Value& value, std::size_t rank);
+// Those of axes in another order.
+Shape permuted(const Shape& strides, const Integers& perm);
 
 // A node's value in nchw or nhwc, whichever is there.
 ValueId plain_value(PlanBuilder& builder, NodeId node);
@@ -115,15 +117,25 @@ struct StridedCopy {
   void run(std::int64_t begin, std::int64_t end, const float* x, float* y) const;
 };
 
+// Of all elements, in the order of both.
+inline StridedCopy whole_copy(std::int64_t count, ValueId from) {
+  return {Nest<2>({count}, {Shape{1}, Shape{1}}), 0, 0, from};
+}
+
 // What a step of copies into `to` runs, whose other elements get a value, if it is given.
-struct StridedCopies {
-  std::vector<StridedCopy> copies;
-  ValueId to;
-  std::int64_t floats;  // of it
-  std::optional<float> fill;
-  ThreadPool* pool;
+class StridedCopies {
+ public:
+  StridedCopies(const PlanBuilder& builder, ValueId to, std::vector<StridedCopy> copies,
+                std::optional<float> fill = std::nullopt);
 
   void operator()(const Buffers& buffers) const;
+
+ private:
+  std::vector<StridedCopy> copies_;
+  ValueId to_;
+  std::int64_t floats_;  // of it
+  std::optional<float> fill_;
+  ThreadPool* pool_;
 };
 
 // Where a smaller tensor lies in a larger one: element i is element offset + i * step of each axis.

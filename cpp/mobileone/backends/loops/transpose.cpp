@@ -7,13 +7,10 @@ template <>
 void emit(const Transpose& transpose, const LoweredOp& op, PlanBuilder& builder) {
   const ValueId src = plain_value(builder, builder.node(op.node).inputs[0]);
   const ValueId dst = builder.new_result(op.result, Layout::nchw());
-  const Shape& shape = builder.shape(op.result);
-  const Shape strides = strides_of(builder.value(src));
-  Shape from;
-  for (std::int64_t axis : transpose.perm) from.push_back(strides[static_cast<std::size_t>(axis)]);
-  const StridedCopy copy{Nest<2>(shape, {strides_of(builder.value(dst)), from}), 0, 0, src};
-  add_loop(op, builder, {src}, {dst},
-           StridedCopies{{copy}, dst, element_count(shape), std::nullopt, pool_of(builder)});
+  const Shape from = permuted(strides_of(builder.value(src)), transpose.perm);
+  const StridedCopy copy{Nest<2>(builder.shape(op.result), {strides_of(builder.value(dst)), from}),
+                         0, 0, src};
+  add_loop(op, builder, {src}, {dst}, StridedCopies(builder, dst, {copy}));
 }
 
 }  // namespace mobileone::loops
