@@ -151,18 +151,10 @@ inline constexpr std::array kActivations{
                        }},
 };
 
-constexpr const ActivationFunction& activation(ActivationKind kind) {
-  return kActivations.at(static_cast<std::size_t>(kind));
-}
-
-static_assert(std::ranges::all_of(kActivations, [](const ActivationFunction& row) {
-  return &row == &activation(row.kind);
-}));
+constexpr const auto& rows_of(ActivationKind) { return kActivations; }
+static_assert(in_order(kActivations));
+constexpr const ActivationFunction& activation(ActivationKind kind) { return row_of(kind); }
 
 inline const char* to_string(ActivationKind kind) { return activation(kind).name; }
-
-// As attributes they are their names.
-inline Attribute to_attribute(ActivationKind kind) { return std::string(to_string(kind)); }
-std::string read_attribute(const Attribute& from, ActivationKind& kind);
 
 }  // namespace mobileone

@@ -1,7 +1,6 @@
 // The functions of two numbers that Arithmetic has, a row each.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -49,18 +48,8 @@ inline constexpr std::array kArithmetic{
                        [](double a, double b) { return share(b, a); }, share, false},
 };
 
-constexpr const ArithmeticFunction& arithmetic(ArithmeticKind kind) {
-  return kArithmetic.at(static_cast<std::size_t>(kind));
-}
-
-static_assert(std::ranges::all_of(kArithmetic, [](const ArithmeticFunction& row) {
-  return &row == &arithmetic(row.kind);
-}));
-
-// As attributes they are their names.
-inline Attribute to_attribute(ArithmeticKind kind) { return std::string(arithmetic(kind).name); }
-inline std::string read_attribute(const Attribute& from, ArithmeticKind& kind) {
-  return read_named(from, kArithmetic, kind);
-}
+constexpr const auto& rows_of(ArithmeticKind) { return kArithmetic; }
+static_assert(in_order(kArithmetic));
+constexpr const ArithmeticFunction& arithmetic(ArithmeticKind kind) { return row_of(kind); }
 
 }  // namespace mobileone

@@ -74,12 +74,34 @@ std::string read_attribute(const Attribute& from, Extent& value);
 std::string read_attribute(const Attribute& from, Integers& value);
 std::string read_attribute(const Attribute& from, IntegersByName& value);
 
-// The same of an enumeration, by the names in its table.
-template <typename Rows, typename Kind>
-std::string read_named(const Attribute& from, const Rows& rows, Kind& kind) {
+// An enumeration with a table of `kind` and `name`, rows_of(kind), in the order of the kinds. As
+// attributes they are their names.
+template <typename Kind>
+concept HasRows = requires(Kind kind) { rows_of(kind); };
+
+template <HasRows Kind>
+constexpr const auto& row_of(Kind kind) {
+  return rows_of(kind).at(static_cast<std::size_t>(kind));
+}
+
+template <typename Rows>
+constexpr bool in_order(const Rows& rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (static_cast<std::size_t>(rows[i].kind) != i) return false;
+  }
+  return true;
+}
+
+template <HasRows Kind>
+Attribute to_attribute(Kind kind) {
+  return std::string(row_of(kind).name);
+}
+
+template <HasRows Kind>
+std::string read_attribute(const Attribute& from, Kind& kind) {
   const auto* name = std::get_if<std::string>(&from);
   std::string names;
-  for (const auto& row : rows) {
+  for (const auto& row : rows_of(kind)) {
     if (name && *name == row.name) {
       kind = row.kind;
       return {};
