@@ -93,6 +93,16 @@ std::vector<std::vector<NodeId>> Graph::consumers() const {
   return result;
 }
 
+std::vector<bool> Graph::needed_for(const std::vector<NodeId>& results) const {
+  std::vector<bool> needed(nodes_.size(), false);
+  for (NodeId result : results) needed[static_cast<std::size_t>(result)] = true;
+  for (std::size_t id = needed.size(); id-- > 0;) {
+    if (!needed[id]) continue;
+    for (NodeId input : nodes_[id].inputs) needed[static_cast<std::size_t>(input)] = true;
+  }
+  return needed;
+}
+
 const Tensor& Network::weight(const std::string& name) const {
   const auto found = weights.find(name);
   if (found == weights.end()) throw Error(concat("[network] weight ", name, " is missing"));

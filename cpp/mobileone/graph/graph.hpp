@@ -41,6 +41,8 @@ class Graph {
   // Throws Error when there is no node of that name.
   NodeId find(const std::string& name) const;
   std::vector<std::vector<NodeId>> consumers() const;
+  // Of every node, whether one of these depends on it or is it.
+  std::vector<bool> needed_for(const std::vector<NodeId>& results) const;
 
   // The Input nodes, in order.
   std::vector<NodeId> inputs() const;

@@ -6,16 +6,6 @@ namespace mobileone {
 
 namespace {
 
-std::vector<bool> needed_nodes(const Graph& graph, const std::vector<NodeId>& outputs) {
-  std::vector<bool> needed(graph.nodes().size(), false);
-  for (NodeId output : outputs) needed[static_cast<std::size_t>(output)] = true;
-  for (std::size_t id = needed.size(); id-- > 0;) {
-    if (!needed[id]) continue;
-    for (NodeId input : graph.nodes()[id].inputs) needed[static_cast<std::size_t>(input)] = true;
-  }
-  return needed;
-}
-
 // relu' = [y > 0], sigmoid' = y (1 - y).
 bool derivative_follows_from_result(ActivationKind kind) {
   return kind == ActivationKind::relu || kind == ActivationKind::sigmoid;
@@ -25,7 +15,7 @@ bool derivative_follows_from_result(ActivationKind kind) {
 
 std::vector<LoweredOp> lower(const Graph& graph, const std::vector<NodeId>& outputs,
                              bool gradients) {
-  const std::vector<bool> needed = needed_nodes(graph, outputs);
+  const std::vector<bool> needed = graph.needed_for(outputs);
   const auto consumers = graph.consumers();
   const auto sole_reader = [&](std::size_t id) -> NodeId {
     if (std::count(outputs.begin(), outputs.end(), static_cast<NodeId>(id))) return -1;

@@ -9,22 +9,11 @@ namespace {
 // A side that every stride of a network divides, for its strides to be read off shapes.
 constexpr std::int64_t kSide = 4096;
 
-// Whether each node is needed for a feature level.
-std::vector<bool> needed_for_levels(const Graph& graph) {
-  std::vector<bool> needed(graph.nodes().size());
-  for (NodeId id : graph.features) needed[static_cast<std::size_t>(id)] = true;
-  for (std::size_t id = needed.size(); id-- > 0;) {
-    if (!needed[id]) continue;
-    for (NodeId input : graph.nodes()[id].inputs) needed[static_cast<std::size_t>(input)] = true;
-  }
-  return needed;
-}
-
 }  // namespace
 
 Graph backbone_of(const Graph& source, const std::string& where) {
   if (source.features.empty()) throw Error(concat(where, "backbone has no feature levels"));
-  const std::vector<bool> needed = needed_for_levels(source);
+  const std::vector<bool> needed = source.needed_for(source.features);
   std::vector<NodeId> mapped(needed.size(), -1);
   Graph graph;
   for (std::size_t id = 0; id < needed.size(); ++id) {
