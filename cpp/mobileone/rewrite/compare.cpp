@@ -16,8 +16,6 @@ constexpr double kGainRoundings = 4.0;     // of gamma * (1 / sqrt(var + eps)), 
 constexpr double kProductRoundings = 1.0;  // of the gain and a weight, mean or bias
 constexpr double kShiftRoundings = 2.0;    // (bias - mean) * gain + beta
 
-Network inference_form(const Network& network) { return fold_and_merge(network); }
-
 // The same network with |w| for every w, and -|w| for running means, which the algebra subtracts:
 // its inference form sums the magnitudes of all terms.
 Network with_magnitudes(const Network& network) {
@@ -80,8 +78,8 @@ struct Forms {
   double branches;
 
   explicit Forms(const Network& network)
-      : exact(inference_form(network)),
-        magnitudes(inference_form(with_magnitudes(network))),
+      : exact(fold_and_merge(network)),
+        magnitudes(fold_and_merge(with_magnitudes(network))),
         branches(most_branches(network.graph)) {}
 };
 

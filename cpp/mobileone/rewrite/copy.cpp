@@ -11,13 +11,13 @@ GraphCopy::GraphCopy(const Network& source)
       consumers_(source.graph.consumers()),
       mapping_(source.graph.nodes().size(), -1) {}
 
-bool GraphCopy::read_only_by(NodeId producer, NodeId consumer) const {
+NodeId GraphCopy::only_reader(NodeId producer) const {
   const Graph& graph = source_.graph;
   const auto& readers = consumers_[static_cast<std::size_t>(producer)];
   const auto is_producer = [&](const Output& output) { return output.node == producer; };
-  return readers == std::vector<NodeId>{consumer} &&
-         std::ranges::none_of(graph.outputs(), is_producer) &&
-         std::ranges::find(graph.features, producer) == graph.features.end();
+  const bool is_only = readers.size() == 1 && std::ranges::none_of(graph.outputs(), is_producer) &&
+                       std::ranges::find(graph.features, producer) == graph.features.end();
+  return is_only ? readers[0] : -1;
 }
 
 void GraphCopy::keep(NodeId id) {

@@ -13,7 +13,9 @@ class GraphCopy {
   explicit GraphCopy(const Network& source);
 
   const Network& source() const { return source_; }
-  bool read_only_by(NodeId producer, NodeId consumer) const;
+  // The only node that reads the result; -1 where several or none do, or it is an output or a
+  // feature.
+  NodeId only_reader(NodeId producer) const;
 
   // Copies the node with its weights, its inputs mapped to the new graph.
   void keep(NodeId id);

@@ -74,28 +74,30 @@ void turn_into_conv(GraphCopy& copy, NodeId batch_norm) {
                   Tensor::from_doubles({op.channels}, bn.shift, DType::float64));
 }
 
-bool is_folded_convolution(const GraphCopy& copy, const std::vector<std::vector<NodeId>>& consumers,
-                           NodeId id) {
+// The node that a convolution is made with: its only reader, if folds(its operator); else -1.
+template <typename Folds>
+NodeId made_with(const GraphCopy& copy, NodeId id, const Folds& folds) {
   const Graph& graph = copy.source().graph;
-  if (!std::holds_alternative<Conv2d>(graph.node(id).op)) return false;
-  const auto& readers = consumers[static_cast<std::size_t>(id)];
-  return readers.size() == 1 && copy.read_only_by(id, readers[0]) &&
-         std::holds_alternative<BatchNorm>(graph.node(readers[0]).op);
+  if (!std::holds_alternative<Conv2d>(graph.node(id).op)) return -1;
+  const NodeId reader = copy.only_reader(id);
+  return reader >= 0 && folds(graph.node(reader).op) ? reader : -1;
 }
 
 }  // namespace
 
 Network fold_batch_norm(const Network& network) {
   GraphCopy copy(network);
-  const auto consumers = network.graph.consumers();
+  const auto norm_after = [&](NodeId id) {
+    return made_with(copy, id, [](const Op& op) { return std::holds_alternative<BatchNorm>(op); });
+  };
   for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {
     const Node& node = network.graph.node(id);
-    if (is_folded_convolution(copy, consumers, id)) continue;  // made with its batch norm
+    if (norm_after(id) >= 0) continue;  // made with its batch norm
     if (std::holds_alternative<Dropout>(node.op)) {
       copy.map(id, copy.mapped(node.inputs[0]));
     } else if (!std::holds_alternative<BatchNorm>(node.op)) {
       copy.keep(id);
-    } else if (is_folded_convolution(copy, consumers, node.inputs[0])) {
+    } else if (norm_after(node.inputs[0]) >= 0) {
       const Affine bn = affine(network, node.name, std::get<BatchNorm>(node.op));
       fold_into_conv(copy, bn, id, node.inputs[0]);
     } else {
@@ -108,14 +110,8 @@ Network fold_batch_norm(const Network& network) {
 Network fold_scales(const Network& network) {
   GraphCopy copy(network);
   const Graph& graph = network.graph;
-  const auto consumers = graph.consumers();
-  // The scale that a convolution is made with, or -1: a chain is folded from its end.
-  const auto scale_after = [&](NodeId id) -> NodeId {
-    const auto& readers = consumers[static_cast<std::size_t>(id)];
-    const bool folds = std::holds_alternative<Conv2d>(graph.node(id).op) && readers.size() == 1 &&
-                       copy.read_only_by(id, readers[0]) && is_scale(graph.node(readers[0]).op);
-    return folds ? readers[0] : -1;
-  };
+  // A chain is folded from its end.
+  const auto scale_after = [&](NodeId id) { return made_with(copy, id, is_scale); };
   for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
     const Node& node = graph.node(id);
     const NodeId scale = scale_after(id);

@@ -148,7 +148,7 @@ class BranchMerger {
     Groups groups;
     for (NodeId input : node.inputs) {
       const auto* conv = std::get_if<Conv2d>(&graph.node(input).op);
-      if (conv && mergeable(*conv) && copy_.read_only_by(input, add)) {
+      if (conv && mergeable(*conv) && copy_.only_reader(input) == add) {
         groups[key_of(graph.node(input), dilation)].push_back(input);
       }
     }
