@@ -8,9 +8,9 @@
 
 namespace mobileone::python {
 
-namespace {
-
 Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+namespace {
 
 template <typename T>
 Tensor copy_dense(const py::array& array, DType dtype) {

@@ -23,6 +23,7 @@ py::array to_array(const Tensor& tensor, bool writeable = false);
 // The array's data, which must be C-contiguous, aligned float32 of exactly this shape.
 float* checked_data(py::array& array, const Shape& shape, const std::string& where, bool writeable);
 
+Shape shape_of(const py::array& array);
 Shape to_shape(const py::sequence& sequence);
 py::tuple to_tuple(const Shape& shape);
 

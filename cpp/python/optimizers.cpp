@@ -13,8 +13,6 @@ namespace mobileone::python {
 
 namespace {
 
-Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
-
 // The i-th of several lists of arrays of the same shapes; `second` may be empty.
 std::vector<TrainedWeight> trained_weights(const py::list& weights, const py::list& gradients,
                                            const py::list& first, const py::list& second,

@@ -20,8 +20,7 @@ namespace {
 using Float64Array = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 ReferenceTensor to_reference(const Float64Array& array) {
-  return {{array.shape(), array.shape() + array.ndim()},
-          {array.data(), array.data() + array.size()}};
+  return {shape_of(array), {array.data(), array.data() + array.size()}};
 }
 
 // Of an array for the only input, or of arrays by name.

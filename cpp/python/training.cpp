@@ -12,8 +12,6 @@ namespace {
 
 using training::PlaneMaps;
 
-Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
-
 PlaneMaps maps_of(const py::array& x, int stride) {
   if (x.ndim() != 4 || x.size() == 0) {
     throw Error(
