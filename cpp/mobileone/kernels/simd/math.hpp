@@ -106,15 +106,15 @@ inline Vec exp(Vec x) {
 #endif
 }
 
-/// 2^x for a softmax: relative error 4 u for |x| <= 125; below that anything from 0 to 2^-125,
-/// above anything from 2^125 to infinity. The cheapest of all: AVX-512 rounds x to 32nds and needs
-/// two terms.
+/// 2^x for a softmax: relative error 3 u for |x| <= 125; below that anything from 0 to 2^-125,
+/// above anything from 2^125 to infinity. An infinite x may give NaN. The cheapest of all: AVX-512
+/// rounds x to 32nds and needs two terms. Beyond 2^18 the rest that they see is not small any more,
+/// but 1 + f ln 2 + f^2 ln^2 2 / 2 has no real root, and the exponent decides.
 inline Vec exp2_saturating(Vec x) {
 #ifdef __AVX512F__
   const Vec magic = broadcast(kThirtySeconds);
-  const Vec shifted = add(x, magic);
-  // What is left of x beside whole 32nds.
-  return exp2_parts(shifted, sub(shifted, magic), _mm512_reduce_ps(x, 0x58));
+  const Vec shifted = add(x, magic), n = sub(shifted, magic);
+  return exp2_parts(shifted, n, sub(x, n));
 #else
   x = max(broadcast(-126.0f), min(broadcast(126.0f), x));
   const Vec shifted = add(x, broadcast(kEighths));
@@ -141,7 +141,7 @@ inline Vec silu(Vec x) {
   const Vec bounded = min(broadcast(87.0f), x);
 #ifdef __AVX512F__
   const __mmask16 kept = _mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ);  // true for NaN
-  return _mm512_maskz_mul_ps(kept, x, reciprocal(add(one, exp_bounded<-1, false>(bounded))));
+  return _mm512_maskz_div_ps(kept, x, add(one, exp_bounded<-1, false>(bounded)));
 #else
   const Vec kept = _mm256_cmp_ps(x, low, _CMP_NLT_UQ);
   return _mm256_and_ps(kept, div(x, add(one, exp_bounded<-1, false>(max(low, bounded)))));

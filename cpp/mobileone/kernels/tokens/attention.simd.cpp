@@ -51,21 +51,36 @@ struct HeadTile {
     }
   }
 
-  // s = 2^(s - top) for `keys` rows; sums += those of each query.
+  // s = 2^(s - top) for `keys` rows; sums += those of each query. Both vectors of a row at a time,
+  // and two sums for each: in one chain of additions a core waits for every power in turn.
   template <bool kShifted>
   void exponentiate(float* s, int keys, const float* top, float* sums) const {
-    const std::ptrdiff_t step = width();
-    for (int v = 0; v < vectors; ++v) {
-      const Vec shift = kShifted ? load(top + v * kLanes) : zero();
-      Vec sum = load(sums + v * kLanes);
-      float* at = s + v * kLanes;
-      for (int key = 0; key < keys; ++key, at += step) {
-        const Vec score = load(at);
-        const Vec weight = exp2_saturating(kShifted ? sub(score, shift) : score);
-        sum = add(sum, weight);
-        store(at, weight);
-      }
-      store(sums + v * kLanes, sum);
+    constexpr int kSums = 4;
+    Vec sum[kSums], shift[kSums];
+#pragma GCC unroll 4
+    for (int i = 0; i < kSums; ++i) {
+      sum[i] = zero();
+      shift[i] = kShifted ? load(top + i % vectors * kLanes) : zero();
+    }
+    const auto power = [&](int i, float* at) __attribute__((always_inline)) {
+      const Vec score = load(at);
+      const Vec weight = exp2_saturating(kShifted ? sub(score, shift[i]) : score);
+      sum[i] = add(sum[i], weight);
+      store(at, weight);
+    };
+    int left = keys * vectors;
+    for (; left >= kSums; left -= kSums, s += kSums * kLanes) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kSums; ++i) power(i, s + i * kLanes);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kSums - 1; ++i) {
+      if (i < left) power(i, s + i * kLanes);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kSums; ++i) {
+      float* const total = sums + i % vectors * kLanes;
+      store(total, add(load(total), sum[i]));
     }
   }
 
