@@ -8,7 +8,6 @@ import numpy as np
 
 from mobileone._core import Graph, Network, Plan
 from mobileone.data.arrays import Float32, as_images, check_shape, output_array
-from mobileone.network.tune_cache import Choices, find_choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mobileone.data.config import DataConfig
+    from mobileone.network.tune_cache import Choices
 
 
 Piece = TypeVar("Piece")
@@ -67,6 +67,8 @@ class CompiledModel:
                 network, input_shape, threads, budget_s=tune_budget_s, progress=progress
             ).choices()
         elif algorithm == "auto" and dtype == "float32":
+            from mobileone.network.tune_cache import find_choices  # a stored plan has its own
+
             choices = find_choices(graph, input_shape, threads)
         plan = Plan(
             network,

@@ -8,7 +8,6 @@ are cut up: [rows of a tile, parts of its channels].
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
@@ -133,6 +132,8 @@ def _cpu() -> str:
 
 
 def _network(graph: Graph, input_shape: tuple[int, ...]) -> str:
+    import hashlib  # brings OpenSSL, 4 ms and 4 MiB that a cold start without a file does without
+
     digest = hashlib.sha256(graph.to_json().encode()).hexdigest()[:32]
     return f"{digest} {'x'.join(map(str, input_shape[1:]))}"
 

@@ -13,8 +13,10 @@ int PointwisePlan::num_panels() const {
 }
 
 Panel PointwisePlan::panel(int index) const {
-  const int first = index * panel_blocks;
-  if (index + 1 == num_panels()) return {first, panelled_blocks() - first, half};
+  // The last one, without the division of num_panels: asked for by every tile.
+  const int first = index * panel_blocks, blocks = panelled_blocks();
+  const int whole = blocks - (half == HalfBlock::kVector ? 1 : 0);
+  if (first + 2 * panel_blocks > whole) return {first, blocks - first, half};
   return {first, panel_blocks};
 }
 
