@@ -139,9 +139,10 @@ inline void check_nan(const std::shared_ptr<const Network>& network, const Shape
   }
 }
 
-// The results of every backend and number of threads on one image.
+// The results of every backend and number of threads on one image. `smooth`: its gradients are
+// compared with differences, which those of functions that are steps are not.
 inline void check_network(const std::shared_ptr<const Network>& network, const Shape& shape,
-                          Mode mode) {
+                          Mode mode, bool smooth = true) {
   constexpr std::uint64_t kSeed = 9;
   const std::vector<NodeId> wanted{network->graph.output};
   const std::vector<float> pixels = image(shape);
@@ -150,7 +151,7 @@ inline void check_network(const std::shared_ptr<const Network>& network, const S
   const auto expected = reference_forward(*network, input, wanted, mode, &statistics, 1, kSeed);
   const auto deviation = error_deviation(*network, input, wanted, 4, 1, mode, 1, kSeed);
   const double bound = kDeviations * deviation.outputs[0].local_max;
-  {
+  if (smooth) {
     SCOPED_TRACE(concat("gradients, ", to_string(shape)));
     const ReferenceInputs inputs{{network->graph.node(0).name, input}};
     testing_gradients::check_gradients(*network, inputs, mode, kSeed, expected[0],
@@ -244,6 +245,54 @@ inline void check_op(const Op& op, const std::vector<Source>& sources,
       if (options.mode == Mode::train || !std::holds_alternative<BatchNorm>(op)) {
         check_plan_gradients(made, op, sources, shape);
       }
+    }
+  }
+}
+
+// The network's own input to integers, and a convolution of those. Weights and biases are integers,
+// `extreme`: all the largest; multipliers are powers of two, so that many sums lie half way between
+// two integers, and others.
+inline Network quantized_network(const QuantizedConvolution& op, double scale,
+                                 bool extreme = false) {
+  Network network;
+  const NodeId input = network.graph.add("input", Input{op.in_channels}, {});
+  const NodeId bytes = network.graph.add("bytes", Quantize{scale, op.input_zero_point}, {input});
+  network.graph.output = network.graph.add("op", op, {bytes});
+  std::mt19937 random(7);
+  for (const Parameter& parameter : parameters(network.graph)) {
+    std::vector<double> values(static_cast<std::size_t>(element_count(parameter.shape)));
+    for (double& value : values) {
+      const double unit = static_cast<double>(random()) / 2147483648.0 - 1.0;
+      if (parameter.integers) {
+        const double largest = std::min(*parameter.largest, 4000.0);
+        value = extreme ? std::copysign(*parameter.largest, unit) : std::round(largest * unit);
+      } else {
+        value = std::exp2(std::round(-6.0 * (1.0 + unit)) - 4.0) * (unit < 0.0 ? 1.0 : 1.25 + unit);
+      }
+    }
+    network.weights.emplace(parameter.name, Tensor::from_doubles(parameter.shape, values));
+  }
+  return network;
+}
+
+// The same integers on every backend, for inputs that fill their range, that leave it, and for the
+// largest weights.
+inline void check_quantized(const QuantizedConvolution& op,
+                            const std::vector<Shape>& images = awkward_images()) {
+  for (const auto& [scale, extreme] : {std::pair{0.01, false}, {1e-4, false}, {1e-4, true}}) {
+    const auto network = std::make_shared<const Network>(quantized_network(op, scale, extreme));
+    check_weights(*network);
+    EXPECT_TRUE(graph_from_json(to_json(network->graph)) == network->graph);
+    for (Shape shape : images) {
+      shape[1] = op.in_channels;
+      SCOPED_TRACE(concat("scale ", scale, extreme ? ", largest weights" : ""));
+      bool fits = true;
+      for (std::size_t axis = 0; axis < 2; ++axis) {
+        fits &= shape[axis + 2] + 2 * op.padding[axis] > op.dilation[axis] * (op.kernel[axis] - 1);
+      }
+      if (!fits) continue;
+      check_network(network, shape, Mode::eval, false);
+      check_nan(network, shape);
     }
   }
 }

@@ -171,12 +171,55 @@ TEST_P(Channels, Dropout) {
   check_op(Dropout{0.25}, {map(c)}, {Mode::train});
   check_op(Dropout{0.25}, {tokens(c)}, {Mode::train});
 }
+TEST_P(Channels, Dequantize) {
+  check_op(Dequantize{0.03, 0}, {map(c)});
+  check_op(Dequantize{1e-3, 128}, {tokens(c)});
+}
+TEST_P(Channels, Quantized) {
+  using testing_op::check_quantized;
+  check_quantized({c, 17});
+  check_quantized({c, 32, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 1, 128, 3, true});
+  check_quantized({c, 7, {1, 3}, {1, 2}, {2, 3}, {2, 1}, 1, 255, 255});
+  check_quantized({c, c, {3, 3}, {1, 1}, {1, 1}, {1, 1}, c, 0, 0, true});
+  check_quantized({c, 2 * c, {5, 5}, {2, 2}, {2, 2}, {1, 1}, c, 7, 128});
+  check_quantized({3 * c, 6, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 3, 9, 200, true});
+  check_quantized({c, 5, {1, 1}, {1, 1}, {0, 0}, {1, 1}, 1, 100, 0, false, true});
+}
 
 INSTANTIATE_TEST_SUITE_P(Ops, Channels, ::testing::Values(1, 3, 15, 16, 17, 48));
 
 // Longer than the tile of queries that shares a copy of the keys.
 TEST(Ops, AttentionOfManyTokens) {
   check_op(Attention{2}, {tokens(3 * 10)}, {}, {{1, 3, 9, 17}, {2, 3, 5, 13}});
+}
+
+// Integers that are none, or too large; zero points and scales that are none.
+TEST(Ops, QuantizedConvolutionOfBadNumbers) {
+  const auto refused = [](const std::string& weight, double value, const std::string& message) {
+    const Network network = testing_op::quantized_network({3, 4}, 1.0);
+    Weights weights = network.weights;
+    std::vector<double> values = weights.at(weight).to_doubles();
+    values[1] = value;
+    weights[weight] = Tensor::from_doubles(weights.at(weight).shape(), values);
+    try {
+      check_weights({network.graph, weights});
+      ADD_FAILURE() << weight << " of " << value << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(message), std::string::npos) << error.what();
+    }
+  };
+  refused("op.weight", 128, "op.weight holds 128 at 1; expected integers of at most 127");
+  refused("op.weight", 0.5, "op.weight holds 0.5 at 1");
+  refused("op.weight", NAN, "op.weight holds nan at 1");
+  refused("op.bias", 0x1p31, "op.bias holds");
+  refused("op.multiplier", HUGE_VAL, "op.multiplier holds inf at 1; expected numbers of at most");
+  QuantizedConvolution op{3, 4};
+  op.input_zero_point = 256;
+  EXPECT_THROW(output_shape(op, "op", {{1, 3, 2, 2}}), Error);
+  EXPECT_THROW(output_shape(Quantize{0.0, 0}, "op", {{1, 3}}), Error);
+  EXPECT_THROW(output_shape(Quantize{-1.0, 0}, "op", {{1, 3}}), Error);
+  EXPECT_THROW(output_shape(Dequantize{1.0, 256}, "op", {{1, 3}}), Error);
+  EXPECT_THROW(output_shape(QuantizedConvolution{40000, 1}, "op", {{1, 40000, 2, 2}}), Error);
 }
 
 // Beside every image's pooled map a tensor of the network's own.

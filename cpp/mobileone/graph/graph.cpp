@@ -1,5 +1,6 @@
 #include "mobileone/graph/graph.hpp"
 
+#include <cmath>
 #include <set>
 
 #include "mobileone/base/error.hpp"
@@ -163,6 +164,24 @@ std::int64_t count_attention_macs(const Graph& graph, const Shape& input_shape) 
   return sum_macs(graph, input_shape, false);
 }
 
+namespace {
+
+// Throws Error naming the first element that is no number that the parameter may hold.
+void check_values(const Parameter& parameter, const Tensor& tensor) {
+  if (!parameter.largest) return;
+  const float* values = tensor.f32();
+  for (std::int64_t i = 0; i < tensor.size(); ++i) {
+    const auto value = static_cast<double>(values[i]);
+    const bool integer = !parameter.integers || value == std::rint(value);
+    if (integer && std::abs(value) <= *parameter.largest) continue;
+    throw Error(concat("[network] weight ", parameter.name, " holds ", value, " at ", i,
+                       "; expected ", parameter.integers ? "integers" : "numbers", " of at most ",
+                       *parameter.largest));
+  }
+}
+
+}  // namespace
+
 void check_weights(const Network& network) {
   std::set<std::string> expected;
   for (const Parameter& parameter : parameters(network.graph)) {
@@ -173,6 +192,7 @@ void check_weights(const Network& network) {
                          to_string(found.shape()), "; expected ", to_string(parameter.dtype), " ",
                          to_string(parameter.shape)));
     }
+    check_values(parameter, found);
   }
   for (const auto& [name, tensor] : network.weights) {
     if (!expected.count(name)) {

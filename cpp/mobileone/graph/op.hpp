@@ -13,6 +13,7 @@
 #include "mobileone/graph/ops/concat.hpp"
 #include "mobileone/graph/ops/constant.hpp"
 #include "mobileone/graph/ops/conv2d.hpp"
+#include "mobileone/graph/ops/dequantize.hpp"
 #include "mobileone/graph/ops/dropout.hpp"
 #include "mobileone/graph/ops/dynamic_max.hpp"
 #include "mobileone/graph/ops/expand.hpp"
@@ -25,6 +26,8 @@
 #include "mobileone/graph/ops/max_pool.hpp"
 #include "mobileone/graph/ops/multiply.hpp"
 #include "mobileone/graph/ops/pad.hpp"
+#include "mobileone/graph/ops/quantize.hpp"
+#include "mobileone/graph/ops/quantized_convolution.hpp"
 #include "mobileone/graph/ops/reduce.hpp"
 #include "mobileone/graph/ops/reshape.hpp"
 #include "mobileone/graph/ops/resize.hpp"
@@ -50,6 +53,7 @@ using Op = OneOf<
     Concat,
     Constant,
     Conv2d,
+    Dequantize,
     Dropout,
     DynamicMax,
     Expand,
@@ -61,6 +65,8 @@ using Op = OneOf<
     MaxPool,
     Multiply,
     Pad,
+    Quantize,
+    QuantizedConvolution,
     Reduce,
     Reshape,
     Resize,

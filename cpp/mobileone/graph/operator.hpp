@@ -35,7 +35,9 @@ struct Parameter {
   std::string name;
   Shape shape;
   DType dtype = DType::float32;
-  bool trainable = true;  // false for running statistics
+  bool trainable = true;               // false for running statistics and for integers
+  bool integers = false;               // as float32 numbers
+  std::optional<double> largest = {};  // magnitude; none: it may hold any number, and NaN
 };
 
 // An operator of ONNX (operator sets 13 and later) that does the same. Its inputs are the node's,

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "mobileone/reference/convolve.hpp"
 #include "mobileone/reference/operator.hpp"
 #include "mobileone/reference/panel.hpp"
 
@@ -72,7 +73,8 @@ void gather(const Geometry& g, const double* image, std::int64_t first, double* 
   }
 }
 
-// `bias` may be empty; `shape` is the result's.
+}  // namespace
+
 ReferenceTensor convolve(const ReferenceTensor& x, const Conv2d& op, const Values& weight,
                          const Values& bias, const Shape& shape, int threads) {
   ReferenceTensor y{shape, Values(static_cast<std::size_t>(element_count(shape)))};
@@ -97,6 +99,8 @@ ReferenceTensor convolve(const ReferenceTensor& x, const Conv2d& op, const Value
   });
   return y;
 }
+
+namespace {
 
 // Along one axis: the places of the result, [first, last), at which one kernel position meets a
 // pixel, and the pixel that it meets at `first`.

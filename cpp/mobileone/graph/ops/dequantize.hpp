@@ -1,0 +1,30 @@
+#pragma once
+
+#include "mobileone/graph/quantization.hpp"
+
+namespace mobileone {
+
+// Integers 0 to 255 to float32: (q - zero_point) * scale (ONNX's DequantizeLinear of uint8).
+struct Dequantize {
+  double scale = 1.0;
+  std::int64_t zero_point = 0;
+
+  static constexpr const char* name = "Dequantize";
+  static constexpr Arity arity{1, 1};
+  static constexpr Traits traits{};
+  static constexpr auto fields() {
+    return std::tuple{Field{"scale", &Dequantize::scale},
+                      Field{"zero_point", &Dequantize::zero_point}};
+  }
+
+  Shape output_shape(const InputShapes& inputs) const {
+    check_scale(inputs, scale);
+    check_zero_point(inputs, "zero_point", zero_point);
+    return inputs[0];
+  }
+  std::vector<Parameter> parameters(const std::string&) const { return {}; }
+  std::int64_t macs(const Shape&) const { return 0; }
+  std::optional<OnnxOperator> onnx() const { return std::nullopt; }
+};
+
+}  // namespace mobileone
