@@ -24,7 +24,7 @@ def accelerate(model: Model, *, train_path: Path = "auto") -> Model:
         model: any module with train-time blocks (MobileOne, RepVGG, ... of any program): sums of
             norm(conv(x)) and norm(x) of one x that a single convolution can replace.
         train_path: "moments" always; "branches" never, for comparison; "auto" in evaluation always,
-            in training where it is faster (`mobileone.interchange.torch.cost`).
+            in training where it is faster by a count of multiply-adds.
 
     Returns:
         ``model``.
