@@ -119,20 +119,39 @@ def restore_plan(
     threads: int,
     records: Mapping[str, Mapping[str, int]],
 ) -> Plan: ...
-def depthwise_moments(
+def patch_moments(
     x: npt.NDArray[np.float32],
-    shift: npt.NDArray[np.float32],
-    stride: int = 1,
+    geometry: Sequence[int],
+    mean: npt.NDArray[np.float32],
+    covariance: npt.NDArray[np.float32],
     threads: int = 1,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
-def depthwise_moments_gradient(
+) -> None: ...
+def patch_convolution(
     x: npt.NDArray[np.float32],
-    grad: npt.NDArray[np.float32] | None,
-    shift: npt.NDArray[np.float32],
+    geometry: Sequence[int],
+    weight: npt.NDArray[np.float32],
+    bias: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    threads: int = 1,
+) -> None: ...
+def patch_weight_gradient(
+    x: npt.NDArray[np.float32],
+    geometry: Sequence[int],
+    g: npt.NDArray[np.float32],
+    dweight: npt.NDArray[np.float32],
+    dbias: npt.NDArray[np.float32],
+    threads: int = 1,
+) -> None: ...
+def patch_input_gradient(
+    x: npt.NDArray[np.float32],
+    geometry: Sequence[int],
+    mean: npt.NDArray[np.float32],
     s: npt.NDArray[np.float32],
     constant: npt.NDArray[np.float32],
-    result: npt.NDArray[np.float32],
-    stride: int = 1,
+    grad: npt.NDArray[np.float32] | None,
+    g: npt.NDArray[np.float32] | None,
+    weight: npt.NDArray[np.float32] | None,
+    dx: npt.NDArray[np.float32],
     threads: int = 1,
 ) -> None: ...
 def sgd_update(

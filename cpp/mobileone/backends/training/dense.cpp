@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 
+#include "mobileone/backends/training/dense_sums.hpp"
 #include "mobileone/backends/training/shift.hpp"
 
 namespace mobileone::training {
@@ -15,12 +16,12 @@ Dense::Dense(const BranchSum& sum, PlanBuilder& builder)
       centre(sum.centre()),
       count(0),
       floor(floor_of(sum)),
-      masked(masks_input(sum, builder) && patches.in_place()),
+      masked(masks_input(sum, builder) && patches.pixelwise()),
       gram_slots(1, 1, 1),
       gradient_slots(1, 1, 1),
       x(builder.value_of(sum.input)) {
   // An image's planes are read as they are by whoever copies patches.
-  const bool planes = builder.value(x).layout == Layout::nchw() && !patches.in_place() &&
+  const bool planes = builder.value(x).layout == Layout::nchw() && !patches.pixelwise() &&
                       !builder.wants_gradient(sum.input);
   if (!planes) {
     x = builder.in_layout(sum.input, map_layout());
@@ -54,7 +55,7 @@ kernels::Columns Dense::branch_columns(const float* data, std::int64_t branch,
 
 void add_moments(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
   const std::int64_t k = d.tap_blocks() * kBlock;
-  const std::int64_t per_worker = 2 * d.patches.scratch_floats() + k;
+  const std::int64_t per_worker = moment_scratch_floats(d.patches);
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
     const float* const x = floats(buffers, d.x);
     float* const shift = floats(buffers, d.shift);
@@ -64,36 +65,11 @@ void add_moments(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
                      d.patches.image_floats(), d.patches.pixels(), shift + block * kBlock);
       });
     } else {
-      d.patches.sample_shift(x, shift);
+      d.patches.sample_shift(x, shift, pool);
     }
-    each(pool, d.gram_slots.tasks(), [&](std::int64_t task, int worker) {
-      const std::int64_t slot = task / d.gram_slots.groups, group = task % d.gram_slots.groups;
-      const Range rows(d.tap_blocks(), d.gram_slots.groups, group);
-      const Range images(d.patches.images(), d.gram_slots.slots, slot);
-      float* const scratch = scratch_of(worker, per_worker, buffers);
-      float* const shifted = scratch + d.patches.scratch_floats();
-      float* const spare = shifted + d.patches.scratch_floats();
-      // Every group makes the sums, and the first one keeps them.
-      float* const sums = group == 0 ? floats(buffers, d.sums) + slot * k : spare;
-      float* const gram = floats(buffers, d.gram) + slot * k * k;
-      std::fill_n(sums, k, 0.f);
-      std::fill(gram + rows.begin * kBlock * k, gram + rows.end * kBlock * k, 0.f);
-      for (std::int64_t image = images.begin; image < images.end; ++image) {
-        for (std::int64_t index = 0; index < d.patches.parts(); ++index) {
-          const Range part = d.patches.part(index);
-          const int pixels = static_cast<int>(part.end - part.begin);
-          const std::int64_t block = pixels * kBlock;
-          table().shift_columns(
-              {d.patches.read(x, image, part, scratch), pixels, shift, shifted, block, sums});
-          const kernels::Columns right{shifted + rows.begin * block, block,
-                                       static_cast<int>(d.tap_blocks() - rows.begin)};
-          kernels::Columns left = right;
-          left.blocks = static_cast<int>(rows.end - rows.begin);
-          table().add_outer_products(
-              {left, right, pixels, true, gram + rows.begin * kBlock * k + rows.begin * kBlock, k});
-        }
-      }
-    });
+    sum_moments(d.patches, d.gram_slots,
+                {x, shift, floats(buffers, d.sums), floats(buffers, d.gram)}, pool,
+                [&](int worker) { return scratch_of(worker, per_worker, buffers); });
   };
   const std::int64_t macs = d.patches.count() * k * (k + kBlock) / 2;
   builder.add_step(function_step(describe_part(sum, builder, "moments", macs), run,

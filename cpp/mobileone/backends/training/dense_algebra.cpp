@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "mobileone/backends/training/dense.hpp"
+#include "mobileone/backends/training/dense_sums.hpp"
 #include "mobileone/backends/training/statistics.hpp"
 #include "mobileone/kernels/vectorized.hpp"
 
@@ -17,32 +18,6 @@ std::int64_t row_parts(const Dense& d) { return (d.outputs + kRows - 1) / kRows;
 }  // namespace
 
 namespace {
-
-// A row block of the covariance, gram / M - offset offset', on and above the diagonal: in place of
-// the first slot.
-void finish_covariance(const Dense& d, std::int64_t block, const double* offset,
-                       const Buffers& buffers) {
-  const std::int64_t k = d.tap_blocks() * kBlock, first = block * kBlock;
-  float* const gram = floats(buffers, d.gram);
-  kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
-    for (std::int64_t i = first; i < first + kBlock; ++i) {
-      for (std::int64_t column = first; column < k; column += kBlock) {
-        double totals[kBlock] = {};
-        for (std::int64_t slot = 0; slot < d.gram_slots.slots; ++slot) {
-          const float* const from = gram + (slot * k + i) * k + column;
-          for (std::int64_t c = 0; c < kBlock; ++c) totals[c] += static_cast<double>(from[c]);
-        }
-        for (std::int64_t c = 0; c < kBlock; ++c) {
-          gram[i * k + column + c] =
-              static_cast<float>(totals[c] / d.count - offset[i] * offset[column + c]);
-        }
-      }
-    }
-  });
-  for (std::int64_t i = first; i < first + kBlock; ++i) {
-    doubles(buffers, d.diagonal)[i] = static_cast<double>(gram[i * k + i]);
-  }
-}
 
 // A panel of the symmetric matrix whose blocks on and above the diagonal are given.
 void pack_symmetric(const float* upper, std::int64_t k, std::int64_t panel, float* packed) {
@@ -67,20 +42,15 @@ void pack_symmetric(const float* upper, std::int64_t k, std::int64_t panel, floa
 void add_covariance(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
   const std::int64_t k = d.tap_blocks() * kBlock;
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
-    std::vector<double> offset(static_cast<std::size_t>(k));
-    double* const mean = doubles(buffers, d.mean);
-    for (std::int64_t t = 0; t < k; ++t) {
-      double total = 0.0;
-      for (std::int64_t slot = 0; slot < d.gram_slots.slots; ++slot) {
-        total += static_cast<double>(floats(buffers, d.sums)[slot * k + t]);
-      }
-      offset[static_cast<std::size_t>(t)] = total / d.count;
-      mean[t] = static_cast<double>(floats(buffers, d.shift)[t]) + total / d.count;
+    float* const gram = floats(buffers, d.gram);
+    finish_moments(d.patches, d.gram_slots,
+                   {floats(buffers, d.x), floats(buffers, d.shift), floats(buffers, d.sums), gram},
+                   doubles(buffers, d.mean), pool);
+    for (std::int64_t i = 0; i < k; ++i) {
+      doubles(buffers, d.diagonal)[i] = static_cast<double>(gram[i * k + i]);
     }
-    each(pool, d.tap_blocks(),
-         [&](std::int64_t block, int) { finish_covariance(d, block, offset.data(), buffers); });
     each(pool, panel_count(d.taps()), [&](std::int64_t panel, int) {
-      pack_symmetric(floats(buffers, d.gram), k, panel, floats(buffers, d.covariance));
+      pack_symmetric(gram, k, panel, floats(buffers, d.covariance));
     });
   };
   builder.add_step(function_step(describe_part(sum, builder, "covariance", 0), run),

@@ -1,6 +1,7 @@
 #include <limits>
 
 #include "mobileone/backends/training/dense.hpp"
+#include "mobileone/backends/training/dense_sums.hpp"
 #include "mobileone/backends/training/statistics.hpp"
 #include "mobileone/kernels/vectorized.hpp"
 
@@ -15,40 +16,14 @@ constexpr std::int64_t kProductRows = 256;  // of a product that is summed in fp
 
 // dW = g' patches and db, slot by slot.
 void add_weight_gradient(const Dense& d, const BranchSum& sum, PlanBuilder& builder) {
-  const std::int64_t k = d.tap_blocks() * kBlock, o = d.output_blocks() * kBlock;
-  const std::int64_t per_worker = d.patches.scratch_floats() + 2 * o;
+  const Patches gradients(pixelwise(d.outputs), builder.value(d.g), builder.shape(sum.op.result),
+                          d.patches.parts());
+  const std::int64_t per_worker = gradient_scratch_floats(d.patches, gradients);
   const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
-    each(pool, d.gradient_slots.tasks(), [&](std::int64_t task, int worker) {
-      const std::int64_t slot = task / d.gradient_slots.groups;
-      const Range rows(d.output_blocks(), d.gradient_slots.groups, task % d.gradient_slots.groups);
-      const Range images(d.patches.images(), d.gradient_slots.slots, slot);
-      float* const scratch = scratch_of(worker, per_worker, buffers);
-      float* const sums = scratch + d.patches.scratch_floats();
-      float* const no_shift = sums + o;
-      std::fill_n(no_shift, o, 0.f);
-      float* const weight = floats(buffers, d.dweight) + (slot * o + rows.begin * kBlock) * k;
-      double* const bias = doubles(buffers, d.dbias) + slot * o + rows.begin * kBlock;
-      const std::int64_t columns = (rows.end - rows.begin) * kBlock;
-      std::fill_n(weight, columns * k, 0.f);
-      std::fill_n(bias, columns, 0.0);
-      const std::int64_t block = d.patches.pixels() * kBlock;
-      for (std::int64_t image = images.begin; image < images.end; ++image) {
-        const float* const g =
-            floats(buffers, d.g) + (image * d.output_blocks() + rows.begin) * block;
-        for (std::int64_t index = 0; index < d.patches.parts(); ++index) {
-          const Range part = d.patches.part(index);
-          const int pixels = static_cast<int>(part.end - part.begin);
-          const kernels::Columns left{g + part.begin * kBlock, block,
-                                      static_cast<int>(rows.end - rows.begin)};
-          std::fill_n(sums, columns, 0.f);
-          table().shift_columns({left, pixels, no_shift, nullptr, 0, sums});
-          for (std::int64_t i = 0; i < columns; ++i) bias[i] += static_cast<double>(sums[i]);
-          table().add_outer_products({left,
-                                      d.patches.read(floats(buffers, d.x), image, part, scratch),
-                                      pixels, false, weight, k});
-        }
-      }
-    });
+    sum_weight_gradients(d.patches, gradients, d.gradient_slots,
+                         {floats(buffers, d.x), floats(buffers, d.g), floats(buffers, d.dweight),
+                          doubles(buffers, d.dbias)},
+                         pool, [&](int worker) { return scratch_of(worker, per_worker, buffers); });
   };
   const std::int64_t macs = d.patches.count() * d.taps() * d.outputs;
   builder.add_step(function_step(describe_part(sum, builder, "weight gradient", macs), run,

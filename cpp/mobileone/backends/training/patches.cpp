@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mobileone/backends/training/shift.hpp"
+
 namespace mobileone::training {
 
 namespace {
@@ -22,9 +24,10 @@ Patches::Patches(const Conv2d& conv, const Value& x, const Shape& y)
       out_height_(y[2]),
       out_width_(y[3]),
       taps_(conv.in_channels * conv.kernel[0] * conv.kernel[1]),
-      in_place_(conv.kernel == Extent{1, 1} && conv.stride == Extent{1, 1} &&
-                conv.padding == Extent{0, 0}) {
+      pixelwise_(conv.kernel == Extent{1, 1} && conv.stride == Extent{1, 1} &&
+                 conv.padding == Extent{0, 0}) {
   const bool planes = x.layout.kind == Layout::Kind::nchw;
+  in_place_ = pixelwise_ && !planes;
   const std::int64_t area = height_ * width_;
   pixel_floats_ = planes ? 1 : kBlock;
   image_floats_ = planes ? x.shape[1] * area : padded(x.shape[1]) * area;
@@ -58,12 +61,28 @@ void Patches::for_taps(Range pixels, const Visit& visit) const {
   }
 }
 
+template <typename Visit>
+void Patches::for_planes(Range pixels, const Visit& visit) const {
+  const std::int64_t step = this->pixels();
+  for (std::int64_t block = 0; block < blocks(); ++block) {
+    const std::int64_t channels = std::min(kBlock, taps_ - block * kBlock);
+    visit(block, kernels::Planes{static_cast<int>(channels), pixels.end - pixels.begin, step},
+          block * kBlock * step + pixels.begin);
+  }
+}
+
 kernels::Columns Patches::read(const float* x, std::int64_t image, Range pixels,
                                float* scratch) const {
   const float* const from = x + image * image_floats_;
   const int columns = static_cast<int>(blocks());
   if (in_place_) return {from + pixels.begin * kBlock, this->pixels() * kBlock, columns};
   const std::int64_t block = largest_part() * kBlock;
+  if (pixelwise_) {
+    for_planes(pixels, [&](std::int64_t index, const kernels::Planes& planes, std::int64_t at) {
+      table().planes_to_block(planes, from + at, scratch + index * block);
+    });
+    return {scratch, block, columns};
+  }
   const std::int64_t count = pixels.end - pixels.begin;
   // Columns beyond the last tap hold zeros.
   std::fill_n(scratch + (blocks() - 1) * block, count * kBlock, 0.f);
@@ -73,23 +92,24 @@ kernels::Columns Patches::read(const float* x, std::int64_t image, Range pixels,
   return {scratch, block, columns};
 }
 
-void Patches::sample_shift(const float* x, float* shift) const {
-  constexpr std::int64_t kSamples = 64;  // of an image
-  const std::int64_t area = height_ * width_, samples = std::min(kSamples, area);
+void Patches::write(const float* rows, std::int64_t image, Range pixels, const float* addend,
+                    float* planes) const {
+  const std::int64_t block = largest_part() * kBlock, first = image * image_floats_;
+  for_planes(pixels, [&](std::int64_t index, const kernels::Planes& shape, std::int64_t at) {
+    table().block_to_planes(shape, rows + index * block, addend ? addend + first + at : nullptr,
+                            planes + first + at);
+  });
+}
+
+void Patches::sample_shift(const float* x, float* shift, ThreadPool* pool) const {
   const std::int64_t taps_of_channel = kernel_[0] * kernel_[1];
   std::fill_n(shift, blocks() * kBlock, 0.f);
-  for (std::int64_t first = 0; first < taps_; first += taps_of_channel) {
-    double sum = 0.0;
-    for (std::int64_t image = 0; image < images_; ++image) {
-      const float* const plane =
-          x + image * image_floats_ + table_[static_cast<std::size_t>(first)].offset;
-      for (std::int64_t sample = 0; sample < samples; ++sample) {
-        sum += static_cast<double>(plane[area * sample / samples * pixel_floats_]);
-      }
-    }
+  each(pool, taps_ / taps_of_channel, [&](std::int64_t channel, int) {
+    const std::int64_t first = channel * taps_of_channel;
+    const float* const plane = x + table_[static_cast<std::size_t>(first)].offset;
     std::fill_n(shift + first, taps_of_channel,
-                static_cast<float>(sum / static_cast<double>(images_ * samples)));
-  }
+                sample_plane_shift(plane, images_, image_floats_, height_ * width_, pixel_floats_));
+  });
 }
 
 void Patches::scatter(const float* gradients, std::int64_t image, Range pixels, float* dx) const {

@@ -8,12 +8,25 @@
 
 namespace mobileone::training {
 
+// The convolution of which every pixel of so many channels is a patch.
+inline Conv2d pixelwise(std::int64_t channels) {
+  Conv2d conv;
+  conv.in_channels = conv.out_channels = channels;
+  return conv;
+}
+
 class Patches {
  public:
   // x as it lies in memory: nchw, or map_layout().
   Patches(const Conv2d& conv, const Value& x, const Shape& y);
+  // The same in parts of another's number.
+  Patches(const Conv2d& conv, const Value& x, const Shape& y, std::int64_t parts)
+      : Patches(conv, x, y) {
+    parts_ = parts;
+  }
 
-  // Whether an input pixel is a patch: nothing is copied then, and x must be in map_layout().
+  // Whether an input pixel is a patch; then nothing is copied of an x in map_layout().
+  bool pixelwise() const { return pixelwise_; }
   bool in_place() const { return in_place_; }
   std::int64_t taps() const { return taps_; }
   std::int64_t blocks() const { return training::blocks(taps_); }
@@ -34,8 +47,12 @@ class Patches {
   kernels::Columns read(const float* x, std::int64_t image, Range pixels, float* scratch) const;
   // Adds gradients of patches, [blocks][largest_part][16], to where they were read from.
   void scatter(const float* gradients, std::int64_t image, Range pixels, float* dx) const;
+  // The other way round than `read`, of a pixelwise x in nchw: planes = rows + addend, which lies
+  // as they do and may be null.
+  void write(const float* rows, std::int64_t image, Range pixels, const float* addend,
+             float* planes) const;
   // Near the mean of every tap's channel (shift.hpp), [blocks][16].
-  void sample_shift(const float* x, float* shift) const;
+  void sample_shift(const float* x, float* shift, ThreadPool* pool) const;
   // Floats of an image of x, padding included.
   std::int64_t image_floats() const { return image_floats_; }
 
@@ -44,6 +61,9 @@ class Patches {
     std::int64_t row, column;  // of the kernel
     std::int64_t offset;       // floats from channel 0 of the patch's first pixel
   };
+  // visit(block, its pixels in planes, floats from the image's first) of a pixelwise x in nchw.
+  template <typename Visit>
+  void for_planes(Range pixels, const Visit& visit) const;
   template <typename Visit>
   void for_taps(Range pixels, const Visit& visit) const;
 
@@ -52,7 +72,7 @@ class Patches {
   std::int64_t pixel_floats_, image_floats_;
   std::int64_t taps_;
   std::int64_t parts_;
-  bool in_place_;
+  bool pixelwise_, in_place_;
   std::vector<Tap> table_;
 };
 

@@ -10,5 +10,8 @@ namespace mobileone::training {
 // E[(x - shift)^2] near the variance.
 void sample_shift(const float* x, std::int64_t images, std::int64_t image_floats,
                   std::int64_t pixels, float* shift);
+// Of one channel, whose pixels are `step` floats apart.
+float sample_plane_shift(const float* x, std::int64_t images, std::int64_t image_floats,
+                         std::int64_t pixels, std::int64_t step);
 
 }  // namespace mobileone::training

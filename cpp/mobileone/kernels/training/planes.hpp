@@ -7,11 +7,12 @@
 
 namespace mobileone::kernels {
 
-/// planes [channels][pixels], 1 to 16 of them, and block [pixels][16]: channels beyond the last are
-/// zeros.
+/// Some pixels of 1 to 16 planes, `step` floats from one plane to the next, and block [pixels][16]:
+/// channels beyond the last are zeros.
 struct Planes {
   int channels = 0;
   std::ptrdiff_t pixels = 0;
+  std::ptrdiff_t step = 0;
 };
 
 }  // namespace mobileone::kernels

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from mobileone.checkpoint.modules.run import TRAIN_PATH
 from mobileone.interchange.torch import cost
 from mobileone.interchange.torch.algebra import Part, merge, uses_batch
+from mobileone.interchange.torch.convolution import Pending, can_convolve, convolve
 from mobileone.interchange.torch.geometry import Geometry
 from mobileone.interchange.torch.recognise import (
     MERGED,
@@ -58,7 +59,8 @@ class AcceleratedBlock(_Base):
             return True
         kernels = [None if conv is None else conv.kernel_size for conv, _ in parts]
         gradient = x.requires_grad and torch.is_grad_enabled()
-        return cost.moments_are_faster(geometry, kernels, tuple(x.shape), gradient)  # type: ignore[arg-type]
+        native = can_convolve(x, geometry, _statistics_dtype(x, parts))
+        return cost.moments_are_faster(geometry, kernels, tuple(x.shape), gradient, native)  # type: ignore[arg-type]
 
     def merged_branches(self, x: Tensor) -> Tensor:
         """The sum of the branches of x (N, C, H, W) as one convolution."""
@@ -137,12 +139,18 @@ def _parts(block: nn.Module, found: BranchSum) -> list[Part] | None:
     return modules
 
 
+def _statistics_dtype(x: Tensor, parts: list[Part]) -> torch.dtype:
+    return statistics_dtype(x, *(conv.weight for conv, _ in parts if conv is not None))
+
+
 def _merged(x: Tensor, parts: list[Part], found: BranchSum) -> Tensor:
     geometry = found.geometry
-    dtype = statistics_dtype(x, *(conv.weight for conv, _ in parts if conv is not None))
+    dtype = _statistics_dtype(x, parts)
     rows, columns = geometry.output_size(*x.shape[2:])
     count = len(x) * rows * columns
-    moments = None
+    moments = pending = None
+    if any(uses_batch(norm) for _, norm in parts) and can_convolve(x, geometry, dtype):
+        pending = Pending()
     with torch.autocast(x.device.type, enabled=False):
         if any(uses_batch(norm) for _, norm in parts):
             if count < 2:
@@ -150,11 +158,13 @@ def _merged(x: Tensor, parts: list[Part], found: BranchSum) -> Tensor:
                 raise ValueError(
                     f"Expected more than 1 value per channel when training, got input size {shape}"
                 )
-            x, mean, covariance = with_moments(x, geometry, dtype)
+            x, mean, covariance = with_moments(x, geometry, dtype, pending)
             moments = mean, covariance
         weight, bias = merge(parts, geometry, moments, count, dtype)
         if not torch.is_autocast_enabled(x.device.type):
             weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    if pending is not None:
+        return convolve(x, weight, bias, geometry, pending)
     y = F.conv2d(
         x, weight, bias, geometry.stride, geometry.padding, geometry.dilation, geometry.groups
     )

@@ -13,6 +13,8 @@ from mobileone.interchange.torch.geometry import Geometry
 # Batch norm and addition of a branch, per output; one of unfold or fold with its product, per patch
 # element; moments of a depthwise block and their gradient, per input.
 _NORM, _UNFOLD, _PLANES = 260, 130, 900
+# Per branch, output and pair of taps: two small products and copies of their operands.
+_ALGEBRA = 4.5
 # A convolution's tap of a group of one input channel, which no matrix product computes; more where
 # strides keep the gradient from being vectorised.
 _TAP, _STRIDED_TAP = 30, 100
@@ -23,6 +25,7 @@ def moments_are_faster(
     kernels: list[tuple[int, int] | None],
     shape: tuple[int, int, int, int],
     input_gradient: bool,
+    native: bool,
 ) -> bool:
     """Whether moments cost less than branches.
 
@@ -30,7 +33,10 @@ def moments_are_faster(
         kernels: the branches' sizes; None for an identity.
         shape: the input's.
         input_gradient: whether the gradient of the input is needed; else its half is not computed.
+        native: whether the engine computes the moments and the merged convolution.
     """
+    if native and geometry.is_depthwise:
+        return True  # 1.4 to 5 times as fast as two branches
     images, channels, height, width = shape
     rows, columns = geometry.output_size(height, width)
     count = images * rows * columns
@@ -43,8 +49,8 @@ def moments_are_faster(
     if depthwise.takes(geometry):
         return branches > merged + _PLANES * images * channels * height * width
     products = (1 + input_gradient) * geometry.groups * geometry.taps**2 * count
-    algebra = 2 * len(kernels) * geometry.channels[1] * geometry.taps**2
-    per_element = _NORM // 4 if geometry.is_pixelwise else _UNFOLD * passes
+    algebra = _ALGEBRA * len(kernels) * geometry.channels[1] * geometry.taps**2
+    per_element = _NORM // 4 if geometry.is_pixelwise or native else _UNFOLD * passes
     elements = geometry.groups * geometry.taps * count
     return branches > merged + products + algebra + per_element * elements
 

@@ -17,7 +17,7 @@ def patch_moments(x: Tensor, geometry: Geometry, dtype: torch.dtype) -> tuple[Te
     """Mean (groups, taps) and covariance (groups, taps, taps) of x's patches."""
     if torch.compiler.is_compiling():
         return _moments_operator(x, geometry.as_list(), dtype)  # type: ignore[no-any-return]
-    if engine.takes(x, geometry, dtype):
+    if engine.takes(x, geometry, dtype, gradient=False):
         return engine.moments(x, geometry)
     if depthwise.takes(geometry):
         return depthwise.moments(x, dtype)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mobileone.interchange.torch import engine
+from mobileone.interchange.torch.convolution import Pending
 from mobileone.interchange.torch.geometry import Geometry
 from mobileone.interchange.torch.operators import patch_gradient, patch_moments
 
@@ -31,11 +33,11 @@ class PatchMoments(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, geometry: Geometry, dtype: torch.dtype
+        ctx: Any, x: Tensor, geometry: Geometry, dtype: torch.dtype, pending: Pending | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         mean, covariance = patch_moments(x, geometry, dtype)
-        ctx.geometry = geometry
+        ctx.geometry, ctx.pending = geometry, pending
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, mean)
         return x.view_as(x), mean, covariance
@@ -44,11 +46,11 @@ class PatchMoments(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, grad: Tensor | None, grad_mean: Tensor | None, grad_covariance: Tensor | None
-    ) -> tuple[Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, None, None, None]:
         """See the class."""
         x, mean = ctx.saved_tensors
         if grad_mean is None and grad_covariance is None:
-            return grad, None, None
+            return grad, None, None, None
         rows, columns = ctx.geometry.output_size(*x.shape[2:])
         count = len(x) * rows * columns
         constant = torch.zeros_like(mean) if grad_mean is None else grad_mean / count
@@ -56,7 +58,10 @@ class PatchMoments(torch.autograd.Function):
             s = mean.new_zeros(*mean.shape, mean.shape[1])
         else:
             s = (grad_covariance + grad_covariance.mT).div_(count)
-        return patch_gradient(x, ctx.geometry, mean, grad, s, constant), None, None
+        values = x, ctx.geometry, mean, grad, s, constant
+        if ctx.pending is not None and (through := ctx.pending.take()) is not None:
+            return engine.gradient(*values, through), None, None, None
+        return patch_gradient(*values), None, None, None
 
 
 class Variance(torch.autograd.Function):
@@ -84,10 +89,10 @@ class Variance(torch.autograd.Function):
 
 
 def with_moments(
-    x: Tensor, geometry: Geometry, dtype: torch.dtype
+    x: Tensor, geometry: Geometry, dtype: torch.dtype, pending: Pending | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`PatchMoments`."""
-    return PatchMoments.apply(x, geometry, dtype)  # type: ignore[no-any-return,no-untyped-call]
+    """`PatchMoments`; with ``pending``, what follows is `convolution.convolve` with it."""
+    return PatchMoments.apply(x, geometry, dtype, pending)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def variance_of(w: Tensor, covariance: Tensor) -> Tensor:
