@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,12 +40,15 @@ def read_source(source: object) -> RawCheckpoint:
 
 
 def _read_module(module: Any) -> RawCheckpoint:
+    from mobileone.checkpoint.modules.parts import parts_of
+
     where = f"the given {type(module).__name__}"
     fields = [field for family in all_families() for field in family.fields if field.attributes]
     told: dict[str, set[Any]] = {field.name: set() for field in fields}
     wanted = {name for field in fields for names in field.attributes for name in names}
     classes: dict[type, bool] = {}
-    for child in module.modules():
+    parts = parts_of(module) if hasattr(module, "_modules") else module.modules()
+    for child in parts:
         kind = type(child)
         if kind not in classes:
             classes[kind] = any(hasattr(kind, name) for name in wanted)
@@ -125,11 +129,14 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
 
 
 def _from_torch(where: str, tensor: Any) -> tuple[str, npt.NDArray[np.generic]]:
+    with suppress(TypeError, RuntimeError):  # most tensors are NumPy arrays as they are
+        array: npt.NDArray[np.generic] = tensor.detach().numpy()
+        return dtype_name(array.dtype), array
     try:
         tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
         if str(tensor.dtype) == "torch.bfloat16":
             tensor = tensor.float()
-        array: npt.NDArray[np.generic] = tensor.numpy()
+        array = tensor.numpy()
     except (TypeError, RuntimeError) as error:
         kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
         raise CheckpointError(

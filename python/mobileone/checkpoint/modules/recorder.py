@@ -18,6 +18,8 @@ __all__ = ["Call", "Recorder"]
 
 # How far up the caller of a function is looked for: torch.nn.functional has a frame or two.
 _FRAMES = 8
+# What does not depend on elements and gives none.
+_LOOKS = frozenset(("shape", "ndim", "dtype", "size", "dim", "numel"))
 
 
 class Call(NamedTuple):
@@ -53,6 +55,7 @@ class Recorder(TorchFunctionMode):
         self.table = table
         self.values = Values(table, names)
         self.calls: dict[int, Call] = {}
+        self._names: dict[Any, str] = {}
         self.exported: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
     def begin(self, image: torch.Tensor) -> None:
@@ -63,7 +66,11 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = _name(func)
+        name = self._names.get(func)
+        if name is None:
+            name = self._names[func] = _name(func)
+        if name in _LOOKS:
+            return func(*args, **kwargs)
         if name == "numpy" or name in ("array", "dlpack"):
             # What somebody does to that memory goes unseen: see `changed_outside`.
             source = args[0]

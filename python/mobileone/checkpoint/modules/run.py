@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from mobileone.checkpoint.modules.parts import parts_of
 from mobileone.checkpoint.modules.recorder import Recorder
 from mobileone.checkpoint.modules.values import version_of
 
@@ -19,12 +20,16 @@ TRAIN_PATH = "_mobileone_train_path"
 
 
 @contextmanager
-def untouched(module: Any) -> Iterator[None]:
+def untouched(module: Any, parts: Sequence[Any] | None = None) -> Iterator[None]:
     """Eval semantics inside; afterwards the attributes, buffers and random numbers of before.
 
     Methods of the module that change its mode are not called: some do more than that.
+
+    Args:
+        module: whose results are wanted.
+        parts: what is in it, where that is known already.
     """
-    parts = _parts(module)
+    parts = parts or parts_of(module)
     training = [part for part in parts if part.training]
     # Parts of a ScriptModule keep neither attributes nor buffers in a dictionary of their own.
     plain = [part for part in parts if isinstance(part._buffers, dict)]
@@ -56,18 +61,6 @@ def untouched(module: Any) -> Iterator[None]:
                         buffer.copy_(copy)
 
 
-def _parts(module: Any) -> list[Any]:
-    """The module and all in it, each once. `modules()` makes their names, which takes longer."""
-    found = {id(module): module}
-    waiting = [module]
-    while waiting:
-        for child in waiting.pop()._modules.values():
-            if child is not None and id(child) not in found:
-                found[id(child)] = child
-                waiting.append(child)
-    return list(found.values())
-
-
 def _restore(now: dict[str, Any], before: Mapping[str, Any]) -> None:
     same = now.keys() == before.keys()
     if not same or any(map(operator.is_not, map(now.get, before), before.values())):
@@ -85,7 +78,8 @@ def seeded_image(module: Any, shape: tuple[int, int, int, int]) -> torch.Tensor:
 def run(module: Any, image: torch.Tensor, recorder: Recorder) -> list[torch.Tensor]:
     """The tensors of the module's result."""
     device = "cpu" if image.is_meta else image.device.type
-    with untouched(module), torch.autocast(device, enabled=False), _uncompiled(module):
+    parts = parts_of(module)
+    with untouched(module, parts), torch.autocast(device, enabled=False), _uncompiled(parts):
         recorder.begin(image)
         with recorder:
             result = module(image)
@@ -93,9 +87,9 @@ def run(module: Any, image: torch.Tensor, recorder: Recorder) -> list[torch.Tens
 
 
 @contextmanager
-def _uncompiled(module: Any) -> Iterator[None]:
+def _uncompiled(parts: Sequence[Any]) -> Iterator[None]:
     """Parts that torch.compile wraps run as they are written."""
-    if any("_orig_mod" in part._modules for part in _parts(module)):
+    if any("_orig_mod" in part._modules for part in parts):
         with torch.compiler.set_stance("force_eager"):
             yield
     else:

@@ -96,6 +96,8 @@ def recover(shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
 
 def half_fused(shapes: Mapping[str, Shape]) -> str:
     """What is wrong where some blocks are fused and others, or the same ones, are not; else ""."""
+    if not all(any(mark in name for name in shapes) for mark in (".reparam_conv.", ".rbr_")):
+        return ""
     found = _Evidence(shapes)
     if not (found.fused and found.unfused):
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from mobileone.families.naming.table import Layout
+from mobileone.families.naming.table import Layout, parsed
 from mobileone.util.errors import CheckpointError, Shape, listed, shown
 
 T = TypeVar("T")
@@ -29,17 +29,17 @@ class Recognition(NamedTuple):
 
 def recognise_in(layouts: Iterable[Layout], keys: Iterable[str]) -> Recognition:
     """The layout among ``layouts`` that explains most of the keys; the first one of equals."""
-    keys = list(keys)
+    pieces = {key: parsed(key) for key in keys}
     best: tuple[Layout | None, dict[str, str]] = (None, {})
     tried = []
     for layout in layouts:
-        names = layout.canonical_names(keys)
+        names = layout.canonical_names_of(pieces)
         tried.append((layout, names))
         if len(names) > len(best[1]):
             best = (layout, names)
-        if len(names) == len(keys):
+        if len(names) == len(pieces):
             break
-    unknown = tuple(key for key in keys if key not in best[1])
+    unknown = tuple(key for key in pieces if key not in best[1])
     also = {
         key: _apart(other, best[0]) for key in unknown for other, names in tried if key in names
     }

@@ -33,6 +33,19 @@ _MAX_DIGITS = 4
 
 # A slot of a template: a literal number, or a field with the offset at which it is written.
 _Slot = int | tuple[str, int]
+# A key's texts and the numbers between them.
+Parsed = tuple[tuple[str, ...], tuple[int, ...]]
+
+
+def parsed(key: str) -> Parsed | None:
+    """A key with its numbers taken out; None if one is written as no layout does."""
+    pieces = _NUMBER.split(key)
+    digits = pieces[1::2]
+    for written in digits:
+        # "01" and "1" would otherwise be the same tensor.
+        if len(written) > _MAX_DIGITS or (written[0] == "0" and written != "0"):
+            return None
+    return tuple(pieces[0::2]), tuple(map(int, digits))
 
 
 def cross(blocks: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]:
@@ -163,14 +176,18 @@ class Layout:
 
     def canonical_names(self, keys: Iterable[str]) -> dict[str, str]:
         """key -> canonical name of those keys of one file that this layout has."""
+        return self.canonical_names_of({key: parsed(key) for key in keys})
+
+    def canonical_names_of(self, keys: Mapping[str, Parsed | None]) -> dict[str, str]:
+        """The same of keys that are parsed already, as several layouts may be asked."""
         found: dict[str, tuple[_Template, dict[str, int]]] = {}
-        for key in keys:
-            match = self._match(self._to_canonical, key)
+        for key, pieces in keys.items():
+            match = self._match(self._to_canonical, pieces)
             if match is None and self.optional_prefix:
-                match = self._match(self._to_canonical, self.optional_prefix + key)
+                match = self._match(self._to_canonical, parsed(self.optional_prefix + key))
             for written, own in self.respelled.items() if match is None else ():
                 if key.startswith(written):
-                    match = self._match(self._to_canonical, own + key[len(written) :])
+                    match = self._match(self._to_canonical, parsed(own + key[len(written) :]))
             if match is not None:
                 found[key] = match
         for name in self._left_out:
@@ -199,7 +216,7 @@ class Layout:
 
     def own(self, name: str) -> str | None:
         """This layout's key of a canonical name; None for a name it has no word for."""
-        match = self._match(self._to_own, name)
+        match = self._match(self._to_own, parsed(name))
         return None if match is None else match[0].fill(match[1])
 
     @cached_property
@@ -217,15 +234,12 @@ class Layout:
         slices = (f"{name}[{i}]" for i in count())
         return list(takewhile(lambda part: self.own(part) is not None, slices))
 
-    def _match(self, index: _Index, key: str) -> tuple[_Template, dict[str, int]] | None:
+    def _match(self, index: _Index, key: Parsed | None) -> tuple[_Template, dict[str, int]] | None:
         """The template of the other side that the key leads to, and the values of its fields."""
-        pieces = _NUMBER.split(key)
-        digits = pieces[1::2]
-        # "01" and "1" would otherwise be the same tensor.
-        if any(len(d) > _MAX_DIGITS or (d[0] == "0" and d != "0") for d in digits):
+        if key is None:
             return None
-        numbers = [int(d) for d in digits]
-        for source, target in index.get(tuple(pieces[0::2]), ()):
+        texts, numbers = key
+        for source, target in index.get(texts, ()):
             values = source.match(numbers, self.lowest)
             if values is not None:
                 return target, values
