@@ -97,6 +97,7 @@ def test_a_variant_learns_a_folder_from_a_teacher(
         (["--data", "digits", "--no-augmentation", "--auto-augment"], 2, "one of them"),
         (["--data", "digits", "--epochs", "0"], 2, "epochs is 0"),
         (["--data", "DATA", "--arch", "nothing.pth"], 1, "nothing.pth"),
+        (["--data", "DATA", "--arch", "mobileone_s9"], 2, "neither a file nor a model name"),
         (["--data", "ONE", "--arch", "mobileone_mu0"], 2, "has one class, data; expected two"),
         (["--data", "digits", "--out", "nowhere/model.pth"], 1, "nowhere"),
         (["--data", "digits", "--out", "model.txt"], 2, "weights are not saved as .txt"),

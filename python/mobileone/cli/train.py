@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from dataclasses import replace
 from typing import Any
 
 from mobileone.checkpoint.export import kind_of_file
 from mobileone.checkpoint.load import NewClassifierWarning
+from mobileone.checkpoint.open import is_variant
 from mobileone.cli.summary import forms_table
 from mobileone.data.augmentation.pipeline import Augmentation
 from mobileone.data.datasets.digits import BUILT_IN
 from mobileone.data.datasets.folder import FolderSamples
 from mobileone.figures.plots import figure_format, require_matplotlib, save_figure
 from mobileone.model import Model, create_model, load, reparameterize
-from mobileone.network.create import list_models
 from mobileone.train.curriculum import Curriculum
 from mobileone.train.digits import digits_bundle, digits_recipe
 from mobileone.train.recipe import OPTIMIZERS, Recipe
@@ -128,7 +127,7 @@ def _model(arguments: argparse.Namespace) -> Model:
             raise ValueError("--arch is missing; expected a variant or a checkpoint file")
         return Model.of(digits_bundle(seed))
     classes = 10 if digits else len(FolderSamples(arguments.data).class_names or ())
-    if arguments.arch in list_models() and not os.path.exists(arguments.arch):
+    if is_variant(arguments.arch):
         return create_model(arguments.arch, num_classes=classes, seed=seed)
     # Of other classes, the weights are kept and the last layer is new: it is about to be trained.
     with warnings.catch_warnings():
