@@ -31,7 +31,8 @@ def takes(x: Tensor, geometry: Geometry, dtype: torch.dtype, gradient: bool = Tr
         gradient: whether that of the input is wanted.
     """
     return (
-        _has_kernels(geometry, gradient)
+        type(x) in (Tensor, torch.nn.Parameter)  # others have no memory of their own
+        and _has_kernels(geometry, gradient)
         and x.dtype == dtype == torch.float32
         and x.device.type == "cpu"
         and x.is_contiguous()
