@@ -13,10 +13,27 @@ from pathlib import Path
 Row = list[float]
 
 
+def _environ(threads: int) -> dict[str, str]:
+    # Idle threads of OpenMP are not to spin on the next variant's time.
+    return {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads)}
+
+
 def resident(which: str) -> float:
     """VmRSS (now) or VmHWM (its peak) of this process in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
+
+
+def prepare(module: str, variants: Sequence[str], arguments: Sequence[str], threads: int) -> None:
+    """The first step of each variant, nothing measured: caches of compiled code are full then.
+
+    Args:
+        module, variants, arguments, threads: as `interleaved`'s.
+    """
+    for name in variants:
+        command = [sys.executable, "-m", module, *arguments, "--worker", name]
+        environ = _environ(threads)
+        subprocess.run(command, stdin=subprocess.DEVNULL, env=environ, check=True)
 
 
 def interleaved(
@@ -31,8 +48,7 @@ def interleaved(
         threads: that a step may use.
         rounds: of one step each.
     """
-    # Idle threads of OpenMP are not to spin on the next variant's time.
-    environ = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads)}
+    environ = _environ(threads)
     command = [sys.executable, "-m", module, *arguments, "--worker"]
     rows: dict[str, list[Row]] = {name: [] for name in variants}
     loads = [os.getloadavg()[0]]

@@ -9,7 +9,8 @@ the same network in PyTorch as it is and compiled, each in a process of its own,
 interleaved rounds; the engine runs twice, as the null run. Prints minima, medians of the rounds'
 ratios, peak memory and the machine's load, as Markdown. PyTorch's network is timm's, contiguous
 and compiled without layout optimization: PyTorch 2.13 crashes on these stems in channels-last. The
-first run of a compiled step takes minutes; later ones take it from inductor's cache.
+first run of a compiled step takes minutes, later ones take it from inductor's cache
+(TORCHINDUCTOR_CACHE_DIR): --prepare fills it and measures nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.interleaved import Row, interleaved, resident
+from benchmarks.interleaved import Row, interleaved, prepare, resident
 
 ENGINE, AGAIN, BRANCHES = "engine", "engine, again", "engine, branches"
 EAGER, COMPILED = "PyTorch", "PyTorch, compiled"
@@ -154,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rate", type=float, default=0.01, help="the learning rate")
     parser.add_argument("--only", help="variants, separated by semicolons")
+    parser.add_argument("--prepare", action="store_true", help="fill compilers' caches, and end")
     parser.add_argument("--worker", choices=(*VARIANTS, OTHER_K), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.worker:
@@ -164,6 +166,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.branches is not None:
         variants = (*variants, OTHER_K)
     module = "benchmarks.training"
+    if args.prepare:
+        return prepare(module, variants, sys.argv[1:], args.threads)
     rows, loads = interleaved(module, variants, sys.argv[1:], args.threads, args.rounds)
     return report(args, rows, loads)
 
