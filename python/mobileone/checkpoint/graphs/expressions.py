@@ -75,7 +75,7 @@ FUNCTIONS: dict[str, Callable[..., Values]] = {
     "Pow": np.power,
 }
 # The engine's, by its names.
-_ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
+ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
     "relu": FUNCTIONS["Relu"],
     "sigmoid": _sigmoid,
     "silu": lambda x: x * _sigmoid(x),
@@ -98,7 +98,7 @@ def _points() -> Values:
 
 @cache
 def _known() -> dict[str, Values]:
-    return {name: function(_points()) for name, function in _ACTIVATIONS.items()}
+    return {name: function(_points()) for name, function in ACTIVATIONS.items()}
 
 
 def evaluate(expression: Expression, x: Values) -> Values:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mobileone.checkpoint.graphs.expressions import (
+    ACTIVATIONS,
     ARGUMENT,
     Expression,
     activation_of,
@@ -215,8 +216,8 @@ class Lowering:
         if kind not in ARITHMETIC:
             raise NotImplementedError(
                 f"{self.program.where}: node {shown(name)!r}: the function {kind} is not supported "
-                "outside of an activation; those that are known, in any spelling: relu, relu6, "
-                "leaky_relu, sigmoid, silu, hard_sigmoid, hard_swish, gelu (both), tanh, mish"
+                "outside of an activation; those that are known, in any spelling: "
+                + ", ".join(ACTIVATIONS)
             )
         first, second = (self._emit(function, given) for given in arguments)
         return self.arithmetic(name, ARITHMETIC[kind], first, second)
