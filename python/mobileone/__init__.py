@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         create_segmenter,
         from_torch,
         load,
+        quantize,
         reparameterize,
     )
     from mobileone.network.compiled import CompiledModel
@@ -65,6 +66,7 @@ __all__ = [
     "load",
     "load_plan",
     "profile",
+    "quantize",
     "reparameterize",
     "show_config",
     "verify",
@@ -89,6 +91,7 @@ _HOMES = {
     "load": "model",
     "load_plan": "network.stored_plan",
     "profile": "measure.profiling",
+    "quantize": "model",
     "reparameterize": "model",
     "show_config": "util.machine.environment",
     "verify": "verification.stages",

@@ -15,7 +15,7 @@ ROWS = (
     ("__init__",),
     ("cli", "studies"),
     ("model",),
-    ("interchange.onnx.fuse",),
+    ("interchange.onnx.fuse", "quantization"),
     (
         *("verification", "measure", "evaluation", "train", "interchange", "interchange.torch"),
         "tasks.results",
@@ -45,7 +45,7 @@ THIRD_PARTY = {
     },
     "onnxruntime": {"evaluation", "interchange.onnx.fuse"},
     "pyarrow": {"data"},
-    "pandas": {"evaluation", "measure", "studies", "train"},
+    "pandas": {"evaluation", "measure", "quantization", "studies", "train"},
     "ray": {"evaluation"},
     "sklearn": {"data"},
     "threadpoolctl": {"util.machine"},

@@ -11,7 +11,7 @@ import pytest
 from .rooms import PACKAGE, RANK, THIRD_PARTY, WHOLLY_OF, Import, imports, modules, room, strings
 
 # Rooms and modules; and what only says something about them to type checkers.
-MOST_ENTRIES = 16
+MOST_ENTRIES = 17
 MARKERS = {"_core.pyi", "py.typed"}
 
 

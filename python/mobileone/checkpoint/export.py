@@ -10,6 +10,7 @@ from mobileone.checkpoint.containers.safetensors_writer import save_safetensors
 from mobileone.data.config import CHANNEL_ORDERS
 from mobileone.families.layouts import find_layout
 from mobileone.families.naming.renaming import from_canonical
+from mobileone.network.integers import as_stored
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +46,7 @@ def state_dict(
         ValueError: an unknown layout or channel order, or other than three channels to order.
         CheckpointError: a network for which the layout has no names.
     """
-    weights = bundle.network.weights()
+    weights = as_stored(bundle.network)
     if channel_order is not None and _is_other_order(bundle, channel_order):
         weights = with_input_reversed(weights, bundle.family.name)
     if layout is not None:

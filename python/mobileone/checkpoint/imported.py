@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mobileone.checkpoint.containers.file import RawCheckpoint, own_metadata
-from mobileone.checkpoint.convert import converted, copy_budget
+from mobileone.checkpoint.containers.tensors import CopyBudget
+from mobileone.checkpoint.convert import Array, converted, copy_budget
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import leaf_array, shape_of
 from mobileone.families import find_family
 from mobileone.families.configuration import graph_parameter_shapes
+from mobileone.network.integers import integer_types
 from mobileone.util.errors import CheckpointError, shown
 
 __all__ = ["ARCHITECTURE", "imported_config", "imported_state"]
@@ -60,6 +64,7 @@ def imported_state(
     except ValueError as error:
         raise CheckpointError(f"{raw.source}: damaged graph in its metadata: {error}") from error
     state, dtypes, budget = {}, Counter[str](), copy_budget(raw)
+    whole = integer_types(find_family(ARCHITECTURE).graph(config))
     for name, shape in expected.items():
         found = shape_of(tensors[name]) if name in tensors else None
         if found != shape:
@@ -68,8 +73,22 @@ def imported_state(
         where = f"{raw.source}: {shown(name)}"
         dtype, array = leaf_array(where, tensors[name])
         dtypes[dtype] += 1
-        state[name] = converted(name, where, dtype, array, budget)
+        if name in whole:
+            state[name] = _whole(where, whole[name], dtype, array, budget)
+        else:
+            state[name] = converted(name, where, dtype, array, budget)
     report = LoadReport(
         raw.source, raw.format, "", None, (), (), ARCHITECTURE, dtypes, head="", missing=()
     )
     return state, report
+
+
+def _whole(
+    where: str, expected: str, dtype: str, array: np.ndarray[Any, Any], budget: CopyBudget | None
+) -> Array:
+    """Integers, as float32."""
+    if dtype != expected:
+        raise CheckpointError(f"{where}: dtype {dtype}; expected {expected}")
+    if budget is not None:
+        budget.charge(4 * array.size)
+    return np.array(array, np.float32, order="C")

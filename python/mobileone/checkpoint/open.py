@@ -112,6 +112,7 @@ def open_bundle(
             data_config=data_config,
             class_names=names,
             untrained=_untrained(loaded, network),
+            quantization=own_metadata(loaded.metadata).get("quantization", ""),
         )
 
 

@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_tasks(commands)
     _add_evaluate(commands)
+    _add_quantize(commands)
     _add_info(commands)
     return parser
 
@@ -333,6 +334,12 @@ def _add_evaluate(commands: Any) -> None:
     from mobileone.cli.evaluate import add_options, run
 
     add_options(_command(commands, "evaluate", run, "say how good a network is on pictures"))
+
+
+def _add_quantize(commands: Any) -> None:
+    from mobileone.cli.quantize import add_options, run
+
+    add_options(_command(commands, "quantize", run, "write a network in 8-bit integers"))
 
 
 def _add_info(commands: Any) -> None:

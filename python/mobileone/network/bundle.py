@@ -35,6 +35,7 @@ class Bundle:
         report: how its file was understood.
         task: what its outputs are: "classification", "segmentation" or "detection".
         untrained: weights of a classifier that loading started anew, as they were then.
+        quantization: of an int8 network its report, as JSON; "" of others.
     """
 
     network: Network
@@ -46,6 +47,7 @@ class Bundle:
     report: Any = None
     task: str = "classification"
     untrained: Mapping[str, Any] = field(default_factory=dict)
+    quantization: str = ""
 
     def __post_init__(self) -> None:
         if self.class_names is not None:
@@ -66,6 +68,7 @@ class Bundle:
         data_config: DataConfig | None = None,
         class_names: Sequence[str] | None = None,
         untrained: Mapping[str, Any] | None = None,
+        quantization: str = "",
     ) -> Bundle:
         """With what the published weights of the variant expect where nothing else is said."""
         if data_config is None:
@@ -77,7 +80,7 @@ class Bundle:
             )
         names: Any = class_names  # made a tuple when it is checked
         told = (data_config, arch, name or arch, names, report, family_of(config).task)
-        return cls(network, config, *told, untrained=untrained or {})
+        return cls(network, config, *told, untrained=untrained or {}, quantization=quantization)
 
     @property
     def graph(self) -> Graph:
@@ -172,6 +175,8 @@ class Bundle:
             metadata["class_names"] = json.dumps(self.class_names)
         if self.is_untrained:
             metadata["untrained"] = json.dumps(list(self.untrained))
+        if self.quantization:
+            metadata["quantization"] = self.quantization
         return metadata
 
     def preprocess(self, image: Any, *, stacklevel: int) -> Float32:

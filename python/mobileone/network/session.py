@@ -55,6 +55,7 @@ class Session:
             "training": self.training,
             "dropout_seed": self.dropout_seed,
             **({"untrained": dict(bundle.untrained)} if bundle.untrained else {}),
+            **({"quantization": bundle.quantization} if bundle.quantization else {}),
         }
 
     @classmethod
@@ -64,6 +65,7 @@ class Session:
         facts = {key: rest.pop(key) for key in _FACTS}
         facts["class_names"] = rest.pop("_class_names")
         facts["untrained"] = rest.pop("untrained", {})
+        facts["quantization"] = rest.pop("quantization", "")
         mode = {key: rest.pop(key) for key in ("training", "dropout_seed")}
         network = Network(graph_of(facts["config"]), rest.pop("network"))
         return cls(Bundle.of(network, **facts), **mode), rest

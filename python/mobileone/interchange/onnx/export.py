@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mobileone.interchange.onnx.operators import TRANSLATIONS, Translation, single
 from mobileone.interchange.onnx.writer import OnnxWriter
 from mobileone.network.inputs import InputSize, input_shape
+from mobileone.network.integers import as_stored
 from mobileone.tasks.detection.boxes import DetectionRule
 from mobileone.util.files import whole_file
 
@@ -92,7 +93,7 @@ def onnx_model(
         if bundle.task != "detection":
             raise ValueError(f"suppression is given; {bundle.name} is for {bundle.task}")
         input_size = input_size or bundle.input_size
-    weights = bundle.network.weights()
+    weights = as_stored(bundle.network)
     shape = input_shape(bundle, input_size, 1)
     shapes = bundle.graph.shapes(shape)
     writer = OnnxWriter(helper.make_node, weights, opset, shapes, input_size is not None)
@@ -164,12 +165,18 @@ def _dimensions(name: str, extents: tuple[int | None, ...], batch: str | int) ->
 
 
 def _translate(bundle: Bundle, writer: OnnxWriter) -> None:
-    """Append the operators of every node."""
+    """Append the operators of every node that a result needs: levels alone do not count."""
     results: dict[str, str] = {}
     outputs = _names(bundle)
     translations = {n: single(operator) for n, operator in bundle.graph.onnx_operators.items()}
+    needed = set(outputs)
+    for node in reversed(bundle.graph.nodes):
+        if node["name"] in needed:
+            needed.update(node["inputs"])
     for node in bundle.graph.nodes:
         name = node["name"]
+        if name not in needed:
+            continue
         if node["kind"] == "Input":
             results[name] = INPUT
             continue

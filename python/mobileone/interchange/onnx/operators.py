@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import pi
 from typing import Any
 
+from mobileone.interchange.onnx import quantized
 from mobileone.interchange.onnx.writer import Dimension, OnnxWriter
 
 __all__ = ["ACTIVATIONS", "TRANSLATIONS", "Translation", "single"]
@@ -219,6 +220,9 @@ TRANSLATIONS: dict[str, Translation] = {
     "Dropout": _dropout,
     "Expand": _expand,
     "Pad": _pad,
+    "Quantize": quantized.quantize,
+    "Dequantize": quantized.dequantize,
+    "QuantizedConvolution": quantized.convolve_integers,
     "Reduce": _reduce,
     "Reshape": _reshape,
     "Slice": _slice,

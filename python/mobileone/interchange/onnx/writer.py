@@ -84,6 +84,12 @@ class OnnxWriter:
         self.constants[name] = np.array(value, np.int64 if isinstance(value, int) else np.float32)
         return name
 
+    def byte(self, value: int) -> str:
+        """A constant [] of 8 bits without a sign."""
+        name = f"constant.byte_{value}"
+        self.constants[name] = np.array(value, np.uint8)
+        return name
+
     def channels(self, node: str) -> int:
         """Of the map, or features of the tokens, that the graph's node makes."""
         shape = self.shapes[node]
