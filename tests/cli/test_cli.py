@@ -291,10 +291,17 @@ Measurement.add = marked
 
 
 def run_module(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from mobileone.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-m", "mobileone", *arguments]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.run(command, text=True, env=env, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_the_package_runs_as_the_command_does() -> None:
+    done = run_module("--version", capture_output=True)
+    assert (done.returncode, done.stdout.strip()) == (0, mobileone.__version__), done.stderr
+    done = run_module("fuse", "--strict", capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: mobileone fuse")
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "mobileone"
 
 # From top to bottom: a module imports from rows below its own and from its own room.
 ROWS = (
-    ("__init__",),
+    ("__init__", "__main__"),
     ("cli", "studies"),
     ("model",),
     ("interchange.onnx.fuse", "quantization"),

@@ -10,9 +10,9 @@ import pytest
 
 from .rooms import PACKAGE, RANK, THIRD_PARTY, WHOLLY_OF, Import, imports, modules, room, strings
 
-# Rooms and modules; and what only says something about them to type checkers.
+# Rooms and modules; and what only says something about them to type checkers or to `python -m`.
 MOST_ENTRIES = 17
-MARKERS = {"_core.pyi", "py.typed"}
+MARKERS = {"_core.pyi", "py.typed", "__main__.py"}
 
 
 def is_allowed(edge: Import) -> bool:
@@ -85,6 +85,6 @@ def test_the_top_level_can_be_taken_in_at_a_glance() -> None:
         pytest.skip("no repository")
     entries = {line.partition("/")[0] for line in listed.stdout.splitlines()} - MARKERS
     assert len(entries) <= MOST_ENTRIES, sorted(entries)
-    assert {room.partition(".")[0] for room in RANK if room not in ("__init__", "_core")} <= {
-        entry.removesuffix(".py") for entry in entries
-    }
+    assert {
+        room.partition(".")[0] for room in RANK if room not in ("__init__", "__main__", "_core")
+    } <= {entry.removesuffix(".py") for entry in entries}
