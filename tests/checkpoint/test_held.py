@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import mobileone
@@ -29,6 +30,15 @@ def model() -> mobileone.Model:
         ({"weights": "best"}, ValueError, "weights='best'; expected one of"),
         ({"weights": "ema"}, CheckpointError, "weights='ema' asked for"),
         ({"config": {"widths": [8]}}, ValueError, "config has 'widths'"),
+        ({"config": "eps=1"}, TypeError, "config is a str; expected a mapping"),
+        ({"config": [("eps", 1e-3)]}, TypeError, "config is a list; expected a mapping"),
+        ({"arch": 3}, ValueError, "arch=3; expected one of mobileone_s0"),
+        ({"num_classes": "3"}, ValueError, "num_classes='3'; expected at least 0, as an integer"),
+        ({"num_classes": 3.0}, ValueError, "num_classes=3.0; expected at least 0, as an integer"),
+        ({"num_classes": True}, ValueError, "num_classes=True; expected at least 0, as an integer"),
+        ({"head": 3}, TypeError, "head is a int; expected a classifier's name"),
+        ({"strict": "no"}, ValueError, "strict is 'no'; expected True or False"),
+        ({"check": None}, ValueError, "check is None; expected True or False"),
     ],
 )
 def test_what_a_source_must_be(
@@ -36,6 +46,20 @@ def test_what_a_source_must_be(
 ) -> None:
     with pytest.raises(kind, match=message):
         mobileone.load(model if held else model.state_dict(), **asked)
+
+
+def test_numbers_of_numpy_are_numbers(model: mobileone.Model, tmp_path: Path) -> None:
+    said = {"eps": np.float64(1e-3), "stem_stride": np.int32(1), "strides": np.array([2, 2, 1, 1])}
+    loaded = mobileone.load(model.state_dict(), num_classes=np.int64(10), config=said)
+    config = loaded.bundle.config
+    assert (config["eps"], config["stem_stride"], config["strides"]) == (1e-3, 1, [2, 2, 1, 1])
+    loaded.save(tmp_path / "net.safetensors")  # the configuration is written as JSON
+    assert mobileone.load(tmp_path / "net.safetensors").bundle.config == config
+
+
+def test_strict_and_check_are_numpys_too(model: mobileone.Model) -> None:
+    state = model.state_dict() | {"decoder.weight": np.zeros(3, np.float32)}
+    assert mobileone.load(state, strict=np.bool_(False)).report.ignored == ("decoder.weight",)
 
 
 def test_a_model_that_is_what_was_asked_for_comes_back(model: mobileone.Model) -> None:

@@ -137,6 +137,14 @@ def test_other_kinds_of_tensors(tensor: torch.Tensor, message: str) -> None:
         load(source)
 
 
+def test_masked_arrays() -> None:
+    name = "stage2.4.se.reduce.bias"
+    check_same(load(STATE | {name: np.ma.array(STATE[name])}), STATE)
+    masked = np.ma.array(STATE[name], mask=np.arange(STATE[name].size) == 1)
+    with pytest.raises(CheckpointError, match=r"reduce\.bias: not an array: .*1 masked elements"):
+        load(STATE | {name: masked})
+
+
 def test_an_array_without_array() -> None:
     class Odd:
         shape = (3,)

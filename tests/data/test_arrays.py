@@ -172,6 +172,20 @@ def test_wrong_dtypes_name_the_argument(model: mobileone.Model, dtype: type) -> 
         model(np.zeros((1, 3, 64, 64), dtype))
 
 
+def test_masked_elements_have_no_values(model: mobileone.Model, x: NDArray) -> None:
+    """What lies under a mask would be taken for pixels."""
+    whole = np.ma.array(x)
+    assert np.array_equal(model(whole), model(x))
+    mask = np.zeros(x.shape, bool)
+    mask[0, 0, 3, :2] = True
+    with pytest.raises(ValueError, match="a masked array with 2 masked elements; fill them first"):
+        model(np.ma.array(x, mask=mask))
+    picture = np.ma.array(np.zeros((40, 40, 3), np.uint8), mask=True)
+    for take in (model.predict, model.preprocess, lambda p: model(p[None])):
+        with pytest.raises(ValueError, match="4800 masked elements"):
+            take(picture)
+
+
 @pytest.mark.parametrize("nonsense", [None, "image", 3.0, {"x": 1}, [[1.0], [2.0, 3.0]]])
 def test_not_arrays(model: mobileone.Model, nonsense: object) -> None:
     with pytest.raises((TypeError, ValueError)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import mobileone
 import numpy as np
@@ -14,6 +16,23 @@ from torch_mobileone import VARIANTS, create
 from torch_rounding import rounding_bounds
 
 SIZES = [(224, 224), (191, 257)]
+
+
+def test_numbers_of_numpy_make_the_same_network(tmp_path: Path) -> None:
+    told = {"widths": [4, 8], "depths": [1, 2], "num_conv_branches": 1, "eps": 1e-3}
+    numbers = {key: np.array(value)[()] for key, value in told.items()}
+    model = mobileone.create_model("custom", num_classes=np.array([2, 4]).max() + 1, **numbers)
+    assert (
+        model.bundle.config == mobileone.create_model("custom", num_classes=5, **told).bundle.config
+    )
+    model.save(tmp_path / "net.safetensors")  # the configuration is written as JSON
+    assert mobileone.load(tmp_path / "net.safetensors").num_classes == 5
+
+
+@pytest.mark.parametrize("name", [3, None, b"mobileone_s0"])
+def test_what_is_no_name(name: object) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"name is {name!r}; expected one of mobileone")):
+        mobileone.create_model(name)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["224x224", "191x257"])

@@ -9,6 +9,7 @@ from mobileone.checkpoint.wrappers import Weights
 from mobileone.families import all_families
 from mobileone.families.configuration import with_given
 from mobileone.families.variants import family_of_variant
+from mobileone.util.checks import plain
 from mobileone.util.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -17,13 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["check_asked", "check_held"]
 
 
-def check_asked(arch: str | None, num_classes: int | None) -> None:
-    """ValueError for a variant or a number of classes that no network has."""
+def check_asked(
+    arch: str | None,
+    num_classes: int | None,
+    config: Mapping[str, Any] | None = None,
+    head: str | None = None,
+) -> None:
+    """ValueError for what no network has, TypeError for what is of another kind."""
+    if config is not None and not isinstance(config, Mapping):
+        raise TypeError(f"config is a {type(config).__name__}; expected a mapping of fields")
+    if head is not None and not isinstance(head, str):
+        raise TypeError(f"head is a {type(head).__name__}; expected a classifier's name")
     if arch is not None and family_of_variant(arch) is None:
         known = ", ".join(name for family in all_families() for name in family.variants())
         raise ValueError(f"arch={arch!r}; expected one of {known}")
-    if num_classes is not None and num_classes < 0:
-        raise ValueError(f"num_classes={num_classes}; expected at least 0")
+    classes = plain(num_classes)
+    if classes is not None and (type(classes) is not int or classes < 0):
+        raise ValueError(f"num_classes={num_classes!r}; expected at least 0, as an integer")
 
 
 def check_held(
@@ -42,7 +53,7 @@ def check_held(
         CheckpointError: it is another network than the one asked for.
         ValueError: bad arguments.
     """
-    check_asked(arch, num_classes)
+    check_asked(arch, num_classes, config, head)
     if weights not in get_args(Weights):
         raise ValueError(f"weights={weights!r}; expected one of {', '.join(get_args(Weights))}")
     if sha256 is not None:

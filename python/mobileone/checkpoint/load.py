@@ -24,6 +24,7 @@ from mobileone.families.configuration import (
 )
 from mobileone.families.naming.renaming import sliced_shapes
 from mobileone.families.variants import describe, family_of_variant, variant_of, variants
+from mobileone.util.checks import flag, plain
 from mobileone.util.errors import CheckpointError, Shape
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def load_state_dict(
         CheckpointError: damaged, not a known network, or not the one asked for.
         ValueError, TypeError: bad arguments.
     """
-    check_asked(arch, num_classes)
+    check_asked(arch, num_classes, config, head)
+    num_classes, strict = plain(num_classes), flag("strict", strict)
     found = read(source, weights=weights)
     where = found.raw.source
     held = imported_config(found.raw)

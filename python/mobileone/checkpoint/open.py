@@ -21,6 +21,7 @@ from mobileone.data.config import CHANNEL_ORDERS, DataConfig, check_channels
 from mobileone.families import family_of
 from mobileone.families.variants import CUSTOM
 from mobileone.network.bundle import Bundle
+from mobileone.util.checks import flag
 from mobileone.util.errors import CheckpointError, shown
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def open_bundle(
     check: bool = True,
 ) -> Bundle:
     """What a checkpoint holds; arguments and errors are those of `mobileone.load`."""
+    strict, check = flag("strict", strict), flag("check", check)
     asked: dict[str, Any] = {"arch": arch, "num_classes": num_classes, "config": config}
     if isinstance(source, Bundle):
         check_held(source, weights=weights, sha256=sha256, head=head, **asked)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mobileone.checkpoint.containers.file import RawCheckpoint, read_file
 from mobileone.checkpoint.containers.tensors import RawTensor, dtype_name
+from mobileone.data.arrays import unmasked
 from mobileone.families import all_families
 from mobileone.families.family import PAIR, Field
 from mobileone.util.errors import CheckpointError, Shape, shown
@@ -120,7 +121,7 @@ def leaf_array(where: str, leaf: Any) -> tuple[str, npt.NDArray[np.generic]]:
     if isinstance(leaf, NumpyArray) and leaf.tensor is not None:
         return leaf.tensor.dtype, leaf.tensor.array(where)
     try:
-        array = np.asarray(leaf)
+        array = np.asarray(unmasked(leaf))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{where}: not an array: {shown(str(error))}") from error
     name = dtype_name(array.dtype)

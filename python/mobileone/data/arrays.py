@@ -50,9 +50,13 @@ def as_images(
 
 
 def as_numpy(x: Any) -> npt.NDArray[Any]:
-    """A NumPy view of `x` where possible, else a copy."""
+    """A NumPy view of `x` where possible, else a copy.
+
+    Raises:
+        ValueError: elements of a masked array are masked.
+    """
     if isinstance(x, np.ndarray):
-        return x
+        return unmasked(x)  # type: ignore[no-any-return]
     if not hasattr(x, "__dlpack__"):
         return np.asarray(x)
     if hasattr(x, "detach"):  # a torch tensor that requires grad exports neither way
@@ -67,6 +71,15 @@ def as_numpy(x: Any) -> npt.NDArray[Any]:
     except (BufferError, RuntimeError, TypeError):
         pass  # another device, or a dtype that DLPack or NumPy lacks: __array__ may convert
     return np.asarray(x)
+
+
+def unmasked(x: Any) -> Any:
+    """`x` itself; ValueError for a masked array with masked elements, which have no values."""
+    if type(x) is not np.ndarray and hasattr(x, "mask") and np.ma.is_masked(x):
+        raise ValueError(
+            f"a masked array with {np.ma.count_masked(x)} masked elements; fill them first"
+        )
+    return x
 
 
 def is_several(image: Any) -> bool:

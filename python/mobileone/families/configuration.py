@@ -9,6 +9,7 @@ from mobileone._core import initialize
 from mobileone.families import family_of, graph_of
 from mobileone.families.family import Family, copied
 from mobileone.families.variants import CUSTOM, variant_of
+from mobileone.util.checks import plain
 from mobileone.util.errors import Shape
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def with_given(
     """
     family = family_of(config)
     untold = family.unseen(config["form"])
-    given = dict(given)
+    given = plain(dict(given))
     output_stride = given.pop("output_stride", None)
     for field, value in given.items():
         if field not in untold:
@@ -77,8 +78,8 @@ def with_given(
         kind = untold[field].kind
         if not kind.allows(value):
             raise ValueError(f"config[{field!r}] is {value!r}; expected {kind.expected}")
-    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
-    config = family.updated(config, plain)
+    changes = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
+    config = family.updated(config, changes)
     if output_stride is not None:
         if type(output_stride) is not int:
             raise ValueError(f"config['output_stride'] is {output_stride!r}; expected an integer")

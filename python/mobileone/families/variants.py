@@ -26,6 +26,8 @@ def variants(architecture: str = NAMES[0]) -> dict[str, dict[str, Any]]:
 
 def family_of_variant(name: str) -> Family | None:
     """The family or head that has a variant of this name; None if none has."""
+    if not isinstance(name, str):
+        return None
     families = (*all_families(), *(all_heads() if name.startswith(HEADS) else ()))
     return next((family for family in families if name in variants(family.name)), None)
 

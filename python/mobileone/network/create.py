@@ -10,7 +10,7 @@ from mobileone.families import all_families, all_heads
 from mobileone.families.family import INFERENCE, TRAIN_TIME
 from mobileone.families.variants import CUSTOM, family_of_variant, variant_of
 from mobileone.network.bundle import Bundle
-from mobileone.util.checks import seed_of
+from mobileone.util.checks import plain, seed_of
 
 if TYPE_CHECKING:
     from mobileone.families.family import Family
@@ -26,6 +26,7 @@ def list_models(filter: str = "*") -> list[str]:
 
 def create_bundle(name: str, num_classes: int, seed: int | None, config: dict[str, Any]) -> Bundle:
     """A train-time network with random weights; see `mobileone.create_model`."""
+    num_classes, config = plain(num_classes), plain(config)
     family = _family(name, config)
     full = _full_config(name, family, {"num_classes": num_classes, **config})
     network = initialize(family.graph(full), 0 if seed is None else seed_of(seed))
@@ -52,6 +53,7 @@ def create_head_bundle(
     Raises:
         ValueError: an unknown name or field, or a value that makes no network.
     """
+    config = plain(config)
     heads = {known.name: known for known in all_heads() if known.task == task}
     if head not in heads:
         raise ValueError(f"head is {head!r}; expected one of {', '.join(heads)}")
@@ -70,7 +72,7 @@ def create_head_bundle(
 
 def _family(name: str, changes: dict[str, Any]) -> Family:
     customs = {family.custom: family for family in all_families() if family.custom}
-    found = customs.get(name) or family_of_variant(name)
+    found = customs.get(str(name)) or family_of_variant(name)
     if found is None:
         known, custom = ", ".join(list_models()), " or ".join(map(repr, customs))
         raise ValueError(f"name is {name!r}; expected one of {known}, or {custom}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-__all__ = ["at_least", "height_and_width", "seed_of"]
+import numpy as np
+
+__all__ = ["at_least", "flag", "height_and_width", "plain", "seed_of"]
 
 
 def at_least(name: str, value: Any, minimum: int) -> int:
@@ -17,6 +19,26 @@ def at_least(name: str, value: Any, minimum: int) -> int:
     if isinstance(value, bool) or number < minimum:
         raise ValueError(f"{name} is {value!r}; expected an integer of at least {minimum}")
     return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value`` as a bool; ValueError naming the argument for what is neither true nor false."""
+    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+        raise ValueError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's numbers and lists, inside of containers too: they
+    compare and are written to JSON as what they are.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(held) for key, held in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value
 
 
 def height_and_width(name: str, size: Any, minimum: int, verb: str = "is") -> tuple[int, int]:

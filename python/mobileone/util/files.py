@@ -101,7 +101,10 @@ def _create(target: str, old: os.stat_result | None) -> tuple[str, BinaryIO]:
     while True:
         temporary = f"{target}.{secrets.token_hex(4)}.partial"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.fdopen(os.open(temporary, flags, mode), "w+b")
+        try:
+            file = os.fdopen(os.open(temporary, flags, mode), "w+b")
+        except OSError as error:  # about the name that was asked for
+            raise OSError(error.errno, error.strerror, target) from None
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         # Another writer may have taken it for a leftover before it was locked.

@@ -16,7 +16,7 @@ __all__ = ["check_topk", "most_probable", "predictions", "softmax"]
 
 def check_topk(topk: int) -> None:
     """ValueError unless it is a positive integer."""
-    if isinstance(topk, bool) or not isinstance(topk, int) or topk < 1:
+    if isinstance(topk, bool) or not isinstance(topk, int | np.integer) or topk < 1:
         raise ValueError(f"topk is {topk!r}; expected an integer, at least 1")
 
 
