@@ -381,6 +381,14 @@ def test_altered_weights_are_called_by_name(tmp_path: Path) -> None:
         load(pruned)
     with pytest.raises(CheckpointError, match="pruned weights"):
         load(pruned, strict=False)
+    spectral = {f"{k}_orig" if k.endswith("conv.weight") else k: v for k, v in STATE.items()}
+    spectral |= {f"{k}_u": v for k, v in STATE.items() if k.endswith("conv.weight")}
+    for strict in (True, False):
+        with pytest.raises(CheckpointError, match=r"remove_spectral_norm\(module\)"):
+            load(spectral, strict=strict)
+    adapted = {k.replace("conv.weight", "conv.base_layer.weight"): v for k, v in STATE.items()}
+    with pytest.raises(CheckpointError, match="adapters .*merge_and_unload"):
+        load(adapted)
     normed = {k.replace("conv.weight", "conv.weight_g"): v for k, v in STATE.items()}
     normed |= {f"{k}_v": v for k, v in STATE.items() if k.endswith("conv.weight")}
     with pytest.raises(CheckpointError, match="weight-normalised weights"):

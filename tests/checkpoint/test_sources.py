@@ -66,6 +66,14 @@ def test_modules_of_other_precisions(dtype: torch.dtype) -> None:
         np.testing.assert_array_equal(state[name], array, strict=True)
 
 
+def test_a_module_without_elements() -> None:
+    """One weight is enough, as in modules that are moved to the CPU part by part."""
+    module = Holder(STATE)
+    module.stage2.to("meta")
+    with pytest.raises(CheckpointError, match=r"stage2\.0\..* is on the meta device"):
+        load(module)
+
+
 def test_loading_does_not_change_a_module() -> None:
     module = Holder(STATE).half().train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 
 def plain_name(key: str) -> str:
     """What a key of a rewritten weight was before, e.g. "conv.weight" of "conv.weight_orig"."""
-    return re.sub(r"(_orig|_mask|_g|_v|\.original\d*)$", "", key.replace(".parametrizations.", "."))
+    return re.sub(
+        r"(_orig|_mask|_g|_u|_v|\.original\d*)$", "", key.replace(".parametrizations.", ".")
+    )
 
 
 def altered_weights(keys: Collection[str], skipped: Mapping[str, str]) -> str:
@@ -26,6 +28,13 @@ def altered_weights(keys: Collection[str], skipped: Mapping[str, str]) -> str:
             f"pruned weights ({masked} times its mask): make them plain with "
             f"torch.nn.utils.prune.remove(module, {name!r}), and save again"
         )
+    if any(k.endswith("_orig") and f"{k[:-5]}_u" in held for k in keys):
+        return (
+            "spectrally normalised weights (weight_orig, weight_u): make them plain with "
+            "torch.nn.utils.remove_spectral_norm(module), and save again"
+        )
+    if any(".base_layer." in key or ".lora_A." in key for key in keys):
+        return "weights with adapters (LoRA) beside them: merge_and_unload() makes them plain"
     quantized = any("_packed_params" in key for key in (*keys, *skipped)) or any(
         "_rebuild_qtensor" in kind for kind in skipped.values()
     )

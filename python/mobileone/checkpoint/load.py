@@ -25,7 +25,7 @@ from mobileone.families.configuration import (
 from mobileone.families.naming.renaming import sliced_shapes
 from mobileone.families.variants import describe, family_of_variant, variant_of, variants
 from mobileone.util.checks import flag, plain
-from mobileone.util.errors import CheckpointError, Shape
+from mobileone.util.errors import CheckpointError, Shape, shown
 
 if TYPE_CHECKING:
     from mobileone.checkpoint.described import Description
@@ -244,7 +244,16 @@ def _read_module(found: StateDict, identity: Identity, check: bool) -> ModuleRea
 
     tensors = {name: found.tensors[key] for name, key in identity.keys.items()}
     channels, where = identity.config["in_channels"], found.raw.source
+    empty = next((k for k in identity.keys.values() if _has_no_elements(found.tensors[k])), None)
+    if empty is not None:
+        raise CheckpointError(
+            f"{where}: {shown(empty)} is on the meta device: it has a shape and no elements"
+        )
     return read_module(found.raw.module, tensors, channels, where, computes=check)
+
+
+def _has_no_elements(tensor: Any) -> bool:
+    return bool(getattr(tensor, "is_meta", False))
 
 
 def _shape_of(key: str, tensor: Any) -> Shape:
