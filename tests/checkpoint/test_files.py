@@ -387,7 +387,7 @@ def test_altered_weights_are_called_by_name(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"remove_spectral_norm\(module\)"):
             load(spectral, strict=strict)
     adapted = {k.replace("conv.weight", "conv.base_layer.weight"): v for k, v in STATE.items()}
-    with pytest.raises(CheckpointError, match="adapters .*merge_and_unload"):
+    with pytest.raises(CheckpointError, match=r"adapters .*merge_and_unload"):
         load(adapted)
     normed = {k.replace("conv.weight", "conv.weight_g"): v for k, v in STATE.items()}
     normed |= {f"{k}_v": v for k, v in STATE.items() if k.endswith("conv.weight")}
