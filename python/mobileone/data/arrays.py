@@ -76,9 +76,8 @@ def as_numpy(x: Any) -> npt.NDArray[Any]:
 def unmasked(x: Any) -> Any:
     """`x` itself; ValueError for a masked array with masked elements, which have no values."""
     if type(x) is not np.ndarray and hasattr(x, "mask") and np.ma.is_masked(x):
-        raise ValueError(
-            f"a masked array with {np.ma.count_masked(x)} masked elements; fill them first"
-        )
+        count = int(np.ma.getmaskarray(x).sum())  # type: ignore[no-untyped-call]
+        raise ValueError(f"a masked array with {count} masked elements; fill them first")
     return x
 
 

@@ -66,7 +66,7 @@ def with_given(
     """
     family = family_of(config)
     untold = family.unseen(config["form"])
-    given = plain(dict(given))
+    given = {key: plain(value) for key, value in given.items()}
     output_stride = given.pop("output_stride", None)
     for field, value in given.items():
         if field not in untold:
