@@ -76,7 +76,7 @@ def as_numpy(x: Any) -> npt.NDArray[Any]:
 def unmasked(x: Any) -> Any:
     """`x` itself; ValueError for a masked array with masked elements, which have no values."""
     if type(x) is not np.ndarray and hasattr(x, "mask") and np.ma.is_masked(x):
-        count = int(np.ma.getmaskarray(x).sum())  # type: ignore[no-untyped-call]
+        count = int(np.ma.getmaskarray(x).sum())
         raise ValueError(f"a masked array with {count} masked elements; fill them first")
     return x
 
