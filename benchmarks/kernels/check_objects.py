@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     build: Path = parser.parse_args(argv).build
     problems: list[str] = []
     count = 0
-    for isa in ("avx2", "avx512", "avx2_bf16", "avx512_bf16"):
+    sets = ("avx2", "avx512", "avx2_bf16", "avx512_bf16", "avx2_madd", "avx_vnni", "avx512_vnni")
+    for isa in sets:
         objects = sorted(build.glob(f"**/mobileone_kernels_{isa}.dir/**/*.simd.cpp.o"))
         if not objects:
             parser.error(f"{build}: no objects of mobileone_kernels_{isa}; build that target first")

@@ -61,7 +61,7 @@ void keep_borders(std::vector<Value>& values, const std::vector<Lifetime>& lifet
                           [](int last, const Lifetime& l) { return std::max(last, l.first); });
   for (std::size_t id = 0; id < values.size(); ++id) {
     Value& value = values[id];
-    if (value.layout.border == 0 || !in_arena(id)) continue;
+    if (value.layout.border == 0 || value.layout.border_value != 0 || !in_arena(id)) continue;
     // Steps back to the latest writer; the value itself was written a whole run ago.
     int latest = steps;
     bool same = true;

@@ -11,7 +11,8 @@ std::string to_string(const Layout& layout) {
     case Layout::Kind::nhwc:
       return "nhwc";
     case Layout::Kind::blocked:
-      return concat("nChw", layout.block, "c", layout.border ? "+border" : "");
+      return concat("nChw", layout.block, "c", layout.border ? "+border" : "",
+                    layout.bytes ? " bytes" : "");
   }
   return "?";
 }
@@ -22,7 +23,8 @@ std::size_t Value::bytes() const {
   }
   const std::int64_t blocks = (shape[1] + layout.block - 1) / layout.block;
   const std::int64_t pixels = (shape[2] + 2 * layout.border) * (shape[3] + 2 * layout.border);
-  return static_cast<std::size_t>(shape[0] * blocks * pixels * layout.block) * size_of(dtype);
+  const auto elements = static_cast<std::size_t>(shape[0] * blocks * pixels * layout.block);
+  return layout.bytes ? elements + kByteSlack : elements * size_of(dtype);
 }
 
 }  // namespace mobileone

@@ -4,6 +4,7 @@
 #include "mobileone/backends/fused/patterns/conv_step.hpp"
 #include "mobileone/backends/fused/patterns/linear_step.hpp"
 #include "mobileone/backends/fused/patterns/pool_step.hpp"
+#include "mobileone/backends/fused/patterns/quantized_step.hpp"
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
 #include "mobileone/backends/fused/patterns/transformer_step.hpp"
 
@@ -27,6 +28,9 @@ constexpr Pattern kPatterns[] = {
     {"dense convolution", take<match_dense_conv, emit_dense_conv>},
     {"pool", take<match_pool, emit_pool>},
     {"linear", take<match_linear, emit_linear>},
+    {"quantized stem", take<match_quantized_stem, emit_quantized_stem>},
+    {"quantized block", take<match_quantized_block, emit_quantized_block>},
+    {"quantized pool", take<match_quantized_pool, emit_quantized_pool>},
 };
 
 }  // namespace

@@ -32,8 +32,8 @@ struct Strides {
         pixel = channels_per_block, row = width * pixel, block = height * row, channel = 1;
         break;
     }
-    image = static_cast<std::ptrdiff_t>(value.bytes() / sizeof(float)) /
-            std::max<std::ptrdiff_t>(1, s[0]);
+    image = channels_per_block == 1 ? s[1] * s[2] * s[3]
+                                    : (s[1] + channels_per_block - 1) / channels_per_block * block;
     origin = border * (row + pixel);
   }
   std::ptrdiff_t plane(std::int64_t n, std::int64_t c) const {
@@ -41,17 +41,19 @@ struct Strides {
   }
 };
 
-// Of image `n`.
-void copy(const Value& from, const float* src, const Value& to, float* dst, std::int64_t n) {
+// Of image `n`, of float32 numbers or of bytes.
+template <typename From>
+void copy(const Value& from, const From* src, const Value& to, float* dst, std::int64_t n) {
   const Strides read(from), write(to);
   const Shape& shape = from.shape;
   std::fill_n(dst + n * write.image, write.image, 0.f);  // borders and padding channels
   for (std::int64_t c = 0; c < shape[1]; ++c) {
-    const float* in = src + read.plane(n, c);
+    const From* in = src + read.plane(n, c);
     float* out = dst + write.plane(n, c);
     for (std::int64_t y = 0; y < shape[2]; ++y) {
       for (std::int64_t x = 0; x < shape[3]; ++x) {
-        out[y * write.row + x * write.pixel] = in[y * read.row + x * read.pixel];
+        out[y * write.row + x * write.pixel] =
+            static_cast<float>(in[y * read.row + x * read.pixel]);
       }
     }
   }
@@ -68,7 +70,12 @@ class ReorderStep : public TiledStep {
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    copy(from_, floats(buffers, source_), to_, floats(buffers, target_), range.image);
+    float* const to = floats(buffers, target_);
+    if (from_.layout.bytes) {
+      const auto* const bytes = static_cast<const std::uint8_t*>(buffers.address(source_));
+      return copy(from_, bytes, to_, to, range.image);
+    }
+    copy(from_, floats(buffers, source_), to_, to, range.image);
   }
 
  private:
@@ -82,6 +89,7 @@ std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& 
   const Value& source = builder.value(from);
   const Value& target = builder.value(to);
   if (source.layout.border == 0 && target.layout.border == 0) return nullptr;
+  if (target.layout.bytes) return nullptr;  // numbers need not be such
   StepInfo info;
   info.name = concat(to_string(source.layout), " -> ", to_string(target.layout));
   info.kind = "Reorder";

@@ -24,11 +24,20 @@ const kernels::KernelTable& table(const PlanBuilder& builder) {
   }
 }
 
+const kernels::QuantizedKernels* quantized_kernels() {
+  static const auto supported = kernels::supported_quantized_kernels();
+  return supported.empty() ? nullptr : supported.front();
+}
+
 bool is_map(NodeId id, const PlanBuilder& builder) {
   return builder.value(builder.value_of(id)).layout == map_layout();
 }
 
 kernels::MapShape map_shape(const Shape& shape) {
+  return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
+}
+
+kernels::ByteMap byte_map(const Shape& shape) {
   return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "mobileone/base/spread.hpp"
+#include "mobileone/kernels/quantized/quantized.hpp"
 #include "mobileone/kernels/tiling/cost_model.hpp"
 #include "mobileone/plan/builder.hpp"
 #include "mobileone/plan/describe.hpp"
@@ -21,10 +22,14 @@ const kernels::KernelTable& table(const PlanBuilder& builder);
 // Bordered maps of the fused kernels.
 inline Layout map_layout() { return Layout::blocked(kernels::kBlock, 1); }
 
+// The kernels of 8-bit integers; null on a CPU without them.
+const kernels::QuantizedKernels* quantized_kernels();
+
 // Whether a node's result is such a map.
 bool is_map(NodeId id, const PlanBuilder& builder);
 
 kernels::MapShape map_shape(const Shape& shape);
+kernels::ByteMap byte_map(const Shape& shape);
 
 // What profile() calls a step on these kernels: "fused avx512 direct rows=7", or of bfloat16
 // "fused avx512_bf16 ...", "fused avx2_bf16 emulated ...".

@@ -9,6 +9,7 @@ class TiledStep::Bound : public BoundStep {
   void run() override {
     const Work& work = step_.work_;
     if (work.map >= 0) zero_borders(work.map_shape, work.images, work.map, buffers_);
+    if (work.byte_map >= 0) fill_borders(work);
     if (!work.in_turn) return run_images(0, work.images);
     for (std::int64_t image = 0; image < work.images; ++image) {
       step_.begin_image(buffers_, image);
@@ -18,6 +19,13 @@ class TiledStep::Bound : public BoundStep {
   }
 
  private:
+  void fill_borders(const Work& work) {
+    if (buffers_.border_kept(work.byte_map)) return;
+    for (std::int64_t image = 0; image < work.images; ++image) {
+      kernels::fill_border(work.byte_shape, work.zero_point,
+                           bytes_of(buffers_, work.byte_map, work.byte_shape, image));
+    }
+  }
   void run_images(std::int64_t first, std::int64_t images) {
     const Work& work = step_.work_;
     const auto run_part = [&](std::int64_t begin, std::int64_t end, int worker) {

@@ -22,6 +22,10 @@ class TiledStep : public PrefetchingStep {
     // A bordered map that the step writes: its border is zeroed first, where it has to be.
     ValueId map = -1;
     kernels::MapShape map_shape;
+    // The same of a map of bytes.
+    ValueId byte_map = -1;
+    kernels::ByteMap byte_shape;
+    int zero_point = 0;
     std::int64_t images = 1;
     int units = 1;  // per image
     int threads = 1;
@@ -51,6 +55,11 @@ class TiledStep : public PrefetchingStep {
   const Work& work() const { return work_; }
   static float* floats(const Buffers& buffers, ValueId id) {
     return id < 0 ? nullptr : static_cast<float*>(buffers.address(id));
+  }
+  // Image `image` of a map of bytes.
+  static std::uint8_t* bytes_of(const Buffers& buffers, ValueId id, const kernels::ByteMap& map,
+                                std::int64_t image) {
+    return static_cast<std::uint8_t*>(buffers.address(id)) + image * map.num_bytes();
   }
   // Image `image` of a blocked map.
   static float* map_of(const Buffers& buffers, ValueId id, const kernels::MapShape& map,

@@ -22,6 +22,7 @@ ValueId dense_map(PlanBuilder& builder, NodeId node) {
   const ValueId made = builder.value_of(node);
   const Value& value = builder.value(made);
   const bool padded =
+      value.layout.bytes ||
       value.bytes() != static_cast<std::size_t>(element_count(value.shape)) * size_of(value.dtype);
   return padded ? builder.in_layout(node, Layout::nhwc()) : made;
 }

@@ -1,0 +1,35 @@
+// Convolutions of 8-bit integers: where a network has what the quantized kernels do.
+#pragma once
+
+#include <optional>
+
+#include "mobileone/backends/fused/match.hpp"
+#include "mobileone/kernels/quantized/quantized.hpp"
+
+namespace mobileone::fused {
+
+// The network's image, quantized, and a 3x3 convolution of stride 2.
+struct QuantizedStemMatch : Match {
+  NodeId image = -1, conv = -1;
+  kernels::QuantizedStemPlan plan;
+};
+std::optional<QuantizedStemMatch> match_quantized_stem(const Cursor& at);
+
+// Depthwise 3x3, then 1x1, from one map of bytes to another.
+struct QuantizedBlockMatch : Match {
+  NodeId source = -1, depthwise = -1, project = -1;
+  kernels::QuantizedBlockShape shape;
+};
+std::optional<QuantizedBlockMatch> match_quantized_block(const Cursor& at);
+
+// The mean of a map of bytes as float32 numbers.
+struct QuantizedPoolMatch : Match {
+  NodeId source = -1;
+  Dequantize numbers;
+};
+std::optional<QuantizedPoolMatch> match_quantized_pool(const Cursor& at);
+
+// What a node's result is where kernels write it as bytes.
+Layout byte_layout(std::int64_t zero_point);
+
+}  // namespace mobileone::fused

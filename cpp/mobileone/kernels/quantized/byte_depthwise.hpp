@@ -1,0 +1,12 @@
+// A depthwise 3x3 convolution of bytes: rows of one block of 16 channels.
+#pragma once
+
+#include "mobileone/kernels/quantized/bytes.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+/// Output rows [begin, end) of channel block `block`, to t [rows][width][16].
+void depthwise_bytes(const QuantizedBlockShape& shape, const std::uint8_t* src, int block,
+                     const std::byte* taps, int begin, int end, std::uint8_t* t);
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

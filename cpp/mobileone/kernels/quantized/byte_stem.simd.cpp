@@ -1,0 +1,104 @@
+// The first convolution: quantizes rows of the image as it needs them.
+#include <algorithm>
+#include <cmath>
+
+#include "mobileone/kernels/quantized/byte_microkernel.hpp"
+#include "mobileone/kernels/quantized/entry_points.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+class ByteStem {
+ public:
+  ByteStem(const QuantizedStemPlan& plan, const QuantizedStemArgs& args)
+      : plan_(plan),
+        args_(args),
+        panels_(plan.panels()),
+        requantize_(plan.range),
+        quantize_(plan.scale, plan.image_zero_point) {
+    const int zero = plan.image_zero_point;
+    const std::uint32_t pixel = static_cast<std::uint32_t>(zero * 0x10101);
+    for (int slot = 0; slot < 4; ++slot) {
+      std::fill_n(pixels(slot), plan.row_bytes() / 4, pixel);
+    }
+    for (int p = 0; p < kTraits.pixels; ++p) places_[p] = p * kBlock;
+  }
+
+  void run(int row) {
+    for (int y = 2 * row - 1; y <= 2 * row + 1; ++y) fetch(y);
+    const ByteMap map = plan_.dst();
+    for (int panel = 0; panel < panels_.panels(); ++panel) {
+      const int block = panel * panels_.traits.panel_channels() / kBlock;
+      std::uint8_t* const to = args_.dst + map.offset(block, row, 0);
+      const std::byte* const packed = args_.packed + panel * panels_.panel_bytes();
+      const bool half = kVectorsPerBlock == 1 && block + 1 == map.blocks();
+      for (int x = 0; x < map.width; x += kTraits.pixels) {
+        const BytePlaces places{to + std::ptrdiff_t{x} * kBlock, map.block_stride(), places_,
+                                std::min(kTraits.pixels, map.width - x)};
+        if (half) {
+          multiply<1 * kVectorsPerBlock>(row, x, packed, places);
+        } else {
+          multiply<2>(row, x, packed, places);
+        }
+      }
+    }
+  }
+
+ private:
+  /// Pixels of four bytes from column -1 on.
+  std::uint32_t* pixels(int slot) const {
+    return reinterpret_cast<std::uint32_t*>(args_.scratch + slot * plan_.row_bytes());
+  }
+  /// Slot 3 is for rows outside of the image.
+  int slot(int y) const { return y < 0 || y >= plan_.height ? 3 : y % 3; }
+
+  void fetch(int y) {
+    if (y < 0 || y >= plan_.height || (y >= first_ && y < next_)) return;
+    if (y != next_) first_ = y;
+    next_ = y + 1;
+    const std::ptrdiff_t plane = std::ptrdiff_t{plan_.height} * plan_.width;
+    const float* const from = args_.image + std::ptrdiff_t{y} * plan_.width;
+    std::uint32_t* const to = pixels(slot(y)) + 1;
+    int x = 0;
+    for (; x + kTraits.sums <= plan_.width; x += kTraits.sums) {
+      store(to + x, merge(quantize_(from + x), quantize_(from + plane + x),
+                          quantize_(from + 2 * plane + x)));
+    }
+    if (x == plan_.width) return;
+    float rest[3][kTraits.sums] = {};
+    for (int c = 0; c < 3; ++c) std::copy_n(from + c * plane + x, plan_.width - x, rest[c]);
+    alignas(64) std::uint32_t last[kTraits.sums];
+    store(last, merge(quantize_(rest[0]), quantize_(rest[1]), quantize_(rest[2])));
+    std::copy_n(last, plan_.width - x, to + x);
+  }
+
+  template <int kVectors>
+  [[gnu::noinline]] void multiply(int row, int x, const std::byte* packed,
+                                  const BytePlaces& places) const {
+    const std::uint8_t* rows[3];
+    for (int i = 0; i < 3; ++i) {
+      rows[i] = reinterpret_cast<const std::uint8_t*>(pixels(slot(2 * row - 1 + i)) + 2 * x);
+    }
+    const auto* const* at = rows;
+    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return *at++; };
+    multiply_bytes<kVectors, 8, 3>(next, 3, packed, panels_.weight_bytes(), requantize_, places);
+  }
+
+  const QuantizedStemPlan& plan_;
+  const QuantizedStemArgs& args_;
+  BytePanels panels_;
+  Requantize requantize_;
+  Quantizer quantize_;
+  int first_ = 0, next_ = 0;  // rows that are there: [first_, next_), the last three of them
+  int places_[kTraits.pixels];
+};
+
+}  // namespace
+
+void run_quantized_stem(const QuantizedStemPlan& plan, const QuantizedStemArgs& args, int begin,
+                        int end) {
+  ByteStem stem(plan, args);
+  for (int row = begin; row < end; ++row) stem.run(row);
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -1,0 +1,15 @@
+// What the quantized kernels' table of one instruction set is made of.
+#pragma once
+
+#include "mobileone/kernels/quantized/quantized.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+void run_quantized_block(const QuantizedBlockPlan& plan, const QuantizedBlockArgs& args, int begin,
+                         int end);
+void run_quantized_stem(const QuantizedStemPlan& plan, const QuantizedStemArgs& args, int begin,
+                        int end);
+void pool_bytes(const ByteMap& map, const std::uint8_t* image, int zero_point, float scale,
+                float* mean);
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA

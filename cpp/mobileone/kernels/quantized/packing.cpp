@@ -1,0 +1,42 @@
+#include "mobileone/kernels/quantized/packing.hpp"
+
+namespace mobileone::kernels {
+
+// A vector has four channels' sums of one pixel after the other, all with the same taps.
+void pack_taps(const QuantizedBlockPlan& plan, const QuantizedWeights& weights, int block,
+               std::byte* packed) {
+  const ByteTraits& traits = plan.traits;
+  std::memset(packed, 0, plan.taps_bytes());
+  const auto for_each_sum = [&](int vector, const auto& visit) {
+    for (int sum = 0; sum < traits.sums; ++sum) {
+      const int channel = block * kBlock + vector * 4 + sum % 4;
+      if (channel < plan.shape.channels_in) visit(sum, channel);
+    }
+  };
+  for (int row = 0; row < 2; ++row) {
+    for (int column = 0; column < 3; ++column) {
+      for (int vector = 0; vector < 4; ++vector) {
+        WeightVector four(traits, packed);
+        for_each_sum(vector, [&](int sum, int channel) {
+          for (int y = 0; y < 3; ++y) {
+            four.set(sum, row + y, weights.weight[channel * 9 + y * 3 + column]);
+          }
+        });
+        packed += four.bytes();
+      }
+    }
+  }
+  for (int vector = 0; vector < 4; ++vector) {
+    for_each_sum(vector, [&](int sum, int channel) {
+      double weight_sum = 0.0;
+      for (int tap = 0; tap < 9; ++tap) {
+        weight_sum += static_cast<double>(weights.weight[channel * 9 + tap]);
+      }
+      const int at = vector * traits.sums + sum;
+      put(packed, at, folded_bias(weights.bias[channel], plan.shape.source_zero_point, weight_sum));
+      put(packed + 4 * traits.vector_bytes(), at, weights.multiplier[channel]);
+    });
+  }
+}
+
+}  // namespace mobileone::kernels

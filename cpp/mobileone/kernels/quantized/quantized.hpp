@@ -1,0 +1,151 @@
+// Kernels of convolutions of 8-bit integers: the same bits as graph/ops/quantized_convolution.hpp
+// says, on every instruction set.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "mobileone/kernels/quantized/byte_map.hpp"
+
+namespace mobileone::kernels {
+
+/// What planning and packing need to know of an instruction set.
+struct ByteTraits {
+  int sums;         // 32-bit integers of a vector
+  int pixels;       // of a projection's microkernel, which has two vectors of outputs
+  int weight_size;  // bytes that a weight is packed in: 2 where products are of 16-bit integers
+
+  int vector_bytes() const { return 4 * sums; }
+  int vectors_per_block() const { return kBlock / sums; }
+  /// Channels of a projection's panel.
+  int panel_channels() const { return 2 * sums; }
+};
+
+/// One convolution's integers: weight [out][in / groups][kh][kw], bias [out], multiplier [out], as
+/// float32 numbers.
+struct QuantizedWeights {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  const float* multiplier = nullptr;
+};
+
+/// From a sum's float32 product to a byte: clamp(rint(x) + zero_point, least, 255).
+struct ByteRange {
+  int zero_point = 0, least = 0;
+};
+
+/// A depthwise 3x3 convolution (stride 1 or 2, padding 1), then a 1x1 convolution.
+struct QuantizedBlockShape {
+  int channels_in = 0, channels_out = 0, height = 0, width = 0, stride = 1;
+  int source_zero_point = 0;  // of the map that the depthwise reads
+  ByteRange depthwise, project;
+
+  int out_height() const { return (height - 1) / stride + 1; }
+  int out_width() const { return (width - 1) / stride + 1; }
+  ByteMap src() const { return {channels_in, height, width}; }
+  ByteMap dst() const { return {channels_out, out_height(), out_width()}; }
+};
+
+/// A 1x1 convolution's packed form: panels of [inputs / 4][two vectors of outputs][4], then biases
+/// and multipliers.
+struct BytePanels {
+  int inputs = 0, outputs = 0;  // inputs in whole fours
+  ByteTraits traits;
+
+  int groups() const { return inputs / 4; }
+  int panels() const { return (outputs + traits.panel_channels() - 1) / traits.panel_channels(); }
+  std::size_t weight_bytes() const {
+    return std::size_t(groups()) * 2 * std::size_t(traits.vector_bytes() * traits.weight_size);
+  }
+  std::size_t panel_bytes() const {
+    return weight_bytes() + 4 * std::size_t(traits.vector_bytes());
+  }
+  std::size_t packed_bytes() const { return std::size_t(panels()) * panel_bytes(); }
+};
+
+/// How a block is cut up: tiles of whole output rows, whose depthwise results stay in the cache.
+struct QuantizedBlockPlan {
+  QuantizedBlockShape shape;
+  ByteTraits traits;
+  int tile_rows = 1;
+
+  int tiles() const { return (shape.out_height() + tile_rows - 1) / tile_rows; }
+  int tile_pixels() const { return tile_rows * shape.out_width(); }
+  /// Pixels of T, which has whole groups of a microkernel's, and a vector more.
+  int pitch() const {
+    return (tile_pixels() + traits.pixels - 1) / traits.pixels * traits.pixels + 4;
+  }
+  int k_blocks() const { return shape.src().blocks(); }
+  BytePanels project() const { return {k_blocks() * kBlock, shape.channels_out, traits}; }
+  /// A channel block's taps for the first and the second of two rows, biases and multipliers.
+  std::size_t taps_bytes() const {
+    const int rows = 2, columns = 3, vectors = 4;
+    return std::size_t(traits.vector_bytes()) *
+           std::size_t((rows * columns * traits.weight_size + 2) * vectors);
+  }
+  std::size_t packed_bytes() const {
+    return std::size_t(k_blocks()) * taps_bytes() + project().packed_bytes();
+  }
+  /// Of each thread: T [k_blocks][pitch][16], and the places of a tile's pixels in the result.
+  std::size_t tile_bytes() const { return std::size_t(k_blocks()) * std::size_t(pitch()) * kBlock; }
+  std::size_t scratch_bytes() const { return tile_bytes() + sizeof(int) * std::size_t(pitch()); }
+};
+
+struct QuantizedBlockArgs {
+  const std::uint8_t* src = nullptr;  // one image, with its border
+  std::uint8_t* dst = nullptr;
+  const std::byte* packed = nullptr;  // pack_block's, aligned to 64 bytes
+  std::byte* scratch = nullptr;       // scratch_bytes(), aligned to 64 bytes
+};
+
+/// A 3x3 convolution of stride 2, padding 1, of an image of three float32 planes that is quantized
+/// on the way.
+struct QuantizedStemPlan {
+  int height = 0, width = 0, channels = 0;  // of the image; of the result
+  float scale = 1.f;                        // of the image's integers
+  int image_zero_point = 0;
+  ByteRange range;
+  ByteTraits traits;
+
+  ByteMap dst() const { return {channels, (height - 1) / 2 + 1, (width - 1) / 2 + 1}; }
+  BytePanels panels() const { return {4 * 9, channels, traits}; }
+  std::size_t packed_bytes() const { return panels().packed_bytes(); }
+  /// One row of pixels of four bytes, with a pixel before it and enough after it for whole groups.
+  std::size_t row_bytes() const {
+    return (4 * std::size_t(width + 2 * traits.pixels + 32) + 63) / 64 * 64;
+  }
+  std::size_t scratch_bytes() const { return 4 * row_bytes(); }
+};
+
+struct QuantizedStemArgs {
+  const float* image = nullptr;  // [3][height][width]
+  std::uint8_t* dst = nullptr;
+  const std::byte* packed = nullptr;
+  std::byte* scratch = nullptr;
+};
+
+/// Sums of a byte map's channels, for a mean: sum[padded channels] over the interior.
+struct QuantizedKernels {
+  std::string_view name;  // "avx512_vnni", "avx_vnni", "avx2"
+  ByteTraits traits;
+
+  /// Tiles [begin, end) of one image's block, and none of its border.
+  void (*run_block)(const QuantizedBlockPlan&, const QuantizedBlockArgs&, int begin, int end);
+  /// Rows [begin, end) of the stem's result, and none of its border.
+  void (*run_stem)(const QuantizedStemPlan&, const QuantizedStemArgs&, int begin, int end);
+  /// mean[padded channels] = scale * (mean over the interior - zero_point).
+  void (*pool)(const ByteMap&, const std::uint8_t* image, int zero_point, float scale, float* mean);
+};
+
+QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits, const QuantizedBlockShape& shape);
+
+void pack_quantized_block(const QuantizedBlockPlan& plan, const QuantizedWeights& depthwise,
+                          const QuantizedWeights& project, std::byte* packed);
+void pack_quantized_stem(const QuantizedStemPlan& plan, const QuantizedWeights& weights,
+                         std::byte* packed);
+
+/// Those that this CPU runs, fastest first; of MOBILEONE_MAX_ISA=avx2 none of AVX-512. Empty
+/// without AVX2.
+std::vector<const QuantizedKernels*> supported_quantized_kernels();
+
+}  // namespace mobileone::kernels

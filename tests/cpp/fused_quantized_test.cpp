@@ -1,0 +1,172 @@
+// Quantized networks as fused steps: what the backend takes, and that it gives the reference's
+// integers.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "engine_testing.hpp"
+
+namespace mobileone {
+namespace {
+
+using namespace testing_engine;
+
+struct Zeros {
+  int image, hidden, result;
+};
+
+QuantizedConvolution convolution(std::int64_t in, std::int64_t out, std::int64_t kernel,
+                                 std::int64_t stride, int from, int to) {
+  QuantizedConvolution op{in, out, {kernel, kernel}, {stride, stride}, {kernel / 2, kernel / 2}};
+  if (kernel == 3 && in == out) op.groups = in;
+  op.input_zero_point = from;
+  op.output_zero_point = to;
+  op.relu = to < 100;
+  return op;
+}
+
+// Integers and multipliers that leave maps with values all over their range.
+Weights random_weights(const Graph& graph) {
+  std::mt19937 random(7);
+  Weights weights;
+  for (const Node& node : graph.nodes()) {
+    for (const Parameter& parameter : parameters(node.name, node.op)) {
+      const auto* op = std::get_if<QuantizedConvolution>(&node.op);
+      const double size = op ? 128.0 * 75.0 * std::sqrt(double(op->terms())) : 1.0;
+      std::vector<double> values(static_cast<std::size_t>(element_count(parameter.shape)));
+      for (double& value : values) {
+        const double unit = static_cast<double>(random()) / 2147483648.0 - 1.0;
+        value = !op                                         ? unit
+                : !parameter.integers                       ? 200.0 / size * (1.0 + unit / 2.0)
+                : parameter.largest == double(kLargestBias) ? std::round(size / 4.0 * unit)
+                                                            : std::round(127.0 * unit);
+      }
+      weights.emplace(parameter.name, Tensor::from_doubles(parameter.shape, values));
+    }
+  }
+  return weights;
+}
+
+// Stem, blocks of stride 1 and 2, pool and classifier; `wanted`: all maps of integers.
+std::shared_ptr<const Network> small_network(const Zeros& zeros, std::vector<NodeId>& wanted) {
+  Graph graph;
+  const NodeId image = graph.add("image", Input{3}, {});
+  NodeId last = graph.add("quantize", Quantize{0.008, zeros.image}, {image});
+  const auto add = [&](const std::string& name, const QuantizedConvolution& op) {
+    last = graph.add(name, op, {last});
+  };
+  add("stem", convolution(3, 24, 3, 2, zeros.image, zeros.result));
+  wanted.push_back(last);
+  std::int64_t channels = 24;
+  for (const auto& [width, stride] : {std::pair<int, int>{40, 2}, {40, 1}, {64, 1}}) {
+    const std::string name = concat("block", wanted.size());
+    add(name + ".depthwise",
+        convolution(channels, channels, 3, stride, zeros.result, zeros.hidden));
+    add(name + ".pointwise", convolution(channels, width, 1, 1, zeros.hidden, zeros.result));
+    wanted.push_back(last);
+    channels = width;
+  }
+  last = graph.add("numbers", Dequantize{0.05, zeros.result}, {last});
+  last = graph.add("pool", GlobalAvgPool{}, {last});
+  graph.output = graph.add("linear", Linear{channels, 5, true}, {last});
+  return std::make_shared<const Network>(Network{graph, random_weights(graph)});
+}
+
+std::shared_ptr<const Plan> compiled(const std::shared_ptr<const Network>& network,
+                                     const Shape& shape, std::vector<NodeId> outputs, int threads) {
+  CompileOptions options;
+  options.threads = threads;
+  options.outputs = std::move(outputs);
+  return compile(network, std::make_shared<WeightCache>(), shape, options);
+}
+
+std::size_t count_int8(const Plan& plan) {
+  std::size_t count = 0;
+  for (const StepInfo& step : plan.steps()) {
+    count += step.implementation.find("int8") != std::string::npos;
+  }
+  return count;
+}
+
+// Maps of integers are the reference's, bit for bit, run after run (whose borders may be kept).
+TEST(FusedQuantized, NetworksOfAnySizeAndZeroPoint) {
+  for (const Zeros& zeros : {Zeros{0, 0, 0}, {128, 100, 7}, {255, 255, 255}}) {
+    std::vector<NodeId> wanted;
+    const auto network = small_network(zeros, wanted);
+    check_weights(*network);
+    for (const Shape& shape : {Shape{1, 3, 64, 48}, {2, 3, 37, 61}, {3, 3, 9, 1}}) {
+      const std::vector<float> pixels = image(shape);
+      const auto expected = reference_forward(
+          *network, ReferenceTensor{shape, {pixels.begin(), pixels.end()}}, wanted);
+      // Maps in use half the range at least.
+      const auto [least, most] =
+          std::minmax_element(expected[1].values.begin(), expected[1].values.end());
+      EXPECT_GT(*most - *least, 128.0) << zeros.hidden;
+      for (int threads : {1, 3}) {
+        SCOPED_TRACE(concat(to_string(shape), ", ", threads, " threads, zero point ", zeros.image));
+        const auto plan = compiled(network, shape, wanted, threads);
+        EXPECT_EQ(count_int8(*plan), 4u);
+        for (int pass = 0; pass < 2; ++pass) {
+          const auto found = run(*plan, pixels);
+          for (std::size_t i = 0; i < wanted.size(); ++i) {
+            const std::vector<double> values(found[i].begin(), found[i].end());
+            EXPECT_EQ(values, expected[i].values) << "map " << i << ", pass " << pass;
+          }
+        }
+        const auto whole = compiled(network, shape, {network->graph.output}, threads);
+        EXPECT_EQ(count_int8(*whole), 5u);
+        EXPECT_EQ(whole->steps().size(), 6u);
+        for (int pass = 0; pass < 2; ++pass) {
+          expect_near_reference(*network, shape, {network->graph.output}, run(*whole, pixels));
+        }
+      }
+    }
+  }
+}
+
+// Zero points that do not fit together, another reader, another kernel: others run it, and right.
+TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
+  const auto check = [](Graph graph, std::size_t fused) {
+    const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+    const Shape shape{2, 3, 20, 30};
+    const std::vector<float> pixels = image(shape);
+    const auto plan = compiled(network, shape, {graph.output}, 1);
+    EXPECT_EQ(count_int8(*plan), fused);
+    const auto expected = reference_forward(
+        *network, ReferenceTensor{shape, {pixels.begin(), pixels.end()}}, {graph.output});
+    const auto found = run(*plan, pixels);
+    EXPECT_EQ(std::vector<double>(found[0].begin(), found[0].end()), expected[0].values);
+  };
+  const auto stem = [](Graph& graph, int zero_point) {
+    const NodeId input = graph.add("image", Input{3}, {});
+    const NodeId bytes = graph.add("quantize", Quantize{0.01, 3}, {input});
+    return graph.add("stem", convolution(3, 32, 3, 2, 3, zero_point), {bytes});
+  };
+  Graph other_zero_point;
+  NodeId last = stem(other_zero_point, 5);
+  last = other_zero_point.add("depthwise", convolution(32, 32, 3, 1, 6, 0), {last});
+  other_zero_point.output =
+      other_zero_point.add("pointwise", convolution(32, 16, 1, 1, 0, 0), {last});
+  check(other_zero_point, 1);
+  Graph large_kernel;
+  last = stem(large_kernel, 5);
+  QuantizedConvolution five = convolution(32, 32, 3, 1, 5, 0);
+  five.kernel = {5, 5};
+  five.padding = {2, 2};
+  last = large_kernel.add("depthwise", five, {last});
+  large_kernel.output = large_kernel.add("pointwise", convolution(32, 16, 1, 1, 0, 0), {last});
+  check(large_kernel, 1);
+  Graph read_twice;
+  last = stem(read_twice, 5);
+  const NodeId depthwise = read_twice.add("depthwise", convolution(32, 32, 3, 1, 5, 0), {last});
+  last = read_twice.add("pointwise", convolution(32, 32, 1, 1, 0, 0), {depthwise});
+  read_twice.output = read_twice.add("sum", Add{}, {depthwise, last});
+  check(read_twice, 1);
+  Graph read_as_numbers;
+  last = stem(read_as_numbers, 0);
+  read_as_numbers.output = read_as_numbers.add("relu", Activation{ActivationKind::relu}, {last});
+  check(read_as_numbers, 0);
+}
+
+}  // namespace
+}  // namespace mobileone
