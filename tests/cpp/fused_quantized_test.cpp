@@ -124,6 +124,60 @@ TEST(FusedQuantized, NetworksOfAnySizeAndZeroPoint) {
   }
 }
 
+// Squeeze-and-excitation in float32 between the two convolutions of a block and after them: all in
+// fused steps. Gates are within float32's rounding, so that an integer may be the next one, rarely.
+TEST(FusedQuantized, SqueezeAndExcitation) {
+  Graph graph;
+  const NodeId input = graph.add("image", Input{3}, {});
+  NodeId last = graph.add("quantize", Quantize{0.008, 128}, {input});
+  last = graph.add("stem", convolution(3, 24, 3, 2, 128, 3), {last});
+  const auto excite = [&](const std::string& name, double scale, int from, int to) {
+    const NodeId numbers = graph.add(name + ".numbers", Dequantize{scale, from}, {last});
+    NodeId gate = graph.add(name + ".pool", GlobalAvgPool{}, {numbers});
+    gate =
+        graph.add(name + ".reduce", Conv2d{24, 6, {1, 1}, {1, 1}, {0, 0}, {1, 1}, 1, true}, {gate});
+    gate = graph.add(name + ".relu", Activation{ActivationKind::relu}, {gate});
+    gate =
+        graph.add(name + ".expand", Conv2d{6, 24, {1, 1}, {1, 1}, {0, 0}, {1, 1}, 1, true}, {gate});
+    gate = graph.add(name + ".sigmoid", Activation{ActivationKind::sigmoid}, {gate});
+    last = graph.add(name + ".multiply", Multiply{}, {numbers, gate});
+    last = graph.add(name + ".activation", Activation{ActivationKind::relu}, {last});
+    last = graph.add(name + ".bytes", Quantize{scale / 3.0, to}, {last});
+  };
+  std::vector<NodeId> wanted;
+  for (const std::string& name : {std::string("one"), std::string("two")}) {
+    const int from = name == "one" ? 3 : 0;
+    last = graph.add(name + ".depthwise", convolution(24, 24, 3, 1, from, 120), {last});
+    excite(name + ".first", 0.03, 120, 2);
+    last = graph.add(name + ".pointwise", convolution(24, 24, 1, 1, 2, 110), {last});
+    excite(name + ".second", 0.02, 110, 0);
+    wanted.push_back(last);
+  }
+  graph.output = last;
+  const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+  const Shape shape{2, 3, 41, 56};
+  const std::vector<float> pixels = image(shape);
+  for (int threads : {1, 3}) {
+    const auto plan = compiled(network, shape, {wanted[0]}, threads);
+    EXPECT_EQ(count_int8(*plan), 5u);
+    const auto expected = reference_forward(
+        *network, ReferenceTensor{shape, {pixels.begin(), pixels.end()}}, {wanted[0]});
+    const auto found = run(*plan, pixels);
+    std::size_t moved = 0;
+    double worst = 0.0, largest = 0.0;
+    for (std::size_t i = 0; i < found[0].size(); ++i) {
+      const double error = std::abs(static_cast<double>(found[0][i]) - expected[0].values[i]);
+      worst = std::max(worst, error);
+      largest = std::max(largest, expected[0].values[i]);
+      moved += error != 0.0;
+    }
+    EXPECT_GT(largest, 100.0);
+    EXPECT_LE(moved, found[0].size() / 100);
+    EXPECT_LE(worst, 2.0);
+    EXPECT_EQ(count_int8(*compiled(network, shape, {graph.output}, threads)), 9u);
+  }
+}
+
 // Zero points that do not fit together, another reader, another kernel: others run it, and right.
 TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
   const auto check = [](Graph graph, std::size_t fused) {

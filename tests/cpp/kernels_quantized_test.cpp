@@ -169,8 +169,8 @@ void check_block(const QuantizedBlockShape& shape, Numbers numbers, bool bright)
   Weights depthwise = random_weights(shape.channels_in, 9, numbers, random);
   Weights project = random_weights(shape.channels_out, shape.channels_in, numbers, random);
   Bytes source = random_bytes(shape.channels_in, shape.height * shape.width, bright, random);
-  Bytes hidden = depthwise_reference(shape, source, depthwise);
-  Bytes expected = project_reference(shape, hidden, project);
+  Bytes hidden = shape.has_depthwise() ? depthwise_reference(shape, source, depthwise) : source;
+  Bytes expected = shape.has_project() ? project_reference(shape, hidden, project) : hidden;
   const Aligned src = blocked(shape.src(), source, shape.source_zero_point);
   for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
     SCOPED_TRACE(std::string(kernels->name) + " " + std::to_string(shape.channels_in) + " to " +
@@ -200,6 +200,15 @@ TEST(KernelsQuantized, Blocks) {
         shape.source_zero_point = 128;
         shape.depthwise = {100, 100};
         shape.project = {255, 0};
+        check_block(shape, Numbers::usual, false);
+        // Each of the two alone.
+        shape.channels_out = in;
+        shape.parts = BlockParts::kDepthwise;
+        check_block(shape, Numbers::usual, false);
+        if (stride == 2) continue;
+        shape.channels_out = out;
+        shape.parts = BlockParts::kProject;
+        shape.depthwise.zero_point = shape.source_zero_point;
         check_block(shape, Numbers::usual, false);
       }
     }
@@ -276,6 +285,37 @@ TEST(KernelsQuantized, Stems) {
         const QuantizedStemPlan plan{height, width, channels, 0.0273f, zero_point, range, {}};
         check_stem(plan, Numbers::usual);
         check_stem(plan, Numbers::largest);
+      }
+    }
+  }
+}
+
+// As float32 says, operation by operation.
+TEST(KernelsQuantized, Scalings) {
+  std::mt19937 random(8);
+  for (auto [height, width] : {std::pair{1, 1}, {7, 9}, {2, 130}}) {
+    for (bool relu : {false, true}) {
+      const ByteScaling scaling{{24, height, width}, 100, 0.031f, relu, 0.0173f, 40};
+      const ByteMap& map = scaling.map;
+      Bytes values = random_bytes(map.channels, height * width, false, random);
+      Bytes expected = values;
+      std::vector<float> gate(32);
+      for (float& factor : gate) factor = static_cast<float>(random() % 1000) * 0.001f;
+      for (int c = 0; c < map.channels; ++c) {
+        for (int i = 0; i < height * width; ++i) {
+          int& value = expected[static_cast<std::size_t>(c * height * width + i)];
+          const float number = static_cast<float>(value - 100) * 0.031f;
+          const float scaled = number * gate[static_cast<std::size_t>(c)];
+          value = quantized(relu ? std::max(scaled, 0.f) : scaled, 0.0173f, 40);
+        }
+      }
+      const Aligned src = blocked(map, values, 100);
+      for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
+        const Aligned dst = marked(map, 79);
+        kernels->scale(scaling, src.numbers(), gate.data(), dst.numbers(), 0, height / 2);
+        kernels->scale(scaling, src.numbers(), gate.data(), dst.numbers(), height / 2, height);
+        EXPECT_EQ(differences(map, dst, expected), 0u) << kernels->name;
+        EXPECT_TRUE(untouched(map, dst, 79)) << kernels->name;
       }
     }
   }

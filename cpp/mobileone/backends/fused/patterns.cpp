@@ -30,6 +30,7 @@ constexpr Pattern kPatterns[] = {
     {"linear", take<match_linear, emit_linear>},
     {"quantized stem", take<match_quantized_stem, emit_quantized_stem>},
     {"quantized block", take<match_quantized_block, emit_quantized_block>},
+    {"quantized excite", take<match_quantized_excite, emit_quantized_excite>},
     {"quantized pool", take<match_quantized_pool, emit_quantized_pool>},
 };
 

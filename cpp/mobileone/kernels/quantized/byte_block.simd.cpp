@@ -1,4 +1,5 @@
-// A depthwise convolution into a tile, and the 1x1 convolution of that tile.
+// A depthwise convolution into a tile, and the 1x1 convolution of that tile; or one of them, from
+// map to map.
 #include "mobileone/kernels/quantized/byte_depthwise.hpp"
 #include "mobileone/kernels/quantized/byte_microkernel.hpp"
 #include "mobileone/kernels/quantized/entry_points.hpp"
@@ -6,13 +7,63 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-class ByteTile {
+/// Panels of a 1x1 convolution.
+class Projection {
  public:
-  ByteTile(const QuantizedBlockPlan& plan, const QuantizedBlockArgs& args)
+  Projection(const QuantizedBlockPlan& plan, const QuantizedBlockArgs& args)
+      : panels_(plan.project()),
+        map_(plan.shape.dst()),
+        k_blocks_(plan.k_blocks()),
+        requantize_(plan.shape.project),
+        packed_(args.packed + plan.project_offset()),
+        dst_(args.dst) {}
+
+  int panels() const { return panels_.panels(); }
+
+  /// Pixels of a panel's result from row `row` on: `t` is the first one's, channel blocks `pitch`
+  /// apart.
+  void run(int panel, int row, const std::uint8_t* t, std::ptrdiff_t pitch, const int* places,
+           int pixels) const {
+    const std::byte* const packed = packed_ + panel * panels_.panel_bytes();
+    const int block = panel * panels_.traits.panel_channels() / kBlock;
+    std::uint8_t* const to = dst_ + map_.offset(block, row, 0);
+    // The last panel may be half a one.
+    const bool half = kVectorsPerBlock == 1 && block + 1 == map_.blocks();
+    for (int p = 0; p < pixels; p += kTraits.pixels, t += kTraits.pixels * kBlock) {
+      const int count = pixels - p < kTraits.pixels ? pixels - p : kTraits.pixels;
+      const BytePlaces out{to, map_.block_stride(), places + p, count};
+      if (half) {
+        multiply<1 * kVectorsPerBlock>(t, pitch, packed, out);
+      } else {
+        multiply<2>(t, pitch, packed, out);
+      }
+    }
+  }
+
+ private:
+  template <int kVectors>
+  [[gnu::noinline]] void multiply(const std::uint8_t* t, std::ptrdiff_t pitch,
+                                  const std::byte* packed, const BytePlaces& out) const {
+    t -= pitch;
+    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return t += pitch; };
+    multiply_bytes<kVectors, kBlock, 4>(next, k_blocks_, packed, panels_.weight_bytes(),
+                                        requantize_, out);
+  }
+
+  BytePanels panels_;
+  ByteMap map_;
+  int k_blocks_;
+  Requantize requantize_;
+  const std::byte* packed_;
+  std::uint8_t* dst_;
+};
+
+class BlockRun {
+ public:
+  BlockRun(const QuantizedBlockPlan& plan, const QuantizedBlockArgs& args)
       : plan_(plan),
         args_(args),
-        panels_(plan.project()),
-        requantize_(plan.shape.project),
+        projection_(plan, args),
         t_(reinterpret_cast<std::uint8_t*>(args.scratch)),
         places_(reinterpret_cast<int*>(args.scratch + plan.tile_bytes())) {
     const int width = plan.shape.out_width();
@@ -22,54 +73,53 @@ class ByteTile {
     }
   }
 
-  void run(int index) const {
-    const int begin = index * plan_.tile_rows;
-    const int limit = begin + plan_.tile_rows, height = plan_.shape.out_height();
-    const int end = limit < height ? limit : height;
-    for (int block = 0; block < plan_.k_blocks(); ++block) {
-      depthwise_bytes(plan_.shape, args_.src, block, args_.packed + block * plan_.taps_bytes(),
-                      begin, end, t_ + block * pitch());
+  void run(int begin, int end) const {
+    switch (plan_.shape.parts) {
+      case BlockParts::kBoth:
+        return run_tile(begin, end);
+      case BlockParts::kDepthwise:
+        return run_depthwise(begin, end);
+      case BlockParts::kProject:
+        return run_projection(begin, end);
     }
-    const int pixels = (end - begin) * plan_.shape.out_width();
-    for (int panel = 0; panel < panels_.panels(); ++panel) project(panel, begin, pixels);
   }
 
  private:
-  std::ptrdiff_t pitch() const { return std::ptrdiff_t{plan_.pitch()} * kBlock; }
+  void run_tile(int begin, int end) const {
+    const int width = plan_.shape.out_width();
+    const std::ptrdiff_t pitch = std::ptrdiff_t{plan_.pitch()} * kBlock;
+    for (int block = 0; block < plan_.k_blocks(); ++block) {
+      depthwise_bytes(plan_.shape, args_.src, block, taps(block), begin, end, t_ + block * pitch,
+                      std::ptrdiff_t{width} * kBlock);
+    }
+    for (int panel = 0; panel < projection_.panels(); ++panel) {
+      projection_.run(panel, begin, t_, pitch, places_, (end - begin) * width);
+    }
+  }
 
-  void project(int panel, int row, int pixels) const {
-    const std::byte* const packed =
-        args_.packed + plan_.k_blocks() * plan_.taps_bytes() + panel * panels_.panel_bytes();
-    const int block = panel * panels_.traits.panel_channels() / kBlock;
+  void run_depthwise(int begin, int end) const {
     const ByteMap map = plan_.shape.dst();
-    std::uint8_t* const to = args_.dst + map.offset(block, row, 0);
-    // The last panel may be half a one.
-    const bool half = kVectorsPerBlock == 1 && block + 1 == map.blocks();
-    for (int p = 0; p < pixels; p += kTraits.pixels) {
-      const int count = pixels - p < kTraits.pixels ? pixels - p : kTraits.pixels;
-      const BytePlaces places{to, map.block_stride(), places_ + p, count};
-      if (half) {
-        multiply<1 * kVectorsPerBlock>(p, packed, places);
-      } else {
-        multiply<2>(p, packed, places);
+    for (int block = 0; block < plan_.k_blocks(); ++block) {
+      depthwise_bytes(plan_.shape, args_.src, block, taps(block), begin, end,
+                      args_.dst + map.offset(block, begin, 0), map.row_stride());
+    }
+  }
+
+  void run_projection(int begin, int end) const {
+    const ByteMap map = plan_.shape.src();
+    for (int panel = 0; panel < projection_.panels(); ++panel) {
+      for (int y = begin; y < end; ++y) {
+        projection_.run(panel, y, args_.src + map.offset(0, y, 0), map.block_stride(), places_,
+                        map.width);
       }
     }
   }
 
-  template <int kVectors>
-  [[gnu::noinline]] void multiply(int pixel, const std::byte* packed,
-                                  const BytePlaces& places) const {
-    const std::ptrdiff_t pitch = this->pitch();
-    const std::uint8_t* t = t_ + std::ptrdiff_t{pixel} * kBlock - pitch;
-    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return t += pitch; };
-    multiply_bytes<kVectors, kBlock, 4>(next, plan_.k_blocks(), packed, panels_.weight_bytes(),
-                                        requantize_, places);
-  }
+  const std::byte* taps(int block) const { return args_.packed + block * plan_.taps_bytes(); }
 
   const QuantizedBlockPlan& plan_;
   const QuantizedBlockArgs& args_;
-  BytePanels panels_;
-  Requantize requantize_;
+  Projection projection_;
   std::uint8_t* t_;
   int* places_;
 };
@@ -78,8 +128,12 @@ class ByteTile {
 
 void run_quantized_block(const QuantizedBlockPlan& plan, const QuantizedBlockArgs& args, int begin,
                          int end) {
-  const ByteTile tile(plan, args);
-  for (int index = begin; index < end; ++index) tile.run(index);
+  const BlockRun run(plan, args);
+  const int height = plan.shape.out_height();
+  for (int index = begin; index < end; ++index) {
+    const int row = index * plan.tile_rows, limit = row + plan.tile_rows;
+    run.run(row, limit < height ? limit : height);
+  }
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

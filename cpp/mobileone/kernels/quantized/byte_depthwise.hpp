@@ -5,8 +5,9 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// Output rows [begin, end) of channel block `block`, to t [rows][width][16].
+/// Output rows [begin, end) of channel block `block`, `pitch` bytes apart.
 void depthwise_bytes(const QuantizedBlockShape& shape, const std::uint8_t* src, int block,
-                     const std::byte* taps, int begin, int end, std::uint8_t* t);
+                     const std::byte* taps, int begin, int end, std::uint8_t* to,
+                     std::ptrdiff_t pitch);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -103,26 +103,26 @@ MOBILEONE_INLINE void row_of_stride_two(const std::uint8_t* const (&rows)[4], in
 }  // namespace
 
 void depthwise_bytes(const QuantizedBlockShape& shape, const std::uint8_t* src, int block,
-                     const std::byte* packed, int begin, int end, std::uint8_t* t) {
+                     const std::byte* packed, int begin, int end, std::uint8_t* to,
+                     std::ptrdiff_t pitch) {
   const ByteMap map = shape.src();
   const Taps taps{packed};
   const Requantize requantize(shape.depthwise);
   const int width = shape.out_width();
-  const std::ptrdiff_t row = std::ptrdiff_t{width} * kBlock;
   const auto source = [&](int y) { return src + map.offset(block, y, -1); };
   if (shape.stride == 2) {
-    for (int y = begin; y < end; ++y, t += row) {
+    for (int y = begin; y < end; ++y, to += pitch) {
       const std::uint8_t* const rows[4] = {source(2 * y - 1), source(2 * y), source(2 * y + 1),
                                            nullptr};
-      row_of_stride_two(rows, width, taps, requantize, t);
+      row_of_stride_two(rows, width, taps, requantize, to);
     }
     return;
   }
-  for (int y = begin; y < end; y += 2, t += 2 * row) {
+  for (int y = begin; y < end; y += 2, to += 2 * pitch) {
     const bool both = y + 1 < end;
     const std::uint8_t* const rows[4] = {source(y - 1), source(y), source(y + 1),
                                          source(both ? y + 2 : y + 1)};
-    two_rows(rows, width, taps, requantize, t, both ? t + row : nullptr);
+    two_rows(rows, width, taps, requantize, to, both ? to + pitch : nullptr);
   }
 }
 

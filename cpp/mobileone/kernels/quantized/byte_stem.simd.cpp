@@ -26,6 +26,10 @@ class ByteStem {
 
   void run(int row) {
     for (int y = 2 * row - 1; y <= 2 * row + 1; ++y) fetch(y);
+    const std::uint8_t* rows[3];
+    for (int i = 0; i < 3; ++i) {
+      rows[i] = reinterpret_cast<const std::uint8_t*>(pixels(slot(2 * row - 1 + i)));
+    }
     const ByteMap map = plan_.dst();
     for (int panel = 0; panel < panels_.panels(); ++panel) {
       const int block = panel * panels_.traits.panel_channels() / kBlock;
@@ -36,9 +40,9 @@ class ByteStem {
         const BytePlaces places{to + std::ptrdiff_t{x} * kBlock, map.block_stride(), places_,
                                 std::min(kTraits.pixels, map.width - x)};
         if (half) {
-          multiply<1 * kVectorsPerBlock>(row, x, packed, places);
+          multiply<1 * kVectorsPerBlock>(rows, x, packed, places);
         } else {
-          multiply<2>(row, x, packed, places);
+          multiply<2>(rows, x, packed, places);
         }
       }
     }
@@ -52,35 +56,38 @@ class ByteStem {
   /// Slot 3 is for rows outside of the image.
   int slot(int y) const { return y < 0 || y >= plan_.height ? 3 : y % 3; }
 
-  void fetch(int y) {
+  [[gnu::noinline]] void fetch(int y) {
     if (y < 0 || y >= plan_.height || (y >= first_ && y < next_)) return;
     if (y != next_) first_ = y;
     next_ = y + 1;
     const std::ptrdiff_t plane = std::ptrdiff_t{plan_.height} * plan_.width;
     const float* const from = args_.image + std::ptrdiff_t{y} * plan_.width;
     std::uint32_t* const to = pixels(slot(y)) + 1;
+    const Quantizer quantize = quantize_;
+    const auto pixels_at = [&](const float* red, std::ptrdiff_t stride) MOBILEONE_INLINE_LAMBDA {
+      return merge(quantize(load_floats(red)), quantize(load_floats(red + stride)),
+                   quantize(load_floats(red + 2 * stride)));
+    };
     int x = 0;
     for (; x + kTraits.sums <= plan_.width; x += kTraits.sums) {
-      store(to + x, merge(quantize_(from + x), quantize_(from + plane + x),
-                          quantize_(from + 2 * plane + x)));
+      store(to + x, pixels_at(from + x, plane));
     }
     if (x == plan_.width) return;
-    float rest[3][kTraits.sums] = {};
-    for (int c = 0; c < 3; ++c) std::copy_n(from + c * plane + x, plan_.width - x, rest[c]);
+    float rest[3 * kTraits.sums] = {};
+    for (int c = 0; c < 3; ++c) {
+      std::copy_n(from + c * plane + x, plan_.width - x, rest + c * kTraits.sums);
+    }
     alignas(64) std::uint32_t last[kTraits.sums];
-    store(last, merge(quantize_(rest[0]), quantize_(rest[1]), quantize_(rest[2])));
+    store(last, pixels_at(rest, kTraits.sums));
     std::copy_n(last, plan_.width - x, to + x);
   }
 
   template <int kVectors>
-  [[gnu::noinline]] void multiply(int row, int x, const std::byte* packed,
-                                  const BytePlaces& places) const {
-    const std::uint8_t* rows[3];
-    for (int i = 0; i < 3; ++i) {
-      rows[i] = reinterpret_cast<const std::uint8_t*>(pixels(slot(2 * row - 1 + i)) + 2 * x);
-    }
+  [[gnu::noinline]] void multiply(const std::uint8_t* const (&rows)[3], int x,
+                                  const std::byte* packed, const BytePlaces& places) const {
     const auto* const* at = rows;
-    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return *at++; };
+    const std::ptrdiff_t first = std::ptrdiff_t{x} * 8;
+    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return *at++ + first; };
     multiply_bytes<kVectors, 8, 3>(next, 3, packed, panels_.weight_bytes(), requantize_, places);
   }
 

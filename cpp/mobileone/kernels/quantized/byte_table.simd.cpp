@@ -7,7 +7,11 @@ extern const QuantizedKernels kQuantizedKernels;
 
 #define MOBILEONE_NAME(isa) #isa
 #define MOBILEONE_NAME_OF(isa) MOBILEONE_NAME(isa)
-const QuantizedKernels kQuantizedKernels{MOBILEONE_NAME_OF(MOBILEONE_ISA), kTraits,
-                                         run_quantized_block, run_quantized_stem, pool_bytes};
+const QuantizedKernels kQuantizedKernels{MOBILEONE_NAME_OF(MOBILEONE_ISA),
+                                         kTraits,
+                                         run_quantized_block,
+                                         run_quantized_stem,
+                                         scale_bytes,
+                                         pool_bytes};
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -12,10 +12,17 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 using Bytes = __m512i;
 using Sums = __m512i;
+using Floats = __m512;
 inline constexpr ByteTraits kTraits{.sums = 16, .pixels = 14, .weight_size = 1};
 
 MOBILEONE_INLINE Bytes load(const void* from) { return _mm512_loadu_si512(from); }
 MOBILEONE_INLINE void store(void* to, Bytes x) { _mm512_storeu_si512(to, x); }
+MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
+/// As many bytes as a vector has sums.
+MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
 /// The first `pixels` pixels of 16 bytes.
 MOBILEONE_INLINE void store_pixels(std::uint8_t* to, Bytes x, int pixels) {
   _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << 4 * pixels) - 1), x);
@@ -94,8 +101,7 @@ class Quantizer {
         most_(_mm512_set1_ps(static_cast<float>(255 - zero_point) * scale)),
         zero_point_(_mm512_set1_epi32(zero_point)) {}
 
-  MOBILEONE_INLINE Sums operator()(const float* from) const {
-    const __m512 x = _mm512_loadu_ps(from);
+  MOBILEONE_INLINE Sums operator()(Floats x) const {
     const __mmask16 number = _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q);
     const __m512 clamped = _mm512_min_ps(_mm512_maskz_max_ps(number, x, least_), most_);
     const __m512 near = _mm512_mul_ps(clamped, reciprocal_);
@@ -108,6 +114,16 @@ class Quantizer {
   __m512 scale_, reciprocal_, least_, most_;
   __m512i zero_point_;
 };
+/// max((x - offset) * scale * gate, floor), each operation rounded.
+MOBILEONE_INLINE Floats scaled(Floats x, float offset, float scale, Floats gate, float floor) {
+  const Floats number =
+      _mm512_mul_ps(_mm512_sub_ps(x, _mm512_set1_ps(offset)), _mm512_set1_ps(scale));
+  return _mm512_max_ps(_mm512_set1_ps(floor), _mm512_mul_ps(number, gate));
+}
+/// Sums from 0 to 255, a byte each.
+MOBILEONE_INLINE void store_narrow(std::uint8_t* to, Sums x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(x));
+}
 /// Three of each in 32 bits, the first one lowest.
 MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
   return _mm512_or_si512(a, _mm512_or_si512(_mm512_slli_epi32(b, 8), _mm512_slli_epi32(c, 16)));
@@ -117,6 +133,7 @@ MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
 
 using Bytes = __m256i;
 using Sums = __m256i;
+using Floats = __m256;
 #if defined(__AVXVNNI__)
 inline constexpr ByteTraits kTraits{.sums = 8, .pixels = 6, .weight_size = 1};
 #else
@@ -125,6 +142,11 @@ inline constexpr ByteTraits kTraits{.sums = 8, .pixels = 4, .weight_size = 2};
 
 MOBILEONE_INLINE Bytes load(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
+MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
 }
 MOBILEONE_INLINE Bytes aligned(const std::byte* from) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
@@ -215,8 +237,7 @@ class Quantizer {
         most_(_mm256_set1_ps(static_cast<float>(255 - zero_point) * scale)),
         zero_point_(_mm256_set1_epi32(zero_point)) {}
 
-  MOBILEONE_INLINE Sums operator()(const float* from) const {
-    const __m256 x = _mm256_loadu_ps(from);
+  MOBILEONE_INLINE Sums operator()(Floats x) const {
     const __m256 number = _mm256_and_ps(_mm256_cmp_ps(x, x, _CMP_ORD_Q), x);
     const __m256 clamped = _mm256_min_ps(_mm256_max_ps(number, least_), most_);
     const __m256 near = _mm256_mul_ps(clamped, reciprocal_);
@@ -229,6 +250,15 @@ class Quantizer {
   __m256 scale_, reciprocal_, least_, most_;
   __m256i zero_point_;
 };
+MOBILEONE_INLINE Floats scaled(Floats x, float offset, float scale, Floats gate, float floor) {
+  const Floats number =
+      _mm256_mul_ps(_mm256_sub_ps(x, _mm256_set1_ps(offset)), _mm256_set1_ps(scale));
+  return _mm256_max_ps(_mm256_set1_ps(floor), _mm256_mul_ps(number, gate));
+}
+MOBILEONE_INLINE void store_narrow(std::uint8_t* to, Sums x) {
+  const __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(pairs, pairs));
+}
 MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
   return _mm256_or_si256(a, _mm256_or_si256(_mm256_slli_epi32(b, 8), _mm256_slli_epi32(c, 16)));
 }

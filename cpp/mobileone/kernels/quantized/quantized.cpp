@@ -25,9 +25,11 @@ QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits,
 void pack_quantized_block(const QuantizedBlockPlan& plan, const QuantizedWeights& depthwise,
                           const QuantizedWeights& project, std::byte* packed) {
   const QuantizedBlockShape& shape = plan.shape;
-  for (int block = 0; block < plan.k_blocks(); ++block, packed += plan.taps_bytes()) {
+  for (int block = 0; shape.has_depthwise() && block < plan.k_blocks();
+       ++block, packed += plan.taps_bytes()) {
     pack_taps(plan, depthwise, block, packed);
   }
+  if (!shape.has_project()) return;
   pack_panels(
       plan.project(), project, shape.depthwise.zero_point,
       [&](int output, int input) {

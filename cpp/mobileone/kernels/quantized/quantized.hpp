@@ -34,12 +34,19 @@ struct ByteRange {
   int zero_point = 0, least = 0;
 };
 
-/// A depthwise 3x3 convolution (stride 1 or 2, padding 1), then a 1x1 convolution.
+/// What of a block there is.
+enum class BlockParts { kBoth, kDepthwise, kProject };
+
+/// A depthwise 3x3 convolution (stride 1 or 2, padding 1), then a 1x1 convolution, or one of them:
+/// then the other one's channels are the same, and the source's zero point is the depthwise's.
 struct QuantizedBlockShape {
   int channels_in = 0, channels_out = 0, height = 0, width = 0, stride = 1;
   int source_zero_point = 0;  // of the map that the depthwise reads
   ByteRange depthwise, project;
+  BlockParts parts = BlockParts::kBoth;
 
+  bool has_depthwise() const { return parts != BlockParts::kProject; }
+  bool has_project() const { return parts != BlockParts::kDepthwise; }
   int out_height() const { return (height - 1) / stride + 1; }
   int out_width() const { return (width - 1) / stride + 1; }
   ByteMap src() const { return {channels_in, height, width}; }
@@ -83,8 +90,11 @@ struct QuantizedBlockPlan {
     return std::size_t(traits.vector_bytes()) *
            std::size_t((rows * columns * traits.weight_size + 2) * vectors);
   }
+  std::size_t project_offset() const {
+    return shape.has_depthwise() ? std::size_t(k_blocks()) * taps_bytes() : 0;
+  }
   std::size_t packed_bytes() const {
-    return std::size_t(k_blocks()) * taps_bytes() + project().packed_bytes();
+    return project_offset() + (shape.has_project() ? project().packed_bytes() : 0);
   }
   /// Of each thread: T [k_blocks][pitch][16], and the places of a tile's pixels in the result.
   std::size_t tile_bytes() const { return std::size_t(k_blocks()) * std::size_t(pitch()) * kBlock; }
@@ -96,6 +106,17 @@ struct QuantizedBlockArgs {
   std::uint8_t* dst = nullptr;
   const std::byte* packed = nullptr;  // pack_block's, aligned to 64 bytes
   std::byte* scratch = nullptr;       // scratch_bytes(), aligned to 64 bytes
+};
+
+/// clamp(rint(activation((q - zero_point) * scale * gate) / result_scale) + result_zero_point, 0,
+/// 255), each operation in float32, with a gate for each channel; the activation is none or a ReLU.
+struct ByteScaling {
+  ByteMap map;
+  int zero_point = 0;
+  float scale = 1.f;
+  bool relu = false;
+  float result_scale = 1.f;
+  int result_zero_point = 0;
 };
 
 /// A 3x3 convolution of stride 2, padding 1, of an image of three float32 planes that is quantized
@@ -124,7 +145,6 @@ struct QuantizedStemArgs {
   std::byte* scratch = nullptr;
 };
 
-/// Sums of a byte map's channels, for a mean: sum[padded channels] over the interior.
 struct QuantizedKernels {
   std::string_view name;  // "avx512_vnni", "avx_vnni", "avx2"
   ByteTraits traits;
@@ -133,6 +153,9 @@ struct QuantizedKernels {
   void (*run_block)(const QuantizedBlockPlan&, const QuantizedBlockArgs&, int begin, int end);
   /// Rows [begin, end) of the stem's result, and none of its border.
   void (*run_stem)(const QuantizedStemPlan&, const QuantizedStemArgs&, int begin, int end);
+  /// Rows [begin, end) of an image; gate[padded channels].
+  void (*scale)(const ByteScaling&, const std::uint8_t* src, const float* gate, std::uint8_t* dst,
+                int begin, int end);
   /// mean[padded channels] = scale * (mean over the interior - zero_point).
   void (*pool)(const ByteMap&, const std::uint8_t* image, int zero_point, float scale, float* mean);
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "mobileone/backends/fused/activation.hpp"
 #include "mobileone/backends/fused/support.hpp"
 
 namespace mobileone::fused {
@@ -11,6 +12,9 @@ namespace {
 kernels::ByteRange range_of(const QuantizedConvolution& op) {
   return {static_cast<int>(op.output_zero_point), static_cast<int>(op.least())};
 }
+
+// The kernels' division is float32's where nothing leaves the normal numbers.
+bool is_usual(double scale) { return scale >= 0x1p-80 && scale <= 0x1p80; }
 
 // Whoever reads the node takes it for integers: others might not know the layout of bytes.
 bool is_read_as_bytes(NodeId id, const PlanBuilder& builder) {
@@ -54,7 +58,8 @@ std::optional<QuantizedStemMatch> match_quantized_stem(const Cursor& at) {
   match.image = builder.node(cursor.node()).inputs[0];
   if (!std::holds_alternative<Input>(builder.node(match.image).op)) return std::nullopt;
   const auto* conv = take_next(cursor, quantize->zero_point);
-  const bool fits = conv && conv->in_channels == 3 && is_dense(conv->convolution(), 3, 2) &&
+  const bool fits = conv && is_usual(quantize->scale) && conv->in_channels == 3 &&
+                    is_dense(conv->convolution(), 3, 2) &&
                     is_read_as_bytes(cursor.result(), builder);
   if (!fits) return std::nullopt;
   const kernels::ByteMap image = byte_map(builder.shape(match.image));
@@ -70,32 +75,91 @@ std::optional<QuantizedStemMatch> match_quantized_stem(const Cursor& at) {
   return match;
 }
 
+namespace {
+
+bool is_depthwise(const QuantizedConvolution& op) {
+  const Conv2d conv = op.convolution();
+  return conv.depthwise() && (is_square(conv, 3, 1) || is_square(conv, 3, 2)) && !op.float_result;
+}
+
+// Depthwise and pointwise, or the former alone.
+std::optional<QuantizedBlockMatch> take_depthwise(Cursor cursor) {
+  QuantizedBlockMatch match;
+  const auto* depthwise = cursor.take<QuantizedConvolution>();
+  match.depthwise = cursor.node();
+  match.shape.stride = static_cast<int>(depthwise->stride[0]);
+  match.shape.depthwise = range_of(*depthwise);
+  match.shape.channels_out = static_cast<int>(depthwise->out_channels);
+  match.shape.parts = kernels::BlockParts::kDepthwise;
+  Cursor further = cursor;
+  const auto* project = take_next(further, depthwise->output_zero_point);
+  if (project && is_dense(project->convolution(), 1, 1)) {
+    cursor = further;
+    match.project = cursor.node();
+    match.shape.project = range_of(*project);
+    match.shape.channels_out = static_cast<int>(project->out_channels);
+    match.shape.parts = kernels::BlockParts::kBoth;
+  }
+  match.ops = cursor.taken();
+  return match;
+}
+
+std::optional<QuantizedBlockMatch> take_project(Cursor cursor) {
+  QuantizedBlockMatch match;
+  const auto* project = cursor.take<QuantizedConvolution>();
+  if (!is_dense(project->convolution(), 1, 1) || project->float_result) return std::nullopt;
+  match.project = cursor.node();
+  match.shape.depthwise.zero_point = static_cast<int>(project->input_zero_point);
+  match.shape.project = range_of(*project);
+  match.shape.channels_out = static_cast<int>(project->out_channels);
+  match.shape.parts = kernels::BlockParts::kProject;
+  match.ops = cursor.taken();
+  return match;
+}
+
+}  // namespace
+
 std::optional<QuantizedBlockMatch> match_quantized_block(const Cursor& at) {
+  const PlanBuilder& builder = at.builder();
+  const auto* first = at.get<QuantizedConvolution>();
+  if (!first || !quantized_kernels()) return std::nullopt;
+  const NodeId source = at.inputs()[0];
+  if (!is_bytes(source, first->input_zero_point, builder)) return std::nullopt;
+  auto match = is_depthwise(*first) ? take_depthwise(at) : take_project(at);
+  if (!match || !is_read_as_bytes(match->result(), builder)) return std::nullopt;
+  const kernels::ByteMap map = byte_map(builder.shape(source));
+  match->source = source;
+  match->shape.channels_in = map.channels;
+  match->shape.height = map.height;
+  match->shape.width = map.width;
+  match->shape.source_zero_point = static_cast<int>(first->input_zero_point);
+  return match;
+}
+
+std::optional<QuantizedExciteMatch> match_quantized_excite(const Cursor& at) {
   Cursor cursor = at;
   const PlanBuilder& builder = at.builder();
-  const auto* depthwise = cursor.take<QuantizedConvolution>();
-  if (!depthwise || !quantized_kernels() || depthwise->float_result) return std::nullopt;
-  const Conv2d first = depthwise->convolution();
-  const bool square = is_square(first, 3, 1) || is_square(first, 3, 2);
-  if (!first.depthwise() || !square) return std::nullopt;
-  QuantizedBlockMatch match;
-  match.depthwise = cursor.node();
-  match.source = builder.node(match.depthwise).inputs[0];
-  if (!is_bytes(match.source, depthwise->input_zero_point, builder)) return std::nullopt;
-  const auto* project = take_next(cursor, depthwise->output_zero_point);
-  const bool fits = project && is_dense(project->convolution(), 1, 1) &&
-                    is_read_as_bytes(cursor.result(), builder);
-  if (!fits) return std::nullopt;
-  const kernels::ByteMap map = byte_map(builder.shape(match.source));
-  match.project = cursor.node();
-  match.shape = {map.channels,
-                 static_cast<int>(project->out_channels),
-                 map.height,
-                 map.width,
-                 static_cast<int>(first.stride[0]),
-                 static_cast<int>(depthwise->input_zero_point),
-                 range_of(*depthwise),
-                 range_of(*project)};
+  const auto* numbers = cursor.take<Dequantize>();
+  if (!numbers || !quantized_kernels()) return std::nullopt;
+  QuantizedExciteMatch match;
+  match.source = at.inputs()[0];
+  if (!builder.value(builder.value_of(match.source)).layout.bytes) return std::nullopt;
+  const auto squeeze = take_squeeze(cursor);
+  const auto activation = cursor.activation();
+  if (!squeeze || !kernel_activation(squeeze->activation) || !kernel_activation(squeeze->gate) ||
+      (activation && *activation != ActivationKind::relu)) {
+    return std::nullopt;
+  }
+  const NodeId scaled = cursor.result();
+  const auto* bytes = cursor.take<Quantize>({scaled});
+  if (!bytes || !is_usual(bytes->scale) || !is_only_needed_by(scaled, cursor.node(), builder) ||
+      !is_read_as_bytes(cursor.result(), builder)) {
+    return std::nullopt;
+  }
+  match.squeeze = *squeeze;
+  match.scaling = {byte_map(builder.shape(match.source)), static_cast<int>(numbers->zero_point),
+                   static_cast<float>(numbers->scale),    activation.has_value(),
+                   static_cast<float>(bytes->scale),      static_cast<int>(bytes->zero_point)};
   match.ops = cursor.taken();
   return match;
 }

@@ -15,12 +15,21 @@ struct QuantizedStemMatch : Match {
 };
 std::optional<QuantizedStemMatch> match_quantized_stem(const Cursor& at);
 
-// Depthwise 3x3, then 1x1, from one map of bytes to another.
+// Depthwise 3x3, then 1x1, from one map of bytes to another; or one of them, where something else
+// is between them.
 struct QuantizedBlockMatch : Match {
   NodeId source = -1, depthwise = -1, project = -1;
   kernels::QuantizedBlockShape shape;
 };
 std::optional<QuantizedBlockMatch> match_quantized_block(const Cursor& at);
+
+// A map of bytes as float32 numbers, squeezed and excited, and bytes again.
+struct QuantizedExciteMatch : Match {
+  NodeId source = -1;
+  SqueezeMatch squeeze;
+  kernels::ByteScaling scaling;
+};
+std::optional<QuantizedExciteMatch> match_quantized_excite(const Cursor& at);
 
 // The mean of a map of bytes as float32 numbers.
 struct QuantizedPoolMatch : Match {

@@ -1,5 +1,6 @@
 #include "mobileone/backends/fused/patterns/quantized_step.hpp"
 
+#include "mobileone/backends/fused/packed_squeeze.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 
 namespace mobileone::fused {
@@ -54,6 +55,41 @@ class QuantizedBlockStep : public TiledStep {
  private:
   kernels::QuantizedBlockPlan plan_;
   ByteOperands operands_;
+};
+
+// One unit per image, whose mean comes before all of its rows.
+class QuantizedExciteStep : public TiledStep {
+ public:
+  QuantizedExciteStep(StepInfo info, const Work& work, const kernels::ByteScaling& scaling,
+                      PackedSqueeze squeeze, ValueId src)
+      : TiledStep(std::move(info), work),
+        scaling_(scaling),
+        squeeze_(std::move(squeeze)),
+        src_(src) {}
+
+  // Means, what is between the two layers, and gates.
+  static std::size_t scratch_bytes(const kernels::SqueezeExcite& shape) {
+    return sizeof(float) *
+           std::size_t(2 * kernels::padded(shape.channels) + kernels::padded(shape.reduced));
+  }
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const kernels::ByteMap& map = scaling_.map;
+    const std::uint8_t* const src = bytes_of(buffers, src_, map, range.image);
+    auto* const means = reinterpret_cast<float*>(range.scratch);
+    float* const gates = means + kernels::padded(map.channels);
+    float* const hidden = gates + kernels::padded(map.channels);
+    quantized_kernels()->pool(map, src, scaling_.zero_point, scaling_.scale, means);
+    table().squeeze_excite(squeeze_.shape, means, 1, hidden, gates);
+    quantized_kernels()->scale(scaling_, src, gates,
+                               bytes_of(buffers, work().byte_map, map, range.image), 0, map.height);
+  }
+
+ private:
+  kernels::ByteScaling scaling_;
+  PackedSqueeze squeeze_;
+  ValueId src_;
 };
 
 // One unit per image: there is little to do.
@@ -132,21 +168,38 @@ void emit_quantized_block(const QuantizedBlockMatch& match, PlanBuilder& builder
   const kernels::QuantizedBlockPlan plan =
       kernels::plan_quantized_block(quantized_kernels()->traits, match.shape);
   ByteOperands operands;
-  operands.weights =
-      builder.packed(key_of(match.project, builder), plan.packed_bytes(), [&](void* out) {
-        kernels::pack_quantized_block(plan, weights_of(match.depthwise, builder),
-                                      weights_of(match.project, builder),
-                                      static_cast<std::byte*>(out));
-      });
+  const auto find = [&](NodeId id) {
+    return id < 0 ? kernels::QuantizedWeights{} : weights_of(id, builder);
+  };
+  // A projection with its depthwise convolution is packed otherwise than alone.
+  const std::string key =
+      concat(match.shape.has_depthwise() ? "" : "alone ", key_of(match.ops.back()->node, builder));
+  operands.weights = builder.packed(key, plan.packed_bytes(), [&](void* out) {
+    kernels::pack_quantized_block(plan, find(match.depthwise), find(match.project),
+                                  static_cast<std::byte*>(out));
+  });
   operands.src = builder.value_of(match.source);
   const ValueId src = operands.src;
-  const auto work = work_of(match.result(), plan.tiles(), plan.scratch_bytes(), builder,
-                            match.shape.project.zero_point);
+  const kernels::ByteRange& range =
+      match.shape.has_project() ? match.shape.project : match.shape.depthwise;
+  const auto work =
+      work_of(match.result(), plan.tiles(), plan.scratch_bytes(), builder, range.zero_point);
   operands.dst = work.byte_map;
   StepInfo info = describe(match.ops, builder, name_of(concat(" rows=", plan.tile_rows)));
   builder.add_step(
       std::make_unique<QuantizedBlockStep>(std::move(info), work, plan, std::move(operands)), {src},
       {work.byte_map});
+}
+
+void emit_quantized_excite(const QuantizedExciteMatch& match, PlanBuilder& builder) {
+  PackedSqueeze squeeze = pack_squeeze(match.squeeze, builder);
+  const ValueId src = builder.value_of(match.source);
+  const auto work = work_of(match.result(), 1, QuantizedExciteStep::scratch_bytes(squeeze.shape),
+                            builder, match.scaling.result_zero_point);
+  builder.add_step(
+      std::make_unique<QuantizedExciteStep>(describe(match.ops, builder, name_of()), work,
+                                            match.scaling, std::move(squeeze), src),
+      {src}, {work.byte_map});
 }
 
 void emit_quantized_pool(const QuantizedPoolMatch& match, PlanBuilder& builder) {

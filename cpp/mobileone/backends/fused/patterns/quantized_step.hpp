@@ -6,6 +6,7 @@ namespace mobileone::fused {
 
 void emit_quantized_stem(const QuantizedStemMatch& match, PlanBuilder& builder);
 void emit_quantized_block(const QuantizedBlockMatch& match, PlanBuilder& builder);
+void emit_quantized_excite(const QuantizedExciteMatch& match, PlanBuilder& builder);
 void emit_quantized_pool(const QuantizedPoolMatch& match, PlanBuilder& builder);
 
 }  // namespace mobileone::fused
