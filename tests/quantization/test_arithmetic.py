@@ -5,6 +5,8 @@ from __future__ import annotations
 import mobileone
 import numpy as np
 import pytest
+from mobileone.verification import fidelity
+from mobileone.verification.fidelity import Fidelity, StageNoise
 
 from .integer_reference import dequantized_levels
 from .nets import noise, quantized, small
@@ -47,3 +49,40 @@ def test_levels_are_the_float_networks() -> None:
         assert np.square(exact).sum() > 10**1.5 * np.square(found - exact).sum()
     names = [level.shape for level in quantized().features(x, out_indices=2)]
     assert names == [level.shape for level in small().features(x, out_indices=2)]
+
+
+def test_verify_says_how_near_it_is_and_that_its_integers_are_right() -> None:
+    x = noise(2, seed=6)
+    found = mobileone.verify(small(), quantized(), inputs=x, input_size=(48, 40))
+    assert isinstance(found, Fidelity)
+    assert found
+    assert found.wrong == 0
+    assert [row.name for row in found.rows] == ["stem", "stage 1", "stage 2", "stage 3", "logits"]
+    assert found.rows[-1].sqnr > 15
+    assert "bit for bit" in repr(found)
+    assert "SQNR" in found._repr_html_()
+    gated = mobileone.verify(small(se=True), quantized(se=True), input_size=(48, 40))
+    assert isinstance(gated, Fidelity)
+    assert gated.wrong is None
+
+
+def test_noise_of_a_stage_is_the_definition() -> None:
+    a = np.array([[3.0, -4.0]], np.float32)
+    b = np.array([[3.0, -4.5]], np.float32)
+    row = StageNoise.of("logits", [(a, b), (a, a)])
+    assert row.sqnr == pytest.approx(10 * np.log10(50 / 0.25))
+    assert row.max_rel == pytest.approx(0.125)
+    assert StageNoise.of("logits", [(a, a)]).sqnr == np.inf
+
+
+def test_a_wrong_integer_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference of another network is what wrong kernels would give."""
+    network = quantized().network
+    weights = {name: np.array(w) for name, w in network.weights().items()}
+    weights["stage0.reparam_conv.bias"] += 500
+    other = mobileone._core.Network(network.graph, weights)
+    real = fidelity.reference_forward
+    monkeypatch.setattr(fidelity, "reference_forward", lambda _, *rest: real(other, *rest))
+    found = mobileone.verify(small(), quantized(), input_size=(48, 40))
+    assert not found
+    assert "NOT those" in repr(found)

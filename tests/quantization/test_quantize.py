@@ -228,3 +228,18 @@ def test_layers_stay_in_float_by_name_and_by_budget() -> None:
     plain = mobileone.quantize(digits(), x).quantization
     assert plain is not None
     assert report.data[0].sqnr >= plain.data[0].sqnr - 0.5
+
+
+def test_no_latency_without_its_accuracy(trained: mobileone.Model, tmp_path: Path) -> None:
+    report = trained.quantization
+    assert report is not None
+    trained.save(tmp_path / "int8.safetensors")
+    how = {"runs": 2, "threads": 1}
+    for source in (trained, tmp_path / "int8.safetensors"):
+        timed = mobileone.benchmark([digits(), source], rounds=1, **how)
+        assert list(timed.protocol["int8"].values()) == [report.summary()]
+        assert report.summary() in repr(timed)
+        steps = mobileone.profile(source, **how)
+        assert report.summary() in repr(steps)
+        assert sum(row.macs for row in steps.rows[:-1]) == digits().macs
+    assert "int8" not in repr(mobileone.profile(digits(), **how))

@@ -21,11 +21,11 @@ from mobileone.figures.plots import plot_errors, save_demo_figure
 from mobileone.measure.benchmarking import benchmark
 from mobileone.model import Model, create_model, load, reparameterize
 from mobileone.util.tables import Column, Table
+from mobileone.verification.equivalence import Equivalence
 from mobileone.verification.stages import verify
 
 if TYPE_CHECKING:
     from mobileone.measure.benchmark_result import BenchmarkResult
-    from mobileone.verification.equivalence import Equivalence
 
 __all__ = ["DemoResult", "run_demo"]
 
@@ -78,6 +78,7 @@ def run_demo(
     x = normalise(channels_first(crop[None], 3), before.data_config)
     show("\n" + top_table({label: model(x) for label, model in models.items()}).to_text())
     equivalence = verify(before, models["after"], inputs=x)
+    assert isinstance(equivalence, Equivalence)  # of int8 it would be another result
     show(f"\n{equivalence!r}")
     result = benchmark(models, threads=threads, runs=runs, seed=seed)
     show(f"\n{result!r}\n")

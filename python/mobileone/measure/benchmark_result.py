@@ -231,6 +231,7 @@ def _notes(result: BenchmarkResult) -> list[str]:
         f"{p['warmup']} warm-up runs, {p['rounds']} interleaved rounds",
         f"on {cpu['model']}, mobileone {versions['mobileone']}, Python {versions['python']}",
     ]
+    notes += [f"{label} in int8: {text}" for label, text in p.get("int8", {}).items()]
     if len(result.rows) > 1:
         notes.append(f"ratio: time relative to {result.rows[0].label}, below 1 is faster")
     if result.interrupted:

@@ -18,7 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone.measure.benchmark_result import BenchmarkResult, Measurement
-from mobileone.measure.workload import Source, Workload, label_sources, open_workload
+from mobileone.measure.workload import (
+    Source,
+    Workload,
+    accuracy_of,
+    label_sources,
+    open_workload,
+)
 from mobileone.network.inputs import InputSize, input_shape, random_input, total_macs
 from mobileone.util.checks import at_least
 from mobileone.util.machine.environment import fingerprint
@@ -85,6 +91,11 @@ def benchmark(
         "dtype": "float32",
         "threads": choice.count,
         "threads_reason": choice.reason,
+        "int8": {
+            runner.measurement.label: accuracy
+            for runner, workload in zip(runners, workloads, strict=True)
+            if (accuracy := accuracy_of(workload.model))
+        },
     }
     measured = [runner.measurement for runner in runners if runner.measurement.num_runs]
     return BenchmarkResult(measured, protocol, fingerprint(), interrupted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mobileone.measure.profile_result import Profile
-from mobileone.measure.workload import Source, label_sources, open_workload
+from mobileone.measure.workload import Source, accuracy_of, label_sources, open_workload
 from mobileone.network.inputs import InputSize, input_shape, random_input
 from mobileone.util.checks import at_least
 from mobileone.util.machine.environment import fingerprint
@@ -41,6 +41,7 @@ def profile(
         "form": workload.model.form,
         "input_shape": list(shape),
         "dtype": "float32",
+        "int8": accuracy_of(workload.model),
         "threads": choice.count,
         "threads_reason": choice.reason,
         "runs": runs,

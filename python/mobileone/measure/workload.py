@@ -15,7 +15,7 @@ from mobileone.network.inputs import TakesImages
 if TYPE_CHECKING:
     from mobileone.network.compiled import CompiledModel
 
-__all__ = ["Measured", "Source", "Workload", "label_sources", "open_workload"]
+__all__ = ["Measured", "Source", "Workload", "accuracy_of", "label_sources", "open_workload"]
 
 
 class Measured(TakesImages, Protocol):
@@ -44,6 +44,11 @@ class Workload:
     label: str
     model: Measured
     load_s: float | None
+
+
+def accuracy_of(model: Measured) -> str:
+    """Of an int8 network what it costs in accuracy; "" of others."""
+    return str(getattr(getattr(model, "bundle", model), "accuracy", ""))
 
 
 def open_workload(source: Source, label: str | None = None, seed: int = 0) -> Workload:

@@ -148,6 +148,13 @@ class Bundle:
             raise ValueError(f"{what}: {self.name} is for {self.task}; expected a classifier")
 
     @property
+    def accuracy(self) -> str:
+        """Of an int8 network what its report says in a line, which stands beside its latencies;
+        "" of others.
+        """
+        return str(json.loads(self.quantization)["summary"]) if self.quantization else ""
+
+    @property
     def in_channels(self) -> int:
         """Channels of an image."""
         return int(self.config["in_channels"])

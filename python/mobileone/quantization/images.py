@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mobileone.data.arrays import Float32, as_numpy
+from mobileone.data.arrays import Float32, as_images, as_numpy
 from mobileone.evaluation.labels import resolve_classes
 from mobileone.evaluation.open_data import open_data
 from mobileone.network.bundle import Bundle
@@ -93,7 +93,7 @@ def _of_set(bundle: Bundle, data: Any, labels: Any, most: int | None) -> Iterato
     for number, picture in enumerate(every):
         if chosen is None or number in chosen:
             right = classes.indices(picture.label, picture.key)
-            yield Labelled(bundle.preprocess(picture.source, stacklevel=3), right)
+            yield Labelled(_input(bundle, picture.source, picture.key), right)
 
 
 def _of_iterable(bundle: Bundle, data: Iterable[Any], what: str) -> Iterator[Labelled]:
@@ -117,10 +117,17 @@ def _inputs(bundle: Bundle, images: Any, what: str) -> Iterator[Float32]:
     """Each image of an array, or the one of anything else, as network input."""
     if getattr(images, "ndim", 0) == 4:
         for image in as_numpy(images):
-            yield bundle.preprocess(image, stacklevel=4)
-        return
+            yield _input(bundle, image, what)
+    else:
+        yield _input(bundle, images, what)
+
+
+def _input(bundle: Bundle, image: Any, what: str) -> Float32:
     try:
-        yield bundle.preprocess(images, stacklevel=4)
+        if hasattr(image, "shape") and (array := as_numpy(image)).dtype.kind == "f":
+            single = array[None] if array.ndim == 3 else array
+            return as_images(single, bundle.in_channels, min_size=bundle.family.min_size)
+        return bundle.preprocess(image, stacklevel=4)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{what}: {error}") from error
 

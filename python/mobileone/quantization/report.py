@@ -97,7 +97,8 @@ class QuantizationReport(Tables):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-serialisable values."""
-        return {"schema": "mobileone.quantization/1", **dataclasses.asdict(self)}
+        own = {"schema": "mobileone.quantization/1", "summary": self.summary()}
+        return {**own, **dataclasses.asdict(self)}
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` to a file."""
@@ -117,6 +118,7 @@ class QuantizationReport(Tables):
         try:
             found = dict(json.loads(text))
             found.pop("schema")
+            found.pop("summary")
             return cls(
                 **{
                     **found,

@@ -19,7 +19,8 @@ from mobileone.util.checks import at_least
 from mobileone.verification.algebra import WeightDifference, weight_differences
 from mobileone.verification.comparison import compare, diagnose, worst
 from mobileone.verification.equivalence import Equivalence, StageError
-from mobileone.verification.low_precision import run
+from mobileone.verification.fidelity import Fidelity, StageNoise, wrong_integers
+from mobileone.verification.low_precision import Run, run
 from mobileone.verification.rounding import (
     FALSE_ALARM,
     RoundingBounds,
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Equivalence",
+    "Fidelity",
     "RoundingBounds",
     "StageError",
+    "StageNoise",
     "WeightDifference",
     "rounding_bound",
     "verify",
@@ -51,13 +54,16 @@ def verify(
     samples: int = 4,
     algebra: bool = True,
     dtype: str = "float32",
-) -> Equivalence:
+) -> Equivalence | Fidelity:
     """Compare two networks stage by stage on the engine, with batch norms in eval mode.
 
     Both run on `batch_size` images of seeded N(0, 1) noise, and on `inputs` if given. Neither is
     changed, whatever mode it is in. Where both are forms of one architecture, the weights of their
     inference forms are computed in float64 and compared too: that finds what drowns in the rounding
     of results.
+
+    Of an int8 candidate (`mobileone.quantize`) there is no bound: the result is a `Fidelity`, noise
+    per stage, and whether the integers are those of the exact reference.
 
     Args:
         reference: a Model, or anything that `mobileone.load` takes; taken for right.
@@ -86,6 +92,10 @@ def verify(
     _check_comparable(first, second, batches)
 
     runs = [(run(first, x), run(second, x, dtype)) for x in batches]
+    given = "noise" if inputs is None else f"noise, {len(batches[1])} given"
+    described = f"{sum(len(x) for x in batches)} images ({batch_size} of {given})"
+    if second.quantization:
+        return _fidelity(first, second, batches, runs, described)
     results = [(expected.results, found.results) for expected, found in runs]
     bounds = [
         difference_bounds(
@@ -101,20 +111,50 @@ def verify(
     rows = tuple(worst(level) for level in zip(*errors, strict=True))
     if algebra:
         rows = _with_weights(rows, weight_differences(first, second))
-    count = sum(len(x) for x in batches)
-    outputs = len(first.graph.outputs)
-    agreed = [_same_classes(a[-outputs:], b[-outputs:], first) for a, b in results]
-    given = "noise" if inputs is None else f"noise, {len(batches[1])} given"
     return Equivalence(
         reference=_describe(first),
         candidate=_describe(second, dtype),
         rows=rows,
-        top1_agreement=float(np.concatenate(agreed).mean()),
-        images=f"{count} images ({batch_size} of {given})",
+        top1_agreement=_agreement(first, results),
+        images=described,
         false_alarm=FALSE_ALARM,
         hint=_hint(rows, errors, results),
         rounding="fp32" if dtype == "float32" else f"{dtype} and fp32",
     )
+
+
+def _fidelity(
+    first: Bundle,
+    second: Bundle,
+    batches: Sequence[Float32],
+    runs: Sequence[tuple[Run, Run]],
+    described: str,
+) -> Fidelity:
+    """Of an int8 candidate."""
+    results = [(expected.results, found.results) for expected, found in runs]
+    levels = zip(*(zip(a, b, strict=True) for a, b in results), strict=True)
+    wrong = [wrong_integers(second, x) for x in batches]
+    known = [count for count in wrong if count is not None]
+    return Fidelity(
+        reference=_describe(first),
+        candidate=_describe(second),
+        rows=tuple(
+            StageNoise.of(name, pairs)
+            for name, pairs in zip(_level_names(first), levels, strict=True)
+        ),
+        top1_agreement=_agreement(first, results),
+        images=described,
+        wrong=sum(known) if known else None,
+    )
+
+
+def _agreement(
+    bundle: Bundle, results: Sequence[tuple[Sequence[Float32], Sequence[Float32]]]
+) -> float:
+    """The share of images, pixels or anchors with the same most probable class."""
+    outputs = len(bundle.graph.outputs)
+    agreed = [_same_classes(a[-outputs:], b[-outputs:], bundle) for a, b in results]
+    return float(np.concatenate(agreed).mean())
 
 
 def _same_classes(a: Sequence[Float32], b: Sequence[Float32], bundle: Bundle) -> Any:
