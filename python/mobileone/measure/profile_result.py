@@ -139,7 +139,9 @@ class Profile:
         titles = ["shapes", "MACs", "bytes", "µs", "% of time", "GFLOP/s", "% of peak"]
         left = [Column(title, "left") for title in ("step", "kind", "implementation")]
         cells = [_cells(row) for row in self.rows]
-        return Table(self._title(), [*left, *map(Column, titles)], [*cells, self._total()])
+        accuracy = self.protocol.get("int8")
+        notes = [f"in int8: {accuracy}"] if accuracy else []
+        return Table(self._title(), [*left, *map(Column, titles)], [*cells, self._total()], notes)
 
     def _title(self) -> str:
         p = self.protocol

@@ -114,10 +114,55 @@ def _divisors(
     read = {reader.source for reader in readers if reader is not None}
     if len(read) != 1:
         return None
-    own = found.statistics[read.pop()]
+    own = _Rounded(found.statistics, site, read.pop(), observer)
     if not mixing:
-        return _capped(channel_limits(own, observer)) ** _SHARE_OF_RANGE if depthwise else None
-    return _traded(own, found.weights, mixing, observer) if dense else None
+        return own.even() ** _SHARE_OF_RANGE if depthwise else None
+    matrices = [np.abs(found.weights[f"{s.name}.weight"]).astype(np.float64) for s in mixing]
+    return _traded(own, matrices) if dense else None
+
+
+class _Rounded:
+    """The tensors between a convolution and its readers that are rounded: one, or where a gate is
+    between them the convolution's own and what the gate makes of it.
+
+    Attributes:
+        signal: mean squares of what is read [C].
+        ranges: of each tensor what brings its channels to the same range [C].
+    """
+
+    def __init__(
+        self, statistics: Mapping[str, Statistics], site: Site, read: str, observer: str
+    ) -> None:
+        parts = [statistics[name] for name in dict.fromkeys((site.result, read))]
+        last = parts[-1]
+        self.signal = last.square
+        self.ranges = [_capped(channel_limits(part, observer)) for part in parts]
+        # By what a channel's error is multiplied on its way to the readers: its gate, squared.
+        self._gains = [
+            np.minimum(last.square / np.maximum(part.square, 1e-300), 1.0) for part in parts
+        ]
+        self._parts = [(part, Clipping(part)) for part in parts]
+
+    def even(self) -> Float64:
+        """Divisors between those that each tensor would have."""
+        between: Float64 = np.exp(np.mean(np.log(self.ranges), axis=0))
+        return between
+
+    def noise(self, divisors: Float64, power: Float64) -> float:
+        """Of all rounding, with the best limit for all channels of a tensor.
+
+        Args:
+            divisors: per channel [C].
+            power: by what a channel's squared error counts [C].
+        """
+        total = 0.0
+        for (part, clipping), gains in zip(self._parts, self._gains, strict=True):
+            sides = 2.0 if (part.low < 0).any() else 1.0
+            largest = float((part.edge / divisors).max())
+            kept = [divisors * limit for limit in largest * _SHARES]
+            errors = [clipping.squared(own, sides * own / LARGEST_BYTE) for own in kept]
+            total += min(float((power * gains * error).sum()) for error in errors)
+        return total
 
 
 def _capped(limits: Float64) -> Float64:
@@ -130,39 +175,26 @@ def _capped(limits: Float64) -> Float64:
     return capped
 
 
-def _traded(
-    own: Statistics,
-    weights: Mapping[str, npt.NDArray[np.float32]],
-    mixing: Sequence[Site],
-    observer: str,
-) -> Float64:
-    """The divisors that leave the least noise in the sums of the convolutions that read it."""
-    matrices = [np.abs(weights[f"{site.name}.weight"]).astype(np.float64) for site in mixing]
-    limits = channel_limits(own, observer)
+def _traded(own: _Rounded, matrices: Sequence[Float64]) -> Float64:
+    """The divisors that leave the least noise in the sums of dense convolutions.
+
+    Args:
+        own: what they read.
+        matrices: magnitudes of their weights [out, C, kh, kw].
+    """
     largest = _capped(np.max([m.max((0, 2, 3)) for m in matrices], axis=0))
-    clipping, ranges = Clipping(own), _capped(limits)
-    tried = [ranges**a / largest**b for a in _EXPONENTS for b in _EXPONENTS]
+    ranges = [*own.ranges, own.even()] if len(own.ranges) > 1 else own.ranges
+    tried = [r**a / largest**b for r in ranges for a in _EXPONENTS for b in _EXPONENTS]
     tried = [divisors / np.exp(np.log(divisors).mean()) for divisors in tried]
-    noise = [sum(_noise(own, clipping, d, m) for m in matrices) for d in tried]
+    noise = [sum(_noise(own, d, m) for m in matrices) for d in tried]
     return tried[int(np.argmin(noise))]
 
 
-def _noise(own: Statistics, clipping: Clipping, divisors: Float64, matrix: Float64) -> float:
+def _noise(own: _Rounded, divisors: Float64, matrix: Float64) -> float:
     """Of a convolution's sums, added up over output channels: from rounding activations that are
-    divided, with the best limit for all of them, and from rounding weights that are multiplied.
-
-    Args:
-        own: of the activations.
-        clipping: of the activations.
-        divisors: per channel [C].
-        matrix: magnitudes of the weight [out, C, kh, kw].
+    divided, and from rounding weights that are multiplied.
     """
-    power = np.square(matrix).sum((0, 2, 3))
-    largest = float((own.edge / divisors).max())
-    activations = min(
-        float((power * clipping.squared(divisors * limit, divisors * limit / LARGEST_BYTE)).sum())
-        for limit in largest * _SHARES
-    )
+    activations = own.noise(divisors, np.square(matrix).sum((0, 2, 3)))
     steps = (matrix * divisors.reshape(1, -1, 1, 1)).max((1, 2, 3)) / LARGEST_WEIGHT
-    signal = float((own.square / divisors**2).sum()) * matrix.shape[2] * matrix.shape[3]
+    signal = float((own.signal / divisors**2).sum()) * matrix.shape[2] * matrix.shape[3]
     return float(activations + float(np.square(steps).sum()) / 12 * signal)
