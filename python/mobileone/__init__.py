@@ -104,7 +104,13 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mobileone' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"mobileone.{home}"), name)
+    try:
+        value = getattr(importlib.import_module(f"mobileone.{home}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "mobileone._core":
+            raise
+        engine = importlib.import_module("mobileone.util.engine")
+        raise ImportError(engine.why_missing()) from error
     globals()[name] = value
     return value
 

@@ -115,8 +115,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults that are numbers; texts say what others mean."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        number = isinstance(action.default, (int, float)) and not isinstance(action.default, bool)
+        return super()._get_help_string(action) if number else action.help
+
+
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
-    parser = commands.add_parser(name, help=text, description=text)
+    parser = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
     parser.set_defaults(command=run)
     return parser
 
@@ -127,7 +135,7 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--image", metavar="FILE", help="a photo; default: Grace Hopper")
     parser.add_argument("--checkpoint", metavar="FILE", help="train-time weights; default: seeded")
     parser.add_argument("--model", default="mobileone_s0", help="variant for seeded weights")
-    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="timed runs per form")
     parser.add_argument("--out", default="demo.png", metavar="FILE", help="where the plot goes")
 
@@ -216,9 +224,9 @@ def _add_bench(commands: Any) -> None:
     parser = _command(commands, "bench", _bench, text)
     parser.add_argument("models", metavar="MODEL", nargs="+", help=_MODEL_HELP)
     parser.add_argument("--both-forms", action="store_true", help="time the train-time form too")
-    parser.add_argument("--runs", type=int, default=1000, metavar="N")
-    parser.add_argument("--warmup", type=int, default=50, metavar="N")
-    parser.add_argument("--rounds", type=int, default=20, metavar="N")
+    parser.add_argument("--runs", type=int, default=1000, metavar="N", help="timed runs of each")
+    parser.add_argument("--warmup", type=int, default=50, metavar="N", help="runs before these")
+    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="that take turns")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="time limit for all runs")
     parser.add_argument("--plot", metavar="FILE", help="save a figure; needs matplotlib")
     _add_run_options(parser)
@@ -265,7 +273,7 @@ def _add_profile(commands: Any) -> None:
     text = "time every step of a network; a name stands for the inference form"
     parser = _command(commands, "profile", _profile, text)
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-    parser.add_argument("--runs", type=int, default=50, metavar="N")
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed runs")
     parser.add_argument("--trace", metavar="FILE", help="save a trace for ui.perfetto.dev")
     _add_run_options(parser)
 
@@ -360,7 +368,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _add_run_options(parser: Any) -> None:
     _add_plan_options(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and images")
     parser.add_argument("--json", metavar="FILE", help="save everything as JSON")
     add_load_options(parser)
 
@@ -371,7 +379,7 @@ def _run_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _add_plan_options(parser: Any) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images in a run")
     parser.add_argument("--input-size", type=_size, metavar="N|HxW", help="default: the model's")
 
 

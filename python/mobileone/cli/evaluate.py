@@ -17,22 +17,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a checkpoint file, or an .onnx file for ONNX Runtime")
-    add("data", metavar="DATA", help="a folder of pictures, or digits")
+    add("data", metavar="DATA", help="a folder of pictures, tar or parquet files, or digits")
     add("--against", metavar="MODEL", help="a second model, which sees the same pictures")
-    add(
-        "--labels",
-        metavar="FILE",
-        help="what the pictures show; see docs/evaluation.md",
-    )
-    add("--preset", choices=tuple(PRESETS), help="a published data set")
+    text = "what the pictures show, where folders do not say: val.txt, LOC_val_solution.csv, JSON"
+    add("--labels", metavar="FILE", help=text)
+    add("--preset", choices=tuple(PRESETS), help="what is special about a published data set")
     add("--upright", action="store_true", help="turn pictures as their EXIF data say")
     add("--scaled-decoding", action="store_true", help="decode large JPEG files at a fraction")
-    add("--on-error", choices=("skip", "raise"), default="skip", help="unreadable pictures")
+    add(
+        "--on-error",
+        choices=("skip", "raise"),
+        default="skip",
+        help="what to do about bad pictures",
+    )
     add("--keep-form", action="store_true", help="run checkpoints in the form they have")
-    add("--batch-size", type=int, default=32, metavar="N")
+    add("--batch-size", type=int, default=32, metavar="N", help="pictures computed at a time")
     add("--workers", type=int, metavar="N", help="processes that decode")
     add("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
-    add("--ray", metavar="ADDRESS", nargs="?", const="", help="on a cluster; default: here")
+    text = "by Ray: on the cluster of that address; without one, on this machine"
+    add("--ray", metavar="ADDRESS", nargs="?", const="", help=text)
     add("--results", metavar="FOLDER", help="keep results there, to go on from")
     add("--json", metavar="FILE", help="save the figures as JSON")
     add("--quiet", action="store_true", help="no progress on stderr")

@@ -22,7 +22,13 @@ def add_detect_options(parser: argparse.ArgumentParser) -> None:
     """The options of `detect`."""
     _add_options(parser)
     parser.add_argument("--score", type=float, default=0.3, metavar="P", help="least probability")
-    parser.add_argument("--overlap", type=float, default=0.5, metavar="IOU", help="of one class")
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        default=0.5,
+        metavar="IOU",
+        help="largest IoU within a class",
+    )
     add_load_options(parser)
 
 
