@@ -93,6 +93,18 @@ def test_a_worker_that_is_killed_changes_no_bit(folder: Path, tmp_path: Path) ->
     assert json.loads(run(script, folder, tmp_path / "store")) == [True, 1, 160]
 
 
+def test_a_node_that_is_lost_for_good_changes_no_bit(folder: Path, tmp_path: Path) -> None:
+    script = """
+        expected = figures(mobileone.evaluate(model, folder, batch_size=8, workers=0))
+        found = cluster()
+        lost = found.list_all_nodes()[-1]
+        when_stored(2, lambda: found.remove_node(lost, allow_graceful=False))
+        result = mobileone.evaluate(model, folder, batch_size=8, ray=True, results=store)
+        print(json.dumps([figures(result) == expected, result.count]))
+    """
+    assert json.loads(run(script, folder, tmp_path / "store")) == [True, 160]
+
+
 def test_a_driver_that_is_killed_is_gone_on_from(folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     script = """

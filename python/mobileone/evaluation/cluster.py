@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ __all__ = ["run_on_ray"]
 
 # Shards that are with a worker at a time: one that it runs, one that waits.
 _AHEAD = 2
-# Of a shard whose worker died, on the worker that replaces it.
+# How often a shard is given to another worker, or a worker started again in a row, in vain.
 _RETRIES = 3
 _TICK_S = 0.5
 
@@ -27,6 +28,9 @@ class Evaluator:
 
     def __init__(self, packed: dict[str, Any]) -> None:
         self._plan = _unpacked(packed)
+
+    def ready(self) -> None:
+        """Answers once there is a CPU for it."""
 
     def run(self, number: int, shard: Shard) -> tuple[int, ShardResult, Load]:
         """One shard in this process."""
@@ -45,8 +49,8 @@ def run_on_ray(
 ) -> Iterator[tuple[int, ShardResult]]:
     """Results with the number of their shard, in any order: those of `local.run_shards`.
 
-    Weights are shipped once to every node. What is not done yet of a worker that dies is done by
-    its replacement.
+    Weights are shipped once to every node. What a worker that dies has not done is done by others;
+    its replacement starts when there is a CPU for it, which may be never.
 
     Args:
         shards: what is evaluated; files must have the same paths on all nodes.
@@ -63,50 +67,110 @@ def run_on_ray(
     ray = _ray(address)
     packed = ray.put(_packed(plan))
     count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-    remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_RETRIES)(Evaluator)
-    evaluators = [remote.remote(packed) for _ in range(count)]
+    remote = ray.remote(num_cpus=1)(Evaluator)
+    crew = _Crew(ray, lambda: remote.remote(packed), count)
     try:
-        yield from _results(ray, evaluators, enumerate(shards), load, tick)
+        yield from crew.results(_Left(shards), load, tick)
     finally:
-        for evaluator in evaluators:
-            ray.kill(evaluator)
+        crew.dismiss()
 
 
-def _results(
-    ray: Any,
-    evaluators: list[Any],
-    left: Iterator[tuple[int, Shard]],
-    load: Load,
-    tick: Callable[[], None],
-) -> Iterator[tuple[int, ShardResult]]:
-    running: dict[Any, Any] = {}
+class _Left:
+    """Shards by number that no worker has."""
 
-    def give(evaluator: Any, count: int) -> None:
-        for number, shard in islice(left, count):
-            running[evaluator.run.remote(number, shard)] = evaluator
+    def __init__(self, shards: Iterable[Shard]) -> None:
+        self._fresh = enumerate(shards)
+        self._next: list[tuple[int, Shard]] = []
 
-    for evaluator in evaluators:
-        give(evaluator, _AHEAD)
-    while running:
-        done, _ = ray.wait(list(running), timeout=_TICK_S)
-        tick()
-        for reference in done:
-            evaluator = running.pop(reference)
-            number, result, own = _get(ray, reference)
-            give(evaluator, 1)
-            load.decoding_s += own.decoding_s
-            load.inference_s += own.inference_s
-            load.pictures += own.pictures
-            yield number, result
+    def __bool__(self) -> bool:
+        self._next = self._next or list(islice(self._fresh, 1))
+        return bool(self._next)
+
+    def take(self) -> tuple[int, Shard]:
+        return self._next.pop()
+
+    def put_back(self, number: int, shard: Shard) -> None:
+        self._next.append((number, shard))
 
 
-def _get(ray: Any, reference: Any) -> tuple[int, ShardResult, Load]:
-    """What a worker gives; its exceptions as they would be raised here."""
-    try:
-        answer: tuple[int, ShardResult, Load] = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause if isinstance(error.cause, Exception) else error from error
-    return answer
+class _Crew:
+    """The workers of an evaluation: those that start, and those that have up to `_AHEAD` shards."""
+
+    def __init__(self, ray: Any, hire: Callable[[], Any], count: int) -> None:
+        self._ray, self._hire = ray, hire
+        self._starting: dict[Any, Any] = {}  # by what tells that they have started
+        self._ready: dict[Any, int] = {}  # how many shards each has
+        self._running: dict[Any, tuple[Any, int, Shard]] = {}
+        self._failures: Counter[int | None] = Counter()  # of shards, by number; None: of starts
+        for _ in range(count):
+            self._start()
+
+    def _start(self) -> None:
+        worker = self._hire()
+        self._starting[worker.ready.remote()] = worker
+
+    def dismiss(self) -> None:
+        for worker in (*self._starting.values(), *self._ready):
+            self._ray.kill(worker)
+
+    def results(
+        self, left: _Left, load: Load, tick: Callable[[], None]
+    ) -> Iterator[tuple[int, ShardResult]]:
+        while left or self._running:
+            self._hand_out(left)
+            done, _ = self._ray.wait([*self._starting, *self._running], timeout=_TICK_S)
+            tick()
+            for reference in done:
+                if reference in self._starting:
+                    self._started(reference)
+                elif (answer := self._answer(reference, left)) is not None:
+                    number, result, own = answer
+                    load.decoding_s += own.decoding_s
+                    load.inference_s += own.inference_s
+                    load.pictures += own.pictures
+                    yield number, result
+
+    def _hand_out(self, left: _Left) -> None:
+        for worker, count in self._ready.items():
+            while count < _AHEAD and left:
+                number, shard = left.take()
+                self._running[worker.run.remote(number, shard)] = (worker, number, shard)
+                count += 1
+            self._ready[worker] = count
+
+    def _started(self, reference: Any) -> None:
+        worker = self._starting.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayActorError as error:
+            self._failed(None, error)
+            self._start()
+        else:
+            self._failures[None] = 0
+            self._ready[worker] = 0
+
+    def _answer(self, reference: Any, left: _Left) -> tuple[int, ShardResult, Load] | None:
+        """What a worker gives; None if it died. Its exceptions as they would be raised here."""
+        worker, number, shard = self._running.pop(reference)
+        try:
+            answer: tuple[int, ShardResult, Load] = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, Exception) else error from error
+        except self._ray.exceptions.RayActorError as error:
+            left.put_back(number, shard)
+            self._failed(number, error)
+            if self._ready.pop(worker, None) is not None:  # the first that is heard of it
+                self._ray.kill(worker)
+                self._start()
+            return None
+        if worker in self._ready:  # not taken for dead meanwhile
+            self._ready[worker] -= 1
+        return answer
+
+    def _failed(self, what: int | None, error: Exception) -> None:
+        self._failures[what] += 1
+        if self._failures[what] > _RETRIES:
+            raise error
 
 
 def _ray(address: str | None) -> Any:
