@@ -40,6 +40,8 @@ nb_execution_mode = "off"  # notebooks are shown as they were executed
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
+smartquotes = False  # --help is two hyphens
+
 html_theme = "furo"
 html_title = f"mobileone {release}"
 html_extra_path = ["site/root"]
