@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 
 def dequantized_levels(model: mobileone.Model, x: NDArray) -> list[NDArray]:
     """The feature levels as far as they are a Dequantize, and its scale, of integer maps."""
+    maps = integer_maps(model, x)
+    return [maps[name] for name in model.graph.feature_names if name in maps]
+
+
+def integer_maps(model: mobileone.Model, x: NDArray) -> dict[str, NDArray]:
+    """By node, as far as integers go."""
     maps: dict[str, NDArray] = {}
     weights = model.network.weights()
     for node in model.graph.nodes:
@@ -34,7 +40,7 @@ def dequantized_levels(model: mobileone.Model, x: NDArray) -> list[NDArray]:
         elif node["kind"] == "Arithmetic":
             maps[name] = inputs[0] * inputs[1]
         # Anything else is float32 again, and not what this is about.
-    return [maps[name] for name in model.graph.feature_names if name in maps]
+    return maps
 
 
 def convolve(

@@ -52,6 +52,7 @@ def test_levels_are_the_float_networks() -> None:
 
 
 def test_verify_says_how_near_it_is_and_that_its_integers_are_right() -> None:
+    pytest.importorskip("matplotlib")
     x = noise(2, seed=6)
     found = mobileone.verify(small(), quantized(), inputs=x, input_size=(48, 40))
     assert isinstance(found, Fidelity)
@@ -61,6 +62,7 @@ def test_verify_says_how_near_it_is_and_that_its_integers_are_right() -> None:
     assert found.rows[-1].sqnr > 15
     assert "bit for bit" in repr(found)
     assert "SQNR" in found._repr_html_()
+    assert len(found.plot().lines[0].get_xdata()) == len(found.rows)
     gated = mobileone.verify(small(se=True), quantized(se=True), input_size=(48, 40))
     assert isinstance(gated, Fidelity)
     assert gated.wrong is None

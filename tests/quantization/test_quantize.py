@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import mobileone
 import numpy as np
 import pytest
+from cases import Family, each_family, images
 from mobileone.quantization.report import QuantizationReport
 from mobileone.quantization.settings import CURES
 from numpy.typing import NDArray
@@ -243,3 +246,27 @@ def test_no_latency_without_its_accuracy(trained: mobileone.Model, tmp_path: Pat
         assert report.summary() in repr(steps)
         assert sum(row.macs for row in steps.rows[:-1]) == digits().macs
     assert "int8" not in repr(mobileone.profile(digits(), **how))
+
+
+@each_family
+def test_every_family(family: Family, tmp_path: Path) -> None:
+    """MobileViT's convolutions, too: its linear layers and attention stay in float32."""
+    model = family.make("inference")
+    model.input_size = (64, 64)
+    quantized = mobileone.quantize(model, images(16, (64, 64)))
+    kinds = Counter(node["kind"] for node in quantized.graph.nodes)
+    before = Counter(node["kind"] for node in model.graph.nodes)
+    assert kinds["QuantizedConvolution"] == before["Conv2d"]
+    assert kinds["Linear"] == before["Linear"]
+    x = images(6, (64, 64), seed=5)
+    exact, found = model(x), quantized(x)
+    assert np.square(exact).sum() > 10**1.5 * np.square(found - exact).sum()
+    quantized.save(tmp_path / "int8.safetensors")
+    for again in (
+        mobileone.load(tmp_path / "int8.safetensors"),
+        pickle.loads(pickle.dumps(quantized)),
+    ):
+        np.testing.assert_array_equal(again(x), found)
+        assert again.quantization == quantized.quantization
+    for a, b in zip(model.features(x), quantized.features(x), strict=True):
+        assert a.shape == b.shape

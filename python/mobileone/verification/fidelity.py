@@ -15,6 +15,8 @@ from mobileone.util.machine.threads import thread_count
 from mobileone.util.tables import Column, Table, number_text
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from mobileone.network.bundle import Bundle
 
 __all__ = ["Fidelity", "StageNoise", "wrong_integers"]
@@ -93,6 +95,12 @@ class Fidelity:
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-serialisable values; infinities and NaN stay floats."""
         return {**asdict(self), "rows": [asdict(row) for row in self.rows]}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """SQNR from stage to stage; needs matplotlib. Returns the axes."""
+        from mobileone.figures.quantization import plot_sqnr
+
+        return plot_sqnr([(row.name, row.sqnr) for row in self.rows], self.candidate, ax)
 
     def __repr__(self) -> str:
         return self.table.to_text()
