@@ -19,14 +19,6 @@ Vec sum_pixels(const float* data, int pixels) {
   return add(add(sum[0], sum[1]), add(sum[2], sum[3]));
 }
 
-// Whole rows at a time where it makes no difference in bits: SiLU pairs neighbours.
-void activate_rows(Activation activation, int rows, int width, float* data) {
-  if (is_floor(activation)) return;
-  const int step = width % 2 == 0 ? rows : 1;
-  const std::ptrdiff_t floats = std::ptrdiff_t{step} * width * kBlock;
-  for (int y = 0; y < rows; y += step, data += floats) activate_in_place(activation, data, floats);
-}
-
 }  // namespace
 
 DepthwiseTile::DepthwiseTile(const BlockPlan& plan, const float* src, const float* taps,
@@ -74,7 +66,7 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
     float* const narrow = t(block) + at * TileElement::kBlockLanes;
     float* const dst = stay ? wide(block) + at * kBlock : rounds ? narrow : wide_;
     depthwise_rows(window, rows, count, width, dst);
-    activate_rows(activation, count, width, dst);
+    activate_in_place(activation, dst, std::ptrdiff_t{count} * width * kBlock);
     if (!stay && !rounds) store_tile(dst, narrow, std::ptrdiff_t{count} * width * kBlock);
   }
 }

@@ -15,7 +15,7 @@ inline float activation_floor(Activation activation) {
 }
 
 /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may
-/// be null. Vectors are taken in pairs: SiLU's bits depend on where `data` begins.
+/// be null. An element's bits do not depend on where it lies.
 void finish_in_place(Activation activation, const float* other, float* data, std::ptrdiff_t count);
 
 /// The same without `other`, and nothing where the microkernels' floor was all.

@@ -6,19 +6,12 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
 #ifdef __AVX512F__
-alignas(64) constexpr float kExp2ThirtySeconds[32] = {
-    1.0f,       1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f,
-    1.1892071f, 1.2152474f, 1.2418578f, 1.269051f,  1.2968396f, 1.3252367f, 1.3542556f, 1.38391f,
-    1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f, 1.6457555f,
-    1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f, 1.9152066f, 1.9571441f};
-
 // SiLU of two vectors, as silu in math.hpp for |x| <= 87 (beyond, e^-x is that of +-87), but with
 // shorter steps of the exponential and one term less, and log2(e) in one part: the error is
 // (6 + |x| / 4) u, relative, and large only where the result is close to 0.
 //
 // Written step by step for both vectors, because the chain of one is longer than what the core
-// looks ahead. One ends with a division, the other with a reciprocal and a step of Newton's method:
-// the divider works beside the multipliers, and either alone would be the limit.
+// looks ahead. The divider works beside the multipliers.
 __attribute__((always_inline)) inline void silu_block(float* first, float* second, Vec x, Vec y) {
   const Vec limit = broadcast(87.0f), scale = broadcast(-kLog2E), one = broadcast(1.0f);
   const Vec magic = broadcast(393216.0f);  // 1.5 * 2^18: the last place is 1/32
@@ -43,15 +36,9 @@ __attribute__((always_inline)) inline void silu_block(float* first, float* secon
   both([&](int i) { d[i] = _mm512_scalef_ps(d[i], n[i]); });
   both([&](int i) { d[i] = add(one, d[i]); });
   store(first, div(x, d[0]));
-  const Vec r = _mm512_rcp14_ps(d[1]);
-  store(second, mul(y, fma(_mm512_fnmadd_ps(d[1], r, one), r, r)));
+  store(second, div(y, d[1]));
 }
 #else
-// 2^(j / 8), less j in the bits that the place of j takes up in a sum's last bits moved to the
-// exponent: adding those bits then multiplies by a power of two and nothing else.
-alignas(32) constexpr std::int32_t kExp2Eighths[8] = {
-    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
-
 // As with AVX-512, in steps of 1/8 and with a term more.
 __attribute__((always_inline)) inline void silu_block(float* first, float* second, Vec x, Vec y) {
   const Vec limit = broadcast(87.0f), scale = broadcast(-kLog2E);

@@ -30,8 +30,9 @@ struct HeadTile {
     return args.attended + panel * plan.panel_floats(plan.shape.features) + row * kPanel + lane;
   }
 
-  // out[key][query] = k . q for `keys` keys from column `begin` on.
-  void score(int begin, int keys, Finish finish, float* most, float* out) const {
+  // out[key][query] = k . q for `keys` keys from column `begin` on, or what `finish` makes of it
+  // and of `lanes`.
+  void score(int begin, int keys, Finish finish, float* lanes, float* out) const {
     TokenTile t;
     t.k = t.first_k = plan.shape.head_features();
     t.a_step = kPanel;
@@ -40,7 +41,7 @@ struct HeadTile {
     t.c = out;
     t.c_step = width();
     t.finish = finish;
-    t.lanes = most;
+    t.lanes = lanes;
     for (int column = begin; column < begin + keys;) {
       const int index = column / kPanel, offset = column % kPanel;
       const int left = begin + keys - column, room = kPanel - offset;
@@ -51,36 +52,19 @@ struct HeadTile {
     }
   }
 
-  // s = 2^(s - top) for `keys` rows; sums += those of each query. Both vectors of a row at a time,
-  // and two sums for each: in one chain of additions a core waits for every power in turn.
-  template <bool kShifted>
+  // s = 2^(s - top) for `keys` rows; sums += those of each query.
   void exponentiate(float* s, int keys, const float* top, float* sums) const {
-    constexpr int kSums = 4;
-    Vec sum[kSums], shift[kSums];
-#pragma GCC unroll 4
-    for (int i = 0; i < kSums; ++i) {
-      sum[i] = zero();
-      shift[i] = kShifted ? load(top + i % vectors * kLanes) : zero();
-    }
-    const auto power = [&](int i, float* at) __attribute__((always_inline)) {
-      const Vec score = load(at);
-      const Vec weight = exp2_saturating(kShifted ? sub(score, shift[i]) : score);
-      sum[i] = add(sum[i], weight);
-      store(at, weight);
-    };
-    int left = keys * vectors;
-    for (; left >= kSums; left -= kSums, s += kSums * kLanes) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kSums; ++i) power(i, s + i * kLanes);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < kSums - 1; ++i) {
-      if (i < left) power(i, s + i * kLanes);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < kSums; ++i) {
-      float* const total = sums + i % vectors * kLanes;
-      store(total, add(load(total), sum[i]));
+    const std::ptrdiff_t step = width();
+    for (int v = 0; v < vectors; ++v) {
+      const Vec shift = load(top + v * kLanes);
+      Vec sum = load(sums + v * kLanes);
+      float* at = s + v * kLanes;
+      for (int key = 0; key < keys; ++key, at += step) {
+        const Vec weight = exp2_saturating(sub(load(at), shift));
+        sum = add(sum, weight);
+        store(at, weight);
+      }
+      store(sums + v * kLanes, sum);
     }
   }
 
@@ -111,8 +95,7 @@ struct HeadTile {
     for (int column = first_key; column < end;) {
       const int next = (column / kPanel) * kPanel + kKeys;
       const int keys = (end < next ? end : next) - column;
-      score(column, keys, Finish::kStore, nullptr, scores);
-      exponentiate<false>(scores, keys, nullptr, sums);
+      score(column, keys, Finish::kPower, sums, scores);
       weigh(column, keys, scores, column == first_key ? Finish::kStore : Finish::kAdd);
       column += keys;
     }
@@ -127,7 +110,7 @@ struct HeadTile {
     clear(sums, 0.0f);
     const int keys = plan.tokens.tokens();
     score(first_key, keys, Finish::kMax, top, scores);
-    exponentiate<true>(scores, keys, top, sums);
+    exponentiate(scores, keys, top, sums);
     weigh(first_key, keys, scores, Finish::kStore);
   }
 

@@ -16,6 +16,8 @@ enum class Finish {
   kStore,  // c = acc
   kAdd,    // c += acc
   kMax,    // c = acc, lanes = max(lanes, acc over rows)
+  kPower,  // c = 2^acc, lanes += c over rows; with Rows::kSide
+  kSilu,   // c = acc / (1 + e^-acc); with Rows::kSide
 };
 
 struct TokenTile {
@@ -30,7 +32,7 @@ struct TokenTile {
   float* c = nullptr;           // [rows][c_step]
   std::ptrdiff_t c_step = 0;
   Finish finish = Finish::kStore;
-  float* lanes = nullptr;  // [vectors * kLanes], for kMax
+  float* lanes = nullptr;  // [vectors * kLanes], for kMax and kPower
 };
 
 /// How the rows of A lie: next to each other, k `a_step` apart (weights, keys); or a panel's width

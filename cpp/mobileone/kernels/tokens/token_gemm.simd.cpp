@@ -1,5 +1,7 @@
 #include "mobileone/kernels/tokens/token_gemm.hpp"
 
+#include "mobileone/kernels/simd/math.hpp"
+
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
@@ -17,6 +19,39 @@ __attribute__((always_inline)) inline void multiply_row(Vec (&acc)[kRows][kVecto
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) accumulate(acc[r][v], x, row[v]);
   }
+}
+
+// Functions of the sums while they are in registers: the next tile's products hide how long they
+// take.
+template <int kRows, int kVectors>
+__attribute__((always_inline)) inline void store_silu(const Vec (&acc)[kRows][kVectors],
+                                                      const TokenTile& t) {
+  float* c = t.c;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r, c += t.c_step) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) store(c + v * kLanes, silu(acc[r][v]));
+  }
+}
+
+template <int kRows, int kVectors>
+__attribute__((always_inline)) inline void store_powers(const Vec (&acc)[kRows][kVectors],
+                                                        const TokenTile& t) {
+  Vec sum[kVectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) sum[v] = load(t.lanes + v * kLanes);
+  float* c = t.c;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r, c += t.c_step) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const Vec power = exp2_saturating(acc[r][v]);
+      sum[v] = add(sum[v], power);
+      store(c + v * kLanes, power);
+    }
+  }
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) store(t.lanes + v * kLanes, sum[v]);
 }
 
 template <int kRows, int kVectors>
@@ -96,6 +131,10 @@ __attribute__((noinline)) void token_kernel(const TokenTile& t) {
     if (left <= 0) break;
     a += t.a_gap;
     segment = left < t.segment_k ? left : t.segment_k;
+  }
+  if constexpr (kRowStep == 1) {
+    if (t.finish == Finish::kPower) return store_powers(acc, t);
+    if (t.finish == Finish::kSilu) return store_silu(acc, t);
   }
   finish_tile(acc, t);
 }

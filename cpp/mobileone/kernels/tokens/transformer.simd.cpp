@@ -2,7 +2,6 @@
 #include "mobileone/kernels/tokens/transformer.hpp"
 
 #include "mobileone/kernels/entry_points.hpp"
-#include "mobileone/kernels/simd/math.hpp"
 #include "mobileone/kernels/tokens/layer_norm.hpp"
 #include "mobileone/kernels/tokens/unfold.hpp"
 
@@ -40,7 +39,7 @@ class TokenUnit {
     apply(plan_.proj(), panels(args_.attended, plan_.shape.features), x(), Finish::kAdd);
     normalize_x();
     const Panels hidden = wide(plan_.shape.hidden);
-    apply(plan_.fc1(), normal(), hidden, Finish::kStore, true);
+    apply(plan_.fc1(), normal(), hidden, Finish::kSilu);
     apply(plan_.fc2(), hidden, x(), Finish::kAdd);
   }
 
@@ -54,7 +53,8 @@ class TokenUnit {
     normalize_x();
     const Panels result = wide(plan_.shape.channels_out);
     // A SiLU comes after the resize, if there is one.
-    apply(plan_.leave(), normal(), result, Finish::kStore, !plan_.shape.resizes());
+    apply(plan_.leave(), normal(), result,
+          plan_.shape.resizes() ? Finish::kStore : Finish::kSilu);
     for (int i = 0; i < count_; ++i) {
       fold(plan_, result[i], column_ + i * kPanel, vectors_ * kLanes, args_.dst);
     }
@@ -81,8 +81,7 @@ class TokenUnit {
     }
   }
 
-  void apply(const TokenLinear& linear, const Panels& from, const Panels& to, Finish finish,
-             bool activate = false) {
+  void apply(const TokenLinear& linear, const Panels& from, const Panels& to, Finish finish) {
     const int groups = (linear.out + kMaxRows - 1) / kMaxRows;
     // Rows inside: a panel stays in L1 while the weight streams past. Where all panels fit there
     // together, panels inside: each group of rows is read once.
@@ -104,7 +103,6 @@ class TokenUnit {
           t.b = from[i];
           t.c = to[i] + row * kPanel;
           kernel(t);
-          if (activate) silu_rows(t.c, rows);
         }
         t.a += std::ptrdiff_t{rows} * linear.in;
         t.bias += rows;
@@ -112,11 +110,6 @@ class TokenUnit {
       }
     }
     packed += linear.packed_floats();
-  }
-
-  void silu_rows(float* data, int rows) const {
-    const int step = vectors_ == 2 ? kLanes : kPanel;
-    for (int i = 0; i < rows * kPanel; i += step) store(data + i, silu(load(data + i)));
   }
 
   const TransformerPlan& plan_;
