@@ -99,9 +99,10 @@ class Benchmark {
     report("block", shape.macs(), [&] { table_.run_block(plan, args, 0, plan.units()); });
   }
 
-  void convolution(int in, int in2, int out, int size, int kernel) {
+  void convolution(int in, int in2, int out, int size, int kernel,
+                   AlgorithmChoice choice = AlgorithmChoice::kAuto) {
     const ConvShape shape{in, in2, out, size, size, kernel, activation_};
-    const Tiling tiling = choose_tiling(table_, machine_, shape, {});
+    const Tiling tiling = choose_tiling(table_, machine_, shape, {.choice = choice});
     const ConvPlan plan = plan_conv(table_.traits, shape, tiling);
     const Floats src(shape.src().num_floats()), src2(shape.src2().num_floats());
     const Floats dst(shape.dst().num_floats()), packed(plan.packed_bytes() / 4, 0.1f);
@@ -112,8 +113,11 @@ class Benchmark {
     args.dst = dst.get();
     args.packed = packed.get();
     args.scratch = scratch.get();
-    report(kernel == 3 ? "3x3" : "1x1", shape.macs(),
-           [&] { table_.run_conv(plan, args, 0, plan.units()); });
+    const bool direct = choice == AlgorithmChoice::kDirect;
+    report(kernel == 1 ? "1x1"
+           : direct    ? "3x3 direct"
+                       : "3x3",
+           shape.macs(), [&] { table_.run_conv(plan, args, 0, plan.units()); });
   }
 
   void run(const Variant& v, int size) {
@@ -127,8 +131,10 @@ class Benchmark {
     for (int layer = 2; layer < 5; ++layer) {
       const int side = size >> (layer + 1);
       block(w[layer - 1], v.expansion, w[layer], 2 * side, 2);
-      convolution(w[layer], 0, w[layer], side, 3);
-      convolution(w[layer], w[layer], w[layer], side, 3);
+      for (AlgorithmChoice choice : {AlgorithmChoice::kAuto, AlgorithmChoice::kDirect}) {
+        convolution(w[layer], 0, w[layer], side, 3, choice);
+        convolution(w[layer], w[layer], w[layer], side, 3, choice);
+      }
     }
     convolution(w[4], 0, v.head_width, size / 32, 1);
     for (const std::string& name : names_) print(v.name, name, total_[name]);

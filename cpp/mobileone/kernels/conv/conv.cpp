@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "mobileone/kernels/conv/winograd.hpp"
+
 namespace mobileone::kernels {
 
 namespace {
@@ -25,8 +27,10 @@ double ConvShape::macs() const {
 }
 
 bool strassen_applies(const ConvShape& shape) {
+  if (shape.dilation > 1) return false;
+  if (shape.kernel == 3) return shape.height % 2 == 0 && shape.width % 2 == 0;
   // As for pairs: padding columns must stay zero.
-  return shape.dilation == 1 && shape.channels_out % kBlock == 0 &&
+  return shape.channels_out % kBlock == 0 &&
          strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
 }
 
@@ -43,24 +47,34 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
           "tile_rows and column_parts must be at least 1");
   require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
           "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
-          "sides");
+          "sides; winograd a 3x3 kernel without dilation and a map of even height and width");
   ConvPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
-  plan.tile_rows = tiling.algorithm == Algorithm::kStrassen
-                       ? strassen_rows(tiling.tile_rows, shape.height, shape.width)
-                       : std::min(tiling.tile_rows, shape.height);
-  const int pixels = plan.tile_rows * shape.width;
-  plan.pointwise = {.k_blocks = shape.k_blocks(),
+  const bool fewer = tiling.algorithm == Algorithm::kStrassen;
+  plan.winograd = fewer && shape.kernel == 3;
+  plan.tile_rows =
+      fewer && !plan.winograd
+          ? strassen_rows(tiling.tile_rows, shape.height, shape.width)
+          : std::min(tiling.tile_rows + (plan.winograd ? tiling.tile_rows % 2 : 0), shape.height);
+  const int pixels = plan.tile_rows * shape.width / (plan.winograd ? 4 : 1);
+  plan.pointwise = {.k_blocks = plan.winograd ? shape.source_blocks() : shape.k_blocks(),
                     .n_blocks = blocks(shape.channels_out),
                     .tile_pixels = pixels,
                     .max_pixels = pixels,
                     .panel_blocks = isa.panel_blocks,
-                    .algorithm = tiling.algorithm};
-  plan.column_parts = std::min(tiling.column_parts, plan.pointwise.num_panels());
-  plan.by_rows = shape.dilation > 1 ||
-                 (tiling.algorithm == Algorithm::kDirect && fills_microkernels(shape, isa));
+                    .algorithm = plan.winograd ? Algorithm::kDirect : tiling.algorithm};
+  plan.column_parts =
+      plan.winograd ? 1 : std::min(tiling.column_parts, plan.pointwise.num_panels());
+  plan.by_rows = shape.dilation > 1 || (!fewer && fills_microkernels(shape, isa));
   return plan;
+}
+
+std::size_t ConvPlan::scratch_bytes() const {
+  if (by_rows) return 0;
+  const std::ptrdiff_t floats =
+      winograd ? WinogradScratch(*this).floats() : pointwise.scratch_floats();
+  return sizeof(float) * static_cast<std::size_t>(floats);
 }
 
 namespace {
@@ -85,6 +99,7 @@ std::ptrdiff_t position_in_k(const ConvPlan& plan, int channel, int tap) {
 }  // namespace
 
 void pack_conv(const ConvPlan& plan, const float* weight, const float* bias, float* packed) {
+  if (plan.winograd) return pack_winograd(plan, weight, bias, packed);
   const ConvShape& shape = plan.shape;
   const int taps = shape.taps(), channels = shape.channels_in + shape.channels_in2;
   const std::ptrdiff_t k = std::ptrdiff_t{shape.k_blocks()} * kBlock;

@@ -3,11 +3,15 @@
 // optional map that is added, and an activation; of one source or of two, whose channels lie one
 // after the other (a concatenation that is never made).
 //
-// Two ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
+// Three ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
 // they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows
 // are gathered into T[K/16][pixels][16] (for 3x3 kernels: im2col, K = 9 C), and a pointwise product
 // (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, and for
 // Strassen's algorithm.
+//
+// Third, of a 3x3 kernel on a map of even sides, Winograd's minimal filtering F(2x2, 3x3) (Lavin
+// and Gray, arXiv 1509.09308, section 4.1), which is what Algorithm::kStrassen stands for there: 16
+// products of tiles and channels in place of 36 (winograd.hpp).
 //
 // A dilated kernel goes by rows, whatever their width. Its taps reach further than a map's border:
 // a row is cut where a tap enters or leaves the map, and each piece has runs of the taps that are
@@ -44,6 +48,9 @@ struct ConvShape {
   double macs() const;
 };
 
+/// Of F(2x2, 3x3): a 4x4 window's positions.
+inline constexpr int kWinogradProducts = 16;
+
 struct ConvPlan {
   ConvShape shape;
   PointwisePlan pointwise;
@@ -51,6 +58,7 @@ struct ConvPlan {
   int column_parts = 1;
   bool weights_stay = false;
   bool by_rows = false;
+  bool winograd = false;  // `pointwise` is then one of the 16 products, of a tile's 2x2 outputs
 
   int tiles() const { return ceil_div(shape.height, tile_rows); }
   int units() const { return tiles() * column_parts; }
@@ -59,13 +67,14 @@ struct ConvPlan {
 
   // Packed weights: bias [16 n_blocks], panels.
   std::ptrdiff_t panels_offset() const { return std::ptrdiff_t{pointwise.n_blocks} * kBlock; }
+  std::ptrdiff_t panels_floats() const {
+    return pointwise.packed_floats() * (winograd ? kWinogradProducts : 1);
+  }
   std::size_t packed_bytes() const {
-    return sizeof(float) * static_cast<std::size_t>(panels_offset() + pointwise.packed_floats());
+    return sizeof(float) * static_cast<std::size_t>(panels_offset() + panels_floats());
   }
   /// Scratch that each concurrent caller of run_conv needs, aligned to kAlignment.
-  std::size_t scratch_bytes() const {
-    return by_rows ? 0 : sizeof(float) * static_cast<std::size_t>(pointwise.scratch_floats());
-  }
+  std::size_t scratch_bytes() const;
 };
 
 /// Pointers of one run over one image. Maps are blocked (layout.hpp), with zero borders.
@@ -82,13 +91,13 @@ struct ConvArgs {
   std::ptrdiff_t fetched_floats = 0;
 };
 
-/// Whether Strassen's algorithm can run this shape.
+/// Whether this shape can be run with fewer products: by Strassen's algorithm, or a 3x3 kernel by
+/// Winograd's.
 bool strassen_applies(const ConvShape& shape);
 
-/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a 1x1 kernel or
-/// kStrassen with a dilation, a tiling with a value <
-/// 1, and for kStrassen where it does not apply. `isa` is that of the KernelTable that will run
-/// the plan.
+/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a 1x1 kernel with a
+/// dilation, a tiling with a value < 1, and for kStrassen where it does not apply. `isa` is that of
+/// the KernelTable that will run the plan.
 ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& tiling);
 
 /// weight [channels_out][channels_in + channels_in2][kernel][kernel], bias [channels_out] or null

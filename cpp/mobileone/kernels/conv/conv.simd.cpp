@@ -36,7 +36,8 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
   const ConvShape& shape = plan.shape;
   const MapShape dst = shape.dst();
   float* scratch = static_cast<float*>(args.scratch);
-  if (!plan.by_rows) fill_offsets(plan.pointwise, shape.width, dst.row_stride(), scratch);
+  const bool gathers = !plan.by_rows && !plan.winograd;
+  if (gathers) fill_offsets(plan.pointwise, shape.width, dst.row_stride(), scratch);
 
   PointwiseTile tile;
   tile.scratch = scratch;
@@ -57,9 +58,14 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
     const ConvTile conv{plan, args, row_begin, rows, scratch};
     tile.pixels = rows * shape.width;
     tile.dst = args.dst + dst.offset(0, row_begin, 0);
-    tile.fetched = plan.weights_stay && index > 0 ? tile.packed + plan.pointwise.packed_floats()
+    tile.fetched = plan.weights_stay && index > 0 ? tile.packed + plan.panels_floats()
                                                   : args.packed + args.fetched_floats;
-    if (!plan.by_rows) conv.gather_all(tile);
+    if (plan.winograd) {
+      run_winograd(conv, tile, &background);
+      unit = next;
+      continue;
+    }
+    if (gathers) conv.gather_all(tile);
     multiply(conv, tile, plan.first_panel(part), plan.first_panel(part + next - unit), &background);
     unit = next;
   }

@@ -11,7 +11,7 @@ struct ConvTile {
   const ConvPlan& plan;
   const ConvArgs& args;
   int row_begin, rows;
-  float* t = nullptr;  // unless the plan goes by rows
+  float* t = nullptr;  // scratch, unless the plan goes by rows
 
   /// Block `k_block` of T: one tap of one source block.
   void gather(int k_block) const {
@@ -58,6 +58,10 @@ struct ConvTile {
                 args.dst);
   }
 };
+
+/// All outputs of the tile by Winograd's algorithm (winograd.hpp); `tile` gives weights, bias and
+/// floor; `background` is fetched during the last products.
+void run_winograd(const ConvTile& conv, PointwiseTile tile, PrefetchStream* background);
 
 /// The sums of one panel for all rows of the tile, read from the maps. `operands` gives weights,
 /// bias and floor; `stream` is fetched meanwhile.

@@ -65,6 +65,11 @@ void multiply(Map& map, const Map& scale);
 double strassen_bound(const Map& src, const std::vector<float>& weight,
                       const std::vector<float>& bias);
 
+/// Replaces the bounds of a dense 3x3 convolution's result by those of Winograd's F(2x2, 3x3),
+/// whose windows begin at even pixels; even sides. `src` is without error.
+void winograd_bounds(const Map& src, const std::vector<float>& weight,
+                     const std::vector<float>& bias, Map& result);
+
 /// Describes the first element where |got - expected| exceeds its bound (plus `slack`, the same for
 /// every element), or where got is not a number; empty when there is none.
 std::string mismatch(const Map& expected, const float* got, double slack = 0.0);

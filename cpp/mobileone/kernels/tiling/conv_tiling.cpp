@@ -10,11 +10,51 @@ constexpr int kEnoughPixels = 256;     // of a tile
 constexpr double kScratchShare = 0.4;  // of L2
 constexpr int kTilesPerThread = 4;
 constexpr int kMaxTileRows = 16;
+constexpr double kOperandPasses = 2.0;  // Winograd's operands are written and read once
+constexpr double kMinWinogradGain = 1.05;
+
+// Rows of a tile: as many as have windows for all threads and operands that stay in L2.
+Tiling winograd_tiling(const KernelTable& table, const MachineModel& machine,
+                       const ConvShape& shape, const TilingRequest& request) {
+  Tiling tiling{Algorithm::kStrassen, 2};
+  if (request.rows != 0) {
+    tiling.tile_rows = request.rows;
+    return tiling;
+  }
+  for (int rows = 4; rows <= std::min(kMaxTileRows, shape.height); rows += 2) {
+    const ConvPlan plan = plan_conv(table.traits, shape, {tiling.algorithm, rows});
+    if (double(plan.scratch_bytes()) > kScratchShare * machine.l2_bytes ||
+        plan.tiles() < request.threads) {
+      break;
+    }
+    tiling.tile_rows = rows;
+  }
+  return tiling;
+}
+
+// Whether 16 products in place of 36 are faster, with all that they read and write.
+bool winograd_pays(const KernelTable& table, const MachineModel& machine, const ConvShape& shape) {
+  const ConvPlan plan = plan_conv(table.traits, shape, winograd_tiling(table, machine, shape, {}));
+  const double windows = double(shape.height) * shape.width / 4.0;
+  const double operands = windows * kWinogradProducts * kBlock * sizeof(float) *
+                          (plan.pointwise.k_blocks + plan.pointwise.n_blocks);
+  const double weights = double(plan.packed_bytes());
+  const double passes = weights <= kScratchShare * machine.l2_bytes ? 1.0 : plan.tiles();
+  const double direct = 2.0 * shape.macs() / machine.peak_flops;
+  const double winograd = direct * kWinogradProducts / 36.0 +
+                          kOperandPasses * operands / machine.l2_bytes_per_second +
+                          passes * weights / machine.far_bytes_per_second;
+  return kMinWinogradGain * winograd < direct;
+}
 
 }  // namespace
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                      const TilingRequest& request) {
+  if (request.choice != AlgorithmChoice::kDirect && shape.kernel == 3 && strassen_applies(shape) &&
+      (request.choice == AlgorithmChoice::kStrassen || winograd_pays(table, machine, shape))) {
+    return winograd_tiling(table, machine, shape, request);
+  }
   // A pair whose pointwise convolution has the same K, N and pixels.
   BlockShape pair;
   pair.channels_in = shape.k_blocks() * kBlock;
@@ -22,7 +62,9 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   pair.height = shape.height;
   pair.width = shape.width;
   TilingRequest direct = request;
-  if (request.choice == AlgorithmChoice::kAuto) direct.choice = AlgorithmChoice::kDirect;
+  if (request.choice == AlgorithmChoice::kAuto || !strassen_applies(shape)) {
+    direct.choice = AlgorithmChoice::kDirect;
+  }
   return choose_tiling(table, machine, pair, direct);
 }
 

@@ -5,8 +5,9 @@
 
 namespace mobileone::kernels {
 
-/// As for a pair (cost_model.hpp). kAuto stays with the direct product: Strassen's sums of im2col's
-/// nine-fold operand take what it saves, until there are more output channels than MobileViT has.
+/// As for a pair (cost_model.hpp). kAuto takes Winograd's algorithm for 3x3 kernels of 32 channels
+/// or more, and else stays with the direct product: Strassen's sums of im2col's operand take what
+/// it saves, until there are more output channels than MobileViT has.
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                      const TilingRequest& request);
 

@@ -66,12 +66,15 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   const kernels::ConvShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.conv).name;
   const std::int64_t images = builder.shape(match.result())[0];
-  const kernels::Tiling tiling =
-      tiling_for(name, images, false, tuned_tiling(name, builder, [] { return false; }), builder,
-                 by_cost_model(shape));
+  const kernels::Tiling tiling = tiling_for(
+      name, images, false, tuned_tiling(name, builder, [&] { return shape.kernel == 3; }), builder,
+      by_cost_model(shape));
   const auto plan = kernels::plan_conv(table().traits, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
-  const char* algorithm = plan.by_rows ? "rows" : plan.pointwise.strassen() ? "strassen" : "direct";
+  const char* algorithm = plan.by_rows                ? "rows"
+                          : plan.winograd             ? "winograd"
+                          : plan.pointwise.strassen() ? "strassen"
+                                                      : "direct";
   ConvOperands operands;
   operands.weights =
       builder.packed(concat(name, " fused ", algorithm), plan.packed_bytes(), [&](void* out) {
