@@ -104,14 +104,27 @@ def stack_users(code: Sequence[Instruction]) -> Iterator[Instruction]:
             stack.discard(written[1])
 
 
+def returns(function: Function, address: int) -> bool:
+    """Whether what begins at `address` runs straight to the function's return."""
+    for instruction in function.code:
+        if instruction.address >= address:
+            if instruction.mnemonic.startswith("ret"):
+                return True
+            if instruction.mnemonic.startswith("j"):
+                return False
+    return False
+
+
 def inner_loops(function: Function) -> list[Loop]:
     """Innermost loops with multiply-adds. A loop is what lies between a backward jump and its
-    target."""
+    target, unless that is an exit that several paths share."""
     first = function.code[0].address if function.code else 0
     spans = [
         (i.target, i.address)
         for i in function.code
-        if i.target is not None and first <= i.target <= i.address
+        if i.target is not None
+        and first <= i.target <= i.address
+        and not returns(function, i.target)
     ]
     innermost = [
         (begin, end)

@@ -23,7 +23,8 @@ enum class Finish {
 struct TokenTile {
   const float* a = nullptr;
   std::ptrdiff_t a_step = 0;  // floats from one k to the next; rows side by side (kSide)
-  // k runs over segments: `first_k`, then `segment_k` at a time, `a_gap` floats between them.
+  // k runs over segments: `first_k`, then `segment_k` at a time, `a_gap` floats between them. One
+  // segment with Rows::kSide.
   int k = 0, first_k = 0, segment_k = 0;
   std::ptrdiff_t a_gap = 0;
   const float* b = nullptr;  // [k][b_step]

@@ -128,7 +128,7 @@ __attribute__((noinline)) void token_kernel(const TokenTile& t) {
       b += b_step;
     }
     left -= segment;
-    if (left <= 0) break;
+    if (kRowStep == 1 || left <= 0) break;
     a += t.a_gap;
     segment = left < t.segment_k ? left : t.segment_k;
   }
