@@ -1,9 +1,9 @@
 """What tuning found on this machine: a file in the user's cache folder, used by later compiles.
 
 By network (its graph, without the weights) and image size, `algorithms` say which steps take
-Strassen's or Winograd's algorithm, 0 or 1 by the name of a node: all that an image's bits depend on, so that they
-are shared by all numbers of threads and batch sizes. `tilings`, by both of them, say how the steps
-are cut up: [rows of a tile, parts of its channels].
+Strassen's or Winograd's algorithm, 0 or 1 by the name of a node: all that an image's bits depend
+on, so that they are shared by all numbers of threads and batch sizes. `tilings`, by both of them,
+say how the steps are cut up: [rows of a tile, parts of its channels].
 """
 
 from __future__ import annotations

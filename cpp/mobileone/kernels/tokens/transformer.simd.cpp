@@ -53,8 +53,7 @@ class TokenUnit {
     normalize_x();
     const Panels result = wide(plan_.shape.channels_out);
     // A SiLU comes after the resize, if there is one.
-    apply(plan_.leave(), normal(), result,
-          plan_.shape.resizes() ? Finish::kStore : Finish::kSilu);
+    apply(plan_.leave(), normal(), result, plan_.shape.resizes() ? Finish::kStore : Finish::kSilu);
     for (int i = 0; i < count_; ++i) {
       fold(plan_, result[i], column_ + i * kPanel, vectors_ * kLanes, args_.dst);
     }
