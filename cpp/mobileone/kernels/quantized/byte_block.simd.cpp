@@ -68,8 +68,9 @@ class BlockRun {
         places_(reinterpret_cast<int*>(args.scratch + plan.tile_bytes())) {
     const int width = plan.shape.out_width();
     const std::ptrdiff_t row = plan.shape.dst().row_stride();
-    for (int p = 0; p < plan.tile_pixels(); ++p) {
-      places_[p] = static_cast<int>(p / width * row + p % width * kBlock);
+    int* place = places_;
+    for (int y = 0; y < plan.tile_rows; ++y) {
+      for (int x = 0; x < width; ++x) *place++ = static_cast<int>(y * row + x * kBlock);
     }
   }
 

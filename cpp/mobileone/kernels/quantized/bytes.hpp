@@ -19,10 +19,14 @@ MOBILEONE_INLINE Bytes load(const void* from) { return _mm512_loadu_si512(from);
 MOBILEONE_INLINE void store(void* to, Bytes x) { _mm512_storeu_si512(to, x); }
 MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
 /// As many bytes as a vector has sums.
-MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+MOBILEONE_INLINE Sums widen_sums(const std::uint8_t* from) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
+MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
+  return _mm512_cvtepi32_ps(widen_sums(from));
+}
+MOBILEONE_INLINE Sums zero_sums() { return _mm512_setzero_si512(); }
+MOBILEONE_INLINE Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
 /// The first `pixels` pixels of 16 bytes.
 MOBILEONE_INLINE void store_pixels(std::uint8_t* to, Bytes x, int pixels) {
   _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << 4 * pixels) - 1), x);
@@ -137,17 +141,21 @@ using Floats = __m256;
 #if defined(__AVXVNNI__)
 inline constexpr ByteTraits kTraits{.sums = 8, .pixels = 6, .weight_size = 1};
 #else
-inline constexpr ByteTraits kTraits{.sums = 8, .pixels = 4, .weight_size = 2};
+inline constexpr ByteTraits kTraits{.sums = 8, .pixels = 6, .weight_size = 2};
 #endif
 
 MOBILEONE_INLINE Bytes load(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
-MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+MOBILEONE_INLINE Sums widen_sums(const std::uint8_t* from) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
 }
+MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
+  return _mm256_cvtepi32_ps(widen_sums(from));
+}
+MOBILEONE_INLINE Sums zero_sums() { return _mm256_setzero_si256(); }
+MOBILEONE_INLINE Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
 MOBILEONE_INLINE Bytes aligned(const std::byte* from) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
 }
@@ -195,13 +203,15 @@ MOBILEONE_INLINE Sums dot(Sums sum, Bytes x, Weights weights) {
 using Weights = const std::byte*;
 MOBILEONE_INLINE Weights hold(const std::byte* packed) { return packed; }
 // Products of 16-bit integers: those of bytes are added in pairs that saturate. Weights are of the
-// even bytes, then of the odd ones.
+// even bytes, then of the odd ones. In assembler, or GCC 12 spills sums for products to come.
 MOBILEONE_INLINE Sums dot(Sums sum, Bytes x, Weights weights) {
-  const __m256i even = _mm256_and_si256(x, _mm256_set1_epi16(0xff));
-  const __m256i odd = _mm256_srli_epi16(x, 8);
-  const __m256i first = _mm256_madd_epi16(even, aligned(weights));
-  const __m256i second = _mm256_madd_epi16(odd, aligned(weights + sizeof(__m256i)));
-  return _mm256_add_epi32(_mm256_add_epi32(sum, first), second);
+  const auto* const pairs = reinterpret_cast<const __m256i*>(weights);
+  const __m256i even = _mm256_and_si256(x, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(x, 8);
+  __m256i product;
+  asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0\n\tvpmaddwd %5, %4, %1\n\tvpaddd %1, %0, %0"
+      : "+x"(sum), "=&x"(product)
+      : "x"(even), "m"(pairs[0]), "x"(odd), "m"(pairs[1]));
+  return sum;
 }
 #endif
 

@@ -9,17 +9,26 @@ namespace mobileone::kernels {
 
 namespace {
 
-// What T of a tile may take, so that it stays in the first-level cache beside a panel's weights.
-constexpr int kTileBytes = 24 * 1024;
+// What T of a tile may take, so that it stays in the first-level cache beside a panel's weights;
+// and where that shares out rows better, in the second-level one, which costs hardly more.
+constexpr int kTileBytes = 24 * 1024, kMostTileBytes = 64 * 1024;
 
 }  // namespace
 
-QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits,
-                                        const QuantizedBlockShape& shape) {
+QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits, const QuantizedBlockShape& shape,
+                                        int threads) {
+  const int height = shape.out_height();
   const int row_bytes = shape.src().blocks() * kBlock * shape.out_width();
   // Two rows share their depthwise's loads.
-  const int rows = std::max(2, kTileBytes / row_bytes / 2 * 2);
-  return {shape, traits, std::min(rows, shape.out_height())};
+  int rows = std::min(height, std::max(2, kTileBytes / row_bytes / 2 * 2));
+  if (threads > 1) {
+    // Of the thread with the most.
+    const auto share = [&](int tile) { return ceil_div(ceil_div(height, tile), threads) * tile; };
+    for (int tile = 1; tile <= std::min(height, std::max(2, kMostTileBytes / row_bytes)); ++tile) {
+      if (share(tile) < share(rows) || (share(tile) == share(rows) && tile > rows)) rows = tile;
+    }
+  }
+  return {shape, traits, rows};
 }
 
 void pack_quantized_block(const QuantizedBlockPlan& plan, const QuantizedWeights& depthwise,

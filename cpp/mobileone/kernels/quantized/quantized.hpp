@@ -160,7 +160,9 @@ struct QuantizedKernels {
   void (*pool)(const ByteMap&, const std::uint8_t* image, int zero_point, float scale, float* mean);
 };
 
-QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits, const QuantizedBlockShape& shape);
+/// For so many threads that share an image's tiles.
+QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits, const QuantizedBlockShape& shape,
+                                        int threads = 1);
 
 void pack_quantized_block(const QuantizedBlockPlan& plan, const QuantizedWeights& depthwise,
                           const QuantizedWeights& project, std::byte* packed);

@@ -165,8 +165,8 @@ void emit_quantized_stem(const QuantizedStemMatch& match, PlanBuilder& builder) 
 }
 
 void emit_quantized_block(const QuantizedBlockMatch& match, PlanBuilder& builder) {
-  const kernels::QuantizedBlockPlan plan =
-      kernels::plan_quantized_block(quantized_kernels()->traits, match.shape);
+  const kernels::QuantizedBlockPlan plan = kernels::plan_quantized_block(
+      quantized_kernels()->traits, match.shape, builder.options().threads);
   ByteOperands operands;
   const auto find = [&](NodeId id) {
     return id < 0 ? kernels::QuantizedWeights{} : weights_of(id, builder);
