@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from mobileone.data.arrays import Float32
 
-__all__ = ["LARGEST_BYTE", "LARGEST_WEIGHT", "Integers", "Range", "bias_integers", "sqnr"]
+__all__ = ["LARGEST_BYTE", "LARGEST_WEIGHT", "Integers", "Range", "bias_integers"]
+__all__ += ["least_weight_scale", "sqnr"]
 
 LARGEST_BYTE = 255
 LARGEST_WEIGHT = 127

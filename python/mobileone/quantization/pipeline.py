@@ -19,7 +19,7 @@ from mobileone.quantization.sites import Site
 from mobileone.quantization.statistics import Statistics
 from mobileone.quantization.walk import Walked, walk
 
-__all__ = ["Outcome", "Pipeline"]
+__all__ = ["Outcome", "Pipeline", "noisiest"]
 
 # Images that a convolution alone is judged on.
 _SCAN_IMAGES = 4
