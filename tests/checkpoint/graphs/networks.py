@@ -1,6 +1,7 @@
-"""timm's networks by ONNX and by torch.export, against PyTorch in float64.
+"""timm's networks by ONNX, of both of PyTorch's exporters, and by torch.export, against PyTorch in
+float64.
 
-    python -m checkpoint.graphs.networks            # from tests/: every one, in both forms
+    python -m checkpoint.graphs.networks            # from tests/: every one, by every route
     python -m checkpoint.graphs.networks repvit     # those whose names begin so
 
 Weights are seeded, norms' statistics far from 0 and 1. What is printed is the largest difference
@@ -95,7 +96,17 @@ def by_export(module: torch.nn.Module, x: torch.Tensor, folder: Path) -> mobileo
     return mobileone.load(torch.export.export(module, (x,)))
 
 
-ROUTES = {"onnx": by_onnx, "export": by_export}
+def by_dynamo(module: torch.nn.Module, x: torch.Tensor, folder: Path) -> mobileone.Model:
+    """Loaded from the file that PyTorch's newer exporter writes, weights in a second one."""
+    path = folder / "dynamo.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (x,), path, input_names=["images"], verbose=False)
+    assert path.with_name("dynamo.onnx.data").exists()
+    return mobileone.load(path)
+
+
+ROUTES = {"onnx": by_onnx, "export": by_export, "dynamo": by_dynamo}
 
 
 def ratio(model: mobileone.Model, module: torch.nn.Module, x: np.ndarray) -> float:

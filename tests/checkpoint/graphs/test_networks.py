@@ -1,4 +1,4 @@
-"""Some of timm's networks by both routes; `python -m checkpoint.graphs.networks` runs them all."""
+"""Some of timm's networks by every route; `python -m checkpoint.graphs.networks` runs them all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from checkpoint.timm_models import import_timm, trained_looking
 
-from .networks import ROUTES, forms, ratio
+from .networks import ROUTES, by_dynamo, forms, ratio
 
 # Of every kind of block one: small, so that the tests stay quick.
 SMALL = {
@@ -39,6 +39,8 @@ def images(count: int) -> torch.Tensor:
 
 @cache
 def loaded(name: str, route: str, folder: Path) -> mobileone.Model:
+    if route == "dynamo":
+        pytest.importorskip("onnxscript")
     return ROUTES[route](module(name), images(1), folder)
 
 
@@ -53,6 +55,23 @@ def test_computes_what_pytorch_does(name: str, route: str, folder: Path) -> None
     """Two images, where the program was made with one."""
     for form in forms(loaded(name, route, folder)):
         assert ratio(form, module(name), images(2).numpy()) <= 1
+
+
+def test_files_of_the_newer_exporter_are_fused(tmp_path: Path) -> None:
+    """Most norms are folded in them, some identities' and no sums are; weights are beside them."""
+    pytest.importorskip("onnxscript")
+    by_dynamo(module("fastvit_t8"), images(1), tmp_path)
+    fusion = mobileone.fuse_onnx(tmp_path / "dynamo.onnx", tmp_path / "fused.onnx")
+    assert fusion
+    assert len(fusion.regions) > 10
+    assert (tmp_path / "fused.onnx.data").exists()
+    x = images(1).numpy()
+    again = mobileone.load(tmp_path / "fused.onnx")
+    assert again.form == "inference"
+    # The same parameters as by our own algebra on the graph.
+    both = mobileone.reparameterize(mobileone.load(tmp_path / "dynamo.onnx"))
+    assert again.num_params <= both.num_params
+    assert ratio(again, module("fastvit_t8"), x) <= 1
 
 
 def test_every_verb(tmp_path: Path, folder: Path) -> None:

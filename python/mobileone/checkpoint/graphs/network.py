@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Network
 from mobileone.checkpoint.containers.file import own_metadata
+from mobileone.checkpoint.graphs.attention import recognise_attention
 from mobileone.checkpoint.graphs.lowering import Lowering
 from mobileone.checkpoint.graphs.operators.table import HANDLERS
 from mobileone.checkpoint.graphs.statement import Program
@@ -44,6 +45,7 @@ def network_of(program: Program) -> Network:
             "first axis is not that of images"
         )
     writer = lowering.writer
+    recognise_attention(writer)
     try:
         network = writer.build(_distinct(outputs), _levels(writer, main))
         shapes = network.graph.shapes(dict(program.inputs))

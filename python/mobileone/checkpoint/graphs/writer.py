@@ -79,6 +79,19 @@ class GraphWriter:
         self.shapes[unique] = tuple(int(extent) for extent in shape)
         return Tensor(unique, self.shapes[unique], batch)
 
+    def insert(self, before: str, name: str, node: Made, shape: Sequence[int]) -> Tensor:
+        """Put a node in front of another one; its name is one that is free."""
+        while name in self.nodes:
+            name += "_"
+        made = Tensor(name, tuple(shape))
+        nodes, shapes = self.nodes, self.shapes
+        self.nodes, self.shapes = {}, {}
+        for other, own in nodes.items():
+            if other == before:
+                self.nodes[name], self.shapes[name] = node, made.shape
+            self.nodes[other], self.shapes[other] = own, shapes[other]
+        return made
+
     def made(self, tensor: Tensor) -> Made:
         """The node that makes a tensor."""
         return self.nodes[tensor.node]
