@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mobileone.network.inputs import InputSize, input_shape, random_input, total
 from mobileone.verification.rounding import rounding_bound
 
 from benchmarks.runtimes.formats.network import write_network
+from benchmarks.runtimes.formats.onnx_file import SOURCE
 
 __all__ = ["Case", "write_case"]
 
@@ -47,8 +49,9 @@ def write_case(
 ) -> Case:
     """Write model and input into the existing ``folder``.
 
-    ``source`` is the name of a variant (seeded weights) or a checkpoint; the inference form is
-    measured. ValueError or CheckpointError for what is neither.
+    ``source`` is the name of a variant (seeded weights), a checkpoint, or an ONNX file with its
+    weights in it, which runtimes that read ONNX get as it is; our inference form is measured.
+    ValueError or CheckpointError for what is neither.
     """
     workload = open_workload(source, seed=seed)
     model = mobileone.reparameterize(workload.model)
@@ -56,6 +59,8 @@ def write_case(
     images = random_input((min(batch, _DISTINCT), *shape[1:]), seed)
     x = np.resize(images, shape)
     write_network(model, shape, folder)
+    if source.lower().endswith(".onnx"):
+        shutil.copyfile(source, folder / SOURCE)
     np.save(folder / "x.npy", x)
     (folder / "dtype").write_text(dtype)
     products = [n["name"] for n in model.graph.nodes if n["kind"] in ("Conv2d", "Linear")]

@@ -13,6 +13,8 @@ from benchmarks.runtimes.formats.tflite_writer import TfliteWriter
 
 __all__ = ["write_tflite"]
 
+_ACTIVATIONS = {"relu": "RELU", "relu6": "RELU6", "sigmoid": "LOGISTIC", "hard_swish": "HARD_SWISH"}
+
 
 def write_tflite(network: Network, path: Path) -> None:
     """Input [N, H, W, C], output [N, classes]."""
@@ -55,7 +57,19 @@ def _activation(writer: TfliteWriter, step: Step, source: int) -> int:
     if kind == "silu":
         gate = writer.unary("LOGISTIC", source, f"{step.output}.sigmoid")
         return writer.binary("MUL", source, gate, step.output)
-    return writer.unary({"relu": "RELU", "sigmoid": "LOGISTIC"}[kind], source, step.output)
+    if kind == "gelu":
+        return writer.unary("GELU", source, step.output, "GeluOptions", approximate=False)
+    if kind == "hard_sigmoid":
+        three, sixth = (
+            writer.constant(f"{step.output}.{name}", np.array([value], np.float32))
+            for name, value in (("three", 3.0), ("sixth", 1 / 6))
+        )
+        relu6 = writer.schema.ActivationFunctionType.RELU6
+        line = writer.binary("ADD", source, three, f"{step.output}.line", relu6)
+        return writer.binary("MUL", line, sixth, step.output)
+    if kind not in _ACTIVATIONS:
+        raise NotImplementedError(f"{step.name} is {kind}; expected one of {sorted(_ACTIVATIONS)}")
+    return writer.unary(_ACTIVATIONS[kind], source, step.output)
 
 
 def _convolution(
@@ -64,7 +78,7 @@ def _convolution(
     """CONV_2D or DEPTHWISE_CONV_2D, with an explicit PAD where "same" would pad otherwise."""
     a = step.attributes
     weight = network.weights[f"{step.name}.weight"]
-    depthwise = a["groups"] == a["in_channels"] == a["out_channels"] > 1
+    depthwise = a["groups"] == a["in_channels"] > 1
     if a["groups"] > 1 and not depthwise:
         raise NotImplementedError(f"{step.name}: {a['groups']} groups; expected 1 or depthwise")
     source, padding = _padded(writer, step, source)
@@ -80,7 +94,7 @@ def _convolution(
     fields: dict[str, Any] = {}
     if depthwise:
         code, options = "DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions"
-        fields["depthMultiplier"] = 1
+        fields["depthMultiplier"] = a["out_channels"] // a["in_channels"]
     return writer.operator(
         code,
         operands,

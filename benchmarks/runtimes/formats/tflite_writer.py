@@ -121,8 +121,8 @@ class TfliteWriter:
         model.operatorCodes = []
         for code in self._codes:
             made = schema.OperatorCodeT()
-            # All codes in use are below the 127 that the older field can hold.
-            made.builtinCode = made.deprecatedBuiltinCode = code
+            made.builtinCode = code
+            made.deprecatedBuiltinCode = min(code, 127)  # all that the older field can hold
             made.version = 1
             model.operatorCodes.append(made)
         builder = flatbuffers.Builder(1 << 20)
