@@ -158,11 +158,12 @@ def test_every_activation_of_the_table_is_measured() -> None:
     assert list(ACTIVATIONS.values()) == _core.plain_cnn_activations()
 
 
-def test_blocks_leave_out_what_is_not_sourced() -> None:
+def test_blocks_stand_beside_the_papers_table() -> None:
     result = studies.blocks(**QUICK)
     ratios = {row.label: row.paper_ratio for row in result.rows}
     assert ratios["squeeze-excite"] == pytest.approx(2.10 / 1.53)
-    assert ratios["skip connections"] is None
+    assert ratios["skip connections"] == pytest.approx(2.62 / 1.53)
+    assert ratios["both"] is None
     params = {row.label: row.params for row in result.rows}
     assert params["skip connections"] == params["baseline"] < params["squeeze-excite"]
 

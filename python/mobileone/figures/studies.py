@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from mobileone.figures.plots import PALETTE, Rows, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_correlation", "plot_ratios"]
+__all__ = ["plot_correlation", "plot_front", "plot_ratios"]
 
 # Up to this range of ratios bars on a linear axis can be told apart.
 _LINEAR = 5.0
@@ -84,4 +84,30 @@ def plot_correlation(rows: Rows, coefficients: Mapping[str, float], ax: Axes | N
     ax.set_ylabel("minimum latency (ms)")
     ranks = [f"{name} {value:.2f}" for name, value in coefficients.items()]
     ax.set_title(f"Spearman rank correlation of latency with {', '.join(ranks)}", fontsize="medium")
+    return ax
+
+
+def plot_front(
+    points: Sequence[tuple[str, float, float | None]], front: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """Accuracy (%) over latency (ms, logarithmic); the names of `front` joined by a line.
+
+    Points are (name, latency, accuracy); those without an accuracy are left out.
+    """
+    if ax is None:
+        ax = new_axes(9.0, 6.0)
+    known = {name: (ms, accuracy) for name, ms, accuracy in points if accuracy is not None}
+    for name, (ms, accuracy) in known.items():
+        color = PALETTE[1 if name.startswith("MobileOne") else 0]
+        ax.plot(ms, accuracy, "o", color=color, markersize=6, zorder=2)
+        ax.annotate(name, (ms, accuracy), (5, -4), textcoords="offset points", fontsize="x-small")
+    if front:
+        xs, ys = zip(*(known[name] for name in front), strict=True)
+        ax.step(xs, ys, where="post", color="gray", linewidth=1, zorder=1)
+    ax.set_xscale("log")
+    ax.margins(0.12, 0.08)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("minimum latency (ms)")
+    ax.set_ylabel("ImageNet top-1 (%), as published")
+    ax.set_title("accuracy over latency; none is above and left of the line", fontsize="medium")
     return ax

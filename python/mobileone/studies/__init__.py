@@ -5,6 +5,8 @@
 >>> studies.blocks()  # Table 3: squeeze-and-excitation and skip connections in the same network
 >>> studies.correlation()  # Table 1: does latency follow FLOPs or parameters?
 >>> studies.robustness(model, clean="val")  # Table 12: corrupted, adversarial, rendered pictures
+>>> studies.table9()  # published networks in this engine and in others
+>>> studies.table1()  # Table 1 over the paper's own twelve networks
 >>> studies.variants()  # the package's models beside the latencies of Table 9
 
 Every function returns a result that prints as a table, with the paper's numbers beside the
@@ -19,6 +21,8 @@ from mobileone.studies.networks import PlainCnn, plain_cnn
 from mobileone.studies.result import StudyResult, StudyRow
 from mobileone.studies.robustness import RobustnessResult, robustness
 from mobileone.studies.spearman import RankCorrelation, rank_correlation
+from mobileone.studies.table9 import table1, table9
+from mobileone.studies.table9_result import Table9Result, Table9Row
 
 __all__ = [
     "CorrelationResult",
@@ -27,11 +31,15 @@ __all__ = [
     "RobustnessResult",
     "StudyResult",
     "StudyRow",
+    "Table9Result",
+    "Table9Row",
     "activations",
     "blocks",
     "correlation",
     "plain_cnn",
     "rank_correlation",
     "robustness",
+    "table1",
+    "table9",
     "variants",
 ]

@@ -24,11 +24,13 @@ class CorrelationResult(Tables):
     """Spearman's rank correlation of the minimum latency with FLOPs and with parameters.
 
     ``coefficients`` maps "FLOPs" and "parameters" to a `RankCorrelation`; ``benchmark`` holds the
-    latencies. ValueError for fewer than 3 measured models.
+    latencies, ``engine`` says whose they are where the models are of many families. ValueError for
+    fewer than 3 measured models.
     """
 
-    def __init__(self, benchmark: BenchmarkResult) -> None:
+    def __init__(self, benchmark: BenchmarkResult, engine: str = "") -> None:
         self.benchmark = benchmark
+        self.engine = engine
         latencies = [row.min_ms for row in benchmark.rows]
         self.coefficients: dict[str, RankCorrelation] = {
             "FLOPs": rank_correlation([row.macs for row in benchmark.rows], latencies),
@@ -78,14 +80,17 @@ class CorrelationResult(Tables):
         for title in self.coefficients:
             columns += [Column(f"corr. with {title}"), Column("p-value")]
         measured = [c for pair in self.coefficients.values() for c in _cells(pair)]
-        rows = [[f"this CPU, {len(self.benchmark.rows)} models", *measured]]
+        name = f"this CPU, {self.engine}" if self.engine else "this CPU"
+        rows = [[f"{name}, {len(self.benchmark.rows)} models", *measured]]
         for device in ("mobile", "CPU"):
             pairs = [paper.CORRELATIONS[device, title] for title in self.coefficients]
             rows.append([f"paper, {device}", *(cell for pair in pairs for cell in _cells(pair))])
-        notes = [
-            "paper: Table 1, over architectures of many families; here one family, whose members",
-            "differ in size alone, so that latency follows their size",
-        ]
+        notes = ["paper: Table 1, over architectures of many families"]
+        if not self.engine:
+            notes = [
+                f"{notes[0]}; here one family, whose members",
+                "differ in size alone, so that latency follows their size",
+            ]
         return Table("Spearman rank correlation", columns, rows, notes)
 
     def _model_table(self) -> Table:
