@@ -2,6 +2,8 @@
 
     python -m interchange.onnx_fuse.families             # from tests/: every one, in its own size
     python -m interchange.onnx_fuse.families repvit dbb  # some
+    python -m interchange.onnx_fuse.families --files FOLDER repvit   # and keep the files, untimed
+    python -m interchange.onnx_fuse.families --time FOLDER           # that are there: time alone
 
 Each is exported with seeded weights in its train-time form and, where its authors give one, in the
 form that they fuse it to. Our fused file has no more parameters than theirs, the same as when
@@ -10,11 +12,12 @@ theirs is fused by us, and ONNX Runtime takes the printed share of its time, int
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,7 +144,7 @@ FAMILIES = {
     "ecbsr": Family(repeated(edbb)),
     "repvgg": timm_net("repvgg_a0"),
     "repvit": timm_net("repvit_m0_9", embed_dim=(8, 16), depth=(2, 2), distillation=True),
-    "repghost": timm_net("repghostnet_050", width=0.1),
+    "repghost": timm_net("repghostnet_050"),
     "fastvit": timm_net("fastvit_t8"),
     "mobileclip": timm_net("fastvit_mci0", 256),
     "ghostnetv3": timm_net("ghostnetv3_050"),
@@ -211,11 +214,9 @@ def share_of_time(folder: Path, rounds: int = 15) -> float:
     return float(best[0] / best[1])
 
 
-def main(names: list[str]) -> None:
-    dynamo = "--dynamo" in names
-    names = [name for name in names if name != "--dynamo"]
+def main(names: list[str], *, dynamo: bool = False, files: Path | None = None) -> None:
     for name in names or FAMILIES:
-        with tempfile.TemporaryDirectory() as folder:
+        with kept(files, name) as folder:
             outcome = fuse_family(name, Path(folder), small=False, dynamo=dynamo)
             fusion = outcome.fusion
             ours, theirs, both = map(parameters, outcome[1:])
@@ -225,7 +226,8 @@ def main(names: list[str]) -> None:
                 f" nodes {fusion.nodes[0]} -> {nodes[0]} (theirs {nodes[1]}); parameters"
                 f" {fusion.parameters[0]} -> {ours} (theirs {theirs}, by us {both});"
                 f" worst {max((row.ratio for row in fusion.rows), default=0):.2g} of its bound;"
-                f" time {share_of_time(Path(folder)):.2f} of theirs; {fusion.runtime}",
+                f" time {share_of_time(Path(folder)) if files is None else np.nan:.2f} of theirs;"
+                f" {fusion.runtime}",
                 flush=True,
             )
             if ours > theirs or ours != both or not fusion:
@@ -233,5 +235,26 @@ def main(names: list[str]) -> None:
                 print("   ", [row for row in fusion.rows if not row.ok])
 
 
+@contextmanager
+def kept(files: Path | None, name: str) -> Iterator[str]:
+    """A folder for a family's files, which go where none is given."""
+    if files is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+    else:
+        (files / name).mkdir(parents=True, exist_ok=True)
+        yield str(files / name)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--dynamo", action="store_true")
+    parser.add_argument("--files", type=Path)
+    parser.add_argument("--time", type=Path)
+    told = parser.parse_args()
+    if told.time is None:
+        main(told.names, dynamo=told.dynamo, files=told.files)
+    else:
+        for place in sorted(told.time.iterdir()):
+            print(f"{place.name}: time {share_of_time(place):.2f} of theirs", flush=True)

@@ -146,6 +146,8 @@ def _absorbed(
             )
     if len(x.shape) != 4 or x.batch != 0 or _core(array.shape) != (x.shape[1], 1, 1):
         return None
+    if low.writer.made(x).kind in ("MatMul", "Softmax"):
+        return None  # a number for each head's scores, which are no map
     return channel_norm(low, name, x, scale.reshape(-1), shift.reshape(-1))
 
 
