@@ -28,11 +28,7 @@ def weights_of(
         if kind == "Constant":
             weights[f"{name}.value"] = next(values).reshape(node["attributes"]["shape"])
         elif kind == "Conv2d":
-            parts: list[tuple[np.ndarray, np.ndarray]] = []
-            # A mixed convolution's parts are one grouped one here.
-            while sum(len(bias) for _, bias in parts) < node["attributes"]["out_channels"]:
-                parts.append(next(layers[nn.Conv2d]))
-            weight, bias = (np.concatenate(part) for part in zip(*parts, strict=True))
+            weight, bias = next(layers[nn.Conv2d])
             weights |= {f"{name}.weight": weight, f"{name}.bias": bias}
         elif kind in ("Linear", "LayerNorm"):
             found = next(layers[getattr(nn, kind)])

@@ -150,17 +150,30 @@ _MIXNET = [
 ]  # fmt: skip
 
 
+def _shares(channels: int, count: int) -> list[tuple[int, int]]:
+    """Equal shares of the channels, the first one the larger where they do not divide."""
+    share = channels // count
+    ends = [channels - share * (count - 1 - i) for i in range(count)]
+    return list(zip([0, *ends], ends, strict=False))
+
+
 def _mixed(net: Layers, x: str, kernels: tuple[int, ...], stride: int) -> str:
-    """Depthwise convolutions of equal shares of the channels, the first one's the larger."""
-    channels = net.shapes[x][0]
-    share = channels // len(kernels)
-    ends = [channels - share * (len(kernels) - 1 - i) for i in range(len(kernels))]
+    """A depthwise convolution of each share of the channels."""
     if len(kernels) == 1:
         return net.depthwise(x, kernels[0], stride)
-    parts = [
-        net.depthwise(net.sliced(x, 1, begin, end), kernel, stride)
-        for kernel, begin, end in zip(kernels, [0, *ends], ends, strict=False)
-    ]
+    shares = _shares(net.shapes[x][0], len(kernels))
+    return net.concat([
+        net.depthwise(net.sliced(x, 1, *share), kernel, stride)
+        for kernel, share in zip(kernels, shares, strict=True)
+    ])  # fmt: skip
+
+
+def _grouped(net: Layers, x: str, channels: int, groups: int) -> str:
+    """A 1x1 convolution of each share of the channels."""
+    if groups == 1:
+        return net.conv(x, channels)
+    shares = _shares(net.shapes[x][0], groups)
+    parts = [net.conv(net.sliced(x, 1, *share), channels // groups) for share in shares]
     return net.concat(parts)
 
 
@@ -172,10 +185,10 @@ def mixnet_s() -> Graph:
         act = "silu" if squeeze else "relu"
         for i in range(count):
             given, step = net.shapes[x][0], stride if i == 0 else 1
-            y = x if expansion == 1 else net.conv(x, expansion * given, act=act, groups=first)
+            y = x if expansion == 1 else net.act(_grouped(net, x, expansion * given, first), act)
             y = net.act(_mixed(net, y, kernels, step), act)
             if squeeze:
                 y = net.squeeze_excite(y, int(given * squeeze), act, "sigmoid")
-            y = net.conv(y, channels, groups=last)
+            y = _grouped(net, y, channels, last)
             x = net.plus(x, y) if step == 1 and given == channels else y
     return net.classified(net.conv(x, 1536, act="relu"))
