@@ -127,7 +127,8 @@ def _moved(node: Made, places: Places, shape: tuple[int, ...]) -> Places:
     where = [slice(None)] * places.ndim
     told = node.attributes
     where[told["axis"]] = slice(told["start"], told["end"], told["step"])
-    return places[tuple(where)]
+    taken: Places = places[tuple(where)]
+    return taken
 
 
 def _part(writer: GraphWriter, tensor: Tensor, order: tuple[int, ...]) -> _Part | None:
