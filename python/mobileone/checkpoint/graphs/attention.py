@@ -123,7 +123,8 @@ def _moved(node: Made, places: Places, shape: tuple[int, ...]) -> Places:
     if node.kind == "Reshape":
         return places.reshape(shape)
     if node.kind == "Transpose":
-        return places.transpose(node.attributes["perm"])
+        turned: Places = places.transpose(node.attributes["perm"])
+        return turned
     where = [slice(None)] * places.ndim
     told = node.attributes
     where[told["axis"]] = slice(told["start"], told["end"], told["step"])
