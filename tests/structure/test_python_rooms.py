@@ -68,7 +68,8 @@ def test_only_the_records_of_families_name_families() -> None:
     others = published - {"mobileone"}  # which is the package's name too
     assert others
     for name, path in modules().items():
-        if room(name) != "families":
+        # A publication's table has rows of its own names.
+        if room(name) != "families" and name != "studies.paper":
             texts = strings(path)
             named = [text for text in texts for family in others if family in text.lower()]
             assert not named, name

@@ -9,6 +9,7 @@ from mobileone.measure.benchmark_result import BenchmarkResult
 from mobileone.measure.benchmarking import benchmark
 from mobileone.measure.workload import Source
 from mobileone.model import create_model, reparameterize
+from mobileone.network.create import list_models
 from mobileone.studies import paper
 from mobileone.studies.architectures import ARCHITECTURES, architecture
 from mobileone.studies.correlation_result import CorrelationResult
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "table1", "table9"]
 
-_OWN = {f"MobileOne-S{i}": f"mobileone_s{i}" for i in range(5)}
-_OWN |= {f"MobileViT-{size}": f"mobilevit_{size.lower()}" for size in ("XXS", "XS", "S")}
+# The package's own variants, by the paper's names: mobileone_s0 is its MobileOne-S0.
+_OWN = {
+    name: name.lower().replace("-", "_")
+    for name in paper.TABLE9
+    if name.lower().replace("-", "_") in list_models()
+}
 
 # Of Table 9, in its order; and MobileNetV3 as the paper timed it (supplement B).
 NAMES = tuple(name for name in paper.TABLE9 if name in ARCHITECTURES or name in _OWN)
