@@ -86,7 +86,7 @@ def test_figure(result: studies.Table9Result) -> None:
     ax = result.plot()
     ax.figure.canvas.draw()
     assert [text.get_text() for text in ax.texts] == list(SMALL)
-    steps = next(line for line in ax.lines if len(line.get_xdata()) == len(result.front()))
+    (steps,) = (line for line in ax.lines if line.get_drawstyle() == "steps-post")
     assert list(steps.get_ydata()) == sorted(paper.TABLE9[n].top1 for n in result.front())
 
 
