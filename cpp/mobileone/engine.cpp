@@ -72,7 +72,7 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
 
 Network train_forward(const Plan& plan, const Network& network, const float* input,
                       const std::vector<float*>& outputs, std::uint64_t dropout_seed,
-                      const float* targets) {
+                      const float* targets, const OuterLoss* loss) {
   const auto parameters = plan.parameters_of(network);
   std::vector<float*> pointers;
   std::size_t given = 0;
@@ -97,7 +97,7 @@ Network train_forward(const Plan& plan, const Network& network, const float* inp
     pointers.push_back(next);
     next += element_count(output.shape);
   }
-  plan.run({input, pointers.data(), parameters.data(), dropout_seed, targets});
+  plan.run({input, pointers.data(), parameters.data(), dropout_seed, targets, loss});
   return update_running_statistics(network, batch);
 }
 

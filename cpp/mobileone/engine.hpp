@@ -16,11 +16,11 @@ std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
 // One pass in train mode: runs a training plan on the weights of `network`, writes all outputs but
 // the batch statistics (`outputs` is as long as there are such in plan.outputs(), in that order:
 // wanted values, loss, gradients), and returns the network whose running statistics have moved
-// towards the batch's. A plan with gradients needs `targets`. Throws Error when `network` is not of
-// the plan's graph.
+// towards the batch's. A plan with gradients needs `targets`, or `loss` where it has an outer one.
+// Throws Error when `network` is not of the plan's graph.
 Network train_forward(const Plan& plan, const Network& network, const float* input,
                       const std::vector<float*>& outputs, std::uint64_t dropout_seed,
-                      const float* targets = nullptr);
+                      const float* targets = nullptr, const OuterLoss* loss = nullptr);
 
 // The plan that was stored with these packed weights and records, for a graph without weights.
 // Throws Error when anything of it does not fit, NotSupported when it needs another backend.

@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "gil.hpp"
@@ -69,7 +71,8 @@ class PyPlan {
   PyPlan(const PyNetwork& network, const py::sequence& input_shape,
          const std::vector<std::string>& outputs, int threads, bool training,
          const std::string& backend, const std::string& algorithm, bool gradients,
-         const std::string& train_path, const Records& choices, const std::string& dtype)
+         const std::string& train_path, const Records& choices, const std::string& dtype,
+         bool outer_loss)
       : network_(network.network) {
     const Shape shape = to_shape(input_shape);
     CompileOptions options;
@@ -79,6 +82,7 @@ class PyPlan {
     options.algorithm = to_algorithm(algorithm);
     options.arithmetic = to_arithmetic(dtype, backend);
     options.gradients = gradients;
+    options.outer_loss = outer_loss;
     options.train_path = to_train_path(train_path);
     options.choices = choices;
     for (const std::string& name : outputs) {
@@ -125,16 +129,41 @@ class PyPlan {
   }
 
   PyNetwork train_forward(const PyNetwork& network, py::array input, const py::list& outputs,
-                          std::uint64_t dropout_seed, std::optional<py::array> targets) const {
+                          std::uint64_t dropout_seed, std::optional<py::array> targets,
+                          const std::optional<py::function>& loss) const {
     const Pointers pointers(*this, input, outputs);
     const float* const wanted =
         targets ? checked_data(*targets, logits_shape(), "targets", false) : nullptr;
+    OuterLoss outer;
+    if (loss) outer = outer_loss(*loss);
     const GilRelease release;
-    return {std::make_shared<const Network>(mobileone::train_forward(
-        *plan_, *network.network, pointers.input, pointers.outputs, dropout_seed, wanted))};
+    return {std::make_shared<const Network>(
+        mobileone::train_forward(*plan_, *network.network, pointers.input, pointers.outputs,
+                                 dropout_seed, wanted, loss ? &outer : nullptr))};
   }
 
  private:
+  // The loss that a function () -> (value, gradients of the wanted outputs) computes.
+  OuterLoss outer_loss(const py::function& function) const {
+    std::vector<Shape> shapes;
+    for (const PlanOutput& output : plan_->outputs()) {
+      if (output.kind == PlanOutput::Kind::value) shapes.push_back(output.shape);
+    }
+    return [function, shapes](const std::vector<float*>& places) {
+      const py::gil_scoped_acquire acquire;
+      const auto [value, gradients] = function().cast<std::pair<double, std::vector<py::array>>>();
+      if (gradients.size() != places.size()) {
+        throw Error(concat("[loss] ", gradients.size(), " gradients; expected ", places.size()));
+      }
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        py::array given = gradients[i];
+        const float* const data = checked_data(given, shapes[i], concat("gradient ", i), false);
+        std::copy_n(data, element_count(shapes[i]), places[i]);
+      }
+      return value;
+    };
+  }
+
   // Of the loss's input.
   Shape logits_shape() const {
     for (const PlanOutput& output : plan_->outputs()) {
@@ -254,11 +283,12 @@ void bind_plan(py::module_& module) {
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&, bool, const std::string&,
-                    const Records&, const std::string&>(),
+                    const Records&, const std::string&, bool>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
            py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
            py::arg("gradients") = false, py::arg("train_path") = "auto",
-           py::arg("choices") = Records{}, py::arg("dtype") = "float32")
+           py::arg("choices") = Records{}, py::arg("dtype") = "float32",
+           py::arg("outer_loss") = false)
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",
@@ -311,9 +341,11 @@ void bind_plan(py::module_& module) {
       .def(
           "train_forward", &PyPlan::train_forward, py::arg("network"), py::arg("input"),
           py::arg("outputs"), py::arg("dropout_seed"), py::arg("targets") = py::none(),
+          py::arg("loss") = py::none(),
           "Of a training plan: runs it on the network's weights, and returns the network with the "
           "running statistics that the batch leaves behind. A plan with gradients takes targets, a "
-          "distribution over classes per image.");
+          "distribution over classes per image; with an outer loss a function that is called when "
+          "the wanted outputs are written, and gives its value and their gradients.");
 }
 
 }  // namespace mobileone::python

@@ -1,6 +1,6 @@
 """The C++ engine of mobileone. Private: use the functions of the mobileone package."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class Plan:
         train_path: str = "auto",
         choices: Mapping[str, Mapping[str, int]] = ...,
         dtype: str = "float32",
+        outer_loss: bool = False,
     ) -> None: ...
     @property
     def bfloat16_nodes(self) -> list[str]: ...
@@ -105,6 +106,7 @@ class Plan:
         outputs: list[npt.NDArray[np.float32]],
         dropout_seed: int,
         targets: npt.NDArray[np.float32] | None = None,
+        loss: Callable[[], tuple[float, list[npt.NDArray[np.float32]]]] | None = None,
     ) -> Network: ...
 
 class MappedWeights:
@@ -200,6 +202,23 @@ def detect_boxes(
     overlap: float,
     most: int,
 ) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]]: ...
+def match_anchors(
+    boxes: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    anchors: npt.NDArray[np.float32],
+    background: int,
+    overlap: float,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]: ...
+def multibox_loss(
+    maps: Sequence[npt.NDArray[np.float32]],
+    labels: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.float32],
+    classes: int,
+    background: int,
+    negatives: float,
+    label_smoothing: float,
+    gradients: Sequence[npt.NDArray[np.float32]],
+) -> float: ...
 def suppress_boxes(boxes: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.int64]: ...
 def deeplabv3_graph(backbone: Graph, **fields: Any) -> Graph: ...
 def deeplabv3_config() -> dict[str, Any]: ...

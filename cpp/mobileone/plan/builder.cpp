@@ -292,7 +292,7 @@ ValueId PlanBuilder::new_weight_gradient(NodeId node, const std::string& weight)
   return id;
 }
 
-void PlanBuilder::differentiate() {
+void PlanBuilder::add_cross_entropy() {
   const NodeId logits = network_.graph.output;
   Value targets{shape(logits), Layout::nchw()};
   targets.storage = Storage::targets;
@@ -302,6 +302,32 @@ void PlanBuilder::differentiate() {
   add_made({values.logits, values.targets}, {values.loss, values.gradient}, "cross entropy",
            [&](const Backend& backend) { return backend.cross_entropy(values, *this); });
   add_gradient(logits, values.gradient);
+}
+
+void PlanBuilder::add_outer_loss() {
+  const ValueId loss = new_extra_output(options_.outputs.front(), PlanOutput::Kind::loss, {});
+  std::vector<ValueId> gradients;
+  for (NodeId id : options_.outputs) {
+    gradients.push_back(new_gradient(id, Layout::nchw()));
+    add_gradient(id, gradients.back());
+  }
+  StepInfo info;
+  info.name = "gradient";
+  info.kind = "OuterLoss";
+  info.implementation = "the caller's";
+  const auto run = [=](const Buffers& buffers) {
+    std::vector<float*> places;
+    for (ValueId id : gradients) places.push_back(static_cast<float*>(buffers.address(id)));
+    *static_cast<float*>(buffers.address(loss)) =
+        static_cast<float>((*buffers.arguments.loss)(places));
+  };
+  std::vector<ValueId> writes = gradients;
+  writes.push_back(loss);
+  add_step(function_step(std::move(info), run), {}, writes);
+}
+
+void PlanBuilder::differentiate() {
+  options_.outer_loss ? add_outer_loss() : add_cross_entropy();
   for (const auto& emit : gradients_.reversed()) emit();
 }
 

@@ -43,6 +43,9 @@ struct CompileOptions {
   bool training = false;
   // Of training: also the loss and its gradient for every trainable weight, as further outputs.
   bool gradients = false;
+  // Of gradients: whether the loss is a function that every run hands over (step.hpp), and not the
+  // cross entropy of the graph's main result.
+  bool outer_loss = false;
   TrainPath train_path = TrainPath::automatic;
   BackendChoice backend = BackendChoice::automatic;
   Algorithm algorithm = Algorithm::automatic;
@@ -207,6 +210,8 @@ class PlanBuilder {
  private:
   ValueId add_value(Value value);
   void convert(ValueId from, ValueId to);
+  void add_cross_entropy();
+  void add_outer_loss();
   void add_zeros(NodeId id, const Layout& layout);
   // Adds the step that the first backend in use makes by `make`.
   template <typename Make>

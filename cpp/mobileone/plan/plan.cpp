@@ -58,7 +58,8 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
       weights_(std::move(weights)),
       input_shape_(input_shape),
       threads_(options.threads),
-      gradients_(options.gradients) {
+      gradients_(options.gradients),
+      outer_loss_(options.outer_loss) {
   PlanBuilder builder(*network, input_shape, options, *weights_, backends);
   const std::vector<LoweredOp> ops = lower(network_->graph, options.outputs, options.gradients);
   for (std::size_t at = 0; at < ops.size();) {
@@ -178,8 +179,11 @@ void Plan::with_context(const RunArguments& arguments, const Work& work) const {
   if (!parameters_.empty() && arguments.parameters == nullptr) {
     throw Error(concat("[plan] a run without parameters; expected ", parameters_.size()));
   }
-  if (gradients_ && arguments.targets == nullptr) {
+  if (gradients_ && !outer_loss_ && arguments.targets == nullptr) {
     throw Error("[plan] a run without targets; expected those of the loss");
+  }
+  if (gradients_ && outer_loss_ && arguments.loss == nullptr) {
+    throw Error("[plan] a run without a loss; expected the function");
   }
   const auto body = [&] {
     const ScopedFlushDenormals flush;

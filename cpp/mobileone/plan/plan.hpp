@@ -85,7 +85,7 @@ class Plan {
   std::vector<Shape> parameter_shapes_;
   std::vector<std::size_t> parameters_by_name_;  // slots
   int threads_ = 1;
-  bool gradients_ = false;
+  bool gradients_ = false, outer_loss_ = false;
   std::map<std::string, PackedWeight> packed_weights_;
   Records records_;
   std::vector<NodeId> bfloat16_nodes_;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,10 @@
 #include "mobileone/plan/value.hpp"
 
 namespace mobileone {
+
+// A loss of the wanted outputs that is not the plan's to compute. Called when they are written;
+// gives its value, and writes its gradient for each of them, NCHW.
+using OuterLoss = std::function<double(const std::vector<float*>& gradients)>;
 
 // What one run reads and writes: the caller's memory.
 struct RunArguments {
@@ -22,6 +27,8 @@ struct RunArguments {
   std::uint64_t dropout_seed = 0;
   // Of a plan with gradients: what the loss compares with, a distribution over classes per image.
   const float* targets = nullptr;
+  // Instead, of a plan with an outer loss.
+  const OuterLoss* loss = nullptr;
 };
 
 // Resolves values to addresses within one context. Arena addresses never change; those of the

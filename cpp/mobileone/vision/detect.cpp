@@ -18,7 +18,6 @@ struct Candidate {
 
 // Smaller exponents than that change no bit of a sum in float64 that is at least 1.
 constexpr double kNegligible = -37.0;
-constexpr std::int64_t kCoordinates = 4;
 
 // One anchor's numbers: every `stride`-th from `data` on.
 struct Row {
@@ -64,13 +63,8 @@ Box decoded(const Row& row, const Anchor& anchor, const DetectionRule& rule) {
 
 std::vector<Row> rows_of(const std::vector<DetectorMap>& maps, const DetectionRule& rule) {
   std::vector<Row> rows;
-  for (const DetectorMap& map : maps) {
-    const std::int64_t pixels = map.size.height * map.size.width;
-    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
-      for (std::int64_t a = 0; a < map.anchors; ++a) {
-        rows.push_back({map.data + a * (kCoordinates + rule.classes) * pixels + pixel, pixels});
-      }
-    }
+  for (const DetectorRow& row : detector_rows(maps, rule.classes)) {
+    rows.push_back({maps[row.map].data + row.offset, row.stride});
   }
   return rows;
 }

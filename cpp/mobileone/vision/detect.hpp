@@ -4,18 +4,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "mobileone/vision/anchors.hpp"
+#include "mobileone/vision/detector_map.hpp"
 #include "mobileone/vision/nms.hpp"
 
 namespace mobileone {
-
-// One image's results of one map, [anchors * (4 + classes)][height][width]: of one anchor after the
-// other four offsets and a score (logit) for each class.
-struct DetectorMap {
-  const float* data;
-  std::int64_t anchors;  // of a cell
-  MapSize size;
-};
 
 struct DetectionRule {
   std::int64_t classes;           // with the background
