@@ -568,7 +568,7 @@ def create_detector(
         seed: of the weights; None means 0.
         backbone_weights: a classifier's checkpoint or Model of that backbone, which its weights
             come from.
-        config: `widths` of the maps' heads, `head_eps`; and fields of the backbone, as in
+        config: `head_widths`, of each map's head, `head_eps`; and fields of the backbone, as in
             `create_model`.
 
     Raises:

@@ -31,8 +31,10 @@ def plot_history(rows: Rows, ax: Axes | None = None) -> Axes:
         at = [row.epoch for row in measured]
         losses = [row.validation_loss for row in measured]
         lines += ax.plot(at, losses, color=PALETTE[1], label="validation loss")
-        right = ax.twinx()
-        accuracies = [100 * row.validation_accuracy for row in measured]
+    scored = [row for row in rows if row.validation_accuracy is not None]
+    if scored:
+        right, at = ax.twinx(), [row.epoch for row in scored]
+        accuracies = [100 * row.validation_accuracy for row in scored]
         lines += right.plot(at, accuracies, color=PALETTE[2], label="validation accuracy")
         right.set_ylabel("accuracy (%)")
     ax.set_xlabel("epoch")

@@ -35,6 +35,9 @@ class TrainingStep:
         logits: [N, num_classes] of the latest step; None before the first.
     """
 
+    # Whether the loss is computed outside of the plan.
+    outer_loss = False
+
     def __init__(
         self,
         source: Session | Bundle,
@@ -101,29 +104,35 @@ class TrainingStep:
         bundle = self._bundle
         images = as_images(x, bundle.in_channels, bundle.data_config, bundle.family.min_size)
         wanted = as_targets(targets, images.shape[0], bundle.num_classes, label_smoothing)
+        self.logits = np.empty((images.shape[0], bundle.num_classes), np.float32)
+        return self._run(images, [self.logits], targets=wanted)
+
+    def _run(
+        self, images: Float32, results: list[Float32], **how: Any
+    ) -> tuple[float, dict[str, Float32]]:
+        """One step, which writes the results; `how`: targets or loss, as `Plan.train_forward`."""
         plan = self._plan(images.shape)
         if not self._gradients:
             self._gradients = {
                 name: np.empty(self.parameters[name].shape, np.float32)
                 for name in plan.gradient_names
             }
-        self.logits = np.empty((images.shape[0], bundle.num_classes), np.float32)
         loss = np.empty((), np.float32)
-        outputs = [self.logits, loss, *(self._gradients[name] for name in plan.gradient_names)]
-        self._network = plan.train_forward(
-            self._network, images, outputs, self.dropout_seed, wanted
-        )
+        outputs = [*results, loss, *(self._gradients[name] for name in plan.gradient_names)]
+        self._network = plan.train_forward(self._network, images, outputs, self.dropout_seed, **how)
         self.dropout_seed += 1
         return float(loss), self._gradients
+
+    def _wanted(self) -> tuple[str, ...]:
+        """The nodes whose results the loss depends on."""
+        return (self._network.graph.output_name,)
 
     def _plan(self, shape: tuple[int, ...]) -> Plan:
         def make() -> Plan:
             check_statistics(self._network.graph, shape)
             how: dict[str, Any] = {"training": True, "gradients": True}
-            names = (self._network.graph.output_name,)
-            return Plan(
-                self._network, shape, names, self._threads, train_path=self.train_path, **how
-            )
+            how |= {"train_path": self.train_path, "outer_loss": self.outer_loss}
+            return Plan(self._network, shape, self._wanted(), self._threads, **how)
 
         plan = self._plans.get(shape, make)
         for other in self._plans.values():

@@ -32,7 +32,8 @@ class Epoch:
         size, strength: (height, width) and augmentation strength of the curriculum.
         seconds: of the training alone.
         validation_loss, validation_accuracy: cross entropy and share of right answers of the
-            averaged weights, if there are any; None without validation data.
+            averaged weights, if there are any; None without validation data, and the latter also of
+            detectors.
     """
 
     epoch: int
@@ -51,8 +52,10 @@ class Epoch:
     def summary(self, epochs: int) -> str:
         """The epoch of so many, in a line."""
         text = f"{self.epoch}/{epochs}  loss {self.loss:.4f}"
+        if self.validation_loss is not None:
+            text += f"  validation {self.validation_loss:.4f}"
         if self.validation_accuracy is not None:
-            text += f"  validation {self.validation_loss:.4f}, {self.validation_accuracy:.2%}"
+            text += f", {self.validation_accuracy:.2%}"
         return f"{text}  {self.seconds:.1f} s"
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mobileone.data.datasets.samples import check_labels
 from mobileone.train.averaging import Average
-from mobileone.train.distillation import entropy, teachers_probabilities
 from mobileone.train.gradients import Gradients
 from mobileone.train.optimizers import make_optimizer, trained
 from mobileone.train.schedules import average_decay, learning_rate, weight_decay
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from mobileone.data.arrays import Float32
     from mobileone.train.gradients import GradientSource
     from mobileone.train.recipe import Recipe
+    from mobileone.train.targets import Targets
 
 __all__ = ["Learner"]
 
@@ -35,21 +33,13 @@ class Learner:
     Args:
         source: see `GradientSource`.
         recipe: how to learn.
-        num_classes: of the network.
-        teachers: to learn from, instead of labels.
+        targets: checks what data give beside the images.
     """
 
-    def __init__(
-        self,
-        source: GradientSource,
-        recipe: Recipe,
-        num_classes: int,
-        teachers: Sequence[Callable[[Any], Any]] = (),
-    ) -> None:
+    def __init__(self, source: GradientSource, recipe: Recipe, targets: Targets) -> None:
         self.source = source
         self.recipe = recipe
-        self.num_classes = num_classes
-        self.teachers = teachers
+        self._targets = targets
         self.optimizer = make_optimizer(recipe, source.parameters)
         self.average = Average(self.weights) if recipe.ema_decay is not None else None
         self.rate = self.decay = 0.0
@@ -76,34 +66,14 @@ class Learner:
 
         Args:
             x: images [N, C, H, W], normalised.
-            targets: class indices [N] or probabilities [N, num_classes].
+            targets: what data give beside them.
         """
-        labels, floor, smoothing = self._targets(x, targets)
-        loss, gradients = self.source.loss_and_gradients(x, labels, label_smoothing=smoothing)
+        wanted, floor, smoothing = self._targets(x, targets)
+        loss, gradients = self.source.loss_and_gradients(x, wanted, label_smoothing=smoothing)
         wanted = self.optimizer.parameters
         self._gradients.add({name: gradients[name] for name in wanted}, len(x))
         self._batches += 1
         return loss - floor
-
-    def _targets(self, x: Float32, targets: Any) -> tuple[Any, float, float]:
-        """What to compare with; the least loss; label smoothing."""
-        if self.teachers:
-            soft = teachers_probabilities(self.teachers, x, self.num_classes)
-            return soft, entropy(soft), 0.0
-        labels = check_labels(targets, len(x))
-        if labels.ndim == 2:
-            if labels.shape[1] != self.num_classes:
-                raise ValueError(
-                    f"labels has shape {labels.shape}; expected probabilities of "
-                    f"{self.num_classes} classes"
-                )
-            return labels, 0.0, 0.0
-        if labels.size and labels.max() >= self.num_classes:
-            raise ValueError(
-                f"labels has {labels.max()}; expected class indices below {self.num_classes}, the "
-                "number of the model's classes"
-            )
-        return labels, 0.0, self.recipe.label_smoothing
 
     def discard(self) -> None:
         """Forgets batches that wait for their update."""

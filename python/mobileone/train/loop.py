@@ -107,7 +107,7 @@ class Loop:
             raise ValueError(f"data gave no batches in epoch {self.epoch + 1}; expected some")
         return True
 
-    def finish_epoch(self, measured: tuple[float, float] | None) -> str:
+    def finish_epoch(self, measured: tuple[float, float | None] | None) -> str:
         """Puts the epoch into the history, with validation loss and accuracy; says it in a line."""
         stage, totals, learner = self.stage(), self._totals, self.learner
         loss, accuracy = measured or (None, None)

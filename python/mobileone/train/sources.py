@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
     from mobileone.train.recipe import Recipe
 
-__all__ = ["Source", "open_sources"]
+__all__ = ["Source", "open_batches", "open_sources"]
 
 Size = tuple[int, int]
 
@@ -73,14 +73,19 @@ def _open(
         data = ArraySamples(images, labels)
     if hasattr(data, "image") and hasattr(data, "labels"):
         return _Samples(data, config, recipe, augmentation, training=training)
-    if callable(data):
-        return _Made(data)
-    if isinstance(data, Iterable):
-        return _Batches(data, name)
+    if callable(data) or isinstance(data, Iterable):
+        return open_batches(data, name)
     raise TypeError(
         f"{name} is a {type(data).__name__}; expected (images, labels), a folder, one of "
         f"{', '.join(map(repr, BUILT_IN))}, or an iterable of (images, labels) batches"
     )
+
+
+def open_batches(data: Any, name: str) -> Source:
+    """The source of somebody else's batches: a function that gives those of an epoch, or an
+    iterable of them.
+    """
+    return _Made(data) if callable(data) else _Batches(data, name)
 
 
 class _Samples:
@@ -178,7 +183,7 @@ class _Made:
 def _checked_pair(batch: Any, name: str) -> Batch:
     if not isinstance(batch, list | tuple) or len(batch) != 2:
         found = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
-        raise ValueError(f"{name} gave a batch of {found}; expected (images, labels)")
+        raise ValueError(f"{name} gave a batch of {found}; expected (images, labels or objects)")
     return batch[0], batch[1]
 
 

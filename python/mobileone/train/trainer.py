@@ -11,6 +11,11 @@ from mobileone._core import Network
 from mobileone.families.family import TRAIN_TIME
 from mobileone.network.session import Session
 from mobileone.network.training_step import TrainingStep
+from mobileone.train.detection import (
+    DetectorStep,
+    detector_validation,
+    open_detection_sources,
+)
 from mobileone.train.distillation import check_teachers
 from mobileone.train.evaluation import evaluate
 from mobileone.train.history import History
@@ -21,6 +26,7 @@ from mobileone.train.progress import Progress
 from mobileone.train.recipe import Recipe
 from mobileone.train.sources import open_sources
 from mobileone.train.state_file import read_state, remove_partial, write_state
+from mobileone.train.targets import ClassTargets, ObjectTargets
 from mobileone.util.checks import at_least
 from mobileone.util.machine.threads import thread_count
 
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
     from mobileone.train.gradients import GradientSource
     from mobileone.train.sources import Source
+    from mobileone.train.targets import Targets
 
 __all__ = ["Trainer"]
 
@@ -84,20 +91,25 @@ class Trainer:
         self.model = model
         self.recipe = recipe or Recipe()
         bundle: Bundle = model.bundle
-        bundle.check_classifies("Trainer")
+        self._detects = bundle.task == "detection"
+        if not self._detects:
+            bundle.check_classifies("Trainer")
         if bundle.form != TRAIN_TIME:
             raise ValueError(f"model is in {bundle.form} form; expected the {TRAIN_TIME} form")
         if resume and checkpoint is None:
             raise ValueError("resume is True; expected a checkpoint to resume from")
         if checkpoint_updates is not None:
             at_least("checkpoint_updates", checkpoint_updates, 1)
+        if self._detects and teachers:
+            raise ValueError("teachers are given; expected none: detectors learn from objects")
         check_teachers(teachers, bundle.data_config, bundle.num_classes)
+        self._targets = self._targets_of(bundle, teachers)
         self._checkpoint, self._progress = checkpoint, progress
         self._threads = thread_count(threads).count
         self._session = Session(bundle)
         source = self._gradient_source(bundle, train_path)
         source.dropout_seed = self.recipe.seed
-        learner = Learner(source, self.recipe, bundle.num_classes, teachers)
+        learner = Learner(source, self.recipe, self._targets)
         save = (lambda: None) if checkpoint is None else self.save
         self._loop = Loop(self._session, learner, save, checkpoint_updates or 0)
         if checkpoint is not None and resume and os.path.exists(checkpoint):
@@ -105,7 +117,20 @@ class Trainer:
             self._restore(checkpoint)
 
     def _gradient_source(self, bundle: Bundle, train_path: Any) -> GradientSource:
-        return TrainingStep(bundle, self._threads, train_path)
+        step = DetectorStep if self._detects else TrainingStep
+        return step(bundle, self._threads, train_path)
+
+    def _targets_of(self, bundle: Bundle, teachers: Sequence[Callable[[Any], Any]]) -> Targets:
+        smoothing = self.recipe.label_smoothing
+        if self._detects:
+            return ObjectTargets(bundle.num_classes, smoothing)
+        return ClassTargets(bundle.num_classes, smoothing, teachers)
+
+    def _measured(self, held_out: Source) -> tuple[float, float | None]:
+        bundle: Bundle = self.model.bundle
+        if self._detects:
+            return detector_validation(bundle, held_out, self._targets)
+        return evaluate(bundle, held_out)
 
     @property
     def history(self) -> History:
@@ -136,7 +161,11 @@ class Trainer:
                 - an iterable of such (images, labels) batches, as torch's DataLoader, or a function
                   (epoch, (height, width), strength) that gives one; `set_epoch` is called where it
                   or its sampler has it. Batches are taken as they are.
-            validation: the same, evaluated after every epoch.
+                A detector learns from objects instead of labels, in its images' pixels: of each
+                image (boxes [n, 4], labels [n] from 1 on) or a dict with "boxes" and "labels". As
+                (images, objects), in batches of that, or as (COCO's annotations, folder): two
+                paths. Of the augmentation crops and flips happen, and boxes follow.
+            validation: the same, evaluated after every epoch; of detectors the loss alone.
 
         Raises:
             FloatingPointError: loss or gradients that are not finite; says at which update, and
@@ -144,7 +173,8 @@ class Trainer:
             ValueError, TypeError: data that do not fit the model.
         """
         loop, config = self._loop, self._session.bundle.data_config
-        source, held_out = open_sources(data, validation, config, self.recipe)
+        opened = open_detection_sources if self._detects else open_sources
+        source, held_out = opened(data, validation, config, self.recipe)
         self._name_classes(source)
         progress = Progress(self.recipe.epochs, self._progress)
         with Interrupt() as interrupt:
@@ -152,7 +182,7 @@ class Trainer:
             while len(loop.history.epochs) < self.recipe.epochs and not interrupt.requested:
                 if loop.run_epoch(source, progress, interrupt):
                     self._publish()
-                    measured = None if held_out is None else evaluate(self.model.bundle, held_out)
+                    measured = None if held_out is None else self._measured(held_out)
                     progress.finish_epoch(loop.finish_epoch(measured))
                 if self._checkpoint is not None:
                     self.save()

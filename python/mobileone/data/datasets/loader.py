@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
     from mobileone.data.datasets.samples import Samples
 
-__all__ = ["Batch", "Loader", "epoch_order", "training_order"]
+__all__ = ["Batch", "Loader", "epoch_order", "sample_random", "training_order"]
 
 Batch = tuple[Any, Any]  # images [N, C, H, W], labels [N] or probabilities [N, K]
 # Streams of random numbers of an epoch: its order; the augmentation of each image.
@@ -97,12 +97,17 @@ class Loader:
         if self.augmentation is None:
             image = resize_and_crop(image, config)
         else:
-            seeds = np.random.SeedSequence((self.seed, epoch, _IMAGE, index))
-            rng = np.random.Generator(np.random.PCG64(seeds))
+            rng = sample_random(self.seed, epoch, index)
             how = {"strength": strength, "interpolation": config.interpolation}
             image = self.augmentation(image, config.input_size, rng, **how)  # type: ignore[arg-type]
         pixels = np.asarray(image)
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def sample_random(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """What is random about a sample in an epoch."""
+    seeds = np.random.SeedSequence((seed, epoch, _IMAGE, index))
+    return np.random.Generator(np.random.PCG64(seeds))
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.intp]:

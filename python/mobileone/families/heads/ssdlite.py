@@ -32,7 +32,8 @@ class SsdLite(Head):
     task = "detection"
     fields = (
         BackboneField("backbone", BACKBONE),
-        Field("widths", SIZES, default=_WIDTHS),
+        # Not "widths", which are the backbone's.
+        Field("head_widths", SIZES, default=_WIDTHS),
         Field("anchors", SIZES, default=_ANCHORS),
         Field("num_classes", CLASSES, free=True, default=81),
         Field("in_channels", SIZE, free=True, default=3),
@@ -41,7 +42,8 @@ class SsdLite(Head):
     classifier = "ssd_heads."
 
     def head_graph(self, backbone: Graph, config: Mapping[str, Any]) -> Graph:
-        return ssdlite_graph(backbone, **self.head_fields(config))
+        fields = self.head_fields(config)
+        return ssdlite_graph(backbone, widths=fields.pop("head_widths"), **fields)
 
     def recover_head(self, shapes: Mapping[str, Shape], source: str) -> dict[str, Any]:
         last = len(_WIDTHS) - 1
@@ -50,7 +52,7 @@ class SsdLite(Head):
         found = [shapes.get(name, ()) for name in heads]
         widths = [s[1] if len(s) == 4 else w for s, w in zip(found, _WIDTHS, strict=True)]
         return {
-            "widths": widths,
+            "head_widths": widths,
             "anchors": list(_ANCHORS),
             "num_classes": _num_classes([s[0] if len(s) == 4 else 0 for s in found]),
         }
