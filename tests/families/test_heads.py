@@ -98,6 +98,23 @@ def test_copies_and_files_keep_every_bit(head: str, name: str, tmp_path: Path) -
                 np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    "create", [mobileone.create_segmenter, mobileone.create_detector], ids=["segment", "detect"]
+)
+@pytest.mark.parametrize("name", ["mobilevit_xxs", "mobileone_s0"])
+def test_new_networks_keep_activations_near_1(create: object, name: str) -> None:
+    """Their statistics are settled (as classifiers': tests/network/test_settle.py)."""
+    model = create(name, num_classes=5, seed=2)
+    variances = {n: w for n, w in model.network.weights().items() if n.endswith("running_var")}
+    assert not [n for n, w in variances.items() if (w == 1).all()]
+    x = images(1, (128, 128))
+    for level in model.features(x):
+        assert 0.05 < np.sqrt((level**2).mean()) < 20
+    again = create(name, num_classes=5, seed=2).network.weights()
+    for n, w in variances.items():
+        np.testing.assert_array_equal(again[n], w)
+
+
 def test_the_published_sizes_of_the_papers_networks() -> None:
     """Parameters in millions: MobileViT's Tables 3 and 5, its authors' library's README."""
     for name, detector, segmenter in (

@@ -12,6 +12,7 @@ from mobileone.data.whole import kept_size
 from mobileone.tasks.colours import palette
 from mobileone.tasks.detection.boxes import DetectionRule, boxes_of_maps
 from mobileone.tasks.detection.labels import COCO_IDS, object_class_names
+from mobileone.tasks.segmentation.labels import pixel_class_names, pixel_palette
 from PIL import Image
 
 SEGMENTER = {"num_classes": 4, "aspp_width": 8, "seed": 1}
@@ -107,6 +108,12 @@ def test_names_and_colours() -> None:
         mobileone.create_segmenter("mobileone_mu0").segment(photo(32, 32), 32).class_names[15]
         == "person"
     )
+    # Of ADE20k's scene parsing benchmark: the names and colours of its first and last classes.
+    names = pixel_class_names(150, None)
+    assert (len(set(names)), names[0], names[12], names[149]) == (150, "wall", "person", "flag")
+    colours = pixel_palette(names)
+    assert (colours[0], colours[2], colours[149]) == ((120, 120, 120), (6, 230, 230), (92, 0, 255))
+    assert pixel_palette(("a", "b")) == palette(2)
 
 
 def test_what_a_model_is_not_for_is_said(

@@ -11,6 +11,7 @@ from mobileone.families.family import INFERENCE, TRAIN_TIME
 from mobileone.families.variants import CUSTOM, family_of_variant, variant_of
 from mobileone.network.bundle import Bundle
 from mobileone.util.checks import plain, seed_of
+from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
     from mobileone.families.family import Family
@@ -65,6 +66,7 @@ def create_head_bundle(
             raise ValueError(f"{head} on {backbone} has no field {key!r}; expected {allowed}")
     full = family.complete(backbone, {"form": TRAIN_TIME, **config})
     network = initialize(family.graph(full), 0 if seed is None else seed_of(seed))
+    network = settle(network, threads=thread_count().count)
     found = variant_of(full)
     arch = f"{head}_{inner.custom}" if found == CUSTOM else found
     return Bundle.of(network, full, arch=arch)

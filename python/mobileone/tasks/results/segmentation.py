@@ -12,9 +12,8 @@ from mobileone._core import label_map
 from mobileone.data.arrays import is_several
 from mobileone.data.overlay import draw_label_map
 from mobileone.data.whole import kept_size, open_pixels, resized_input, single_images
-from mobileone.tasks.colours import palette
 from mobileone.tasks.results.drawn import DrawnResult
-from mobileone.tasks.segmentation.labels import pixel_class_names
+from mobileone.tasks.segmentation.labels import pixel_class_names, pixel_palette
 from mobileone.util.checks import height_and_width
 from mobileone.util.tables import Column, Table
 
@@ -50,8 +49,10 @@ class Segmentation(DrawnResult):
         return {self.class_names[i]: float(counts[i] / self.labels.size) for i in order}
 
     def drawn(self, opacity: float = 0.6) -> Pixels:
-        """The picture with VOC's colour of each class over it, uint8 RGB [H, W, 3]."""
-        colours = palette(len(self.class_names))
+        """The picture with the colour of each class over it, ADE20k's or VOC's, uint8 RGB
+        [H, W, 3].
+        """
+        colours = pixel_palette(self.class_names)
         return draw_label_map(self.pixels, self.labels, colours, opacity)
 
     @property
