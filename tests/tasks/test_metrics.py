@@ -116,6 +116,23 @@ def test_the_hundred_best_boxes_of_a_picture_count() -> None:
     assert coco_map(truth, [*wrong[1:], {**box, "score": 0.5}]).map == pytest.approx(0.01)
 
 
+def test_the_hundred_are_of_each_category() -> None:
+    """As in pycocotools: 70 wrong boxes of each of two categories hide none of a third."""
+    pytest.importorskip("faster_coco_eval")
+    truth, _ = scene(0)
+    random = np.random.default_rng(5)
+    results = []
+    for image in truth["images"]:
+        for label in (1, 2, 3):
+            corners = random.uniform(0, 150, (70, 2))
+            boxes = np.concatenate([corners, corners + random.uniform(5, 120, (70, 2))], 1)
+            scores = random.random(70)
+            results += coco_results(image["id"], boxes, scores, [label] * 70, (1, 3, 7, 9))
+    found, expected = coco_map(truth, results), reference(truth, results)
+    np.testing.assert_allclose(found[:6], expected[:6], rtol=0, atol=1e-12)
+    assert found.map_50 > 0
+
+
 def test_what_is_wrong_is_named() -> None:
     pytest.importorskip("faster_coco_eval")
     with pytest.raises(ValueError, match="truth has no 'categories'"):

@@ -13,11 +13,19 @@ from mobileone.util.files import check_writable
 __all__ = ["add_options", "run"]
 
 
+# Of all metrics.
+_COMMON = ("on_error", "batch_size", "workers", "threads")
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a checkpoint file, or an .onnx file for ONNX Runtime")
-    add("data", metavar="DATA", help="a folder of pictures, tar or parquet files, or digits")
+    text = "a folder of pictures, tar or parquet files, or digits; COCO's, VOC's or ADE20k's folder"
+    add("data", metavar="DATA", help=text)
+    metrics = ("classification", "coco", "miou")
+    add("--metrics", choices=metrics, default=metrics[0], help="of detectors, of segmenters")
+    add("--pictures", metavar="FOLDER", help="of a .json file's, or of a folder's label maps")
     add("--against", metavar="MODEL", help="a second model, which sees the same pictures")
     text = "what the pictures show, where folders do not say: val.txt, LOC_val_solution.csv, JSON"
     add("--labels", metavar="FILE", help=text)
@@ -48,16 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.json:
         check_writable(arguments.json)
-    names = (
-        "labels",
-        "preset",
-        "upright",
-        "scaled_decoding",
-        "on_error",
-        "batch_size",
-        "workers",
-        "threads",
-    )
+    if arguments.metrics != "classification":
+        return _run_task(arguments)
+    if arguments.pictures is not None:
+        raise ValueError("--pictures is given; expected none with --metrics classification")
+    names = ("labels", "preset", "upright", "scaled_decoding", *_COMMON)
     result = evaluate(
         _model(arguments.model, arguments),
         arguments.data,
@@ -71,6 +74,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         result.to_json(arguments.json)
     return 130 if result.interrupted else 0
+
+
+def _run_task(arguments: argparse.Namespace) -> int:
+    """Of a detector or a segmenter; the exit code."""
+    from mobileone.evaluation.verb import evaluate
+
+    for name in ("against", "labels", "preset", "upright", "scaled_decoding", "ray", "results"):
+        if getattr(arguments, name) not in (None, False):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is given; expected none with --metrics")
+    data, pictures = arguments.data, arguments.pictures
+    coco = arguments.metrics == "coco"
+    if pictures is not None:
+        data = (data, pictures) if coco else (pictures, data)
+    how = {name: getattr(arguments, name) for name in _COMMON if coco or name != "batch_size"}
+    how |= {"metrics": arguments.metrics, "progress": False if arguments.quiet else None}
+    result = evaluate(_model(arguments.model, arguments), data, **how)
+    print(repr(result))
+    if arguments.json:
+        result.to_json(arguments.json)
+    return 0
 
 
 def _model(source: str, arguments: argparse.Namespace) -> Any:

@@ -35,12 +35,23 @@ class Session:
         dropout_seed: of the next training step, which increases it by one.
         plans: the cache of compiled plans, least recently used first.
         training_plans: those of training steps.
+
+    Args:
+        threads: of runs in eval mode; None: `util.machine.threads` says how many.
     """
 
-    def __init__(self, bundle: Bundle, *, training: bool = False, dropout_seed: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        training: bool = False,
+        dropout_seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
         self.bundle = bundle
         self.training = training
         self.dropout_seed = dropout_seed
+        self._threads = threads
         self.plans: PlanCache[Plan] = PlanCache()
         self.training_plans = TrainingPlans()
         self._training_lock = threading.Lock()
@@ -163,7 +174,7 @@ class Session:
 
     def _evaluate(self, images: Float32, names: tuple[str, ...], outputs: list[Float32]) -> None:
         if images.shape[0] > 0 and names:
-            plan = self._plan(images.shape, names, thread_count().count)
+            plan = self._plan(images.shape, names, thread_count(self._threads).count)
             plan.run(images, outputs)
 
     def _plan(self, shape: tuple[int, ...], names: tuple[str, ...], threads: int) -> Plan:

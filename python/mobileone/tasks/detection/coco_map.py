@@ -1,7 +1,8 @@
 """COCO's mean average precision, by faster-coco-eval (the extra `coco`).
 
-What evaluators trip over is settled here: at most 100 boxes a picture count, areas that are missing
-are those of the boxes, annotations are numbered from 1, and there may be no detections at all.
+What evaluators trip over is settled here: of each category at most 100 boxes a picture count (as in
+pycocotools' code), areas that are missing are those of the boxes, annotations are numbered from 1,
+and there may be no detections at all.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CocoMap", "coco_map", "coco_results"]
 
-# Boxes of a picture that COCO counts.
+# Boxes of a picture and a category that COCO counts.
 MOST = 100
 
 
@@ -28,7 +29,7 @@ class CocoMap(NamedTuple):
         map_50: at an overlap of 0.5.
         map_75: at an overlap of 0.75.
         map_small: of objects below 32 x 32 pixels; map_medium: below 96 x 96; map_large: above.
-        recall: average recall with 100 boxes a picture.
+        recall: average recall with 100 boxes a picture and category.
         per_category: `map` of each category, by its id.
     """
 
@@ -107,12 +108,12 @@ def _say_nothing(*_: Any, **__: Any) -> None:
 
 
 def _best(results: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The `MOST` best of each picture; of equal scores the first."""
-    by_image: dict[Any, list[Mapping[str, Any]]] = {}
+    """The `MOST` best of each picture and category; of equal scores the first."""
+    groups: dict[Any, list[Mapping[str, Any]]] = {}
     for result in results:
-        by_image.setdefault(result["image_id"], []).append(result)
+        groups.setdefault((result["image_id"], result["category_id"]), []).append(result)
     kept = []
-    for found in by_image.values():
+    for found in groups.values():
         kept += sorted(found, key=lambda result: -result["score"])[:MOST]
     return kept
 
