@@ -62,7 +62,8 @@ def _contenders(model: Any, folder: Path, detector: bool) -> dict[str, Run]:
     def ours() -> Any:
         results = compiled(resized_input(pixels, size, model.data_config))
         if detector:
-            from mobileone.tasks.detection.boxes import DetectionRule, boxes_of_maps
+            from mobileone.tasks.detection.boxes import boxes_of_maps
+            from mobileone.tasks.detection.rule import DetectionRule
 
             return boxes_of_maps(results, model.num_classes, [PICTURE], DetectionRule(**RULE))
         from mobileone._core import label_map

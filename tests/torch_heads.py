@@ -9,6 +9,7 @@ release). They share nothing with the engine and run in any dtype.
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 import torch_mobileone
@@ -168,6 +169,61 @@ class SsdLite(Network):
         for layer in self.extra_layers.values():
             maps.append(layer(maps[-1]))
         return [head(one) for head, one in zip(self.ssd_heads, maps, strict=True)]
+
+
+class ConvModule(nn.Module):
+    """mmcv's: a convolution, a batch norm of eps 0.001 and a ReLU6."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(c_out, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(self.bn(self.conv(x)))
+
+
+class SeparableModule(nn.Module):
+    """mmcv's depthwise separable convolution."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.depthwise_conv = ConvModule(c_in, c_in, 3, stride, c_in)
+        self.pointwise_conv = ConvModule(c_in, c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise_conv(self.depthwise_conv(x))
+
+
+class SsdLiteMmdet(Network):
+    """mmdet's SSDLite (config ssdlite_mobilenetv2-scratch): SSDNeck and SSDHead, depthwise."""
+
+    WIDTHS = (512, 256, 256, 128)
+
+    def __init__(self, encoder: nn.Module, classes: int = 81) -> None:
+        super().__init__()
+        self.encoder = encoder
+        channels = [*encoder.config.widths[-2:], *self.WIDTHS]
+        self.neck = nn.Module()
+        self.neck.extra_layers = nn.ModuleList(
+            nn.Sequential(ConvModule(c_in, c_out // 2), SeparableModule(c_out // 2, c_out, 2))
+            for c_in, c_out in pairwise(channels[1:])
+        )
+        self.bbox_head = nn.Module()
+        for name, numbers in (("cls_convs", classes), ("reg_convs", 4)):
+            tower = nn.ModuleList(
+                nn.Sequential(ConvModule(c, c, 3, 1, c), nn.Conv2d(c, 6 * numbers, 1))
+                for c in channels
+            )
+            self.bbox_head.add_module(name, tower)
+
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        maps = self.encoder.features(x)[-2:]
+        for layer in self.neck.extra_layers:
+            maps.append(layer(maps[-1]))
+        towers = zip(self.bbox_head.cls_convs, self.bbox_head.reg_convs, strict=True)
+        pairs = [(scores(m), offsets(m)) for m, (scores, offsets) in zip(maps, towers, strict=True)]
+        return [one for pair in pairs for one in pair]
 
 
 def dilate(encoder: nn.Module, output_stride: int) -> None:

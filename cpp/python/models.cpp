@@ -6,6 +6,7 @@
 #include "gil.hpp"
 #include "mobileone/models/heads/deeplabv3.hpp"
 #include "mobileone/models/heads/ssdlite.hpp"
+#include "mobileone/models/heads/ssdlite_mmdet.hpp"
 #include "mobileone/models/initialize.hpp"
 #include "mobileone/models/mobileone.hpp"
 #include "mobileone/models/mobilevit.hpp"
@@ -90,6 +91,9 @@ void bind_models(py::module_& module) {
   bind_head<SsdLiteConfig, ssdlite_graph>(
       module, "ssdlite",
       "SSDLite on a classifier's graph of the same form; ValueError names a bad field.");
+  bind_head<SsdLiteMmdetConfig, ssdlite_mmdet_graph>(
+      module, "ssdlite_mmdet",
+      "mmdet's SSDLite on a classifier's graph of the same form; ValueError names a bad field.");
   module.def(
       "mobileone_variants", [] { return fields_of(mobileone_variants()); },
       "The published variants: name -> keyword arguments of mobileone_graph.");

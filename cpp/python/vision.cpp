@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "arrays.hpp"
@@ -110,13 +111,18 @@ std::vector<DetectorMap> maps_of(const std::vector<Floats>& maps, py::ssize_t im
 
 py::list boxes_of(const std::vector<Floats>& maps, const Floats& anchors, std::int64_t classes,
                   std::int64_t background, double score, std::int64_t candidates, double overlap,
-                  std::int64_t most) {
+                  std::int64_t most, std::int64_t per_map, bool clip, double growth) {
   if (maps.empty() || maps[0].ndim() != 4 || classes < 1 || candidates < 1 || most < 1) {
     throw Error(concat("[detect] ", maps.size(), " maps, classes ", classes, ", candidates ",
                        candidates, ", most ", most, "; expected at least 1 of each, 4-d maps"));
   }
   const std::vector<Anchor> places = to_anchors(anchors, "detect");
-  const DetectionRule rule{classes, background, 0.1, 0.2, score, candidates, overlap, most};
+  if (background < 0 || background >= classes || per_map < 0) {
+    throw Error(concat("[detect] background ", background, ", per_map ", per_map,
+                       "; expected 0 to ", classes - 1, ", at least 0"));
+  }
+  const DetectionRule rule{classes, background, 0.1,     0.2,  score, candidates,
+                           overlap, most,       per_map, clip, growth};
   std::vector<std::vector<DetectorMap>> images;
   for (py::ssize_t i = 0; i < maps[0].shape(0); ++i)
     images.push_back(maps_of(maps, i, 4 + classes));
@@ -214,7 +220,8 @@ void bind_vision(py::module_& module) {
   module.def(
       "detect_boxes", &boxes_of, py::arg("maps"), py::arg("anchors"), py::arg("classes"),
       py::arg("background"), py::arg("score"), py::arg("candidates"), py::arg("overlap"),
-      py::arg("most"),
+      py::arg("most"), py::arg("per_map") = 0, py::arg("clip") = false,
+      py::arg("growth") = std::numeric_limits<double>::infinity(),
       "Per image (boxes, scores, labels) of a detector's maps, by falling scores; boxes are\n"
       "(left, top, right, bottom) in units of the image's sides, not clipped.");
   module.def("match_anchors", &matched_anchors, py::arg("boxes"), py::arg("labels"),

@@ -326,7 +326,7 @@ class Model:
         Raises:
             ValueError, TypeError, FileNotFoundError: no picture; a network for another task.
         """
-        from mobileone.tasks.detection.boxes import DetectionRule
+        from mobileone.tasks.detection.rule import DetectionRule
         from mobileone.tasks.results.detections import detect
 
         self.bundle.warn_if_untrained("detect", stacklevel=3)
@@ -551,6 +551,7 @@ def create_detector(
     backbone: str,
     *,
     head: str = "ssdlite",
+    layout: str = "cvnets",
     num_classes: int = 81,
     seed: int | None = None,
     backbone_weights: Any = None,
@@ -558,13 +559,17 @@ def create_detector(
 ) -> Model:
     """A train-time detection network with random weights: boxes with scores for every class.
 
-    ``model(x)`` gives a map for each of the six resolutions, by name; `Model.detect` boxes.
+    ``model(x)`` gives a map for each of the six resolutions, by name, of mmdet's layout one of
+    scores and one of offsets; `Model.detect` boxes.
 
     Args:
         backbone: what `create_model` takes, any MobileOne or MobileViT with maps of strides 16
             and 32.
-        head: "ssdlite", as the authors of MobileViT build it.
-        num_classes: with the background, which is class 0.
+        head: "ssdlite".
+        layout: whose SSDLite: "cvnets", as the authors of MobileViT build it, or "mmdet": other
+            maps after the backbone, anchors, activations and scores (docs/tasks.md).
+        num_classes: with the background, whose scores are the first ones in cvnets' layout, the
+            last ones in mmdet's.
         seed: of the weights; None means 0.
         backbone_weights: a classifier's checkpoint or Model of that backbone, which its weights
             come from.
@@ -576,7 +581,10 @@ def create_detector(
     """
     from mobileone.checkpoint.compose import create_on_backbone
 
+    if layout not in ("cvnets", "mmdet"):
+        raise ValueError(f"layout is {layout!r}; expected 'cvnets' or 'mmdet'")
     fields = {"num_classes": num_classes, **config}
+    head = f"{head}_mmdet" if layout == "mmdet" else head
     return Model.of(create_on_backbone("detection", head, backbone, seed, fields, backbone_weights))
 
 

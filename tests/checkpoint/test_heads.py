@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import mobileone
@@ -50,8 +50,26 @@ KEYS = {
     ),
     ("ssdlite", "mobileone_s0", "apple"): ("encoder.stage0.rbr_scale.bn.running_var",),
     ("ssdlite", "mobileone_s0", "cvnets"): ("encoder.conv_1.rbr_scale.block.norm.running_var",),
+    ("ssdlite_mmdet", "mobileone_s0", "mmdet"): (
+        "backbone.stage0.branch_scale.norm.running_var",
+        "neck.extra_layers.0.0.bn.weight",
+        "neck.extra_layers.1.1.pointwise_conv.bn.running_mean",
+        "neck.extra_layers.3.1.depthwise_conv.conv.weight",
+        "bbox_head.cls_convs.0.0.conv.weight",
+        "bbox_head.cls_convs.5.0.bn.num_batches_tracked",
+        "bbox_head.reg_convs.5.1.bias",
+    ),
+    ("ssdlite_mmdet", "mobileone_s0", "mmdet-apple"): (
+        "backbone.stage0.rbr_scale.bn.running_var",
+        "bbox_head.cls_convs.3.1.weight",
+    ),
+    ("ssdlite_mmdet", "mobilevit_xxs", "mmdet"): ("neck.extra_layers.2.0.conv.weight",),
 }
-CREATE = {"deeplabv3": mobileone.create_segmenter, "ssdlite": mobileone.create_detector}
+CREATE = {
+    "deeplabv3": mobileone.create_segmenter,
+    "ssdlite": mobileone.create_detector,
+    "ssdlite_mmdet": partial(mobileone.create_detector, layout="mmdet"),
+}
 
 
 @cache
@@ -114,13 +132,28 @@ def test_the_first_release_was_fed_bgr_and_the_fourth_rgb() -> None:
 @pytest.mark.parametrize("head", CREATE)
 def test_other_classes_are_refused(head: str) -> None:
     state = network(head, "mobilevit_xxs").state_dict()
-    with pytest.raises(mobileone.CheckpointError, match=r"classifier|ssd_heads"):
+    with pytest.raises(mobileone.CheckpointError, match=r"classifier|ssd_heads|bbox_head"):
         mobileone.load(state, num_classes=9)
     with pytest.raises(mobileone.CheckpointError, match=f"expected {head}_mobilevit_s"):
         mobileone.load(network(head, "mobileone_s0").state_dict(), arch=f"{head}_mobilevit_s")
     with pytest.warns(UserWarning, match="started anew"):
         model = mobileone.load(state, num_classes=9, strict=False)
     assert model.num_classes == 9
+
+
+def test_mmdets_and_cvnets_ssdlite_are_told_apart() -> None:
+    """Their backgrounds are at other ends: one must not be taken for the other."""
+    mmdet, cvnets = (network(head, "mobileone_s0") for head in ("ssdlite_mmdet", "ssdlite"))
+    loaded = mobileone.load(mmdet.state_dict("mmdet"))
+    assert "mmdet" in loaded.report.layout
+    assert loaded.arch == "ssdlite_mmdet_mobileone_s0"
+    assert loaded.data_config.mean == (0.485, 0.456, 0.406)
+    with pytest.raises(mobileone.CheckpointError, match="expected ssdlite_mobileone_s0"):
+        mobileone.load(mmdet.state_dict("mmdet"), arch="ssdlite_mobileone_s0")
+    with pytest.raises(mobileone.CheckpointError, match="expected ssdlite_mmdet_mobileone_s0"):
+        mobileone.load(cvnets.state_dict("cvnets"), arch="ssdlite_mmdet_mobileone_s0")
+    with pytest.raises(ValueError, match="layout is 'torchvision'; expected 'cvnets' or 'mmdet'"):
+        mobileone.create_detector("mobileone_s0", layout="torchvision")
 
 
 def test_a_missing_part_is_named() -> None:

@@ -12,17 +12,18 @@ import torch
 from cases import images
 from mobileone.verification.rounding import rounding_bound
 from numpy.typing import NDArray
-from torch_heads import DeepLabV3, Network, SsdLite, backbone, randomize
+from torch_heads import DeepLabV3, Network, SsdLite, SsdLiteMmdet, backbone, randomize
 
 BACKBONES = (
     *(f"mobilevit_{size}" for size in ("xxs", "xs", "s")),
     *(f"mobileone_s{i}" for i in range(5)),
 )
 HEADS = {"deeplabv3": DeepLabV3, "ssdlite": SsdLite}
+ALL = {**HEADS, "ssdlite_mmdet": SsdLiteMmdet}
 
 
 def network(head: str, name: str, **options: object) -> Network:
-    return randomize(HEADS[head](backbone(name), **options), seed=3)
+    return randomize(ALL[head](backbone(name), **options), seed=3)
 
 
 def outputs(module: Network, x: NDArray) -> list[NDArray]:
@@ -43,8 +44,13 @@ def assert_within(model: mobileone.Model, x: NDArray, expected: list[NDArray]) -
         assert error <= bound, f"{name}: {error} > {bound}"
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        *((head, name) for name in BACKBONES for head in HEADS),
+        *(("ssdlite_mmdet", name) for name in ("mobilevit_xxs", "mobileone_s0", "mobileone_s2")),
+    ],
+)
 def test_outputs_match_pytorch(head: str, name: str) -> None:
     module, x = network(head, name), images(1, (64, 96))
     expected = outputs(module, x)

@@ -8,7 +8,8 @@ import mobileone
 import numpy as np
 import pytest
 from cases import images
-from mobileone.tasks.detection.boxes import DetectionRule, boxes_of_maps
+from mobileone.tasks.detection.boxes import boxes_of_maps
+from mobileone.tasks.detection.rule import DetectionRule
 from mobileone.verification.rounding import rounding_bound
 
 ort = pytest.importorskip("onnxruntime")

@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from mobileone._core import detect_boxes, suppress_boxes
-from mobileone.tasks.detection.boxes import DetectionRule, anchors_of, boxes_of_maps
+from mobileone.tasks.detection.boxes import boxes_of_maps
+from mobileone.tasks.detection.codes import anchors_of
+from mobileone.tasks.detection.rule import DetectionRule
 from numpy.typing import NDArray
 
 # Of a picture of 320 x 320.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mobileone._core import match_anchors, multibox_loss
 from mobileone.data.datasets.objects import Objects
-from mobileone.tasks.detection.boxes import anchors_of
+from mobileone.tasks.detection.codes import anchors_of
 from mobileone.tasks.detection.targets import anchor_targets, detector_loss
 from multibox import rows_of, slow_loss, slow_match
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 MAPS = ((6, 6), (3, 3), (2, 2), (1, 1), (1, 1), (1, 1))
 CELLS = (6, 6, 6, 6, 6, 4)
 CLASSES = 5
+# What an image of 96 x 96 pixels would give.
+SHAPED = {f"map{i}": np.zeros((1, 1, *size), np.float32) for i, size in enumerate(MAPS)}
 
 
 def scene(random: np.random.Generator, count: int, size: int = 96) -> Objects:
@@ -33,7 +35,7 @@ def noise(random: np.random.Generator, images: int) -> dict[str, NDArray]:
 @pytest.mark.parametrize("count", [0, 1, 2, 9])
 def test_anchors_stand_for_what_they_overlap(count: int) -> None:
     objects = scene(np.random.default_rng(count), count)
-    found = anchor_targets([objects], (96, 96), MAPS)
+    found = anchor_targets([objects], (96, 96), SHAPED, CLASSES)
     labels, offsets = slow_match(objects.boxes / 96, objects.labels, anchors_of(MAPS))
     np.testing.assert_array_equal(found.labels[0], labels)
     # Offsets are rounded once; their float64 terms are below 50, rounding 1e-14.
@@ -62,7 +64,7 @@ def test_every_object_has_an_anchor_and_the_last_one_wins() -> None:
 def test_the_loss_and_its_gradients_are_pytorchs(counts: tuple[int, ...], smoothing: float) -> None:
     random = np.random.default_rng(sum(counts))
     maps = noise(random, len(counts))
-    targets = anchor_targets([scene(random, n) for n in counts], (96, 96), MAPS)
+    targets = anchor_targets([scene(random, n) for n in counts], (96, 96), maps, CLASSES)
     loss, gradients = detector_loss(maps, targets, CLASSES, smoothing)
     given = [torch.from_numpy(m).double().requires_grad_() for m in maps.values()]
     rows = rows_of(given, CLASSES)
@@ -80,7 +82,9 @@ def test_the_loss_and_its_gradients_are_pytorchs(counts: tuple[int, ...], smooth
 
 def test_of_equal_negatives_the_first_are_hard() -> None:
     maps = {name: np.zeros_like(m) for name, m in noise(np.random.default_rng(0), 1).items()}
-    targets = anchor_targets([Objects(np.array([[0.0, 0, 90, 90]]), np.array([1]))], (96, 96), MAPS)
+    targets = anchor_targets(
+        [Objects(np.array([[0.0, 0, 90, 90]]), np.array([1]))], (96, 96), maps, CLASSES
+    )
     _, gradients = detector_loss(maps, targets, CLASSES)
     rows = rows_of([torch.from_numpy(g) for g in gradients], CLASSES)[0]
     learned = torch.nonzero(rows[:, 4:].abs().sum(1))[:, 0].tolist()
@@ -92,7 +96,7 @@ def test_of_equal_negatives_the_first_are_hard() -> None:
 def test_what_is_not_finite_makes_the_loss_so() -> None:
     maps = noise(np.random.default_rng(0), 1)
     maps["map0"][0, 7, 5, 5] = np.nan
-    targets = anchor_targets([scene(np.random.default_rng(1), 2)], (96, 96), MAPS)
+    targets = anchor_targets([scene(np.random.default_rng(1), 2)], (96, 96), maps, CLASSES)
     assert np.isnan(detector_loss(maps, targets, CLASSES)[0])
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from mobileone.data.whole import kept_size
 from mobileone.tasks.colours import palette
-from mobileone.tasks.detection.boxes import DetectionRule, boxes_of_maps
+from mobileone.tasks.detection.boxes import boxes_of_maps
 from mobileone.tasks.detection.labels import COCO_IDS, object_class_names
+from mobileone.tasks.detection.rule import DetectionRule
 from mobileone.tasks.segmentation.labels import pixel_class_names, pixel_palette
 from PIL import Image
 

@@ -16,7 +16,7 @@ from mobileone.data.augmentation.pipeline import Augmentation
 from mobileone.data.config import DataConfig
 from mobileone.data.datasets.object_loader import ObjectLoader
 from mobileone.data.datasets.objects import Objects, PicturesWithObjects, as_objects
-from mobileone.tasks.detection.boxes import anchors_of
+from mobileone.tasks.detection.codes import anchors_of
 from mobileone.train.detection import DetectorStep
 from mobileone.train.recipe import Recipe
 from mobileone.train.trainer import Trainer

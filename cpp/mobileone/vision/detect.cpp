@@ -56,14 +56,21 @@ Box decoded(const Row& row, const Anchor& anchor, const DetectionRule& rule) {
   const double width = anchor[2], height = anchor[3];
   const double x = anchor[0] + row[0] * rule.centre_variance * width;
   const double y = anchor[1] + row[1] * rule.centre_variance * height;
-  const double half_w = 0.5 * width * std::exp(row[2] * rule.size_variance);
-  const double half_h = 0.5 * height * std::exp(row[3] * rule.size_variance);
-  return {x - half_w, y - half_h, x + half_w, y + half_h};
+  const auto grown = [&](double offset) {
+    return std::exp(std::clamp(offset * rule.size_variance, -rule.growth, rule.growth));
+  };
+  const double half_w = 0.5 * width * grown(row[2]), half_h = 0.5 * height * grown(row[3]);
+  Box box{x - half_w, y - half_h, x + half_w, y + half_h};
+  if (rule.clip) {
+    for (double& side : box) side = std::clamp(side, 0.0, 1.0);
+  }
+  return box;
 }
 
-std::vector<Row> rows_of(const std::vector<DetectorMap>& maps, const DetectionRule& rule) {
+std::vector<Row> rows_of(const std::vector<DetectorMap>& maps,
+                         const std::vector<DetectorRow>& places) {
   std::vector<Row> rows;
-  for (const DetectorRow& row : detector_rows(maps, rule.classes)) {
+  for (const DetectorRow& row : places) {
     rows.push_back({maps[row.map].data + row.offset, row.stride});
   }
   return rows;
@@ -74,17 +81,33 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.label != b.label ? a.label < b.label : a.anchor < b.anchor;
 }
 
+// Leaves the `most` best ones from `begin` on, in no order; 0: all.
+void keep_best(std::vector<Candidate>& candidates, std::size_t begin, std::int64_t most) {
+  const auto wanted = static_cast<std::size_t>(most);
+  if (wanted == 0 || candidates.size() - begin <= wanted) return;
+  const auto first = candidates.begin() + static_cast<std::ptrdiff_t>(begin);
+  std::nth_element(first, first + most, candidates.end(), before);
+  candidates.resize(begin + wanted);
+}
+
 }  // namespace
 
 std::vector<Detection> detect(const std::vector<DetectorMap>& maps,
                               const std::vector<Anchor>& anchors, const DetectionRule& rule) {
-  const std::vector<Row> rows = rows_of(maps, rule);
+  const std::vector<DetectorRow> places = detector_rows(maps, rule.classes);
+  const std::vector<Row> rows = rows_of(maps, places);
   if (rows.size() != anchors.size()) {
     throw Error(concat("[detect] maps have ", rows.size(), " anchors; expected ", anchors.size()));
   }
   const double least = rule.score > 0.0 ? std::log(rule.score) : -HUGE_VAL;
   std::vector<Candidate> heap;
-  for (std::size_t i = 0; i < rows.size(); ++i) add_candidates(rows[i], i, rule, least, heap);
+  std::size_t map_begin = 0;  // in the heap, of the map that the row is of
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    add_candidates(rows[i], i, rule, least, heap);
+    const bool last = i + 1 == rows.size() || places[i + 1].map != places[i].map;
+    if (last) keep_best(heap, map_begin, rule.per_map);
+    if (last) map_begin = heap.size();
+  }
   // The best of all classes first: what suppresses a box has been seen before it, and the rest need
   // not be sorted, decoded or compared once there are as many boxes as wanted.
   const auto later = [](const Candidate& a, const Candidate& b) { return before(b, a); };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "mobileone/vision/detector_map.hpp"
@@ -18,6 +19,9 @@ struct DetectionRule {
   std::int64_t candidates = 400;  // the most of a class that suppression sees
   double overlap = 0.5;           // of the same class, more is suppressed
   std::int64_t most = 200;        // boxes of an image
+  std::int64_t per_map = 0;       // classes of anchors that are looked at in a map; 0: all
+  bool clip = false;              // whether boxes are cut at the image's border before comparing
+  double growth = std::numeric_limits<double>::infinity();  // logarithms of sizes, at most
 };
 
 struct Detection {

@@ -13,8 +13,9 @@ from mobileone.data.datasets.open_objects import open_objects
 from mobileone.data.whole import resized_input
 from mobileone.evaluation.pictures import Pictures
 from mobileone.evaluation.task_results import DetectionEvaluation
+from mobileone.families.heads.head import box_code
 from mobileone.network.session import Session
-from mobileone.tasks.detection.boxes import Boxes, DetectionRule, boxes_of_maps
+from mobileone.tasks.detection.boxes import Boxes, boxes_of_maps
 from mobileone.tasks.detection.coco_map import coco_map, coco_results
 from mobileone.tasks.detection.labels import COCO_IDS, object_class_names
 from mobileone.util.checks import at_least
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from mobileone.network.bundle import Bundle
 
 __all__ = ["evaluate_detector"]
-
-# The authors' for evaluation (CVNets).
-RULE = DetectionRule(score=0.01, overlap=0.5, candidates=400, most=200)
 
 
 class _Ready(NamedTuple):
@@ -118,7 +116,9 @@ def _found(session: Session, batch: Sequence[_Ready]) -> list[Boxes]:
         return []
     maps = session.evaluated(np.concatenate([ready.x for ready in batch]))
     sizes = [ready.size for ready in batch]
-    return boxes_of_maps(maps, session.bundle.num_classes, sizes, RULE)
+    bundle = session.bundle
+    how = (None, box_code(bundle), bundle.input_size)
+    return boxes_of_maps(maps, bundle.num_classes, sizes, *how)
 
 
 def _truth(samples: ObjectSamples, bundle: Bundle) -> _Truth:

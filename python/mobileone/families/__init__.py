@@ -20,7 +20,7 @@ __all__ += ["find_family", "graph_of"]
 # Published families; the first one is what configurations without "architecture" mean.
 NAMES = ("mobileone", "mobilevit")
 # Networks for segmentation and detection, whose backbones are of the families above.
-HEADS = ("deeplabv3", "ssdlite")
+HEADS = ("deeplabv3", "ssdlite", "ssdlite_mmdet")
 # Those of the studies and of other programs' graphs, of which there are no variants.
 UNPUBLISHED = ("plain_cnn", "imported")
 

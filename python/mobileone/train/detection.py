@@ -10,6 +10,7 @@ import numpy as np
 from mobileone.data.arrays import as_images
 from mobileone.data.datasets.object_loader import ObjectLoader
 from mobileone.data.datasets.open_objects import open_objects
+from mobileone.families.heads.head import box_code
 from mobileone.network.session import Session
 from mobileone.network.training_step import TrainingStep
 from mobileone.tasks.detection.targets import anchor_targets, detector_loss
@@ -52,11 +53,11 @@ class DetectorStep(TrainingStep):
         images = as_images(x, bundle.in_channels, bundle.data_config, bundle.family.min_size)
         shapes = bundle.output_shapes(images.shape)
         maps = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
-        sizes = tuple((shape[2], shape[3]) for shape in shapes.values())
-        wanted = anchor_targets(targets, (images.shape[2], images.shape[3]), sizes)
+        code, size = box_code(bundle), (images.shape[2], images.shape[3])
+        wanted = anchor_targets(targets, size, maps, bundle.num_classes, code)
 
         def loss() -> tuple[float, list[Float32]]:
-            return detector_loss(maps, wanted, bundle.num_classes, label_smoothing)
+            return detector_loss(maps, wanted, bundle.num_classes, label_smoothing, code)
 
         return self._run(images, list(maps.values()), loss=loss)
 
@@ -75,10 +76,11 @@ def detector_validation(bundle: Bundle, source: Source, targets: Targets) -> tup
     for x, given in source.batches(0, bundle.input_size, 0.0):
         images = session.images(x)
         maps = session.evaluated(images)
-        sizes = tuple((one.shape[2], one.shape[3]) for one in maps.values())
+        size, code = (images.shape[2], images.shape[3]), box_code(bundle)
         objects = targets(images, given).targets
-        wanted = anchor_targets(objects, (images.shape[2], images.shape[3]), sizes)
-        total += detector_loss(maps, wanted, bundle.num_classes)[0] * len(images)
+        wanted = anchor_targets(objects, size, maps, bundle.num_classes, code)
+        loss, _ = detector_loss(maps, wanted, bundle.num_classes, 0.0, code)
+        total += loss * len(images)
         count += len(images)
     if not count:
         raise ValueError("validation gave no images; expected some")

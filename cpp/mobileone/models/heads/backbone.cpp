@@ -39,4 +39,16 @@ std::vector<Level> levels_of(const Graph& graph) {
   return levels;
 }
 
+Level level_of(const Graph& graph, std::int64_t stride, const std::string& where) {
+  std::string strides;
+  Level found{-1, 0, stride};
+  for (const Level& level : levels_of(graph)) {
+    strides += concat(strides.empty() ? "" : ", ", level.stride);
+    if (level.stride == stride) found = level;
+  }
+  if (found.node >= 0) return found;
+  throw Error(
+      concat(where, "backbone has levels of strides ", strides, "; expected one of ", stride));
+}
+
 }  // namespace mobileone

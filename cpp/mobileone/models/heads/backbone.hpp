@@ -26,4 +26,7 @@ struct Level {
 // All feature levels, in order.
 std::vector<Level> levels_of(const Graph& graph);
 
+// The last one of a stride. Throws Error, beginning with `where`, when there is none.
+Level level_of(const Graph& graph, std::int64_t stride, const std::string& where);
+
 }  // namespace mobileone

@@ -43,17 +43,9 @@ class Builder {
   }
 
  private:
-  // The backbone's last level of this stride.
   Map level_at(std::int64_t stride) const {
-    std::string strides;
-    Map found{-1, 0};
-    for (const Level& level : levels_of(graph_)) {
-      strides += concat(strides.empty() ? "" : ", ", level.stride);
-      if (level.stride == stride) found = {level.node, level.channels};
-    }
-    if (found.node >= 0) return found;
-    throw Error(
-        concat(kWhere, "backbone has levels of strides ", strides, "; expected one of ", stride));
+    const Level level = level_of(graph_, stride, kWhere);
+    return {level.node, level.channels};
   }
 
   // A depthwise 3x3 convolution and a batch norm; its activation comes after the pointwise one.

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mobileone.families import all_families, family_of
 from mobileone.families.family import INFERENCE, TRAIN_TIME, Family, Field, Kind
 from mobileone.families.variants import CUSTOM, variant_of, variants
+from mobileone.tasks.detection.codes import CVNETS
 
 if TYPE_CHECKING:
     from mobileone._core import Graph
     from mobileone.families.geometry import Convolution
+    from mobileone.tasks.detection.codes import BoxCode
     from mobileone.util.errors import Shape
 
-__all__ = ["PREFIX", "BackboneField", "Head", "backbone_name", "backbone_of"]
+__all__ = ["PREFIX", "BackboneField", "Head", "backbone_name", "backbone_of", "box_code"]
 
 T = TypeVar("T")
 
@@ -25,6 +27,12 @@ T = TypeVar("T")
 PREFIX = "encoder."
 # Fields of a backbone's configuration that the whole network's says.
 _SHARED = ("form", "in_channels", "num_classes")
+
+
+def box_code(bundle: Any) -> BoxCode:
+    """How the maps of a detector, a `network.bundle.Bundle`, are boxes."""
+    code: BoxCode = bundle.family.box_code
+    return code
 
 
 def backbone_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,8 +72,13 @@ BACKBONE = Kind(_is_backbone, "the configuration of a backbone")
 
 
 class Head(Family):
-    """A head on any backbone."""
+    """A head on any backbone.
 
+    Attributes:
+        box_code: of a detector: how its maps are boxes.
+    """
+
+    box_code: BoxCode = CVNETS
     options = ("architecture", "output_stride")
     min_size = 32
 
@@ -90,7 +103,8 @@ class Head(Family):
         """The head's own fields of a complete configuration, as its graph takes them."""
         fields = self.given(config)
         del fields["backbone"], fields["in_channels"]
-        fields["eps"] = fields.pop("head_eps", 1e-5)
+        (eps,) = (setting.default for setting in self.settings if setting.name == "head_eps")
+        fields["eps"] = fields.pop("head_eps", eps)
         return {**fields, "inference": config["form"] == INFERENCE}
 
     def variants(self) -> dict[str, dict[str, Any]]:
@@ -195,7 +209,8 @@ class Head(Family):
         problem = family.half_fused(inner)
         if problem:
             return problem
-        unfused = any(n.endswith(".norm.weight") for n in shapes if not n.startswith(PREFIX))
+        norms = (".norm.weight", ".bn.weight")
+        unfused = any(n.endswith(norms) for n in shapes if not n.startswith(PREFIX))
         form = TRAIN_TIME if unfused else INFERENCE
         backbone = family.recover(inner, "")["form"]
         if form == backbone:

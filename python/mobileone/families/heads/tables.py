@@ -99,3 +99,34 @@ def _ssdlite(name: str) -> Layout:
 
 
 SSDLITE = (_ssdlite("cvnets"), _ssdlite("apple"))
+
+_MMDET_UNITS = (
+    "neck.extra_layers.{n}.0",
+    "neck.extra_layers.{n}.1.depthwise_conv",
+    "neck.extra_layers.{n}.1.pointwise_conv",
+    "bbox_head.cls_convs.{n}.0",
+    "bbox_head.reg_convs.{n}.0",
+)
+_MMDET_LAST = ("bbox_head.cls_convs.{n}.1.{wb}", "bbox_head.reg_convs.{n}.1.{wb}")
+
+
+def _mmdet(name: str, encoder: str, prefix: str) -> Layout:
+    parts = {part: part for part in ("conv.{wb}", "bn.{bn}")}
+    return Layout(
+        architecture="ssdlite_mmdet",
+        name=name,
+        templates=_encoder(encoder, prefix)
+        | cross({unit: unit for unit in _MMDET_UNITS}, parts)
+        | {last: last for last in _MMDET_LAST},
+        lowest=_LOWEST,
+    )
+
+
+# "mmdet" has mmpretrain's backbones, whose own names begin with "backbone."; "mmdet-apple" the
+# MobileOne of its authors. The others are for files of this package.
+SSDLITE_MMDET = (
+    _mmdet("mmdet", "mmpretrain", ""),
+    _mmdet("mmdet-apple", "apple", "backbone."),
+    _mmdet("apple", "apple", PREFIX),
+    _mmdet("cvnets", "cvnets", PREFIX),
+)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from mobileone.families.heads.head import box_code
 from mobileone.interchange.onnx.operators import TRANSLATIONS, Translation, single
 from mobileone.interchange.onnx.writer import OnnxWriter
 from mobileone.network.inputs import InputSize, input_shape
 from mobileone.network.integers import as_stored
-from mobileone.tasks.detection.boxes import DetectionRule
+from mobileone.tasks.detection.rule import DetectionRule
 from mobileone.util.files import whole_file
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def onnx_model(
         from mobileone.interchange.onnx.detection import BOXES, SCORES, SELECTED, add_suppression
 
         maps = bundle.output_shapes(shape)
-        anchors = add_suppression(writer, maps, bundle.num_classes, suppression)
+        how = (suppression, box_code(bundle), (shape[2], shape[3]))
+        anchors = add_suppression(writer, maps, bundle.num_classes, *how)
         results = {
             BOXES: (TensorProto.FLOAT, [batch, anchors, 4]),
             SCORES: (TensorProto.FLOAT, [batch, bundle.num_classes - 1, anchors]),

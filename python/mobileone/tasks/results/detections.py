@@ -11,9 +11,11 @@ import numpy as np
 from mobileone.data.arrays import is_several
 from mobileone.data.overlay import draw_boxes
 from mobileone.data.whole import open_pixels, resized_input, single_images
+from mobileone.families.heads.head import box_code
 from mobileone.tasks.colours import class_colour
-from mobileone.tasks.detection.boxes import DetectionRule, boxes_of_maps
+from mobileone.tasks.detection.boxes import boxes_of_maps
 from mobileone.tasks.detection.labels import object_class_names
+from mobileone.tasks.detection.rule import DetectionRule
 from mobileone.tasks.results.drawn import DrawnResult
 from mobileone.util.tables import Column, Table
 
@@ -101,6 +103,7 @@ def detect(
         inputs = [resized_input(p, bundle.input_size, bundle.data_config) for p in pictures]
         maps = maps_of(np.concatenate(inputs))
         sizes = [(p.shape[0], p.shape[1]) for p in pictures]
-        found = boxes_of_maps(maps, bundle.num_classes, sizes, rule)
+        how = (rule, box_code(bundle), bundle.input_size)
+        found = boxes_of_maps(maps, bundle.num_classes, sizes, *how)
         results += [Detections(*one, names, p) for one, p in zip(found, pictures, strict=True)]
     return results if is_several(image) else results[0]
