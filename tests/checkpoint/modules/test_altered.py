@@ -12,10 +12,11 @@ from torch import nn
 
 from ..timm_models import import_timm
 from .altered import ALTERED, MADE, OF_MOBILEVIT, small
+from .hidden import HIDDEN
 
 FAMILIES = ("mobileone", "mobilevit")
 CASES = [
-    *((family, name) for family in FAMILIES for name in (*MADE, *ALTERED)),
+    *((family, name) for family in FAMILIES for name in (*MADE, *ALTERED, *HIDDEN)),
     *(("mobilevit", name) for name in OF_MOBILEVIT),
 ]
 IMAGE = torch.randn(1, 3, 72, 96, generator=torch.Generator().manual_seed(1))
@@ -25,7 +26,7 @@ def altered(family: str, name: str) -> tuple[nn.Module, str | None]:
     if name in MADE:
         changes, refusal = MADE[name]
         return small(family, **changes), refusal
-    alter, refusal = (ALTERED | OF_MOBILEVIT)[name]
+    alter, refusal = (ALTERED | HIDDEN | OF_MOBILEVIT)[name]
     module = small(family)
     alter(module)
     return module, refusal
@@ -47,6 +48,16 @@ def check(module: nn.Module, refusal: str | None, **options: bool) -> None:
 @pytest.mark.parametrize("checked", [True, False])
 def test_its_own_function_or_a_refusal(family: str, name: str, checked: bool) -> None:
     check(*altered(family, name), check=checked)
+
+
+@pytest.mark.parametrize("name", [name for name in HIDDEN if name.startswith("weights")])
+@pytest.mark.parametrize("checked", [True, False])
+def test_weights_are_not_changed(name: str, checked: bool) -> None:
+    module, refusal = altered("mobileone", name)
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    check(module, refusal, check=checked)
+    for key, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[key])
 
 
 @pytest.mark.parametrize("name", ["silu", "relu", "output_stride 16", "hook on the result"])

@@ -180,6 +180,8 @@ def _read(
             outputs = run(module, image, recorder)
     except Exception as error:
         problem = f"its forward raised {type(error).__name__}: {error}"
+    if recorder.writes:
+        raise NotImplementedError(f"{source}: {recorder.writes} in place")
     if recorder.changed_outside():
         raise NotImplementedError(
             f"{source}: a hook or a part of it changes tensors outside of PyTorch (numpy)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,6 +21,18 @@ __all__ = ["Call", "Recorder"]
 _FRAMES = 8
 # What does not depend on elements and gives none.
 _LOOKS = frozenset(("shape", "ndim", "dtype", "size", "dim", "numel"))
+# What gives a tensor's memory away.
+_MEMORY = frozenset(("numpy", "array", "dlpack", "untyped_storage", "storage", "data_ptr"))
+_SET_DATA = "data ="
+# Changes in place by their functions' own names, e.g. relu_, a += b and a[i] = b.
+_WRITING = re.compile(r"(?!__).*_|__(setitem|i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor))__")
+
+
+# How PyTorch's own tensors and parameters take part in functions.
+_USUAL = (
+    torch.Tensor.__torch_function__.__func__,  # type: ignore[attr-defined]
+    torch.nn.Parameter.__torch_function__,
+)
 
 
 class Call(NamedTuple):
@@ -40,6 +53,8 @@ class Call(NamedTuple):
 class Recorder(TorchFunctionMode):
     """While active, `calls` gets each new expression's first call.
 
+    A call that would change a weight raises; `writes` says which.
+
     Args:
         table: where expressions are made.
         names: (address, shape) of a weight -> its canonical name.
@@ -55,7 +70,8 @@ class Recorder(TorchFunctionMode):
         self.table = table
         self.values = Values(table, names)
         self.calls: dict[int, Call] = {}
-        self._names: dict[Any, str] = {}
+        self._names: dict[Any, tuple[str, bool]] = {}
+        self.writes = ""
         self.exported: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
     def begin(self, image: torch.Tensor) -> None:
@@ -66,28 +82,53 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = self._names.get(func)
-        if name is None:
-            name = self._names[func] = _name(func)
+        if func not in self._names:
+            self._names[func] = _name(func), _is_in_place(func)
+        name, in_place = self._names[func]
         if name in _LOOKS:
             return func(*args, **kwargs)
-        if name == "numpy" or name in ("array", "dlpack"):
+        if name in _MEMORY:
             # What somebody does to that memory goes unseen: see `changed_outside`.
             source = args[0]
+            if not self.computes:
+                raise RuntimeError(f"{name} of a tensor without elements")
             self.exported.append((source, source.clone(), version_of(source)))
+        if in_place or kwargs.get("out") is not None or kwargs.get("inplace"):
+            self._check_writing(name, args[:1], kwargs)
+        foreign = [kind for kind in types if _has_own_functions(kind)]
+        if foreign and not self.computes:
+            raise RuntimeError(f"{foreign[0].__name__} computes by itself")
         # Read before the call: it may change its arguments in place.
         before = self._before(name, func, args, kwargs)
+        changed = args[:1] if not in_place else tuple(_tensors(args[:1]))
+        versions = [(x, version_of(x)) for x in changed if isinstance(x, torch.Tensor)]
         if self.computes:
             out = func(*args, **kwargs)
         else:
             out = result_without_elements(func, getattr(func, "__name__", ""), args, kwargs)
-        if name == "setitem" or (out is None and name.endswith("_")):
-            self._unknown(name, args[0], args, kwargs)
+        for tensor, version in versions:
+            self.values.follow(tensor, version)
+        if foreign:
+            for result in _tensors(out):
+                self._unknown(f"{name} of {foreign[0].__name__}", result, args, kwargs)
+        elif name in ("setitem", _SET_DATA) or (out is None and name.endswith("_")):
+            for target in _tensors(args[:1]):
+                self._unknown(name, target, args, kwargs)
         elif isinstance(out, torch.Tensor):
             self._read(name, out, args, kwargs, before)
         elif isinstance(out, tuple | list) and any(isinstance(x, torch.Tensor) for x in out):
             self._read_many(name, out, args, kwargs, before)
         return out
+
+    def _check_writing(self, name: str, targets: Any, kwargs: Any) -> None:
+        """RuntimeError, and `writes` says it, before the memory of a weight is changed."""
+        given = kwargs.get("out")
+        for target in _tensors(targets if given is None else given):
+            made = self.table[self.values.get(target).base]
+            weight = made.get("name") if made.kind == "weight" else None
+            if weight is not None and not weight.endswith(".num_batches_tracked"):
+                self.writes = f"its forward changes {weight} ({name})"
+                raise RuntimeError(self.writes)
 
     def changed_outside(self) -> bool:
         """Whether memory that was given to NumPy or others was changed there."""
@@ -175,6 +216,8 @@ class Recorder(TorchFunctionMode):
 def _name(func: Any) -> str:
     """A function's name without the marks of operators and of changes in place."""
     name = getattr(func, "__name__", type(func).__name__)
+    if name == "__set__":
+        return _SET_DATA if func.__self__ is torch.Tensor.data else "set"
     if name == "__get__":  # a property, e.g. T
         return str(getattr(func.__self__, "__name__", name))
     if name.startswith("__"):
@@ -182,6 +225,19 @@ def _name(func: Any) -> str:
     if name in SAME or not name.endswith("_"):
         return str(name)
     return str(name[:-1]) if name[:-1] in COMPUTED or name[:-1] in SAME else str(name)
+
+
+def _is_in_place(func: Any) -> bool:
+    """Whether it changes its first argument, or the tensors in that."""
+    name = _name(func)
+    written = _WRITING.fullmatch(getattr(func, "__name__", "")) is not None
+    return name == _SET_DATA or (written and name not in SAME)
+
+
+def _has_own_functions(kind: Any) -> bool:
+    """Whether a class of tensors computes in another way than PyTorch's own."""
+    function = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
+    return function not in _USUAL
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:

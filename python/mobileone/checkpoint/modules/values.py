@@ -45,17 +45,24 @@ class Values:
         self.table = table
         self.names = names
         self._values: dict[int, Value] = {}
+        self._versions: dict[int, int] = {}
         self._held: list[torch.Tensor] = []  # so that no identity is used twice
         self._shared: set[int] = set()
 
     def set(self, tensor: torch.Tensor, value: Value) -> None:
         """Says what a tensor holds from now on."""
         self._values[id(tensor)] = value
+        self._versions[id(tensor)] = version_of(tensor)
         self._held.append(tensor)
 
     def make(self, tensor: torch.Tensor, number: int) -> None:
         """A tensor holds an expression's result."""
         self.set(tensor, Value(number, tuple(tensor.shape)))
+
+    def follow(self, tensor: torch.Tensor, version: int) -> None:
+        """A call that is recorded may have changed the tensor, which had this version before."""
+        if self._versions.get(id(tensor)) == version:
+            self._versions[id(tensor)] = version_of(tensor)
 
     def share(self, first: torch.Tensor, second: torch.Tensor) -> None:
         """Two tensors may be the same memory: a change of one may be one of the other."""
@@ -66,7 +73,11 @@ class Values:
         """What a tensor holds: a weight, something computed, or something from elsewhere."""
         found = self._values.get(id(tensor))
         if found is not None:
-            return found
+            if self._versions[id(tensor)] == version_of(tensor):
+                return found
+            # By a function that is not recorded, e.g. Tensor.set_.
+            number = self.table.make("changed", by=f"version {version_of(tensor)} of {found.base}")
+            return Value(number, tuple(tensor.shape))
         name = self.name(tensor)
         if name is not None:
             return Value(self.table.make("weight", name=name), tuple(tensor.shape))
