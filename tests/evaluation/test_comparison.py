@@ -41,6 +41,21 @@ def test_train_time_and_inference_form_agree(folder: Path) -> None:
     assert "custom (train-time)" in repr(result.comparison)
 
 
+def test_8_bit_integers_beside_float32(folder: Path, tmp_path: Path) -> None:
+    model = mobileone.reparameterize(network())
+    integers = mobileone.quantize(model, folder, progress=False)
+    integers.save(tmp_path / "integers.safetensors")
+    told = {"upright": True}  # as `preprocess` does
+    result = mobileone.evaluate(model, folder, against=tmp_path / "integers.safetensors", **told)
+    same(result, mobileone.evaluate(model, folder, **told))
+    assert result.against is not None
+    paths = [folder / row["key"] for row in rows(result)]
+    logits = np.concatenate([integers(integers.preprocess(path)) for path in paths])
+    assert [row["prediction"] for row in rows(result.against)] == logits.argmax(1).tolist()
+    nll = np.array([row["nll"] for row in rows(result)])
+    assert (nll != [row["nll"] for row in rows(result.against)]).all()  # they are not the same
+
+
 @pytest.mark.parametrize("dynamic_batch", [True, False])
 def test_a_session_of_onnx_runtime(dynamic_batch: bool, folder: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
