@@ -35,7 +35,7 @@ class Instruction:
 
     @property
     def is_fma(self) -> bool:
-        return re.match(r"vfn?m(add|sub)|vdpbf16", self.mnemonic) is not None
+        return re.match(r"vfn?m(add|sub)|vdpbf16|vpdpbusd", self.mnemonic) is not None
 
     @property
     def is_vector(self) -> bool:
