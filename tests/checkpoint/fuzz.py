@@ -19,6 +19,7 @@ import datetime
 import importlib
 import io
 import json
+import os
 import pkgutil
 import random
 import resource
@@ -49,6 +50,8 @@ from .networks import TINY, fused, renamed, tensor_shapes, tensors
 
 KINDS = ("safetensors", "torch", "npz", "index", "pickle", "config")
 SECONDS_EACH = 10
+# To write a file over on a disk takes longer than most mutations take to load.
+IN_MEMORY = "/dev/shm"
 # Of Python's audit hooks: what loading a checkpoint has no use for.
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "exec",
              "compile", "import", "os.remove", "os.rename", "socket.", "pickle.", "ctypes.",
@@ -335,7 +338,8 @@ def run(
     _WATCH[:] = [watch]
     outcomes: Counter[str] = Counter()
     stop = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as folder:
+    in_memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=in_memory) as folder:
         files = seed_files(Path(folder))
         everything = [file.data for file in files]
         for file in files:
