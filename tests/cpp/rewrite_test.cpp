@@ -120,6 +120,37 @@ TEST(FoldBatchNorm, AChainFoldsTheFirstAndKeepsTheOrder) {
   expect_same_function(network, folded, {2, 3, 7, 6});
 }
 
+// MixNet's: kernels of several sizes, each of some channels, and one norm of them all.
+Graph joined_convolutions(bool another_reader, std::int64_t axis = 1) {
+  Graph graph;
+  const NodeId input = graph.add("input", Input{6}, {});
+  const NodeId low = graph.add("low", conv(6, 5, 3, 1, 1, false), {input});
+  const NodeId high = graph.add("high", conv(6, axis == 1 ? 3 : 5, 1, 1, 1, true), {input});
+  const NodeId joined = graph.add("joined", Concat{axis}, {low, high});
+  graph.output = graph.add("bn", batch_norm(axis == 1 ? 8 : 5), {joined});
+  if (another_reader) {
+    graph.further_outputs.push_back({"other", graph.add("other", GlobalAvgPool{}, {high})});
+  }
+  return graph;
+}
+
+TEST(FoldBatchNorm, OneOfJoinedConvolutionsGoesIntoEach) {
+  const Network network = exact_network(joined_convolutions(false));
+  const Network folded = fold_batch_norm(network);
+  EXPECT_EQ(node_names(folded), (Names{"input", "low", "high", "joined"}));
+  EXPECT_EQ(folded.graph.output, folded.graph.find("joined"));
+  expect_same_function(network, folded, {2, 6, 5, 7});
+}
+
+TEST(FoldBatchNorm, OneOfJoinedConvolutionsStaysWhereTheyAreReadTwiceOrJoinedByRows) {
+  for (const Graph& graph : {joined_convolutions(true), joined_convolutions(false, 2)}) {
+    const Network network = exact_network(graph);
+    const Network folded = fold_batch_norm(network);
+    EXPECT_GE(folded.graph.find("bn"), 0);
+    expect_same_function(network, folded, {2, 6, 5, 7});
+  }
+}
+
 TEST(FoldBatchNorm, NotThroughAnActivation) {
   Graph graph;
   const NodeId input = graph.add("input", Input{3}, {});

@@ -83,6 +83,40 @@ NodeId made_with(const GraphCopy& copy, NodeId id, const Folds& folds) {
   return reader >= 0 && folds(graph.node(reader).op) ? reader : -1;
 }
 
+// A convolution's part of the norm of a concatenation by channels, of convolutions that nothing
+// else reads.
+struct JoinedNorm {
+  NodeId norm = -1;
+  std::int64_t first = 0;  // its channels among the norm's
+};
+
+JoinedNorm joined_norm(const GraphCopy& copy, NodeId id) {
+  const Graph& graph = copy.source().graph;
+  const NodeId join = std::holds_alternative<Conv2d>(graph.node(id).op) ? copy.only_reader(id) : -1;
+  const auto* concat = join < 0 ? nullptr : std::get_if<Concat>(&graph.node(join).op);
+  if (concat == nullptr || concat->axis != 1) return {};
+  const NodeId norm = copy.only_reader(join);
+  if (norm < 0 || !std::holds_alternative<BatchNorm>(graph.node(norm).op)) return {};
+  JoinedNorm found{norm, -1};
+  std::int64_t channels = 0;
+  for (NodeId input : graph.node(join).inputs) {
+    const auto* conv = std::get_if<Conv2d>(&graph.node(input).op);
+    if (conv == nullptr || copy.only_reader(input) != join) return {};
+    if (input == id) found.first = channels;
+    channels += conv->out_channels;
+  }
+  return found;
+}
+
+// The norm of these channels alone.
+Affine part_of(const Affine& norm, std::int64_t first, std::int64_t count) {
+  const auto part = [&](const std::vector<double>& all) {
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+    return std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(count));
+  };
+  return {part(norm.gain), part(norm.shift)};
+}
+
 }  // namespace
 
 Network fold_batch_norm(const Network& network) {
@@ -90,13 +124,27 @@ Network fold_batch_norm(const Network& network) {
   const auto norm_after = [&](NodeId id) {
     return made_with(copy, id, [](const Op& op) { return std::holds_alternative<BatchNorm>(op); });
   };
+  // Of a norm's input: whether the norm is in the convolutions that it joins.
+  const auto is_joined = [&](NodeId id) {
+    const Node& join = network.graph.node(id);
+    return std::holds_alternative<Concat>(join.op) && joined_norm(copy, join.inputs[0]).norm >= 0;
+  };
   for (NodeId id = 0; id < static_cast<NodeId>(network.graph.nodes().size()); ++id) {
     const Node& node = network.graph.node(id);
     if (norm_after(id) >= 0) continue;  // made with its batch norm
+    if (const JoinedNorm joined = joined_norm(copy, id); joined.norm >= 0) {
+      const Node& norm = network.graph.node(joined.norm);
+      const Affine all = affine(network, norm.name, std::get<BatchNorm>(norm.op));
+      const std::int64_t count = std::get<Conv2d>(node.op).out_channels;
+      fold_into_conv(copy, part_of(all, joined.first, count), id, id);
+      continue;
+    }
     if (std::holds_alternative<Dropout>(node.op)) {
       copy.map(id, copy.mapped(node.inputs[0]));
     } else if (!std::holds_alternative<BatchNorm>(node.op)) {
       copy.keep(id);
+    } else if (is_joined(node.inputs[0])) {
+      copy.map(id, copy.mapped(node.inputs[0]));
     } else if (norm_after(node.inputs[0]) >= 0) {
       const Affine bn = affine(network, node.name, std::get<BatchNorm>(node.op));
       fold_into_conv(copy, bn, id, node.inputs[0]);

@@ -11,8 +11,8 @@ namespace mobileone {
 
 // Conv2d -> BatchNorm (the convolution read by nothing else) becomes one Conv2d with a bias, under
 // the convolution's name; a lone BatchNorm becomes a depthwise 1x1 Conv2d with a bias, under its
-// own name:  W' = W * g,  b' = beta + (b - mean) * g,  g = gamma / sqrt(var + eps). Dropout, the
-// identity in inference, goes.
+// own name; one of convolutions that are joined by channels goes into each of them:  W' = W * g, b'
+// = beta + (b - mean) * g,  g = gamma / sqrt(var + eps). Dropout, the identity in inference, goes.
 Network fold_batch_norm(const Network& network);
 
 // Among the inputs of an Add, Conv2d's that read the same tensor with the same stride and aligned
