@@ -12,8 +12,9 @@ template <typename Operator, typename... Covered>
 inline constexpr bool is_one_of = (std::is_same_v<Operator, Covered> || ...);
 
 template <typename Operator>
-inline constexpr bool covered = is_one_of<Operator, Conv2d, BatchNorm, Activation, Add, Multiply,
-                                          GlobalAvgPool, Linear, LayerNorm, Attention, Concat>;
+inline constexpr bool covered =
+    is_one_of<Operator, Conv2d, BatchNorm, Activation, Add, Multiply, GlobalAvgPool, Linear,
+              LayerNorm, Attention, Concat, MatMul, Softmax>;
 
 // With a result of that shape: oneDNN's binary primitives and ours of its layouts are of maps,
 // sequences and vectors.
