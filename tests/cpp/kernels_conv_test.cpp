@@ -30,7 +30,7 @@ struct ConvData {
     weight =
         make(std::size_t(s.channels_out) * (s.channels_in + s.channels_in2) * s.taps(), 3, 0.2f);
     bias = make(s.channels_out, 4, 0.5f);
-    residual = make(s.channels_out * pixels, 5, 1.0f);
+    residual = make(std::size_t(s.channels_out) * s.out_height() * s.out_width(), 5, 1.0f);
   }
 
   Map source() const {
@@ -41,7 +41,7 @@ struct ConvData {
 
   Map finish(Map map) const {
     if (shape.epilogue.residual) {
-      add(map, exact_map(shape.channels_out, shape.height, shape.width, residual));
+      add(map, exact_map(shape.channels_out, shape.out_height(), shape.out_width(), residual));
     }
     activate(shape.epilogue.activation, map);
     return map;
@@ -49,9 +49,8 @@ struct ConvData {
 
   Map expected() const {
     const Map map = source();
-    const Window window{3, 1, false, shape.dilation};
-    return finish(shape.kernel == 1 ? conv1x1(map, shape.channels_out, weight, bias)
-                                    : conv(map, shape.channels_out, window, weight, bias));
+    const Window window{shape.kernel, shape.stride, false, shape.dilation};
+    return finish(conv(map, shape.channels_out, window, weight, bias));
   }
 };
 
@@ -145,6 +144,26 @@ TEST_P(ConvTest, Dilations) {
       check(shape, {Algorithm::kDirect, 3, 1 + width % 2}, 2);
       shape.channels_in2 = dilation;
       check(shape, {Algorithm::kDirect, 2, 1}, 3);
+    }
+  }
+}
+
+TEST_P(ConvTest, Strides) {
+  for (int kernel : {1, 3}) {
+    for (int width : {1, 2, 7, 14, 29}) {
+      for (int height : {1, 6, 9}) {
+        ConvShape shape{19,
+                        0,
+                        40,
+                        height,
+                        width,
+                        kernel,
+                        {kActivations[width % std::size(kActivations)], height == 6}};
+        shape.stride = 2;
+        check(shape, {Algorithm::kDirect, 2, 1 + width % 2}, 2);
+        shape.channels_in2 = height;
+        check(shape, {Algorithm::kDirect, 3, 1}, 1);
+      }
     }
   }
 }
@@ -309,6 +328,13 @@ TEST(ConvPlan, RejectsBadArguments) {
                std::invalid_argument);
   EXPECT_THROW(plan_conv(avx512::kTraits, {32, 0, 32, 4, 4, 5}, {Algorithm::kDirect, 1}),
                std::invalid_argument);
+  ConvShape strided = good;
+  strided.stride = 2;
+  EXPECT_NO_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kDirect, 1}));
+  EXPECT_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kStrassen, 2}),
+               std::invalid_argument);
+  strided.dilation = 2;
+  EXPECT_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kDirect, 1}), std::invalid_argument);
   EXPECT_THROW(plan_conv(avx512::kTraits, good, {Algorithm::kDirect, 0}), std::invalid_argument);
   EXPECT_THROW(plan_conv(avx512::kTraits, good, {Algorithm::kDirect, 1, 0}), std::invalid_argument);
   EXPECT_THROW(plan_conv(avx512::kTraits, {48, 0, 32, 4, 4, 1}, {Algorithm::kStrassen, 2}),

@@ -15,7 +15,7 @@
 //                   simd/epilogue.simd.cpp. hard_sigmoid: 1/6 is rounded (x / 6 <= 1/2 where it
 //                   matters), and so is the sum, to y <= 1. Taking a minimum or maximum is exact.
 //                   hard_swish: that times x, and the product is rounded. leaky_relu: below 0
-//                   the constant and the product are rounded.
+//                   the constant and the product are rounded. gelu: in simd/math.hpp.
 #define MOBILEONE_ACTIVATIONS(ROW)                                                                 \
   ROW(kNone, "none", x, x, 1.0, 0.0)                                                               \
   ROW(kRelu, "relu", max(zero(), x), std::max(x, 0.0), 1.0, 0.0)                                   \
@@ -27,7 +27,8 @@
   ROW(kHardSwish, "hard_swish", mul(x, hard_sigmoid(x)), std::clamp(x / 6.0 + 0.5, 0.0, 1.0) * x,  \
       1.5, 0.5 * x + 2.0 * y)                                                                      \
   ROW(kLeakyRelu, "leaky_relu", max(mul(x, broadcast(0.01f)), x), std::max(0.01 * x, x), 1.0,      \
-      2.0 * y)
+      2.0 * y)                                                                                     \
+  ROW(kGelu, "gelu", gelu(x), 0.5 * x * std::erfc(-x / std::sqrt(2.0)), 1.13, 4.0 * x)
 
 namespace mobileone::kernels {
 

@@ -11,6 +11,12 @@ void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row
 void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
                     int tile_end);
 void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int unit_end);
+void run_depthwise_map(const DepthwiseMapPlan& plan, const DepthwiseMapArgs& args, int unit_begin,
+                       int unit_end);
+void run_channel_moves(const ChannelMoves& plan, const float* const* sources, float* dst,
+                       int unit_begin, int unit_end);
+void sum_maps(const MapSum& sum, int block_begin, int block_end);
+void max_map(const MapMaxima& maxima, const float* src, float* dst, int block_begin, int block_end);
 void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, float* hidden,
                     float* scale);
 void global_pool(const MapShape& shape, const float* map, const float* scale, float* mean);

@@ -9,6 +9,9 @@
 #include "mobileone/kernels/elementwise.hpp"
 #include "mobileone/kernels/head/head.hpp"
 #include "mobileone/kernels/isa.hpp"
+#include "mobileone/kernels/maps/channel_moves.hpp"
+#include "mobileone/kernels/maps/depthwise_map.hpp"
+#include "mobileone/kernels/maps/map_elements.hpp"
 #include "mobileone/kernels/stem/stem.hpp"
 #include "mobileone/kernels/tokens/resize.hpp"
 #include "mobileone/kernels/tokens/transformer.hpp"
@@ -54,6 +57,17 @@ struct KernelTable {
   // conv/
   /// Units [unit_begin, unit_end) of one image's convolution.
   void (*run_conv)(const ConvPlan&, const ConvArgs&, int unit_begin, int unit_end);
+
+  // maps/
+  /// Units [unit_begin, unit_end) of one image's depthwise convolution.
+  void (*run_depthwise_map)(const DepthwiseMapPlan&, const DepthwiseMapArgs&, int unit_begin,
+                            int unit_end);
+  /// Blocks [unit_begin, unit_end) of one image's result; sources[i] is the i-th map.
+  void (*run_channel_moves)(const ChannelMoves&, const float* const* sources, float* dst,
+                            int unit_begin, int unit_end);
+  /// Channel blocks [block_begin, block_end) of one image.
+  void (*sum_maps)(const MapSum&, int block_begin, int block_end);
+  void (*max_map)(const MapMaxima&, const float* src, float* dst, int block_begin, int block_end);
 
   // head/
   /// mean[padded(channels)] over the interior of a blocked map, times `scale` (or null).

@@ -57,8 +57,7 @@ bool is_dense(const Conv2d& op, std::int64_t kernel, std::int64_t stride) {
   return op.groups == 1 && is_square(op, kernel, stride);
 }
 
-std::optional<SqueezeMatch> take_squeeze(Cursor& cursor) {
-  const NodeId scaled = cursor.result();
+std::optional<SqueezeMatch> take_squeeze_of(NodeId scaled, Cursor& cursor) {
   SqueezeMatch match;
   Cursor next = cursor;
   if (!next.take<GlobalAvgPool>({scaled})) return std::nullopt;
@@ -72,13 +71,16 @@ std::optional<SqueezeMatch> take_squeeze(Cursor& cursor) {
   if (!expand || !is_dense(*expand, 1, 1)) return std::nullopt;
   match.expand = next.node();
   match.gate = next.activation();
-  const bool gates = next.hands_over() && next.take<Multiply>({scaled, next.result()});
-  const PlanBuilder& builder = cursor.builder();
-  if (!gates || builder.readers(scaled).size() != 2 || builder.is_output(scaled)) {
-    return std::nullopt;
-  }
+  if (!next.hands_over() || !next.take<Multiply>({scaled, next.result()})) return std::nullopt;
   cursor = next;
   return match;
+}
+
+std::optional<SqueezeMatch> take_squeeze(Cursor& cursor) {
+  const NodeId scaled = cursor.result();
+  const PlanBuilder& builder = cursor.builder();
+  if (builder.readers(scaled).size() != 2 || builder.is_output(scaled)) return std::nullopt;
+  return take_squeeze_of(scaled, cursor);
 }
 
 }  // namespace mobileone::fused

@@ -81,6 +81,8 @@ struct SqueezeMatch {
   std::optional<ActivationKind> activation;
   std::optional<ActivationKind> gate;
 };
+// Takes one of `scaled`, whoever else reads that.
+std::optional<SqueezeMatch> take_squeeze_of(NodeId scaled, Cursor& cursor);
 // Takes one on the result of what was taken last, which nobody else reads.
 std::optional<SqueezeMatch> take_squeeze(Cursor& cursor);
 

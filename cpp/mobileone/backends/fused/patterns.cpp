@@ -1,7 +1,10 @@
 #include "mobileone/backends/fused/patterns.hpp"
 
 #include "mobileone/backends/fused/patterns/block_step.hpp"
+#include "mobileone/backends/fused/patterns/channels_step.hpp"
 #include "mobileone/backends/fused/patterns/conv_step.hpp"
+#include "mobileone/backends/fused/patterns/depthwise_step.hpp"
+#include "mobileone/backends/fused/patterns/elements_step.hpp"
 #include "mobileone/backends/fused/patterns/linear_step.hpp"
 #include "mobileone/backends/fused/patterns/pool_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_step.hpp"
@@ -26,7 +29,13 @@ constexpr Pattern kPatterns[] = {
     {"block", take<match_block, emit_block>},
     {"transformer", take<match_transformer, emit_transformer>},
     {"dense convolution", take<match_dense_conv, emit_dense_conv>},
+    {"depthwise", take<match_depthwise, emit_depthwise>},
+    {"squeeze-and-excitation", take<match_excite, emit_elements>},
     {"pool", take<match_pool, emit_pool>},
+    {"sum", take<match_sum, emit_elements>},
+    {"activation", take<match_activation, emit_elements>},
+    {"maxima", take<match_maxima, emit_maxima>},
+    {"channels", take<match_channels, emit_channels>},
     {"linear", take<match_linear, emit_linear>},
     {"quantized stem", take<match_quantized_stem, emit_quantized_stem>},
     {"quantized block", take<match_quantized_block, emit_quantized_block>},

@@ -36,10 +36,35 @@ struct Strides {
                                     : (s[1] + channels_per_block - 1) / channels_per_block * block;
     origin = border * (row + pixel);
   }
+  // Whether channels lie beside each other, up to whole blocks of 16.
+  bool neighbours() const { return pixel > 1 && (channels_per_block == 1 || channel == 1); }
   std::ptrdiff_t plane(std::int64_t n, std::int64_t c) const {
     return n * image + c / channels_per_block * block + c % channels_per_block * channel + origin;
   }
 };
+
+// Of image `n`, a few neighbouring channels of a pixel at a time.
+template <typename From>
+void copy_pixels(const Strides& read, const From* src, const Strides& write, float* dst,
+                 const Shape& shape, std::int64_t n) {
+  constexpr std::int64_t step = kernels::kBlock / 2;  // divides the blocks of every layout
+  for (std::int64_t c = 0; c < shape[1]; c += step) {
+    const From* in = src + read.plane(n, c);
+    float* out = dst + write.plane(n, c);
+    const std::int64_t count = std::min(step, shape[1] - c);
+    for (std::int64_t y = 0; y < shape[2]; ++y) {
+      for (std::int64_t x = 0; x < shape[3]; ++x) {
+        const From* from = in + y * read.row + x * read.pixel;
+        float* to = out + y * write.row + x * write.pixel;
+        if (count == step) {
+          std::copy_n(from, step, to);
+        } else {
+          std::copy_n(from, count, to);
+        }
+      }
+    }
+  }
+}
 
 // Of image `n`, of float32 numbers or of bytes.
 template <typename From>
@@ -47,6 +72,7 @@ void copy(const Value& from, const From* src, const Value& to, float* dst, std::
   const Strides read(from), write(to);
   const Shape& shape = from.shape;
   std::fill_n(dst + n * write.image, write.image, 0.f);  // borders and padding channels
+  if (read.neighbours() && write.neighbours()) return copy_pixels(read, src, write, dst, shape, n);
   for (std::int64_t c = 0; c < shape[1]; ++c) {
     const From* in = src + read.plane(n, c);
     float* out = dst + write.plane(n, c);

@@ -49,10 +49,13 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
                                     : shape.depthwise_activation;
   // Rows stay in float32, or are rounded as they are stored, or while they are in L1.
   const bool stay = kTraits.per_lane == 1 || shape.excites();
-  const bool rounds = !stay && is_floor(activation);
-  const DepthwiseWindow window{shape.kernel, shape.stride,
+  const bool rounds = !stay && is_clamp(activation);
+  const DepthwiseWindow window{shape.kernel,
+                               shape.stride,
                                taps_ + block * depthwise_floats(shape.kernel),
-                               activation_floor(activation), rounds};
+                               activation_floor(activation),
+                               rounds,
+                               activation_ceiling(activation)};
   int max_rows = (kMaxRowPointers - shape.kernel) / shape.stride + 1;
   if (!stay && !rounds && plan_.wide_rows() < max_rows) max_rows = plan_.wide_rows();
   for (int y = begin; y < end; y += max_rows) {
@@ -66,7 +69,9 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
     float* const narrow = t(block) + at * TileElement::kBlockLanes;
     float* const dst = stay ? wide(block) + at * kBlock : rounds ? narrow : wide_;
     depthwise_rows(window, rows, count, width, dst);
-    activate_in_place(activation, dst, std::ptrdiff_t{count} * width * kBlock);
+    if (!is_clamp(activation)) {
+      activate_in_place(activation, dst, std::ptrdiff_t{count} * width * kBlock);
+    }
     if (!stay && !rounds) store_tile(dst, narrow, std::ptrdiff_t{count} * width * kBlock);
   }
 }

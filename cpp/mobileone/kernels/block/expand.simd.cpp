@@ -10,12 +10,13 @@ void expand_rows(const BlockPlan& plan, const BlockArgs& args, const RowRing& ri
   const BlockShape& shape = plan.shape;
   const MapShape map = shape.src();
   const int vectors = panel.num_blocks * kBlock / kLanes;
-  const bool more = !is_floor(shape.expand_activation);
+  const bool more = !is_clamp(shape.expand_activation);
   PixelRun run;
   run.num_segments = 1;
   run.b = args.packed + plan.expand_offset() + plan.expand.panel_offset(panel.first_block);
   run.row = args.packed + panel.first_block * kBlock;
   run.floor = activation_floor(shape.expand_activation);
+  run.ceiling = activation_ceiling(shape.expand_activation);
   run.dst_block = plan.ring_block();
   const PixelGroups groups(shape.width, max_pixels(vectors));
   for (int y = begin; y < end; ++y) {

@@ -15,20 +15,23 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument("[conv] " + message);
 }
 
-// Rows that are cut into runs of at least so many pixels keep the multipliers busy.
+// Rows that are cut into runs of at least so many pixels keep the multipliers busy. A run's pixels
+// are neighbours.
 bool fills_microkernels(const ConvShape& shape, const IsaTraits& isa) {
-  return shape.width / ceil_div(shape.width, isa.pixels) >= isa.row_pixels;
+  return shape.stride == 1 && shape.width / ceil_div(shape.width, isa.pixels) >= isa.row_pixels;
 }
 
 }  // namespace
 
 double ConvShape::macs() const {
-  return double(height) * width * taps() * (channels_in + channels_in2) * channels_out;
+  return double(out_height()) * out_width() * taps() * (channels_in + channels_in2) * channels_out;
 }
 
 bool strassen_applies(const ConvShape& shape) {
   if (shape.dilation > 1) return false;
-  if (shape.kernel == 3) return shape.height % 2 == 0 && shape.width % 2 == 0;
+  if (shape.kernel == 3) {
+    return shape.stride == 1 && shape.height % 2 == 0 && shape.width % 2 == 0;
+  }
   // As for pairs: padding columns must stay zero.
   return shape.channels_out % kBlock == 0 &&
          strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
@@ -43,21 +46,25 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
   require(
       shape.dilation >= 1 && (shape.dilation == 1 || shape.kernel == 3),
       "dilation is " + std::to_string(shape.dilation) + "; expected 1, or more of a 3x3 kernel");
+  require(shape.stride == 1 || (shape.stride == 2 && shape.dilation == 1),
+          "stride is " + std::to_string(shape.stride) +
+              "; expected 1, or 2 of a kernel that is not dilated");
   require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
           "tile_rows and column_parts must be at least 1");
   require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
           "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
-          "sides; winograd a 3x3 kernel without dilation and a map of even height and width");
+          "sides; winograd a 3x3 kernel of stride 1 without dilation and a map of even height and "
+          "width");
   ConvPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
   const bool fewer = tiling.algorithm == Algorithm::kStrassen;
   plan.winograd = fewer && shape.kernel == 3;
-  plan.tile_rows =
-      fewer && !plan.winograd
-          ? strassen_rows(tiling.tile_rows, shape.height, shape.width)
-          : std::min(tiling.tile_rows + (plan.winograd ? tiling.tile_rows % 2 : 0), shape.height);
-  const int pixels = plan.tile_rows * shape.width / (plan.winograd ? 4 : 1);
+  plan.tile_rows = fewer && !plan.winograd
+                       ? strassen_rows(tiling.tile_rows, shape.out_height(), shape.out_width())
+                       : std::min(tiling.tile_rows + (plan.winograd ? tiling.tile_rows % 2 : 0),
+                                  shape.out_height());
+  const int pixels = plan.tile_rows * shape.out_width() / (plan.winograd ? 4 : 1);
   plan.pointwise = {.k_blocks = plan.winograd ? shape.source_blocks() : shape.k_blocks(),
                     .n_blocks = blocks(shape.channels_out),
                     .tile_pixels = pixels,

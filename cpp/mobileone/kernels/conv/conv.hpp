@@ -1,13 +1,12 @@
-// Dense convolutions on blocked maps: 1x1, and 3x3 with stride 1, any dilation and as much padding.
-// With bias, an
-// optional map that is added, and an activation; of one source or of two, whose channels lie one
-// after the other (a concatenation that is never made).
+// Dense convolutions on blocked maps: 1x1, and 3x3 with any dilation and as much padding, of stride
+// 1 or 2. With bias, an optional map that is added, and an activation; of one source or of two,
+// whose channels lie one after the other (a concatenation that is never made).
 //
 // Three ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
 // they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows
 // are gathered into T[K/16][pixels][16] (for 3x3 kernels: im2col, K = 9 C), and a pointwise product
-// (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, and for
-// Strassen's algorithm.
+// (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, for strides,
+// and for Strassen's algorithm.
 //
 // Third, of a 3x3 kernel on a map of even sides, Winograd's minimal filtering F(2x2, 3x3) (Lavin
 // and Gray, arXiv 1509.09308, section 4.1), which is what Algorithm::kStrassen stands for there: 16
@@ -36,6 +35,7 @@ struct ConvShape {
   int kernel = 1;  // 1 or 3
   Epilogue epilogue = {};
   int dilation = 1;  // of a 3x3 kernel, whose padding is the same
+  int stride = 1;    // 1 or 2; 1 of a dilated kernel
 
   int taps() const { return kernel * kernel; }
   int source_blocks() const { return blocks(channels_in) + blocks(channels_in2); }
@@ -43,7 +43,9 @@ struct ConvShape {
   int k_blocks() const { return taps() * source_blocks(); }
   MapShape src() const { return {channels_in, height, width}; }
   MapShape src2() const { return {channels_in2, height, width}; }
-  MapShape dst() const { return {channels_out, height, width}; }
+  int out_height() const { return (height - 1) / stride + 1; }
+  int out_width() const { return (width - 1) / stride + 1; }
+  MapShape dst() const { return {channels_out, out_height(), out_width()}; }
   /// Multiply-accumulates.
   double macs() const;
 };
@@ -60,7 +62,7 @@ struct ConvPlan {
   bool by_rows = false;
   bool winograd = false;  // `pointwise` is then one of the 16 products, of a tile's 2x2 outputs
 
-  int tiles() const { return ceil_div(shape.height, tile_rows); }
+  int tiles() const { return ceil_div(shape.out_height(), tile_rows); }
   int units() const { return tiles() * column_parts; }
   /// First panel of a column part (part == column_parts: the end).
   int first_panel(int part) const { return pointwise.num_panels() * part / column_parts; }
@@ -95,9 +97,9 @@ struct ConvArgs {
 /// Winograd's.
 bool strassen_applies(const ConvShape& shape);
 
-/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a 1x1 kernel with a
-/// dilation, a tiling with a value < 1, and for kStrassen where it does not apply. `isa` is that of
-/// the KernelTable that will run the plan.
+/// Throws std::invalid_argument for sizes < 1, a kernel other than 1 or 3, a stride other than 1 or
+/// 2, a 1x1 kernel or a stride with a dilation, a tiling with a value < 1, and for kStrassen where
+/// it does not apply. `isa` is that of the KernelTable that will run the plan.
 ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& tiling);
 
 /// weight [channels_out][channels_in + channels_in2][kernel][kernel], bias [channels_out] or null

@@ -37,7 +37,7 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
   const MapShape dst = shape.dst();
   float* scratch = static_cast<float*>(args.scratch);
   const bool gathers = !plan.by_rows && !plan.winograd;
-  if (gathers) fill_offsets(plan.pointwise, shape.width, dst.row_stride(), scratch);
+  if (gathers) fill_offsets(plan.pointwise, dst.width, dst.row_stride(), scratch);
 
   PointwiseTile tile;
   tile.scratch = scratch;
@@ -53,10 +53,10 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
     const int tile_end = (index + 1) * plan.column_parts;
     const int next = tile_end < unit_end ? tile_end : unit_end;
     const int row_begin = index * plan.tile_rows;
-    const int rows_left = shape.height - row_begin;
+    const int rows_left = dst.height - row_begin;
     const int rows = rows_left < plan.tile_rows ? rows_left : plan.tile_rows;
     const ConvTile conv{plan, args, row_begin, rows, scratch};
-    tile.pixels = rows * shape.width;
+    tile.pixels = rows * dst.width;
     tile.dst = args.dst + dst.offset(0, row_begin, 0);
     tile.fetched = plan.weights_stay && index > 0 ? tile.packed + plan.panels_floats()
                                                   : args.packed + args.fetched_floats;

@@ -29,6 +29,7 @@ struct PixelRun {
   const float* row = nullptr;  // bias
   const float* prefetch = nullptr;
   float floor = 0.0f;
+  float ceiling = __builtin_inff();
   float* dst = nullptr;
   std::ptrdiff_t dst_block = 0;
 };

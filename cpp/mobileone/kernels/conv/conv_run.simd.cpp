@@ -40,14 +40,14 @@ __attribute__((noinline)) void conv_run(const PixelRun& run) {
     }
     b += (kBlock / kUnroll - segment.last_steps) * kUnroll * kWidth;
   }
-  const Vec floor = broadcast(run.floor);
+  const Vec floor = broadcast(run.floor), ceiling = broadcast(run.ceiling);
   float* dst = run.dst;
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       store(dst + p * kBlock + vector_block(v) * run.dst_block + vector_lane(v),
-            max(floor, acc[p][v]));
+            min(ceiling, max(floor, acc[p][v])));
     }
   }
 }

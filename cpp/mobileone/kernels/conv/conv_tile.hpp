@@ -27,14 +27,16 @@ struct ConvTile {
     }
     const int reach = shape.kernel / 2;
     const float* from =
-        src + map.offset(block, row_begin + tap / shape.kernel - reach, tap % shape.kernel - reach);
-    const std::ptrdiff_t floats = std::ptrdiff_t{shape.width} * kBlock;
+        src + map.offset(block, row_begin * shape.stride + tap / shape.kernel - reach,
+                         tap % shape.kernel - reach);
+    const std::ptrdiff_t floats = std::ptrdiff_t{shape.out_width()} * kBlock;
+    const std::ptrdiff_t row = shape.stride * map.row_stride();
     float* to = t + std::ptrdiff_t{k_block} * plan.pointwise.pitch() * kBlock;
-    for (int y = 0; y < rows; ++y, from += map.row_stride(), to += floats) {
+    for (int y = 0; y < rows; ++y, from += row, to += floats) {
       for (std::ptrdiff_t i = 0; i < floats; i += kBlock) {
 #pragma GCC unroll 2
         for (int lane = 0; lane < kBlock; lane += kLanes) {
-          store(to + i + lane, load(from + i + lane));
+          store(to + i + lane, load(from + shape.stride * i + lane));
         }
       }
     }

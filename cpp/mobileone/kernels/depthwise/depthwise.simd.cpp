@@ -7,7 +7,7 @@ namespace {
 /// eight keep the multipliers waiting: two of them, with a latency of four cycles.
 constexpr int max_outputs(int kernel) {
   if (kTraits.registers == 32) return 14;
-  return kernel == 5 ? 10 : 8;
+  return kernel == 5 ? 10 : kernel <= 7 ? 8 : 13 - kernel;
 }
 
 /// A column of groups: the same `kOutputs` output columns of consecutive rows.
@@ -16,7 +16,7 @@ struct GroupColumn {
   int count;              // output rows
   std::ptrdiff_t column;  // of the group's first input pixel, in floats
   const float* taps;
-  Vec floor;
+  Vec floor, ceiling;
   float* dst;
   std::ptrdiff_t dst_row;  // floats from one output row to the next
 };
@@ -34,7 +34,7 @@ __attribute__((always_inline)) inline void put(float* dst, int i, Vec v) {
 // 3 x 3. Each input column is loaded once per row and feeds up to three accumulators.
 template <int kStride, bool kRounds, int kOutputs>
 __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
-  const Vec floor = g.floor;
+  const Vec floor = g.floor, ceiling = g.ceiling;
   const std::ptrdiff_t column = g.column;
   const float* const* rows = g.rows;
   float* dst = g.dst;
@@ -74,13 +74,13 @@ __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
       }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, min(ceiling, max(floor, acc[i])));
   }
 }
 
-// 5 x 5 and 7 x 7: a row of the kernel in registers, through which the input columns go one by one,
-// each to up to kKernel accumulators. Kernel rows are a loop: unrolled, the code of a group would
-// be larger than the instruction cache's share of it.
+// 5 x 5 to 11 x 11: a row of the kernel in registers, through which the input columns go one by
+// one, each to up to kKernel accumulators. Kernel rows are a loop: unrolled, the code of a group
+// would be larger than the instruction cache's share of it.
 template <int kKernel, int kStride, bool kRounds, int kOutputs>
 __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
   constexpr int kColumns = (kOutputs - 1) * kStride + kKernel;
@@ -98,12 +98,12 @@ __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
     for (int ky = 0; ky < kKernel; ++ky, taps += kKernel * kBlock) {
       const float* row = opaque(rows[ky] + column);
       Vec w[kHeld];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int kx = 0; kx < kHeld; ++kx) w[kx] = in_register(load(taps + kx * kBlock));
 #pragma GCC unroll 64
       for (int c = 0; c < kColumns; ++c) {
         const Vec x = in_register(load(row + c * kBlock));
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int kx = 0; kx < kKernel; ++kx) {
           const int output = (c - kx) / kStride;
           if (c < kx || (c - kx) % kStride != 0 || output >= kOutputs) continue;
@@ -116,7 +116,7 @@ __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
       }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(g.floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, min(g.ceiling, max(g.floor, acc[i])));
   }
 }
 
@@ -157,6 +157,10 @@ template <bool kRounds>
 const Group* groups_of(int kernel, int stride) {
   if (kernel == 3) return stride == 1 ? kGroups<3, 1, kRounds> : kGroups<3, 2, kRounds>;
   if (kernel == 5) return stride == 1 ? kGroups<5, 1, kRounds> : kGroups<5, 2, kRounds>;
+  if constexpr (!kRounds) {  // not of blocks
+    if (kernel == 9) return stride == 1 ? kGroups<9, 1, false> : kGroups<9, 2, false>;
+    if (kernel == 11) return stride == 1 ? kGroups<11, 1, false> : kGroups<11, 2, false>;
+  }
   return stride == 1 ? kGroups<7, 1, kRounds> : kGroups<7, 2, kRounds>;
 }
 
@@ -175,14 +179,17 @@ void depthwise_rows(const DepthwiseWindow& window, const float* const* rows, int
   const PixelGroups groups(width, max_outputs(window.kernel));
   const Group* run = find_groups(window);
   const int per_float = window.rounds ? kTraits.per_lane : 1;
+  const std::ptrdiff_t dst_row =
+      window.dst_row != 0 ? window.dst_row : std::ptrdiff_t{width} * kBlock / per_float;
   for (int lane = 0; lane < kBlock; lane += kLanes) {
     GroupColumn column{rows,
                        count,
                        lane,
                        window.taps + lane,
                        broadcast(window.floor),
+                       broadcast(window.ceiling),
                        dst + lane / per_float,
-                       std::ptrdiff_t{width} * kBlock / per_float};
+                       dst_row};
     for (int group = 0; group < groups.count; ++group) {
       const int outputs = groups.size(group);
       run[outputs](column);

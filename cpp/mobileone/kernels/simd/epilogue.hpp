@@ -11,7 +11,15 @@ inline constexpr float kUnlimited = -__builtin_inff();
 
 /// What the microkernel's floor can do of an activation.
 inline float activation_floor(Activation activation) {
-  return activation == Activation::kRelu ? 0.0f : kUnlimited;
+  return activation == Activation::kRelu || activation == Activation::kRelu6 ? 0.0f : kUnlimited;
+}
+/// The same of a kernel that has a ceiling, too.
+inline float activation_ceiling(Activation activation) {
+  return activation == Activation::kRelu6 ? 6.0f : -kUnlimited;
+}
+/// Whether floor and ceiling are all that the activation needs.
+inline bool is_clamp(Activation activation) {
+  return is_floor(activation) || activation == Activation::kRelu6;
 }
 
 /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may

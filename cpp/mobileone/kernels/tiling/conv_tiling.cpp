@@ -59,10 +59,11 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   BlockShape pair;
   pair.channels_in = shape.k_blocks() * kBlock;
   pair.channels_out = shape.channels_out;
-  pair.height = shape.height;
-  pair.width = shape.width;
+  pair.height = shape.out_height();
+  pair.width = shape.out_width();
   TilingRequest direct = request;
-  if (request.choice == AlgorithmChoice::kAuto || !strassen_applies(shape)) {
+  const bool wide = shape.kernel != 1 || shape.stride != 1 || shape.channels_in2 > 0;
+  if ((request.choice == AlgorithmChoice::kAuto && wide) || !strassen_applies(shape)) {
     direct.choice = AlgorithmChoice::kDirect;
   }
   return choose_tiling(table, machine, pair, direct);

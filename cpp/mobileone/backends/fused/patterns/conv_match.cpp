@@ -22,8 +22,9 @@ void take_residual(Cursor& cursor, DenseConvMatch& match) {
     match.residual = cursor.take_sum(cursor.result());
 }
 
-bool is_dense_3x3(const Conv2d& conv) {
-  return conv.groups == 1 && conv.stride[0] == 1 && is_dilated(conv, 3);
+bool is_known(const Conv2d& conv) {
+  if (conv.groups != 1 || conv.stride[0] > 2) return false;
+  return is_conv(conv, 1) || is_conv(conv, 3) || (conv.stride[0] == 1 && is_dilated(conv, 3));
 }
 
 }  // namespace
@@ -33,7 +34,7 @@ std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
   DenseConvMatch match;
   if (!take_sources(cursor, match) || !is_map(match.source, at.builder())) return std::nullopt;
   const auto* conv = cursor.take<Conv2d>();
-  if (!conv || !(is_dense(*conv, 1, 1) || is_dense_3x3(*conv))) return std::nullopt;
+  if (!conv || !is_known(*conv)) return std::nullopt;
   match.conv = cursor.node();
   take_residual(cursor, match);
   const auto activation = map_activation(cursor.activation());

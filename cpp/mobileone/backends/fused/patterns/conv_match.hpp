@@ -6,8 +6,8 @@
 
 namespace mobileone::fused {
 
-// 1x1 or 3x3 convolution, stride 1, of one map or of the concatenation of two; then, if there is
-// one, the sum with another map; then an activation.
+// 1x1 or 3x3 convolution, stride 1 or 2, of one map or of the concatenation of two; then, if there
+// is one, the sum with another map; then an activation.
 struct DenseConvMatch : Match {
   NodeId source = -1;
   NodeId source2 = -1;   // or none

@@ -1,5 +1,6 @@
 #include "mobileone/backends/fused/patterns/conv_step.hpp"
 
+#include "mobileone/backends/fused/strassen_guard.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/backends/fused/tiling.hpp"
 #include "mobileone/base/error.hpp"
@@ -56,8 +57,32 @@ kernels::ConvShape shape_of(const DenseConvMatch& match, const PlanBuilder& buil
   const auto& conv = std::get<Conv2d>(builder.node(match.conv).op);
   shape.kernel = static_cast<int>(conv.kernel[0]);
   shape.dilation = static_cast<int>(conv.dilation[0]);
+  shape.stride = static_cast<int>(conv.stride[0]);
   shape.epilogue = {match.activation, match.residual >= 0};
   return shape;
+}
+
+// Whether `automatic` may use fewer products: Winograd's of a 3x3 kernel, Strassen's of a 1x1 one
+// whose weights are not too different in size, its channels' magnitudes being taken to be alike;
+// reads all of them.
+bool well_scaled(const DenseConvMatch& match, const kernels::ConvShape& shape,
+                 const PlanBuilder& builder) {
+  if (shape.kernel == 3) return true;
+  if (shape.channels_in % 2 != 0 || shape.channels_out % 2 != 0) return false;
+  const std::vector<float> ones(static_cast<std::size_t>(shape.channels_in), 1.0f);
+  return strassen_growth(shape.channels_in, shape.channels_out, 0, nullptr, ones.data(),
+                         NodeWeights(match.conv, builder).weight()) <= kMaxStrassenGrowth;
+}
+
+kernels::Tiling choose(kernels::TilingRequest request, const DenseConvMatch& match,
+                       const kernels::ConvShape& shape, const PlanBuilder& builder) {
+  const auto fastest = by_cost_model(shape);
+  const kernels::Tiling tiling = fastest(request);
+  const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
+                      tiling.algorithm == kernels::Algorithm::kStrassen &&
+                      !well_scaled(match, shape, builder);
+  request.choice = kernels::AlgorithmChoice::kDirect;
+  return unsafe ? fastest(request) : tiling;
 }
 
 }  // namespace
@@ -66,9 +91,12 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   const kernels::ConvShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.conv).name;
   const std::int64_t images = builder.shape(match.result())[0];
-  const kernels::Tiling tiling = tiling_for(
-      name, images, false, tuned_tiling(name, builder, [&] { return shape.kernel == 3; }), builder,
-      by_cost_model(shape));
+  const auto tuned =
+      tuned_tiling(name, builder, [&] { return well_scaled(match, shape, builder); });
+  const kernels::Tiling tiling =
+      tiling_for(name, images, false, tuned, builder, [&](const kernels::TilingRequest& request) {
+        return choose(request, match, shape, builder);
+      });
   const auto plan = kernels::plan_conv(table().traits, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
   const char* algorithm = plan.by_rows                ? "rows"
