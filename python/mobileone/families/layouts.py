@@ -50,7 +50,7 @@ def find_layout(name: str, architecture: str = NAMES[0]) -> Layout:
 
 
 # What only keys of heads contain, in any layout; here, so that other files need no head's record.
-_HEAD_MARKS = ("seg_head.", "segmentation_head.", "ssd_heads.")
+_HEAD_MARKS = ("seg_head.", "segmentation_head.", "ssd_heads.", "neck.extra_layers.")
 
 
 def _layouts_for(keys: Iterable[str]) -> tuple[Layout, ...]:
