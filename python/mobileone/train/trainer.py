@@ -161,6 +161,7 @@ class Trainer:
                 - an iterable of such (images, labels) batches, as torch's DataLoader, or a function
                   (epoch, (height, width), strength) that gives one; `set_epoch` is called where it
                   or its sampler has it. Batches are taken as they are.
+
                 A detector learns from objects instead of labels, in its images' pixels: of each
                 image (boxes [n, 4], labels [n] from 1 on) or a dict with "boxes" and "labels". As
                 (images, objects), in batches of that, or as (COCO's annotations, folder): two
