@@ -14,6 +14,7 @@ import numpy as np
 
 from mobileone.checkpoint.open import bundle_of
 from mobileone.data.arrays import Float32, as_images
+from mobileone.families.heads.head import box_code
 from mobileone.network.inputs import input_shape, random_input
 from mobileone.util.checks import at_least
 from mobileone.verification.algebra import WeightDifference, weight_differences
@@ -161,16 +162,21 @@ def _same_classes(a: Sequence[Float32], b: Sequence[Float32], bundle: Bundle) ->
     """Where two networks' outputs have the same most probable class: of each image, of each pixel
     of a segmenter's map, of each anchor of a detector's maps.
     """
-    same = []
+    same, axis = [], 1
+    if bundle.task == "detection":
+        a, b = (_anchor_scores(outputs, bundle) for outputs in (a, b))
+        axis = 2
     for x, y in zip(a, b, strict=True):
-        if bundle.task == "detection":  # four offsets, then the scores, of one anchor after another
-            x, y = (
-                m.reshape(len(m), -1, 4 + bundle.num_classes, *m.shape[2:])[:, :, 4:]
-                for m in (x, y)
-            )
-        axis = 2 if bundle.task == "detection" else 1
         same.append((x.argmax(axis) == y.argmax(axis)).ravel())
     return np.concatenate(same)
+
+
+def _anchor_scores(outputs: Sequence[Float32], bundle: Bundle) -> list[Float32]:
+    """[N, anchors of a cell, classes, h, w] of each resolution, after the anchors' four offsets."""
+    named = dict(zip(bundle.graph.outputs, outputs, strict=True))
+    joined = box_code(bundle).joined(named, bundle.num_classes)
+    shape = (4 + bundle.num_classes,)
+    return [m.reshape(len(m), -1, *shape, *m.shape[2:])[:, :, 4:] for m in joined]
 
 
 def _describe(bundle: Bundle, dtype: str = "float32") -> str:
