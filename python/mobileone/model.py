@@ -370,7 +370,8 @@ class Model:
         Args:
             input_shape: (N, C, H, W).
             dtype: "float32", or "bfloat16": blocks of depthwise and 1x1 convolution multiply that,
-                with float32 sums, maps and everything else (docs/low_precision.md).
+                with float32 sums, maps and everything else (docs/low_precision.md). "int8" is of
+                networks that `mobileone.quantize` made, which run so with "float32", too.
             threads: default: `mobileone.show_config()` says how many and why.
             backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
                 everything in plain loops, without loading oneDNN. Of bfloat16 "emulated": the same

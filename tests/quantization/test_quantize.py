@@ -270,3 +270,11 @@ def test_every_family(family: Family, tmp_path: Path) -> None:
         assert again.quantization == quantized.quantization
     for a, b in zip(model.features(x), quantized.features(x), strict=True):
         assert a.shape == b.shape
+
+
+def test_compiling_for_int8() -> None:
+    x = noise(1)
+    compiled = quantized().compile(x.shape, dtype="int8", threads=1)
+    np.testing.assert_array_equal(compiled(x), quantized()(x))
+    with pytest.raises(ValueError, match=r"mobileone\.quantize\(model, images\) makes"):
+        small().compile(x.shape, dtype="int8")

@@ -203,6 +203,13 @@ class Bundle:
         self, input_shape: Sequence[int], *, threads: int | None = None, **how: Any
     ) -> CompiledModel:
         """A plan for one input shape, in eval mode; see `mobileone.Model.compile`."""
+        if how.get("dtype") == "int8":
+            if not self.quantization:
+                raise ValueError(
+                    f"dtype is 'int8'; {self.name} is in float32, of which "
+                    "mobileone.quantize(model, images) makes a network in int8"
+                )
+            how["dtype"] = "float32"  # of what is not integers
         return CompiledModel(
             self.network,
             tuple(int(extent) for extent in input_shape),
