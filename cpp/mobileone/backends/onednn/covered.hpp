@@ -14,7 +14,7 @@ inline constexpr bool is_one_of = (std::is_same_v<Operator, Covered> || ...);
 template <typename Operator>
 inline constexpr bool covered =
     is_one_of<Operator, Conv2d, BatchNorm, Activation, Add, Multiply, GlobalAvgPool, Linear,
-              LayerNorm, Attention, Concat, MatMul, Softmax>;
+              LayerNorm, Attention, Concat, MatMul>;
 
 // With a result of that shape: oneDNN's binary primitives and ours of its layouts are of maps,
 // sequences and vectors.

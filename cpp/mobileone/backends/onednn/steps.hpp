@@ -18,7 +18,6 @@ void emit(const LayerNorm& layer_norm, const LoweredOp& op, PlanBuilder& builder
 void emit(const Attention& attention, const LoweredOp& op, PlanBuilder& builder);
 void emit(const Concat& concatenation, const LoweredOp& op, PlanBuilder& builder);
 void emit(const MatMul& product, const LoweredOp& op, PlanBuilder& builder);
-void emit(const Softmax& softmax, const LoweredOp& op, PlanBuilder& builder);
 
 std::unique_ptr<Step> reorder_step(ValueId from, ValueId to, const PlanBuilder& builder);
 
