@@ -111,3 +111,19 @@ def test_ctrl_c_ends_a_profile() -> None:
             assert b"KeyboardInterrupt" in process.communicate()[1]
         finally:
             process.kill()
+
+
+def test_plans_that_fuse_otherwise_share_no_packed_weights() -> None:
+    """A convolution alone and the same one at the end of a block are packed otherwise."""
+    config = {"stem_width": 32, "widths": [48, 96, 128, 160], "depths": [1, 2, 2, 1]}
+    model = mobileone.reparameterize(mobileone.create_model("custom", num_classes=10, **config))
+    x = images(16, (32, 32))
+    expected = mobileone.load(model.state_dict())(x)
+    every = [node["name"] for node in model.graph.nodes if node["kind"] == "Activation"]
+    kept = []  # weights are shared while a plan has them
+    for batch, names in ((x[:1], every), (x, [model.graph.output_name])):
+        plan = mobileone._core.Plan(model.network, batch.shape, names, 1)
+        results = [np.empty(shape, np.float32) for shape in plan.output_shapes]
+        plan.run(batch, results)
+        kept.append(plan)
+    np.testing.assert_allclose(results[0], expected, atol=1e-4 * np.abs(expected).max())

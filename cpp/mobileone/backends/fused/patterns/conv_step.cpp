@@ -105,7 +105,7 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
                                                       : "direct";
   ConvOperands operands;
   operands.weights =
-      builder.packed(concat(name, " fused ", algorithm), plan.packed_bytes(), [&](void* out) {
+      builder.packed(concat(name, " fused conv ", algorithm), plan.packed_bytes(), [&](void* out) {
         const NodeWeights weights(match.conv, builder);
         kernels::pack_conv(plan, weights.weight(), weights.bias(), static_cast<float*>(out));
       });
