@@ -25,10 +25,7 @@ CONTENTS = {
         *("verification", "performance", "results", "low_precision", "convolutions"),
         *("transformers", "tried", "benchmarking"),
     ],
-    "Notebooks": [
-        *("01_reparameterize", "02_cpu_latency", "03_where_time_goes", "04_your_own_checkpoint"),
-        *("05_paper_studies", "06_mobilevit", "07_training"),
-    ],
+    "Notebooks": ["/notebooks/*"],
     "Develop": ["architecture", "/CONTRIBUTING", "/findings/README", "/CHANGELOG"],
 }
 include_patterns = ["*.md", "docs/*.md", "notebooks/*.ipynb", "findings/README.md"]
@@ -80,9 +77,9 @@ def _add_contents(_app, docname: str, source: list[str]) -> None:
     """The table of contents, which the README has no use for elsewhere."""
     if docname == root_doc:
         for caption, pages in CONTENTS.items():
-            folder = "/notebooks/" if caption == "Notebooks" else "/docs/"
-            names = [page if page.startswith("/") else folder + page for page in pages]
-            lines = ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```", ""]
+            names = [page if page.startswith("/") else f"/docs/{page}" for page in pages]
+            options = [":hidden:", ":glob:", f":caption: {caption}"]
+            lines = ["", "```{toctree}", *options, "", *names, "```", ""]
             source[0] += "\n".join(lines)
 
 
