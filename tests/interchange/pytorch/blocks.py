@@ -59,16 +59,22 @@ def small_mobileone() -> MobileOne:
 
 
 def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
-    """In float64 and train mode; no norm is near the identity, some gammas are negative."""
+    """In float64 and train mode, of the seed; no norm is near the identity, some gammas < 0."""
     generator = torch.Generator().manual_seed(seed)
     module.double().train()
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):
-                for values, low, high in ((part.weight, -0.5, 1.5), (part.bias, -0.5, 0.5)):
-                    if values is not None:
-                        drawn = torch.rand(values.shape, generator=generator, dtype=values.dtype)
-                        values.copy_(low + (high - low) * drawn)
+                ranges = (part.weight, -0.5, 1.5), (part.bias, -0.5, 0.5)
+            elif isinstance(part, nn.Conv2d):
+                limit = part.weight[0].numel() ** -0.5
+                ranges = (part.weight, -limit, limit), (part.bias, -limit, limit)
+            else:
+                continue
+            for values, low, high in ranges:
+                if values is not None:
+                    drawn = torch.rand(values.shape, generator=generator, dtype=values.dtype)
+                    values.copy_(low + (high - low) * drawn)
     return module
 
 
