@@ -66,10 +66,7 @@ def images(name: str, arguments: argparse.Namespace) -> tuple[Any, Any, Any, Any
 def compare(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """By rival: SQNR of the held-out logits, the share of the same class, and accuracy."""
     model, calibration, held_out, labels = images(name, arguments)
-    model.export_onnx(folder / "float.onnx")
-    np.save(folder / "calibration.npy", calibration)
-    np.save(folder / "held_out.npy", held_out)
-    subprocess.run([arguments.rivals_python, RIVALS, folder], check=True, capture_output=True)
+    let_rivals_quantize(model, calibration, held_out, folder, arguments.rivals_python)
     expected = model(held_out)
     quantized = mobileone.quantize(model, calibration, ablation=arguments.ablation)
     report = quantized.quantization
@@ -83,6 +80,16 @@ def compare(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str,
         "versions": json.loads((folder / "versions.json").read_text()),
         "report": report.to_dict() if report else None,
     }
+
+
+def let_rivals_quantize(
+    model: mobileone.Model, calibration: Any, held_out: Any, folder: Path, python: str
+) -> None:
+    """Leaves in the folder what `quantization_rivals` says."""
+    model.export_onnx(folder / "float.onnx")
+    np.save(folder / "calibration.npy", calibration)
+    np.save(folder / "held_out.npy", held_out)
+    subprocess.run([python, RIVALS, folder], check=True, capture_output=True)
 
 
 def judged(expected: Any, found: Any, labels: Any) -> dict[str, float | None]:

@@ -4,7 +4,8 @@ that has nncf, openvino and onnxruntime, and need not have this package.
     python benchmarks/quantization_rivals.py FOLDER
 
 FOLDER holds float.onnx, calibration.npy and held_out.npy; this writes the logits of the held-out
-images, <rival>_rival.npy, and versions.json.
+images, <rival>_rival.npy, the networks, nncf.xml and onnxruntime_per_channel.onnx, and
+versions.json.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def main() -> None:
     )
     rivals: dict[str, Callable[[Path, Any], Callable[[Any], Any]]] = {
         "nncf": nncf,
-        "onnxruntime_default": lambda folder, x: onnxruntime(folder, x, {}),
-        "onnxruntime_per_channel": lambda folder, x: onnxruntime(folder, x, {"per_channel": True}),
+        "onnxruntime_default": lambda folder, x: onnxruntime(folder, x, False),
+        "onnxruntime_per_channel": lambda folder, x: onnxruntime(folder, x, True),
     }
     for name, quantize in rivals.items():
         run = quantize(folder, calibration)
@@ -44,12 +45,13 @@ def nncf(folder: Path, calibration: Any) -> Callable[[Any], Any]:
     model = openvino.convert_model(folder / "float.onnx")
     data = nncf.Dataset([x[None] for x in calibration])
     quantized = nncf.quantize(model, data, subset_size=len(calibration))
+    openvino.save_model(quantized, folder / "nncf.xml", compress_to_fp16=False)
     compiled = openvino.Core().compile_model(quantized, "CPU")
     return lambda x: compiled(x)[0]
 
 
-def onnxruntime(folder: Path, calibration: Any, how: dict[str, Any]) -> Callable[[Any], Any]:
-    """`quantize_static` with its defaults but for `how`, after its own preprocessing."""
+def onnxruntime(folder: Path, calibration: Any, per_channel: bool) -> Callable[[Any], Any]:
+    """`quantize_static` with its other defaults, after its own preprocessing."""
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -62,9 +64,10 @@ def onnxruntime(folder: Path, calibration: Any, how: dict[str, Any]) -> Callable
             image = next(self.images, None)
             return None if image is None else {"images": image[None]}
 
-    ready, quantized = folder / "ready.onnx", folder / "quantized.onnx"
+    kind = "per_channel" if per_channel else "default"
+    ready, quantized = folder / "ready.onnx", folder / f"onnxruntime_{kind}.onnx"
     quant_pre_process(folder / "float.onnx", ready, skip_symbolic_shape=True)
-    quantize_static(ready, quantized, Reader(), **how)
+    quantize_static(ready, quantized, Reader(), per_channel=per_channel)
     session = onnxruntime.InferenceSession(quantized, providers=["CPUExecutionProvider"])
     return lambda x: session.run(None, {"images": x})[0]
 
