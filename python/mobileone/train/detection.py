@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +14,12 @@ from mobileone.families.heads.head import box_code
 from mobileone.network.session import Session
 from mobileone.network.training_step import TrainingStep
 from mobileone.tasks.detection.targets import anchor_targets, detector_loss
-from mobileone.train.ahead import ahead
-from mobileone.train.sources import open_batches
+from mobileone.train.sources import Loaded, open_batches
 
 if TYPE_CHECKING:
     from mobileone.data.arrays import Float32
     from mobileone.data.augmentation.pipeline import Augmentation
     from mobileone.data.config import DataConfig
-    from mobileone.data.datasets.loader import Batch
-    from mobileone.data.datasets.objects import ObjectSamples
     from mobileone.network.bundle import Bundle
     from mobileone.train.recipe import Recipe
     from mobileone.train.sources import Source
@@ -102,37 +99,11 @@ def _open(
 ) -> Source:
     samples = open_objects(data)
     if samples is not None:
-        return _Pictures(samples, config, recipe, augmentation, training=name == "data")
+        how = (config, recipe.batch_size, augmentation, recipe.seed)
+        return Loaded(ObjectLoader(samples, *how, training=name == "data"), samples.class_names)
     if callable(data) or isinstance(data, Iterable):
         return open_batches(data, name)
     raise TypeError(
         f"{name} is a {type(data).__name__}; expected (images, objects), (COCO's annotations, "
         "folder), COCO's folder, or an iterable of (images, objects) batches"
     )
-
-
-class _Pictures:
-    """Pictures with objects, augmented."""
-
-    def __init__(
-        self,
-        samples: ObjectSamples,
-        config: DataConfig,
-        recipe: Recipe,
-        augmentation: Augmentation | None,
-        *,
-        training: bool,
-    ) -> None:
-        self.class_names = samples.class_names
-        how: Callable[..., ObjectLoader] = ObjectLoader
-        self._loader = how(
-            samples, config, recipe.batch_size, augmentation, recipe.seed, training=training
-        )
-
-    def steps(self, epoch: int) -> int | None:
-        return len(self._loader)
-
-    def batches(
-        self, epoch: int, size: tuple[int, int], strength: float, start: int = 0
-    ) -> Iterator[Batch]:
-        return ahead(self._loader.batches(epoch, size, strength, start))

@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from mobileone.data.arrays import as_numpy
 from mobileone.data.datasets.digits import BUILT_IN, split_digits
 from mobileone.data.datasets.folder import FolderSamples
-from mobileone.data.datasets.loader import Batch, Loader, training_order
+from mobileone.data.datasets.loader import Batch, Loader, batch_count, batch_indices
 from mobileone.data.datasets.samples import ArraySamples, check_labels
 from mobileone.train.ahead import ahead
 
 if TYPE_CHECKING:
     from mobileone.data.augmentation.pipeline import Augmentation
     from mobileone.data.config import DataConfig
+    from mobileone.data.datasets.object_loader import ObjectLoader
     from mobileone.train.recipe import Recipe
 
-__all__ = ["Source", "open_batches", "open_sources"]
+__all__ = ["Loaded", "Source", "open_batches", "open_sources"]
 
 Size = tuple[int, int]
 
@@ -72,7 +71,8 @@ def _open(
             return _Floats(images, check_labels(labels, len(images)), recipe, shuffle=training)
         data = ArraySamples(images, labels)
     if hasattr(data, "image") and hasattr(data, "labels"):
-        return _Samples(data, config, recipe, augmentation, training=training)
+        how = (config, recipe.batch_size, augmentation, recipe.seed)
+        return Loaded(Loader(data, *how, training=training), data.class_names)
     if callable(data) or isinstance(data, Iterable):
         return open_batches(data, name)
     raise TypeError(
@@ -88,27 +88,23 @@ def open_batches(data: Any, name: str) -> Source:
     return _Made(data) if callable(data) else _Batches(data, name)
 
 
-class _Samples:
-    """Images as pixels, augmented."""
+class Loaded:
+    """What a loader makes of pictures, some batches ahead.
 
-    def __init__(
-        self,
-        samples: Any,
-        config: DataConfig,
-        recipe: Recipe,
-        augmentation: Augmentation | None,
-        *,
-        training: bool,
-    ) -> None:
-        self.class_names = samples.class_names
-        self._loader = Loader(
-            samples, config, recipe.batch_size, augmentation, recipe.seed, training=training
-        )
+    Args:
+        loader: with the length and the batches of an epoch, as `Loader` has them.
+        class_names: see `Source`.
+    """
+
+    def __init__(self, loader: Loader | ObjectLoader, class_names: tuple[str, ...] | None) -> None:
+        self.class_names, self._loader = class_names, loader
 
     def steps(self, epoch: int) -> int | None:
+        """See `Source`."""
         return len(self._loader)
 
     def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
+        """See `Source`."""
         return ahead(self._loader.batches(epoch, size, strength, start))
 
 
@@ -121,19 +117,12 @@ class _Floats:
         self._images, self._labels = images, labels
         self._batch_size, self._seed, self._shuffle = recipe.batch_size, recipe.seed, shuffle
 
-    def _order(self, epoch: int) -> Any:
-        count = len(self._labels)
-        if not self._shuffle:
-            return np.arange(count)
-        return training_order(count, self._batch_size, self._seed, epoch)
-
     def steps(self, epoch: int) -> int | None:
-        return -(-len(self._order(epoch)) // self._batch_size)
+        return batch_count(len(self._labels), self._batch_size, training=self._shuffle)
 
     def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
-        order = self._order(epoch)
-        for first in range(start * self._batch_size, len(order), self._batch_size):
-            chosen = order[first : first + self._batch_size]
+        shape = len(self._labels), self._batch_size
+        for chosen in batch_indices(*shape, self._seed, epoch, start, training=self._shuffle):
             yield self._images[chosen], self._labels[chosen]
 
 

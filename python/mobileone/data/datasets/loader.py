@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
     from mobileone.data.datasets.samples import Samples
 
-__all__ = ["Batch", "Loader", "epoch_order", "sample_random", "training_order"]
+__all__ = [
+    "Batch", "Loader", "batch_count", "batch_indices", "epoch_order", "sample_random",
+    "training_order",
+]  # fmt: skip
 
 Batch = tuple[Any, Any]  # images [N, C, H, W], labels [N] or probabilities [N, K]
 # Streams of random numbers of an epoch: its order; the augmentation of each image.
@@ -59,9 +62,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        count = len(self.samples.labels)
-        whole = count // self.batch_size
-        return whole if self.training and whole else -(-count // self.batch_size)
+        return batch_count(len(self.samples.labels), self.batch_size, training=self.training)
 
     def batches(
         self,
@@ -78,12 +79,8 @@ class Loader:
             strength: of the augmentation, 0 to 1.
             start: number of the first batch that is wanted.
         """
-        count = len(self.samples.labels)
-        indices = np.arange(count)
-        if self.training:
-            indices = training_order(count, self.batch_size, self.seed, epoch)
-        for first in range(start * self.batch_size, len(indices), self.batch_size):
-            chosen = indices[first : first + self.batch_size]
+        shape = len(self.samples.labels), self.batch_size
+        for chosen in batch_indices(*shape, self.seed, epoch, start, training=self.training):
             images = [self._pixels(int(i), epoch, size, strength) for i in chosen]
             pixels = np.stack(images).transpose(0, 3, 1, 2)
             yield normalise(pixels, self.config), self.samples.labels[chosen]
@@ -102,6 +99,23 @@ class Loader:
             image = self.augmentation(image, config.input_size, rng, **how)  # type: ignore[arg-type]
         pixels = np.asarray(image)
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def batch_count(count: int, batch_size: int, *, training: bool) -> int:
+    """How many batches `batch_indices` gives of an epoch from its start."""
+    whole = count // batch_size
+    return whole if training and whole else -(-count // batch_size)
+
+
+def batch_indices(
+    count: int, batch_size: int, seed: int, epoch: int, start: int = 0, *, training: bool
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Which of `count` samples each batch of an epoch holds, from batch number `start` on: in
+    `training_order`, or all as they are.
+    """
+    order = training_order(count, batch_size, seed, epoch) if training else np.arange(count)
+    for first in range(start * batch_size, len(order), batch_size):
+        yield order[first : first + batch_size]
 
 
 def sample_random(seed: int, epoch: int, index: int) -> np.random.Generator:

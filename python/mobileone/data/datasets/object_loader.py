@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone.data.augmentation.geometry import crop_box
-from mobileone.data.datasets.loader import Batch, sample_random, training_order
+from mobileone.data.datasets.loader import Batch, batch_count, batch_indices, sample_random
 from mobileone.data.datasets.objects import Objects
 from mobileone.data.pixels import normalise
 from mobileone.data.preprocessing import pillow
@@ -62,20 +62,14 @@ class ObjectLoader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        count = len(self._samples)
-        whole = count // self._batch_size
-        return whole if self._training and whole else -(-count // self._batch_size)
+        return batch_count(len(self._samples), self._batch_size, training=self._training)
 
     def batches(
         self, epoch: int, size: tuple[int, int], strength: float = 1.0, start: int = 0
     ) -> Iterator[Batch]:
         """Those of an epoch, of that (height, width), from number `start` on."""
-        count = len(self._samples)
-        order = np.arange(count)
-        if self._training:
-            order = training_order(count, self._batch_size, self._seed, epoch)
-        for first in range(start * self._batch_size, len(order), self._batch_size):
-            chosen = order[first : first + self._batch_size]
+        shape = len(self._samples), self._batch_size
+        for chosen in batch_indices(*shape, self._seed, epoch, start, training=self._training):
             pairs = [self._pair(int(index), epoch, size) for index in chosen]
             pixels = np.stack([image for image, _ in pairs]).transpose(0, 3, 1, 2)
             yield normalise(pixels, self._config), [objects for _, objects in pairs]
