@@ -12,6 +12,8 @@ NodeId Cursor::take_sum(NodeId x) {
   return first == x ? second : first;
 }
 
+NodeId Cursor::take_residual() { return !activation() && hands_over() ? take_sum(result()) : -1; }
+
 bool Cursor::closed() const {
   const auto first = ops_->begin() + static_cast<std::ptrdiff_t>(begin_);
   const auto end = ops_->begin() + static_cast<std::ptrdiff_t>(at_);

@@ -39,6 +39,9 @@ class Cursor {
   void skip(std::size_t count) { at_ += count; }
   // Takes the sum of `x` and something else, in either order, and returns the latter; else -1.
   NodeId take_sum(NodeId x);
+  // Takes the sum of the last result, to which no activation belongs and which nobody else reads,
+  // and another map, and returns the latter; else -1.
+  NodeId take_residual();
 
   // Of the operator taken last: itself, its node, whose value it makes, its activation.
   const LoweredOp& last() const { return (*ops_)[at_ - 1]; }

@@ -16,12 +16,6 @@ bool take_sources(Cursor& cursor, DenseConvMatch& match) {
   return match.source2 >= 0 && cursor.hands_over();
 }
 
-// Takes the sum with another map, if nobody else reads what was taken last.
-void take_residual(Cursor& cursor, DenseConvMatch& match) {
-  if (!cursor.activation() && cursor.hands_over())
-    match.residual = cursor.take_sum(cursor.result());
-}
-
 bool is_known(const Conv2d& conv) {
   if (conv.groups != 1 || conv.stride[0] > 2) return false;
   return is_conv(conv, 1) || is_conv(conv, 3) || (conv.stride[0] == 1 && is_dilated(conv, 3));
@@ -36,7 +30,7 @@ std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
   const auto* conv = cursor.take<Conv2d>();
   if (!conv || !is_known(*conv)) return std::nullopt;
   match.conv = cursor.node();
-  take_residual(cursor, match);
+  match.residual = cursor.take_residual();
   const auto activation = map_activation(cursor.activation());
   if (!activation) return std::nullopt;
   match.activation = *activation;

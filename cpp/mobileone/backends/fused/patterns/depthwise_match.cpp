@@ -24,9 +24,7 @@ std::optional<DepthwiseMatch> match_depthwise(const Cursor& at) {
   const auto* conv = cursor.take<Conv2d>();
   if (!conv || !is_known(*conv) || !is_map(match.source, at.builder())) return std::nullopt;
   match.conv = cursor.node();
-  if (!cursor.activation() && cursor.hands_over()) {
-    match.residual = cursor.take_sum(cursor.result());
-  }
+  match.residual = cursor.take_residual();
   const auto activation = map_activation(cursor.activation());
   if (!activation) return std::nullopt;
   match.activation = *activation;
