@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -205,17 +206,8 @@ def test_bad_arguments_are_named(call: Any, message: str) -> None:
         call()
 
 
-def test_ctrl_c_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mobileone.network.compiled import CompiledModel
-
-    real, calls = CompiledModel.time, itertools.count()
-
-    def interrupted(self: CompiledModel, *arguments: Any) -> Any:
-        if next(calls) == 5:
-            raise KeyboardInterrupt
-        return real(self, *arguments)
-
-    monkeypatch.setattr(CompiledModel, "time", interrupted)
+def test_ctrl_c_keeps_what_was_measured(ctrl_c_at: Callable[[int], None]) -> None:
+    ctrl_c_at(5)
     result = measure.activations(["ReLU", "GELU"], **{**QUICK, "runs": 40, "rounds": 20})
     assert result.interrupted
     assert "interrupted" in repr(result)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -105,17 +105,8 @@ def test_bad_arguments_are_named(call: Any, message: str) -> None:
         call()
 
 
-def test_ctrl_c_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mobileone.network.compiled import CompiledModel
-
-    real, calls = CompiledModel.time, itertools.count()
-
-    def interrupted(self: CompiledModel, *arguments: Any) -> Any:
-        if next(calls) == 3:
-            raise KeyboardInterrupt
-        return real(self, *arguments)
-
-    monkeypatch.setattr(CompiledModel, "time", interrupted)
+def test_ctrl_c_keeps_what_was_measured(ctrl_c_at: Callable[[int], None]) -> None:
+    ctrl_c_at(3)
     found = studies.table9(SMALL, runtimes=[], **QUICK)
     assert found.interrupted
     assert [row.label for row in found.rows] == list(SMALL[:2])
