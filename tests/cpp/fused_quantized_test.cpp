@@ -178,6 +178,48 @@ TEST(FusedQuantized, SqueezeAndExcitation) {
   }
 }
 
+// A SiLU between integers is a table; a map that is read as numbers, too, and a sum, go through
+// float32 maps; all in fused steps. Scales are such that no sum lies half way between integers, but
+// for float32's rounding, which moves an integer rarely.
+TEST(FusedQuantized, SeamsToNumbers) {
+  Graph graph;
+  const NodeId input = graph.add("image", Input{3}, {});
+  NodeId last = graph.add("quantize", Quantize{0.008, 128}, {input});
+  const NodeId stem = graph.add("stem", convolution(3, 24, 3, 2, 128, 100), {last});
+  const NodeId own = graph.add("own", Dequantize{0.04171, 100}, {stem});
+  last = graph.add("depthwise", convolution(24, 24, 3, 1, 100, 120), {stem});
+  last = graph.add("depthwise.numbers", Dequantize{0.03019, 120}, {last});
+  last = graph.add("silu", Activation{ActivationKind::silu}, {last});
+  last = graph.add("silu.bytes", Quantize{0.01217, 23}, {last});
+  last = graph.add("pointwise", convolution(24, 24, 1, 1, 23, 110), {last});
+  last = graph.add("pointwise.numbers", Dequantize{0.05313, 110}, {last});
+  last = graph.add("sum", Add{}, {last, own});
+  last = graph.add("sum.bytes", Quantize{0.06173, 97}, {last});
+  graph.output = graph.add("after", convolution(24, 40, 1, 1, 97, 0), {last});
+  const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+  for (const Shape& shape : {Shape{1, 3, 64, 48}, {2, 3, 37, 61}}) {
+    const std::vector<float> pixels = image(shape);
+    const auto expected = reference_forward(
+        *network, ReferenceTensor{shape, {pixels.begin(), pixels.end()}}, {graph.output});
+    for (int threads : {1, 3}) {
+      const auto plan = compiled(network, shape, {graph.output}, threads);
+      EXPECT_EQ(plan->not_storable(), "");
+      EXPECT_EQ(count_int8(*plan), 4u);
+      EXPECT_EQ(plan->steps().size(), 4u + 5u + 1u);  // seams and the sum; the result as numbers
+      for (int pass = 0; pass < 2; ++pass) {
+        const auto found = run(*plan, pixels);
+        std::size_t moved = 0;
+        for (std::size_t i = 0; i < found[0].size(); ++i) {
+          const double error = std::abs(static_cast<double>(found[0][i]) - expected[0].values[i]);
+          EXPECT_LE(error, 1.0);
+          moved += error != 0.0;
+        }
+        EXPECT_LE(moved, found[0].size() / 1000);
+      }
+    }
+  }
+}
+
 // Zero points that do not fit together, another reader, another kernel: others run it, and right.
 TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
   const auto check = [](Graph graph, std::size_t fused) {

@@ -43,6 +43,10 @@ std::string isa_in_use() {
   return std::string(kernels::isa_name(table().isa));
 }
 
+std::string quantized_isa_in_use() {
+  return quantized_kernels() ? std::string(quantized_kernels()->name) : "none";
+}
+
 std::vector<std::pair<std::string, int>> packing_parameters() {
   if (kernels::supported_isas().empty()) return {};
   return {{"channel_block", kernels::kBlock},

@@ -1,13 +1,14 @@
 #include "mobileone/backends/loops/elementwise.hpp"
 #include "mobileone/backends/loops/emit.hpp"
-#include "mobileone/backends/loops/requantize.hpp"
+#include "mobileone/backends/loops/vectors.hpp"
+#include "mobileone/kernels/byte_rounding.hpp"
 
 namespace mobileone::loops {
 
 template <>
 void emit(const Quantize& quantize, const LoweredOp& op, PlanBuilder& builder) {
   const auto scale = static_cast<float>(quantize.scale);
-  const ByteRange range{static_cast<float>(quantize.zero_point), 0.f};
+  const kernels::ByteRounding range{static_cast<float>(quantize.zero_point), 0.f};
   add_elementwise(op, builder, {builder.node(op.node).inputs[0]},
                   [=](const auto& input, float* y, std::int64_t count) {
                     const float* const x = input(0);

@@ -3,7 +3,8 @@
 #include "mobileone/backends/loops/emit.hpp"
 #include "mobileone/backends/loops/loop_step.hpp"
 #include "mobileone/backends/loops/maps.hpp"
-#include "mobileone/backends/loops/requantize.hpp"
+#include "mobileone/backends/loops/vectors.hpp"
+#include "mobileone/kernels/byte_rounding.hpp"
 
 namespace mobileone::loops {
 
@@ -80,7 +81,8 @@ struct Integers32 {
 
   MOBILEONE_INLINE void requantize(const std::int32_t* sums, const float* multiplier,
                                    float* y) const {
-    const ByteRange range{static_cast<float>(op.output_zero_point), static_cast<float>(op.least())};
+    const kernels::ByteRounding range{static_cast<float>(op.output_zero_point),
+                                      static_cast<float>(op.least())};
     const bool rounds = !op.float_result;
 #pragma GCC ivdep
     for (std::int64_t o = 0; o < op.out_channels; ++o) {

@@ -16,25 +16,8 @@ kernels::ByteRange range_of(const QuantizedConvolution& op) {
 // The kernels' division is float32's where nothing leaves the normal numbers.
 bool is_usual(double scale) { return scale >= 0x1p-80 && scale <= 0x1p80; }
 
-// Whoever reads the node takes it for integers: others might not know the layout of bytes.
-bool is_read_as_bytes(NodeId id, const PlanBuilder& builder) {
-  return std::ranges::all_of(builder.readers(id), [&](NodeId reader) {
-    const Op& op = builder.node(reader).op;
-    return std::holds_alternative<QuantizedConvolution>(op) ||
-           std::holds_alternative<Dequantize>(op);
-  });
-}
-
 bool is_bytes(NodeId id, std::int64_t zero_point, const PlanBuilder& builder) {
   return builder.value(builder.value_of(id)).layout == byte_layout(zero_point);
-}
-
-// Whether nobody else reads a node for what is wanted: feature levels that are not are no reason.
-bool is_only_needed_by(NodeId id, NodeId reader, const PlanBuilder& builder) {
-  const std::vector<bool> needed = builder.network().graph.needed_for(builder.options().outputs);
-  return !builder.is_output(id) && std::ranges::all_of(builder.readers(id), [&](NodeId other) {
-    return other == reader || !needed[static_cast<std::size_t>(other)];
-  });
 }
 
 // The next operator, where it reads what was taken last and nobody else does.
@@ -44,6 +27,21 @@ const QuantizedConvolution* take_next(Cursor& cursor, std::int64_t zero_point) {
 }
 
 }  // namespace
+
+bool is_read_as_bytes(NodeId id, const PlanBuilder& builder) {
+  return std::ranges::all_of(builder.readers(id), [&](NodeId reader) {
+    const Op& op = builder.node(reader).op;
+    return std::holds_alternative<QuantizedConvolution>(op) ||
+           std::holds_alternative<Dequantize>(op);
+  });
+}
+
+bool is_only_needed_by(NodeId id, NodeId reader, const PlanBuilder& builder) {
+  const std::vector<bool> needed = builder.network().graph.needed_for(builder.options().outputs);
+  return !builder.is_output(id) && std::ranges::all_of(builder.readers(id), [&](NodeId other) {
+    return other == reader || !needed[static_cast<std::size_t>(other)];
+  });
+}
 
 Layout byte_layout(std::int64_t zero_point) {
   return Layout::byte_map(kernels::kBlock, static_cast<int>(zero_point));
@@ -118,6 +116,10 @@ std::optional<QuantizedBlockMatch> take_project(Cursor cursor) {
 }
 
 }  // namespace
+
+bool runs_on_bytes(const QuantizedConvolution& op) {
+  return is_depthwise(op) || (is_dense(op.convolution(), 1, 1) && !op.float_result);
+}
 
 std::optional<QuantizedBlockMatch> match_quantized_block(const Cursor& at) {
   const PlanBuilder& builder = at.builder();

@@ -1,12 +1,12 @@
-// Rounding to 8-bit integers, kept as float32 numbers.
+// Rounding to 8-bit integers, kept as float32 numbers, in loops of any instruction set.
 #pragma once
 
-#include "mobileone/backends/loops/vectors.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
-namespace mobileone::loops {
+namespace mobileone::kernels {
 
 // Integers from `least` to 255 that stand for x - zero_point.
-struct ByteRange {
+struct ByteRounding {
   float zero_point, least;
 
   // clamp(rint(x) + zero_point), to nearest even; NaN becomes the zero point. Clamped first: the
@@ -20,4 +20,4 @@ struct ByteRange {
   }
 };
 
-}  // namespace mobileone::loops
+}  // namespace mobileone::kernels

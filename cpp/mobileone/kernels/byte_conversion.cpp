@@ -1,0 +1,92 @@
+#include "mobileone/kernels/byte_conversion.hpp"
+
+#include <immintrin.h>
+
+#include <algorithm>
+
+#include "mobileone/kernels/byte_rounding.hpp"
+#include "mobileone/kernels/isa.hpp"
+
+namespace mobileone::kernels {
+
+namespace {
+
+// Calls run(offset of the first pixel, block) for each row.
+template <typename Run>
+void for_rows(const ByteMap& map, int begin, int end, const Run& run) {
+  for (int row = begin; row < end; ++row) {
+    const int block = row / map.height;
+    run(map.offset(block, row % map.height, 0), block);
+  }
+}
+
+// Whole vectors of 64 bytes; returns how many bytes that were. Two tables of 128 in registers.
+[[gnu::target("avx512f,avx512bw,avx512vbmi")]] std::ptrdiff_t look_up_vectors(
+    const ByteTable& table, const std::uint8_t* src, std::uint8_t* dst, std::ptrdiff_t bytes) {
+  const __m512i a = _mm512_loadu_si512(table.data()), b = _mm512_loadu_si512(table.data() + 64);
+  const __m512i c = _mm512_loadu_si512(table.data() + 128);
+  const __m512i d = _mm512_loadu_si512(table.data() + 192);
+  std::ptrdiff_t i = 0;
+  for (; i + 64 <= bytes; i += 64) {
+    const __m512i q = _mm512_loadu_si512(src + i);
+    const __m512i low = _mm512_permutex2var_epi8(a, q, b);
+    const __m512i high = _mm512_permutex2var_epi8(c, q, d);
+    _mm512_storeu_si512(dst + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(q), low, high));
+  }
+  return i;
+}
+
+bool has_byte_tables() {
+  static const bool has = vectors() == Vectors::avx512 && __builtin_cpu_supports("avx512vbmi") != 0;
+  return has;
+}
+
+}  // namespace
+
+void bytes_to_floats(const ByteMap& map, const ByteMeaning& meaning, const std::uint8_t* src,
+                     float* dst, int begin, int end) {
+  const int zero_point = meaning.zero_point, used = map.channels % kBlock;
+  const float scale = meaning.scale;
+  const std::ptrdiff_t count = std::ptrdiff_t{map.width} * kBlock;
+  for_rows(map, begin, end, [&](std::ptrdiff_t at, int block) {
+    const std::uint8_t* const from = src + at;
+    float* const to = dst + at;
+    vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+#pragma GCC ivdep
+      for (std::ptrdiff_t i = 0; i < count; ++i) {
+        to[i] = static_cast<float>(int{from[i]} - zero_point) * scale;
+      }
+    });
+    if (used == 0 || block + 1 < map.blocks()) return;
+    for (int x = 0; x < map.width; ++x)
+      std::fill(to + x * kBlock + used, to + (x + 1) * kBlock, 0.f);
+  });
+}
+
+void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
+                     std::uint8_t* dst, int begin, int end) {
+  const ByteRounding range{static_cast<float>(meaning.zero_point), 0.f};
+  const float scale = meaning.scale;
+  const std::ptrdiff_t count = std::ptrdiff_t{map.width} * kBlock;
+  for_rows(map, begin, end, [&](std::ptrdiff_t at, int) {
+    const float* const from = src + at;
+    std::uint8_t* const to = dst + at;
+    vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+#pragma GCC ivdep
+      for (std::ptrdiff_t i = 0; i < count; ++i) {
+        to[i] = static_cast<std::uint8_t>(static_cast<int>(range.round(from[i] / scale)));
+      }
+    });
+  });
+}
+
+void look_up_bytes(const ByteMap& map, const ByteTable& table, const std::uint8_t* src,
+                   std::uint8_t* dst, int begin, int end) {
+  const std::ptrdiff_t count = std::ptrdiff_t{map.width} * kBlock;
+  for_rows(map, begin, end, [&](std::ptrdiff_t at, int) {
+    std::ptrdiff_t i = has_byte_tables() ? look_up_vectors(table, src + at, dst + at, count) : 0;
+    for (; i < count; ++i) dst[at + i] = table[src[at + i]];
+  });
+}
+
+}  // namespace mobileone::kernels
