@@ -43,6 +43,9 @@ void bind_system(py::module_& module) {
   module.def("isa", &fused::isa_in_use,
              "Instruction set of the fused kernels: avx512, avx2, or none (all on oneDNN).");
   module.def(
+      "quantized_isa", &fused::quantized_isa_in_use,
+      "Instruction set of the kernels of 8-bit integers: avx512_vnni, avx_vnni, avx2, none.");
+  module.def(
       "kernel_parameters",
       [] {
         py::dict result;

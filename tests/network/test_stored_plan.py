@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import struct
@@ -55,6 +56,17 @@ def small_mobilevit() -> mobileone.Model:
     )
 
 
+@functools.cache
+def small_int8() -> mobileone.Model:
+    """Stem, blocks, squeeze-and-excitation between integers and before the pool."""
+    noise = np.random.default_rng(0).standard_normal((4, 3, 48, 40), np.float32)
+    with pytest.warns(UserWarning, match="4 images"):
+        return mobileone.quantize(small_model(), noise)
+
+
+MODELS = [small_model, small_mobilevit, small_int8]
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     path = tmp_path / "small.plan"
@@ -76,7 +88,7 @@ def rewrite(path: Path, change: Callable[[Header], Any]) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (3, 3, 33, 50)])
-@pytest.mark.parametrize("make", [small_model, small_mobilevit])
+@pytest.mark.parametrize("make", MODELS)
 def test_the_same_bits_as_the_plan(
     tmp_path: Path, make: Callable[[], mobileone.Model], shape: tuple[int, ...], threads: int
 ) -> None:
@@ -169,6 +181,35 @@ except ValueError as error: print(error)
     assert "small.plan" in message
     assert "'avx512'" in message
     assert "'avx2'" in message
+
+
+def test_another_instruction_set_of_integers_is_refused(tmp_path: Path) -> None:
+    """Of a network that has them; other plans do not depend on it."""
+    here = _core.quantized_isa()
+    other = {"avx512_vnni": "avx_vnni", "avx_vnni": "avx2"}.get(here, "avx512_vnni")
+    path = tmp_path / "int8.plan"
+    small_int8().save_plan(path, SHAPE, threads=1)
+    rewrite(path, changed("kernels/integers", other))
+    with pytest.raises(ValueError, match=rf"int8\.plan: .*'integers': '{other}'.*'{here}'"):
+        mobileone.load_plan(path)
+    rewrite(path, changed("kernels/integers", None))
+    assert mobileone.load_plan(path).config["architecture"] == "imported"
+    small_model().save_plan(path, SHAPE, threads=1)
+    rewrite(path, lambda header: [] if "integers" in header["kernels"] else None)
+    mobileone.load_plan(path)
+
+
+def test_an_imported_network(tmp_path: Path) -> None:
+    """Of whose configuration the graph is a part."""
+    onnx_file = tmp_path / "small.onnx"
+    small_model().export_onnx(onnx_file)
+    model = mobileone.reparameterize(mobileone.load(onnx_file))
+    assert model.arch == "imported"
+    model.save_plan(tmp_path / "plan", SHAPE, threads=1)
+    plan = mobileone.load_plan(tmp_path / "plan")
+    x = images(2, SHAPE[2:])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(plan(x), model.compile(SHAPE, threads=1)(x))
+    assert plan.config == model.config
 
 
 def changed(field: str, value: Any) -> Callable[[Header], None]:
@@ -293,7 +334,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@pytest.mark.parametrize("make", [small_model, small_mobilevit])
+@pytest.mark.parametrize("make", MODELS)
 @given(data=st.data())
 def test_any_header_is_an_error_or_a_plan_that_runs(
     tmp_path: Path, make: Callable[[], mobileone.Model], data: st.DataObject

@@ -4,8 +4,9 @@ A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON
 the next page on the packed weights, each at a multiple of 64 bytes with a checksum of its own; what
 is between is zero. The header holds the graph as JSON, the input shape, threads, what the steps
 decided (records), and what the weights were packed for: package version, instruction set, block and
-panel sizes. Loading reads every byte once, so that any damage is an error, and makes the plan again
-from the graph: every size and offset is checked against what the plan needs.
+panel sizes, and of a quantized network the instruction set of its integers. Loading reads every
+byte once, so that any damage is an error, and makes the plan again from the graph: every size and
+offset is checked against what the plan needs.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from mobileone._core import (
     __version__,
     checksum,
     kernel_parameters,
+    quantized_isa,
     restore_plan,
 )
 from mobileone.data.arrays import Float32, check_shape
 from mobileone.network.compiled import CompiledModel
+from mobileone.network.integers import integer_types
 from mobileone.network.plan_fields import EXPECTED, FIELDS
 
 if TYPE_CHECKING:
@@ -127,7 +130,7 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
     places, size = _places(weights)
     header = {
         "mobileone": __version__,
-        "kernels": kernel_parameters(),
+        "kernels": _kernels(integers=bool(integer_types(bundle.graph))),
         "name": bundle.name,
         "arch": bundle.arch,
         "config": bundle.config,
@@ -194,15 +197,23 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
 def _config(header: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The configuration, which must make the header's graph, of images that it takes."""
     from mobileone.families import HEADS, NAMES, family_of
+    from mobileone.families.imported import FAMILY, config_of
 
     config: dict[str, Any] = header["config"]
     try:
         family = family_of(config)
-        if family.name not in NAMES + HEADS or not family.is_config(config):
+        if family.name not in (*NAMES, *HEADS, FAMILY.name) or not family.is_config(config):
             raise ValueError("expected a configuration of create_model")
         check_shape(tuple(header["input_shape"]), config["in_channels"], family.min_size)
         if family.graph(config) != Graph.from_json(header["graph"]):
             raise ValueError("it makes another graph")
+        if family is FAMILY:
+            shown = config_of(family.graph(config), tuple(header["input_shape"]))
+            for field in ("form", "num_classes", "features"):
+                if config[field] != shown[field]:
+                    raise ValueError(
+                        f"{field} is {config[field]!r}; its graph has {shown[field]!r}"
+                    )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: config is {str(config)[:80]}: {error}") from error
     return config
@@ -261,9 +272,16 @@ def _read(where: str) -> tuple[dict[str, Any], int, int]:
     return header, _weights_start(length), size
 
 
+def _kernels(integers: bool) -> dict[str, Any]:
+    """What packed weights depend on, here."""
+    return kernel_parameters() | ({"integers": quantized_isa()} if integers else {})
+
+
 def _check_origin(header: Mapping[str, Any], where: str) -> None:
     """ValueError unless the weights were packed as this package does on this CPU."""
-    for field, here in (("mobileone", __version__), ("kernels", kernel_parameters())):
+    made_for = header.get("kernels")
+    kernels = _kernels(integers=isinstance(made_for, dict) and "integers" in made_for)
+    for field, here in (("mobileone", __version__), ("kernels", kernels)):
         if header.get(field) != here:
             raise ValueError(
                 f"{where}: was made for {field} {header.get(field)!r}; here it is {here!r}. "
