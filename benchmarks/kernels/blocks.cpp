@@ -5,20 +5,17 @@
 //
 //   kernels_blocks [--rounds 200] [--activation hard_sigmoid]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
-#include <limits>
-#include <memory>
-#include <random>
 #include <string>
 
 #include "mobileone/kernels/tiling/conv_tiling.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace mobileone::kernels;
+using namespace mobileone::kernels::benchmark;
 
 struct Case {
   int in, expanded, out, size, kernel, stride;
@@ -33,32 +30,6 @@ constexpr Case kCases[] = {
     {64, 0, 64, 28, 7, 1, false},    {112, 672, 112, 14, 3, 1, true},
     {112, 672, 112, 14, 7, 1, true},
 };
-
-struct Floats {
-  explicit Floats(std::ptrdiff_t count, float scale = 1.0f)
-      : data(static_cast<float*>(std::aligned_alloc(64, (std::size_t(count) * 4 + 64) / 64 * 64)),
-             std::free) {
-    std::mt19937 engine(1);
-    std::normal_distribution<float> normal(0.0f, scale);
-    for (std::ptrdiff_t i = 0; i < count; ++i) data.get()[i] = normal(engine);
-  }
-  float* get() const { return data.get(); }
-  std::unique_ptr<float, decltype(&std::free)> data;
-};
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double least_time(int rounds, const std::function<void()>& work) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < rounds; ++i) {
-    const double start = seconds();
-    work();
-    best = std::min(best, seconds() - start);
-  }
-  return best;
-}
 
 BlockShape shape_of(const Case& c, Activation activation) {
   BlockShape shape;

@@ -5,22 +5,20 @@
 //
 //   kernels_convolutions [--variant xs]... [--size 256] [--rounds 200] [--activation silu | relu]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <limits>
 #include <map>
-#include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "mobileone/kernels/tiling/conv_tiling.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace mobileone::kernels;
+using namespace mobileone::kernels::benchmark;
 
 struct Variant {
   const char* name;
@@ -32,33 +30,6 @@ constexpr Variant kVariants[] = {
     {"xs", {32, 48, 64, 80, 96}, 4, 384},
     {"s", {32, 64, 96, 128, 160}, 4, 640},
 };
-
-// Aligned, with small numbers of both signs.
-struct Floats {
-  explicit Floats(std::ptrdiff_t count, float scale = 1.0f)
-      : data(static_cast<float*>(std::aligned_alloc(64, (std::size_t(count) * 4 + 64) / 64 * 64)),
-             std::free) {
-    std::mt19937 engine(1);
-    std::normal_distribution<float> normal(0.0f, scale);
-    for (std::ptrdiff_t i = 0; i < count; ++i) data.get()[i] = normal(engine);
-  }
-  float* get() const { return data.get(); }
-  std::unique_ptr<float, decltype(&std::free)> data;
-};
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double least_time(int rounds, const std::function<void()>& work) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < rounds; ++i) {
-    const double start = seconds();
-    work();
-    best = std::min(best, seconds() - start);
-  }
-  return best;
-}
 
 class Benchmark {
  public:

@@ -5,7 +5,6 @@
 //   kernels_net [--variant s0]... [--no-check] [--blocks] [--sweep] [--seconds 1.0]
 //               [--threads 1] [--direct | --strassen]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -15,6 +14,7 @@
 
 #include "mobileone/kernels/tiling/cost_model.hpp"
 #include "network.hpp"
+#include "timing.hpp"
 
 namespace {
 
@@ -24,10 +24,6 @@ using namespace mobileone::kernels::benchmark;
 struct Timing {
   double minimum, median;  // milliseconds
 };
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Timing measure(double budget, const std::function<void()>& work) {
   std::vector<double> times;

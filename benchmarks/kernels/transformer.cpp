@@ -7,20 +7,20 @@
 //
 // --cold reads 16 MiB before each pass, so that weights and activations come from beyond L2.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <limits>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "mobileone/kernels/kernels.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace mobileone::kernels;
+using namespace mobileone::kernels::benchmark;
 
 struct Block {
   const char* name;
@@ -31,24 +31,6 @@ constexpr Block kBlocks[] = {
     {"XXS layer 3", 32, 48, 64, 2}, {"XXS layer 4", 16, 64, 80, 4}, {"XXS layer 5", 8, 80, 96, 3},
     {"XS layer 3", 32, 64, 96, 2},  {"XS layer 4", 16, 80, 120, 4}, {"XS layer 5", 8, 96, 144, 3},
     {"S layer 3", 32, 96, 144, 2},  {"S layer 4", 16, 128, 192, 4}, {"S layer 5", 8, 160, 240, 3}};
-
-using Floats = std::unique_ptr<float, decltype(&std::free)>;
-
-// Small numbers of both signs.
-Floats make_floats(std::ptrdiff_t count, float scale) {
-  const std::size_t bytes = (std::size_t(count) * sizeof(float) + 63) / 64 * 64;
-  Floats data(static_cast<float*>(std::aligned_alloc(64, bytes)), std::free);
-  std::uint32_t state = 1;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    state = state * 1664525u + 1013904223u;
-    data.get()[i] = scale * (static_cast<float>(state >> 8) / 8388608.0f - 1.0f);
-  }
-  return data;
-}
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 double peak_flops(const KernelTable& table) {
   float sink[16];
@@ -75,12 +57,12 @@ void run_block(const KernelTable& table, const Block& block, int rounds, double 
   const TransformerShape shape{block.size,         block.size, block.channels, block.features,
                                2 * block.features, 4,          block.depth,    block.channels};
   const TransformerPlan plan = plan_transformer(table.traits, shape);
-  const Floats src = make_floats(shape.src().num_floats(), 1.0f);
-  const Floats dst = make_floats(shape.dst().num_floats(), 1.0f);
-  const Floats x = make_floats(plan.x_floats(), 1.0f), qkv = make_floats(plan.qkv_floats(), 1.0f);
-  const Floats attended = make_floats(plan.x_floats(), 1.0f);
-  const Floats packed = make_floats(plan.packed_floats(), 0.1f);
-  const Floats scratch = make_floats(std::ptrdiff_t(plan.scratch_bytes() / sizeof(float)), 1.0f);
+  const Floats src(shape.src().num_floats());
+  const Floats dst(shape.dst().num_floats());
+  const Floats x(plan.x_floats()), qkv(plan.qkv_floats());
+  const Floats attended(plan.x_floats());
+  const Floats packed(plan.packed_floats(), 0.1f);
+  const Floats scratch(std::ptrdiff_t(plan.scratch_bytes() / sizeof(float)));
   const TransformerArgs args{src.get(),      dst.get(),    x.get(),      qkv.get(),
                              attended.get(), packed.get(), scratch.get()};
   std::vector<double> best(2 * shape.depth + 1, std::numeric_limits<double>::infinity());
@@ -146,7 +128,7 @@ int main(int argc, char** argv) {
   std::printf("%s, FMA peak %.1f GFLOP/s%s\n", std::string(isa_name(isa)).c_str(), peak * 1e-9,
               cold ? ", cold" : "");
   constexpr std::ptrdiff_t kFar = 4 << 20;
-  const Floats far = make_floats(kFar, 1.0f);
+  const Floats far(kFar);
   volatile float sink = 0.0f;
   const auto before = [&] {
     if (cold) sink = sink + table.read_sum(far.get(), kFar);
