@@ -220,6 +220,34 @@ TEST(FusedQuantized, SeamsToNumbers) {
   }
 }
 
+// Dense 3x3 convolutions of both strides, channels that fill blocks and such that do not: exact.
+TEST(FusedQuantized, DenseConvolutions) {
+  for (const int channels : {32, 24}) {
+    Graph graph;
+    const NodeId input = graph.add("image", Input{3}, {});
+    NodeId last = graph.add("quantize", Quantize{0.008, 128}, {input});
+    last = graph.add("stem", convolution(3, channels, 3, 2, 128, 100), {last});
+    last = graph.add("dense", convolution(channels, 40, 3, 1, 100, 7), {last});
+    last = graph.add("down", convolution(40, 17, 3, 2, 7, 131), {last});
+    graph.output = graph.add("after", convolution(17, 24, 1, 1, 131, 0), {last});
+    const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+    for (const Shape& shape : {Shape{1, 3, 64, 48}, {2, 3, 37, 61}, {3, 3, 5, 3}}) {
+      const std::vector<float> pixels = image(shape);
+      const auto expected = reference_forward(
+          *network, ReferenceTensor{shape, {pixels.begin(), pixels.end()}}, {graph.output});
+      for (int threads : {1, 3}) {
+        const auto plan = compiled(network, shape, {graph.output}, threads);
+        EXPECT_EQ(count_int8(*plan), 4u);
+        EXPECT_EQ(plan->not_storable(), "");
+        for (int pass = 0; pass < 2; ++pass) {
+          const auto found = run(*plan, pixels);
+          EXPECT_EQ(std::vector<double>(found[0].begin(), found[0].end()), expected[0].values);
+        }
+      }
+    }
+  }
+}
+
 // Zero points that do not fit together, another reader, another kernel: others run it, and right.
 TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
   const auto check = [](Graph graph, std::size_t fused) {

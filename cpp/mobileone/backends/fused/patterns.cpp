@@ -7,6 +7,7 @@
 #include "mobileone/backends/fused/patterns/elements_step.hpp"
 #include "mobileone/backends/fused/patterns/linear_step.hpp"
 #include "mobileone/backends/fused/patterns/pool_step.hpp"
+#include "mobileone/backends/fused/patterns/quantized_dense_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_step.hpp"
 #include "mobileone/backends/fused/patterns/seam_step.hpp"
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
@@ -40,6 +41,7 @@ constexpr Pattern kPatterns[] = {
     {"linear", take<match_linear, emit_linear>},
     {"quantized stem", take<match_quantized_stem, emit_quantized_stem>},
     {"quantized block", take<match_quantized_block, emit_quantized_block>},
+    {"quantized dense", take<match_quantized_dense, emit_quantized_dense>},
     {"quantized excite", take<match_quantized_excite, emit_quantized_excite>},
     {"quantized pool", take<match_quantized_pool, emit_quantized_pool>},
     {"activation of bytes", take<match_byte_activation, emit_seam>},

@@ -42,7 +42,7 @@ std::optional<QuantizedPoolMatch> match_quantized_pool(const Cursor& at);
 bool is_read_as_bytes(NodeId id, const PlanBuilder& builder);
 // Whether nobody else reads a node for what is wanted: feature levels that are not are no reason.
 bool is_only_needed_by(NodeId id, NodeId reader, const PlanBuilder& builder);
-// What kernels know besides the stem: depthwise 3x3 and 1x1.
+// What a block has: depthwise 3x3 and 1x1.
 bool runs_on_bytes(const QuantizedConvolution& op);
 
 // What a node's result is where kernels write it as bytes.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mobileone/backends/fused/patterns/quantized_dense_match.hpp"
 #include "mobileone/backends/fused/patterns/quantized_match.hpp"
 #include "mobileone/backends/fused/support.hpp"
 
@@ -55,7 +56,8 @@ std::optional<SeamMatch> match_bytes(const Cursor& at) {
   const auto& readers = builder.readers(cursor.result());
   const bool wanted = std::ranges::any_of(readers, [&](NodeId reader) {
     const auto* op = std::get_if<QuantizedConvolution>(&builder.node(reader).op);
-    return op && op->input_zero_point == bytes->zero_point && runs_on_bytes(*op);
+    return op && op->input_zero_point == bytes->zero_point &&
+           (runs_on_bytes(*op) || is_quantized_dense(*op));
   });
   if (!wanted || !is_read_as_bytes(cursor.result(), builder)) return std::nullopt;
   return SeamMatch{{cursor.taken()}, at.inputs()[0], {}, meaning_of(*bytes), {}};
