@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="engines: " + ", ".join(engine.name for engine in ENGINES),
     )
     add = parser.add_argument
-    models_help = f"checkpoints or names, of {', '.join(list_models())}; default: mobileone_s0"
+    models_help = (
+        f"checkpoints, digits, or names, of {', '.join(list_models())}; default: mobileone_s0"
+    )
     add("--models", nargs="+", default=["mobileone_s0"], metavar="MODEL", help=models_help)
     add("--threads", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
     add("--batches", "--batch", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
@@ -59,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--cold-start", action="store_true", help="process start to first result, and its memory")
     add("--seed", type=int, default=0, help="of weights and input")
     dtype_help = "of products; engines that cannot be set to it are left out"
-    add("--dtype", default="float32", choices=["float32", "bfloat16"], help=dtype_help)
+    add("--dtype", default="float32", choices=["float32", "bfloat16", "int8"], help=dtype_help)
+    add("--folder", metavar="DIR", help="keep the written networks, or take them from there")
     add("--json", metavar="FILE", help="write every sample and setting")
     add("--plot", metavar="FILE", help="write a figure (needs matplotlib)")
     add("--markdown", action="store_true", help="print GitHub tables")

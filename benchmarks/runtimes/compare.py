@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from mobileone.util.checks import at_least
 from mobileone.util.machine.environment import fingerprint
 
 from benchmarks.runtimes.busy import busy_cpus, kept_busy
-from benchmarks.runtimes.case import Case, write_case
+from benchmarks.runtimes.case import Case, kept_case
 from benchmarks.runtimes.cold_start import cold_starts
 from benchmarks.runtimes.cpus import choose_cpus
 from benchmarks.runtimes.harness import FULL, QUICK, convert, measure
@@ -40,12 +41,14 @@ def compare(
     cold_start: bool = False,
     seed: int = 0,
     dtype: str = "float32",
+    folder: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Measure every model at every batch size and number of threads; shows itself as tables.
 
     Args:
-        models: names of variants (seeded weights) or checkpoints; the fused form is measured.
+        models: names of variants (seeded weights), checkpoints, or "digits", the trained network
+            that ships with the package; the fused form is measured.
         threads: numbers of threads, each on as many physical cores.
         batches: images per run.
         size: height and width; None takes each model's own.
@@ -59,7 +62,10 @@ def compare(
         quick: fewer and shorter rounds.
         cold_start: also time cold starts, at the first batch size and number of threads.
         seed: of weights and input.
-        dtype: "float32" or "bfloat16": of products; engines that cannot be set to it are left out.
+        dtype: "float32", "bfloat16" or "int8": of products; engines that cannot be set to it are
+            left out. Below float32 every engine is judged on held-out images, too.
+        folder: where networks are written and kept, so that the next command with the same models,
+            batches, size, seed and dtype finds them; None: in a temporary one.
         say: is told what is going on.
 
     Ctrl-C returns what was measured until then, marked ``interrupted``.
@@ -89,9 +95,10 @@ def compare(
     }
     protocol = QUICK if quick else FULL
     report = Report(arguments, protocol.to_dict(), fingerprint())
-    with tempfile.TemporaryDirectory(prefix="mobileone-runtimes-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mobileone-runtimes-") as temporary:
         try:
-            cases = _write_cases(Path(folder), models, batches, size, seed, dtype, say)
+            place = Path(temporary if folder is None else folder)
+            cases = _write_cases(place, models, batches, size, seed, dtype, say)
             for case in cases:
                 written = list(dict.fromkeys([*names, *([beside] if beside else [])]))
                 unavailable = convert(case, written, threads, chosen[max(chosen)], isa, say)
@@ -130,8 +137,8 @@ def _write_cases(
         for batch in batches:
             say(f"{source}: writing batch {batch}")
             place = folder / str(len(cases))
-            place.mkdir()
-            cases.append(write_case(source, batch, size, seed, place, dtype))
+            place.mkdir(parents=True, exist_ok=True)
+            cases.append(kept_case(source, batch, size, seed, place, dtype))
     return cases
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.runtimes.case import Case
+from benchmarks.runtimes.fidelity import judged
 from benchmarks.runtimes.measurement import Around, CaseResult, Entry
 from benchmarks.runtimes.registry import OURS, Engine, find_engine
 from benchmarks.runtimes.worker_process import WorkerError, WorkerProcess
@@ -58,8 +59,12 @@ def convert(
     reasons: dict[str, str] = {}
     for name in engines:
         engine = find_engine(name)
-        if engine.version() is None:
-            reasons[name] = f"{engine.distribution} is not installed"
+        missing = engine.missing(case.dtype)
+        if missing is not None:
+            reasons[name] = f"{missing} is not installed"
+            continue
+        mark = case.folder / f"{name}.written"  # of an earlier command, where folders are kept
+        if mark.exists():
             continue
         say(f"{case.model}: writing for {name}")
         try:
@@ -67,6 +72,7 @@ def convert(
             with WorkerProcess(cpus, environment) as worker:
                 arguments = (engine.module, str(case.folder), list(threads))
                 worker.ask("write", *arguments, timeout_s=_OPEN_S)
+            mark.write_text(f"{engine.version()}\n")
         except WorkerError as error:
             reasons[name] = f"cannot convert: {error}"
     return reasons
@@ -113,6 +119,9 @@ def measure(
             worker = stack.enter_context(WorkerProcess(cpus, environment))
             runner = _Runner(worker, entry, around)
             output = _open(runner, engine, case, threads, protocol)
+            if output is not None and case.dtype != "float32":
+                _judge(runner, case)
+            runner.worker.pause()
             if entry is result.ours:
                 if output is None:
                     raise WorkerError(f"mobileone cannot run: {entry.failure}")
@@ -130,7 +139,7 @@ def measure(
 def _open(
     runner: _Runner, engine: Engine, case: Case, threads: int, protocol: Protocol
 ) -> npt.NDArray[np.float32] | None:
-    """Open and warm up; the logits, or None with the failure noted. Leaves the worker paused."""
+    """Open and warm up; the logits, or None with the failure noted."""
     entry, ask = runner.entry, runner.worker.ask
     try:
         entry.settings = ask("open", engine.module, str(case.folder), threads, timeout_s=_OPEN_S)
@@ -143,17 +152,31 @@ def _open(
     except WorkerError as error:
         entry.failure = str(error)
         return None
-    runner.worker.pause()
     return output
+
+
+def _judge(runner: _Runner, case: Case) -> None:
+    """How near the held-out images' logits are to float32's."""
+    try:
+        logits = runner.worker.ask("judge", str(case.folder), timeout_s=_OPEN_S)
+        runner.entry.fidelity = judged(case.folder, logits)
+    except WorkerError as error:
+        runner.entry.failure = f"cannot be judged: {error}"
 
 
 def _agrees(
     entry: Entry, output: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], case: Case
 ) -> bool:
-    """True within the bound of rounding; else the failure is noted."""
+    """True within the bound of rounding, of int8 if its logits could be judged; else the failure is
+    noted.
+    """
     if output.shape != expected.shape:
         entry.failure = f"wrong result: shape {output.shape}; expected {expected.shape}"
         return False
+    if case.bound is None:
+        if entry.failure is None and not np.isfinite(output).all():
+            entry.failure = "wrong result: logits that are not finite"
+        return entry.failure is None
     difference = float(np.abs(output.astype(np.float64) - expected).max(initial=0.0))
     entry.error = difference / case.bound
     if not entry.error <= 1:  # not a number is a failure too

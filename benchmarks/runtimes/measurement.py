@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.runtimes.case import Case
+from benchmarks.runtimes.fidelity import Fidelity
 from benchmarks.runtimes.ratios import Null, Ratio, null_of, ratio_of
 from benchmarks.runtimes.registry import OURS, find_engine
 
@@ -31,13 +32,15 @@ class Around:
 class Entry:
     """An engine in a case. ``failure`` says why it has no (more) samples.
 
-    ``error`` is max |logits - ours| over the bound of rounding: 1 at most, or it is not timed.
+    ``error`` is max |logits - ours| over the bound of rounding: 1 at most, or it is not timed; None
+    of int8. ``fidelity``: of less than float32.
     """
 
     engine: str
     version: str | None
     settings: dict[str, str] = field(default_factory=dict)
     error: float | None = None
+    fidelity: Fidelity | None = None
     rounds: dict[int, list[int]] = field(default_factory=dict)
     cpu_ns: dict[int, int] = field(default_factory=dict)
     peak_memory: int | None = None

@@ -15,7 +15,8 @@ class Engine:
     """An engine's name, its module in `engines`, its package, and how it can be held to an ISA.
 
     ``isa_variables`` maps an ISA to the environment that holds the engine to it; empty where the
-    engine has no such switch. ``dtypes``: what its products can be set to.
+    engine has no such switch. ``dtypes``: what its products can be set to; ``quantizer``: the
+    package that makes its int8 networks, if that is another one.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Engine:
     isa_variables: dict[str, dict[str, str]]
     default: bool = True
     dtypes: tuple[str, ...] = ("float32",)
+    quantizer: str | None = None
 
     def version(self) -> str | None:
         """The installed version; None if the package is not installed."""
@@ -31,6 +33,18 @@ class Engine:
             return importlib.metadata.version(self.distribution)
         except importlib.metadata.PackageNotFoundError:
             return None
+
+    def missing(self, dtype: str) -> str | None:
+        """The package that is not installed and would be needed."""
+        needed = [self.distribution]
+        if dtype == "int8" and self.quantizer is not None:
+            needed.append(self.quantizer)
+        for name in needed:
+            try:
+                importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                return name
+        return None
 
     def isa_environment(self, isa: str | None) -> dict[str, str]:
         """Environment variables that hold the engine to ``isa``; none for None."""
@@ -53,20 +67,56 @@ _HELD_TORCH = {isa: _torch(isa) for isa in _ISAS}
 
 _HELD_OURS = {isa: _onednn(isa) | {"MOBILEONE_MAX_ISA": isa} for isa in _ISAS}
 
-_BOTH = ("float32", "bfloat16")
+_WIDE, _INTEGERS = ("float32", "bfloat16"), ("float32", "int8")
+_ALL = (*_WIDE, "int8")
 
 ENGINES = (
-    Engine(OURS, "mobileone_engine", "mobileone", _HELD_OURS, dtypes=_BOTH),
+    Engine(OURS, "mobileone_engine", "mobileone", _HELD_OURS, dtypes=_ALL),
+    # What ours is faster than, if it is; only where it is another one than ours.
+    Engine(
+        "mobileone-float32",
+        "mobileone_float32_engine",
+        "mobileone",
+        _HELD_OURS,
+        dtypes=("bfloat16", "int8"),
+    ),
+    Engine(
+        "mobileone-bfloat16", "mobileone_bfloat16_engine", "mobileone", _HELD_OURS, dtypes=("int8",)
+    ),
     Engine("mobileone-onednn", "mobileone_onednn_engine", "mobileone", _HELD_OURS, default=False),
-    Engine("mobileone-plan", "mobileone_plan_engine", "mobileone", _HELD_OURS, default=False),
-    Engine("openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN, dtypes=_BOTH),
+    Engine(
+        "mobileone-plan",
+        "mobileone_plan_engine",
+        "mobileone",
+        _HELD_OURS,
+        default=False,
+        dtypes=_INTEGERS,
+    ),
+    Engine(
+        "openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN, dtypes=_ALL, quantizer="nncf"
+    ),
     # MLAS, XNNPACK and ncnn pick their kernels by CPUID and have no switch.
-    Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}),
-    Engine("litert", "litert_engine", "ai-edge-litert", {}),
+    Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}, dtypes=_INTEGERS),
+    Engine(
+        "litert",
+        "litert_engine",
+        "ai-edge-litert",
+        {},
+        dtypes=_INTEGERS,
+        quantizer="ai-edge-quantizer",
+    ),
     Engine("ncnn", "ncnn_engine", "ncnn", {}),
     Engine("torchscript", "torchscript_engine", "torch", _HELD_TORCH),
     Engine("torch-eager", "torch_eager_engine", "torch", _HELD_TORCH),
-    Engine("torch-compile", "torch_compile_engine", "torch", _HELD_TORCH, default=False),
+    Engine(
+        "torch-compile",
+        "torch_compile_engine",
+        "torch",
+        _HELD_TORCH,
+        default=False,
+        dtypes=_INTEGERS,
+        quantizer="torchao",
+    ),
 )
 
 DEFAULT = tuple(engine.name for engine in ENGINES if engine.default)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mobileone.util.tables import MISSING, Column, Table, bytes_text, number_text, threads_text
 
+from benchmarks.runtimes.case import Case
 from benchmarks.runtimes.cold_start import BARE, ColdStart
 from benchmarks.runtimes.measurement import CaseResult, Entry
 from benchmarks.runtimes.ratios import QUIET, verdict
@@ -21,6 +22,8 @@ def case_table(result: CaseResult) -> Table:
     titles = ["min ms", "median ms", "CPU ms", "images/s", "GFLOP/s", "% of peak", "time / ours"]
     titles += ["95 % interval", "of minima"]
     columns = [Column("engine", "left"), *map(Column, titles), Column("verdict", "left")]
+    if case.dtype != "float32":
+        columns += map(Column, ("SQNR dB", "same class %", "accuracy %"))
     columns += [Column("error / bound"), Column("peak memory"), Column("runs")]
     measured = sorted((e for e in result.entries if e.rounds), key=lambda e: e.median_ms)
     shape = "x".join(map(str, case.input_shape))
@@ -46,9 +49,24 @@ def _row(entry: Entry, result: CaseResult) -> list[str]:
         MISSING if ratio is None else f"{ratio.low:.3f} .. {ratio.high:.3f}",
         number_text(None if ratio is None else ratio.of_minima),
         MISSING if ratio is None else _VERDICTS[verdict(ratio, result.null)],
+        *_fidelity(entry, case),
         number_text(entry.error, 2),
         bytes_text(entry.peak_memory),
         str(len(entry.samples_ms)),
+    ]
+
+
+def _fidelity(entry: Entry, case: Case) -> list[str]:
+    if case.dtype == "float32":
+        return []
+    found = entry.fidelity
+    if found is None:
+        return [MISSING] * 3
+    accuracy = None if found.accuracy is None else 100 * found.accuracy
+    return [
+        number_text(found.sqnr, 1),
+        number_text(100 * found.same, 2),
+        number_text(accuracy, 2),
     ]
 
 
@@ -62,6 +80,8 @@ def _notes(result: CaseResult) -> list[str]:
         f"on CPU {', '.join(map(str, result.cpus))}, load average {result.load_average:.1f} before",
         _null_note(result),
     ]
+    if result.case.dtype != "float32":
+        notes.append(_fidelity_note(result.case))
     if result.busy:
         notes.append(f"CPU {', '.join(map(str, result.busy))} kept busy by another process")
     if result.peak_gflops is not None:
@@ -73,6 +93,13 @@ def _notes(result: CaseResult) -> list[str]:
             settings = ", ".join(f"{name}={value}" for name, value in entry.settings.items())
             notes.append(f"{_label(entry)}: {settings}")
     return notes
+
+
+def _fidelity_note(case: Case) -> str:
+    text = f"SQNR and same class: against our float32, on {case.held_out} held-out images"
+    if case.float_accuracy is not None:
+        return f"{text}; float32 recognises {case.float_accuracy:.2%} of them"
+    return f"{text} of noise: of seeded weights they say how the arithmetic is, no accuracy"
 
 
 def _null_note(result: CaseResult) -> str:

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.runtimes.fidelity import HELD_OUT
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -72,6 +74,19 @@ class _Worker:
         """The logits of one run."""
         self.session.run()
         return self.session.output()
+
+    def judge(self, folder: str) -> Any:
+        """The logits of the held-out images in ``folder``, batch by batch."""
+        path = Path(folder)
+        x, images = np.load(path / "x.npy"), np.load(path / HELD_OUT)
+        found = []
+        for start in range(0, len(images), len(x)):
+            chunk = images[start : start + len(x)]
+            self.session.feed(np.resize(chunk, x.shape))
+            self.session.run()
+            found.append(np.array(self.session.output()[: len(chunk)]))
+        self.session.feed(x)
+        return np.concatenate(found)
 
     def time(self, settle_s: float, turn_s: float, pause_s: float = 0.0) -> list[int]:
         """Nanoseconds of each run of ``turn_s`` seconds, after ``settle_s`` untimed seconds.

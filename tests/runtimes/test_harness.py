@@ -22,7 +22,8 @@ pytest.importorskip("onnxruntime", reason="the rival in these tests")
 
 @pytest.mark.parametrize(("size", "batch"), [(64, 1), (65, 3)])
 @pytest.mark.parametrize(
-    "engine", [e.name for e in ENGINES if e.name not in (OURS, "torch-compile")]
+    "engine",
+    [e.name for e in ENGINES if e.name not in (OURS, "torch-compile") and "float32" in e.dtypes],
 )
 def test_every_engine_computes_the_same(
     engine: str, size: int, batch: int, checkpoint: Path, tmp_path: Path

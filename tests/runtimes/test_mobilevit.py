@@ -16,7 +16,11 @@ from benchmarks.runtimes.registry import ENGINES, OURS, find_engine
 
 from .support import by_name, run
 
-RIVALS = [e.name for e in ENGINES if e.name not in (OURS, "mobileone-plan", "torch-compile")]
+RIVALS = [
+    e.name
+    for e in ENGINES
+    if e.name not in (OURS, "mobileone-plan", "torch-compile") and "float32" in e.dtypes
+]
 
 
 @pytest.mark.parametrize(("patch", "size", "batch"), [((2, 2), (33, 70), 1), ((3, 2), (40, 64), 2)])

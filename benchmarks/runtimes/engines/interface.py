@@ -24,6 +24,9 @@ class Session(Protocol):
     def run(self) -> None:
         """One inference, as a caller in Python starts it, without copying input or output."""
 
+    def feed(self, x: npt.NDArray[np.float32]) -> None:
+        """Put another input of the same shape in place; of engines with lower precision."""
+
     def output(self) -> npt.NDArray[np.float32]:
         """The logits [N, classes] of the last run."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,19 +11,38 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from mobileone import CompiledModel
+    from mobileone import CompiledModel, Model
+
+from benchmarks.runtimes.fidelity import CALIBRATION
+from benchmarks.runtimes.formats.network import WEIGHTS
 
 DISTRIBUTION = "mobileone"
 
 
+_INT8 = "int8.safetensors"
+
+
 def write(folder: Path, threads: Sequence[int]) -> None:
-    """Nothing to do: the network is in our own format already."""
+    """The quantized network, if that is wanted: the float one is in our own format already."""
+    if (folder / "dtype").read_text() == "int8":
+        import mobileone
+
+        own = mobileone.load(folder / WEIGHTS)
+        mobileone.quantize(own, np.load(folder / CALIBRATION), progress=False).save(folder / _INT8)
+
+
+def open_model(folder: Path, dtype: str) -> Model:
+    """The float network in ``folder``, or what `write` made of it."""
+    import mobileone
+
+    return mobileone.load(folder / (_INT8 if dtype == "int8" else WEIGHTS))
 
 
 class Session:
     """A compiled model, its output allocated by the first run."""
 
     backend = "auto"
+    dtype: str | None = None  # instead of the case's
 
     def __init__(
         self, folder: Path, x: npt.NDArray[np.float32], threads: int, tune: bool = True
@@ -43,11 +61,13 @@ class Session:
 
     def compile(self, folder: Path, shape: tuple[int, ...], threads: int) -> CompiledModel:
         """The model in ``folder``, compiled."""
-        import mobileone
-
-        model = mobileone.load(os.fspath(folder / "model.safetensors"))
-        dtype = (folder / "dtype").read_text()
+        dtype = self.dtype or (folder / "dtype").read_text()
+        model = open_model(folder, dtype)
         return model.compile(shape, threads=threads, backend=self.backend, dtype=dtype)
+
+    def feed(self, x: npt.NDArray[np.float32]) -> None:
+        """Another input of the same shape."""
+        self._x = x
 
     def run(self) -> None:
         """One inference."""

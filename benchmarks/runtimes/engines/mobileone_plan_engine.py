@@ -16,11 +16,10 @@ DISTRIBUTION = mobileone_engine.DISTRIBUTION
 
 def write(folder: Path, threads: Sequence[int]) -> None:
     """Compile and store a plan per number of threads."""
-    import mobileone
+    from benchmarks.runtimes.formats.network import read_network
 
-    from benchmarks.runtimes.formats.network import WEIGHTS, read_network
-
-    model = mobileone.load(folder / WEIGHTS)
+    mobileone_engine.write(folder, threads)
+    model = mobileone_engine.open_model(folder, (folder / "dtype").read_text())
     for count in threads:
         model.save_plan(folder / _file(count), read_network(folder).input_shape, threads=count)
 

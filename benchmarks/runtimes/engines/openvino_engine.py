@@ -1,13 +1,16 @@
-"""OpenVINO's CPU plugin, held to float32 or bfloat16, one stream."""
+"""OpenVINO's CPU plugin, held to float32 or bfloat16, or on NNCF's integers; one stream."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from benchmarks.runtimes.fidelity import CALIBRATION
 
 DISTRIBUTION = "openvino"
 _FILE = "model.xml"
@@ -22,14 +25,26 @@ _READ_BACK = (
 
 
 def write(folder: Path, threads: Sequence[int]) -> None:
-    """Write OpenVINO's own format, by way of ONNX, weights in float32."""
+    """Write OpenVINO's own format, by way of ONNX, weights in float32, or NNCF's int8 of it."""
     import openvino
 
     from benchmarks.runtimes.formats.onnx_file import write_onnx
 
     source = folder / "for_openvino.onnx"
     write_onnx(folder, source)
-    openvino.save_model(openvino.convert_model(source), folder / _FILE, compress_to_fp16=False)
+    model = openvino.convert_model(source)
+    if (folder / "dtype").read_text() == "int8":
+        model = _quantized(model, np.load(folder / CALIBRATION))
+    openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
+
+
+def _quantized(model: Any, images: npt.NDArray[np.float32]) -> Any:
+    """With NNCF's defaults."""
+    import nncf
+
+    batch = model.inputs[0].shape[0]
+    data = nncf.Dataset([np.resize(image, (batch, *image.shape)) for image in images])
+    return nncf.quantize(model, data, subset_size=len(images))
 
 
 class Session:
@@ -41,7 +56,8 @@ class Session:
         import openvino
 
         core = openvino.Core()
-        wide = (folder / "dtype").read_text() == "float32"
+        dtype = (folder / "dtype").read_text()
+        wide = dtype != "bfloat16"  # what is left in float of a quantized network, too
         # Without the hint a CPU with AVX512-BF16 or AMX computes in bfloat16.
         config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -57,9 +73,16 @@ class Session:
             raise RuntimeError(f"OpenVINO computes in {precision}, which was not asked for")
         if tune:
             self.settings["primitives"] = _primitives(compiled)
+        if dtype == "int8":
+            self.settings["quantizer"] = f"nncf {version('nncf')}"
         self._request = compiled.create_infer_request()
-        self._x = openvino.Tensor(x, shared_memory=True)
+        self._array = np.ascontiguousarray(x)
+        self._x = openvino.Tensor(self._array, shared_memory=True)
         self._request.set_input_tensor(self._x)
+
+    def feed(self, x: npt.NDArray[np.float32]) -> None:
+        """Another input of the same shape."""
+        self._array[...] = x
 
     def run(self) -> None:
         """One inference."""

@@ -39,7 +39,7 @@ class TorchSession:
         torch.set_num_interop_threads(1)
         torch.set_float32_matmul_precision("highest")
         self._torch = torch
-        self._x = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
+        self._x = torch.from_numpy(x.copy()).contiguous(memory_format=torch.channels_last)
         # Entered for good: this process does nothing else.
         self._mode = torch.inference_mode()
         self._mode.__enter__()
@@ -54,6 +54,10 @@ class TorchSession:
     def prepare(self, folder: Path, tune: bool) -> Any:
         """The callable that maps the input to the logits."""
         raise NotImplementedError(type(self).__name__)
+
+    def feed(self, x: npt.NDArray[np.float32]) -> None:
+        """Another input of the same shape."""
+        self._x.copy_(self._torch.from_numpy(x))
 
     def run(self) -> None:
         """One inference."""

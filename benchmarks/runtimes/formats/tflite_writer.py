@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TfliteWriter"]
+__all__ = ["SIGNATURE", "TfliteWriter"]
+
+# The name of the one way of calling the model, whose input is "x" and whose result is "y".
+SIGNATURE = "serving_default"
 
 _SCHEMA_VERSION = 3
 _IDENTIFIER = b"TFL3"
@@ -108,6 +111,16 @@ class TfliteWriter:
         output = self.tensor(name, tuple(shape[axis] for axis in order))
         return self.operator("TRANSPOSE", [source, permutation], output, "TransposeOptions")
 
+    def _signature(self, source: int, result: int) -> Any:
+        made = self.schema.SignatureDefT()
+        made.signatureKey, made.subgraphIndex = SIGNATURE, 0
+        made.inputs, made.outputs = [], []
+        for places, name, tensor in ((made.inputs, "x", source), (made.outputs, "y", result)):
+            place = self.schema.TensorMapT()
+            place.name, place.tensorIndex = name, tensor
+            places.append(place)
+        return made
+
     def to_bytes(self, source: int, result: int) -> bytes:
         """The model that maps one tensor to another."""
         import flatbuffers
@@ -118,6 +131,7 @@ class TfliteWriter:
         graph.inputs, graph.outputs = [source], [result]
         model = schema.ModelT()
         model.version, model.subgraphs, model.buffers = _SCHEMA_VERSION, [graph], self._buffers
+        model.signatureDefs = [self._signature(source, result)]
         model.operatorCodes = []
         for code in self._codes:
             made = schema.OperatorCodeT()
