@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
-#include "mobileone/backends/loops/vectors.hpp"
+#include "mobileone/backends/loops/rows.hpp"
 
 namespace mobileone::loops {
 
@@ -33,15 +32,12 @@ MOBILEONE_INLINE float exponential_scores(const float* query, const float* keys,
                                           std::int64_t tokens, float* weights) {
   products(query, keys, size, tokens, weights);
   const float scale = scale_of_scores(size);
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t k = 0; k < tokens; ++k) largest = std::max(largest, weights[k]);
+  const float largest = largest_of(weights, tokens);
 #pragma GCC ivdep
   for (std::int64_t k = 0; k < tokens; ++k) {
     weights[k] = exponential((weights[k] - largest) * scale);
   }
-  double sum = 0.0;
-  for (std::int64_t k = 0; k < tokens; ++k) sum += static_cast<double>(weights[k]);
-  return static_cast<float>(sum);
+  return static_cast<float>(sum_of(weights, tokens));
 }
 
 }  // namespace mobileone::loops

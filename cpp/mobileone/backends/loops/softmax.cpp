@@ -3,11 +3,21 @@
 #include <limits>
 
 #include "mobileone/backends/loops/emit.hpp"
-#include "mobileone/backends/loops/vectors.hpp"
+#include "mobileone/backends/loops/rows.hpp"
 
 namespace mobileone::loops {
 
 namespace {
+
+// One row of neighbours.
+MOBILEONE_INLINE void normalize(const float* x, std::int64_t extent, float* y) {
+  const float largest = largest_of(x, extent);
+#pragma GCC ivdep
+  for (std::int64_t k = 0; k < extent; ++k) y[k] = exponential(x[k] - largest);
+  const auto total = static_cast<float>(sum_of(y, extent));
+#pragma GCC ivdep
+  for (std::int64_t k = 0; k < extent; ++k) y[k] /= total;
+}
 
 // One row, its elements `stride` apart.
 MOBILEONE_INLINE void normalize(const float* x, std::int64_t extent, std::int64_t stride,
@@ -37,7 +47,7 @@ void emit(const Softmax& softmax, const LoweredOp& op, PlanBuilder& builder) {
         float* const y = output(buffers, dst) + rows.first(row);
         vectorized([&]() MOBILEONE_INLINE_LAMBDA {
           if (rows.stride == 1) {
-            normalize(x, rows.extent, 1, y);
+            normalize(x, rows.extent, y);
           } else {
             normalize(x, rows.extent, rows.stride, y);
           }
