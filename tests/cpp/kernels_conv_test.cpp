@@ -150,7 +150,7 @@ TEST_P(ConvTest, Dilations) {
 
 TEST_P(ConvTest, Strides) {
   for (int kernel : {1, 3}) {
-    for (int width : {1, 2, 7, 14, 29}) {
+    for (int width : {1, 2, 7, 14, 29, 32, 57}) {
       for (int height : {1, 6, 9}) {
         ConvShape shape{19,
                         0,
@@ -317,6 +317,11 @@ TEST(ConvPlan, GoesByRowsWhereTheyFillAMicrokernel) {
   for (int width : {1, 4, 8})
     EXPECT_FALSE(by_rows(avx2::kTraits, width, Algorithm::kDirect)) << width;
   EXPECT_FALSE(by_rows(avx512::kTraits, 32, Algorithm::kStrassen));
+  ConvShape strided{32, 0, 32, 8, 57, 3};  // 29 output pixels
+  strided.stride = 2;
+  EXPECT_TRUE(plan_conv(avx512::kTraits, strided, {Algorithm::kDirect, 2}).by_rows);
+  strided.width = 30;
+  EXPECT_FALSE(plan_conv(avx512::kTraits, strided, {Algorithm::kDirect, 2}).by_rows);
 }
 
 TEST(ConvPlan, RejectsBadArguments) {

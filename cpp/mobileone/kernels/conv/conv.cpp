@@ -15,13 +15,11 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument("[conv] " + message);
 }
 
-// Rows that are cut into runs of at least so many pixels keep the multipliers busy. A run's pixels
-// are neighbours.
-bool fills_microkernels(const ConvShape& shape, const IsaTraits& isa) {
-  return shape.stride == 1 && shape.width / ceil_div(shape.width, isa.pixels) >= isa.row_pixels;
-}
-
 }  // namespace
+
+bool fills_microkernels(const IsaTraits& isa, int width) {
+  return width / ceil_div(width, isa.pixels) >= isa.row_pixels;
+}
 
 double ConvShape::macs() const {
   return double(out_height()) * out_width() * taps() * (channels_in + channels_in2) * channels_out;
@@ -73,7 +71,7 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
                     .algorithm = plan.winograd ? Algorithm::kDirect : tiling.algorithm};
   plan.column_parts =
       plan.winograd ? 1 : std::min(tiling.column_parts, plan.pointwise.num_panels());
-  plan.by_rows = shape.dilation > 1 || (!fewer && fills_microkernels(shape, isa));
+  plan.by_rows = shape.dilation > 1 || (!fewer && fills_microkernels(isa, shape.out_width()));
   return plan;
 }
 

@@ -3,10 +3,10 @@
 // whose channels lie one after the other (a concatenation that is never made).
 //
 // Three ways to the same sums. Row by row (ConvPlan::by_rows), a microkernel reads its pixels where
-// they are, one run of neighbours per tap. Or, tile by tile, the source pixels of whole output rows
-// are gathered into T[K/16][pixels][16] (for 3x3 kernels: im2col, K = 9 C), and a pointwise product
-// (pointwise_plan.hpp) does the rest: for narrow maps, whose rows fill no microkernel, for strides,
-// and for Strassen's algorithm.
+// they are, one run of neighbours per tap, or of every other pixel for a stride of 2. Or, tile by
+// tile, the source pixels of whole output rows are gathered into T[K/16][pixels][16] (for 3x3
+// kernels: im2col, K = 9 C), and a pointwise product (pointwise_plan.hpp) does the rest: for narrow
+// maps, whose rows fill no microkernel, and for Strassen's algorithm.
 //
 // Third, of a 3x3 kernel on a map of even sides, Winograd's minimal filtering F(2x2, 3x3) (Lavin
 // and Gray, arXiv 1509.09308, section 4.1), which is what Algorithm::kStrassen stands for there: 16
@@ -92,6 +92,9 @@ struct ConvArgs {
   std::ptrdiff_t next_floats = 0;
   std::ptrdiff_t fetched_floats = 0;
 };
+
+/// Whether rows of so many output pixels, cut into runs, keep the multipliers busy.
+bool fills_microkernels(const IsaTraits& isa, int width);
 
 /// Whether this shape can be run with fewer products: by Strassen's algorithm, or a 3x3 kernel by
 /// Winograd's.

@@ -14,7 +14,7 @@ void set_segments(const ConvTile& conv, int y, PixelRun& run) {
   for (int ky = 0; ky < shape.kernel; ++ky) {
     for (int source = 0; source < (shape.channels_in2 > 0 ? 2 : 1); ++source) {
       const MapShape& map = maps[source];
-      const float* row = sources[source] + map.offset(0, y + ky - reach, -reach);
+      const float* row = sources[source] + map.offset(0, y * shape.stride + ky - reach, -reach);
       for (int kx = 0; kx < shape.kernel; ++kx, row += kBlock) {
         *segment++ = {row, map.block_stride(), blocks(map.channels), last_steps(map.channels)};
       }
@@ -104,7 +104,7 @@ void multiply_rows(const ConvTile& conv, const PointwiseTile& operands, const Pa
   run.row = operands.bias + panel.first_block * kBlock;
   run.floor = operands.floor;
   run.dst_block = map.block_stride();
-  const PixelGroups groups(shape.width, max_pixels(vectors));
+  const PixelGroups groups(map.width, max_pixels(vectors));
   for (int y = conv.row_begin; y < conv.row_begin + conv.rows; ++y) {
     if (shape.dilation > 1) {
       float* row = conv.args.dst + map.offset(panel.first_block, y, 0);
@@ -119,8 +119,8 @@ void multiply_rows(const ConvTile& conv, const PointwiseTile& operands, const Pa
       run.prefetch = stream != nullptr && stream->active()
                          ? stream->take(prefetch_floats(shape.k_blocks()))
                          : run.b;
-      find_conv_run(pixels, vectors)(run);
-      run.shift += pixels * kBlock;
+      find_conv_run(pixels, vectors, shape.stride)(run);
+      run.shift += pixels * shape.stride * kBlock;
       run.dst += pixels * kBlock;
     }
   }

@@ -1,12 +1,11 @@
-// The microkernel of convolutions that read maps in place: neighbouring pixels of one row, all
-// taps.
+// The microkernel of convolutions that read maps in place: pixels of one row, all taps.
 #pragma once
 
 #include "mobileone/kernels/pointwise/microkernel.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// One tap of one source: pixel i, channel 16 b + c at a[b * a_block + 16 i + c].
+/// One tap of one source: pixel i, channel 16 b + c at a[b * a_block + 16 step i + c].
 struct Segment {
   const float* a;
   std::ptrdiff_t a_block;
@@ -36,7 +35,8 @@ struct PixelRun {
 
 using ConvRun = void (*)(const PixelRun&);
 
-/// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)).
-ConvRun find_conv_run(int pixels, int vectors);
+/// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)); `step`, 1 or 2, is
+/// how many pixels of the source one is from the next.
+ConvRun find_conv_run(int pixels, int vectors, int step = 1);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

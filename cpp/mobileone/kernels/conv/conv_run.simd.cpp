@@ -4,7 +4,7 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
 // As microkernel(), over all segments with the same accumulators.
-template <int kPixels, int kVectors>
+template <int kPixels, int kVectors, int kStep>
 __attribute__((noinline)) void conv_run(const PixelRun& run) {
   constexpr int kWidth = kVectors * kLanes;
   constexpr int kUnroll = 4;
@@ -31,7 +31,7 @@ __attribute__((noinline)) void conv_run(const PixelRun& run) {
         prefetch_l2(next + 16);
 #pragma GCC unroll 4
         for (int k = 0; k < kUnroll; ++k) {
-          multiply_column(acc, pixels + k, b + k * kWidth, nothing);
+          multiply_column<Float32, kStep>(acc, pixels + k, b + k * kWidth, nothing);
         }
         pixels += kUnroll;
         b += kUnroll * kWidth;
@@ -52,41 +52,47 @@ __attribute__((noinline)) void conv_run(const PixelRun& run) {
   }
 }
 
-template <int kVectors>
+template <int kVectors, int kStep>
 constexpr ConvRun kInstances[] = {
     nullptr,
-    conv_run<1, kVectors>,
-    conv_run<2, kVectors>,
-    conv_run<3, kVectors>,
-    conv_run<4, kVectors>,
-    conv_run<5, kVectors>,
-    conv_run<6, kVectors>,
+    conv_run<1, kVectors, kStep>,
+    conv_run<2, kVectors, kStep>,
+    conv_run<3, kVectors, kStep>,
+    conv_run<4, kVectors, kStep>,
+    conv_run<5, kVectors, kStep>,
+    conv_run<6, kVectors, kStep>,
 #ifdef __AVX512F__
-    conv_run<7, kVectors>,
-    conv_run<8, kVectors>,
+    conv_run<7, kVectors, kStep>,
+    conv_run<8, kVectors, kStep>,
 #endif
 };
 
 #ifdef __AVX512F__
-template <int kVectors>
+template <int kVectors, int kStep>
 constexpr ConvRun kTallInstances[] = {
-    conv_run<9, kVectors>,  conv_run<10, kVectors>, conv_run<11, kVectors>,
-    conv_run<12, kVectors>, conv_run<13, kVectors>, conv_run<14, kVectors>,
+    conv_run<9, kVectors, kStep>,  conv_run<10, kVectors, kStep>, conv_run<11, kVectors, kStep>,
+    conv_run<12, kVectors, kStep>, conv_run<13, kVectors, kStep>, conv_run<14, kVectors, kStep>,
 };
 #endif
+
+template <int kStep>
+ConvRun find(int pixels, int vectors) {
+#ifdef __AVX512F__
+  if (pixels >= 9) {
+    return vectors == 1 ? kTallInstances<1, kStep>[pixels - 9]
+                        : kTallInstances<2, kStep>[pixels - 9];
+  }
+  if (vectors == 1) return kInstances<1, kStep>[pixels];
+  if (vectors == 3) return kInstances<3, kStep>[pixels];
+#endif
+  (void)vectors;
+  return kInstances<2, kStep>[pixels];
+}
 
 }  // namespace
 
-ConvRun find_conv_run(int pixels, int vectors) {
-#ifdef __AVX512F__
-  if (pixels >= 9) {
-    return vectors == 1 ? kTallInstances<1>[pixels - 9] : kTallInstances<2>[pixels - 9];
-  }
-  if (vectors == 1) return kInstances<1>[pixels];
-  if (vectors == 3) return kInstances<3>[pixels];
-#endif
-  (void)vectors;
-  return kInstances<2>[pixels];
+ConvRun find_conv_run(int pixels, int vectors, int step) {
+  return step == 2 ? find<2>(pixels, vectors) : find<1>(pixels, vectors);
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
