@@ -128,6 +128,26 @@ TEST(FusedMaps, SumsActivationsAndMaxima) {
   check_fused(net.graph, net.graph.add("both", Add{}, {sum, own}));
 }
 
+// MobileNetV3's and V4's head: a 1x1 convolution of the pooled map before the classifier. One whose
+// channels fill no block is left to others.
+TEST(FusedMaps, ConvolutionOfPooledFeatures) {
+  for (const std::int64_t channels : {16, 80, 240}) {
+    for (ActivationKind kind : {ActivationKind::relu, ActivationKind::hard_swish}) {
+      Builder net;
+      NodeId x = net.graph.add("pool", GlobalAvgPool{}, {net.stem(20)});
+      x = net.activation("head", kind,
+                         net.conv("head", testing::conv(20, channels, 1, 1, 1, true), x));
+      x = net.conv("more", testing::conv(channels, 48, 1, 1, 1, true), x);
+      check_fused(net.graph, net.graph.add("classifier", Linear{48, 5, true}, {x}));
+    }
+  }
+  Builder net;
+  const NodeId x = net.graph.add("pool", GlobalAvgPool{}, {net.stem(20)});
+  const NodeId head = net.conv("head", testing::conv(20, 24, 1, 1, 1, true), x);
+  const auto plan = check(net.graph, {head}, kImages, 2);
+  EXPECT_NE(unfused(*plan), "");
+}
+
 // ShuffleNetV2's unit, by Reshape, Transpose and Reshape.
 TEST(FusedMaps, ShuffledChannels) {
   Builder net;

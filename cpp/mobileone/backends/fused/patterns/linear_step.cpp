@@ -6,59 +6,67 @@ namespace mobileone::fused {
 
 namespace {
 
+struct LinearOperands {
+  kernels::LinearPlan plan;
+  int batch = 0;
+  kernels::Activation activation = kernels::Activation::kNone;
+  std::shared_ptr<const void> weights;
+  ValueId src = -1, dst = -1;
+};
+
 // Units are panels of outputs, of all images at once: weights are read once.
 class LinearStep : public TiledStep {
  public:
-  LinearStep(StepInfo info, const Work& work, const kernels::LinearPlan& plan, int batch,
-             std::shared_ptr<const void> weights, ValueId src, ValueId dst)
-      : TiledStep(std::move(info), work),
-        plan_(plan),
-        batch_(batch),
-        weights_(std::move(weights)),
-        src_(src),
-        dst_(dst) {}
+  LinearStep(StepInfo info, const Work& work, LinearOperands operands)
+      : TiledStep(std::move(info), work), operands_(std::move(operands)) {}
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
     kernels::LinearArgs args;
-    args.src = floats(buffers, src_);
-    args.src_stride = kernels::padded(plan_.in_features);
-    args.dst = floats(buffers, dst_);
-    args.batch = batch_;
-    args.packed = static_cast<const float*>(weights_.get());
-    table().linear(plan_, args, range.begin, range.end);
+    args.src = floats(buffers, operands_.src);
+    args.src_stride = kernels::padded(operands_.plan.in_features);
+    args.dst = floats(buffers, operands_.dst);
+    args.batch = operands_.batch;
+    args.packed = static_cast<const float*>(operands_.weights.get());
+    table().linear(operands_.plan, args, range.begin, range.end);
+  }
+  void finish_image(const Buffers& buffers, std::int64_t) const override {
+    table().finish(operands_.activation, nullptr, floats(buffers, operands_.dst),
+                   std::ptrdiff_t{operands_.batch} * operands_.plan.out_features);
   }
 
  private:
-  kernels::LinearPlan plan_;
-  int batch_;
-  std::shared_ptr<const void> weights_;
-  ValueId src_, dst_;
+  LinearOperands operands_;
 };
 
 }  // namespace
 
 void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
-  const Node& node = builder.node(match.linear);
-  const auto& linear = std::get<Linear>(node.op);
-  const kernels::LinearPlan plan{static_cast<int>(linear.in_features),
-                                 static_cast<int>(linear.out_features),
-                                 table().traits.linear_columns()};
-  auto packed = builder.packed(node.name + " fused", plan.packed_bytes(), [&](void* out) {
-    const NodeWeights weights(match.linear, builder);
-    kernels::pack_linear(plan, weights.weight(), weights.bias(), static_cast<float*>(out));
-  });
-  announce(static_cast<const float*>(packed.get()), plan.packed_bytes(), builder);
-  const ValueId src = builder.in_layout(match.source, Layout::blocked(kernels::kBlock));
-  const ValueId dst = builder.new_result(match.result(), Layout::nchw(), true);
+  const std::string& name = builder.node(match.layer).name;
+  const bool is_conv = std::holds_alternative<Conv2d>(builder.node(match.layer).op);
+  LinearOperands operands;
+  operands.plan = {match.in_features, match.out_features, table().traits.linear_columns()};
+  operands.batch = static_cast<int>(builder.shape(match.result())[0]);
+  operands.activation = match.activation;
+  operands.weights = builder.packed(
+      name + (is_conv ? " fused linear" : " fused"), operands.plan.packed_bytes(), [&](void* out) {
+        const NodeWeights weights(match.layer, builder);
+        kernels::pack_linear(operands.plan, weights.weight(), weights.bias(),
+                             static_cast<float*>(out));
+      });
+  announce(static_cast<const float*>(operands.weights.get()), operands.plan.packed_bytes(),
+           builder);
+  operands.src = builder.in_layout(match.source, Layout::blocked(kernels::kBlock));
+  operands.dst = is_conv ? builder.new_result(match.result(), Layout::blocked(kernels::kBlock))
+                         : builder.new_result(match.result(), Layout::nchw(), true);
   TiledStep::Work work;
-  work.units = plan.num_panels();
+  work.units = operands.plan.num_panels();
   work.threads = builder.options().threads;
-  builder.add_step(
-      std::make_unique<LinearStep>(describe(match.ops, builder, implementation()), work, plan,
-                                   static_cast<int>(builder.shape(match.result())[0]),
-                                   std::move(packed), src, dst),
-      {src}, {dst});
+  work.in_turn = match.activation != kernels::Activation::kNone;
+  const ValueId src = operands.src, dst = operands.dst;
+  builder.add_step(std::make_unique<LinearStep>(describe(match.ops, builder, implementation()),
+                                                work, std::move(operands)),
+                   {src}, {dst});
 }
 
 }  // namespace mobileone::fused
