@@ -49,6 +49,33 @@ TEST(FusedMaps, TokenMixerThenChannelMixer) {
   }
 }
 
+// The same where the map between the 1x1 convolutions is large: they are one step, unless another
+// map than the source is added, which one convolution takes along, or somebody reads what is
+// between.
+TEST(FusedMaps, LargeChannelMixers) {
+  const Shape images{1, 3, 112, 112};
+  for (const char* kind : {"own", "none", "other", "read"}) {
+    SCOPED_TRACE(kind);
+    const bool read = kind == std::string("read");
+    Builder net;
+    const bool alone = kind == std::string("none");
+    const NodeId other = net.stem(20);
+    const NodeId x = alone ? other : net.conv("mix", depthwise(20, 3, 1), other);
+    NodeId wide = net.conv("block.wide", testing::conv(20, 50, 1, 1, 1, true), x);
+    wide = net.activation("block.wide", ActivationKind::gelu, wide);
+    NodeId y = net.conv("block.narrow", testing::conv(50, 20, 1, 1, 1, true), wide);
+    if (!alone) {
+      y = net.graph.add("block.sum", Add{}, {kind == std::string("other") ? other : x, y});
+    }
+    net.graph.output = y;
+    const auto plan = check(net.graph, read ? std::vector{y, wide} : std::vector{y}, images, 2);
+    EXPECT_EQ(unfused(*plan), "");
+    const bool together = alone || kind == std::string("own");
+    EXPECT_EQ(block_steps(*plan).first, together ? 1 : 2);
+    EXPECT_EQ(block_steps(*check(net.graph, {y}, kImages, 1)).first, 2);
+  }
+}
+
 // FastViT's: a large kernel before the 1x1 pair, another one of stride 2 that doubles channels.
 TEST(FusedMaps, LargeKernelsAndMultipliers) {
   for (std::int64_t kernel : {3, 5, 7, 9, 11}) {

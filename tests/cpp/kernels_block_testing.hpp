@@ -61,7 +61,7 @@ struct BlockData {
     src = make(std::size_t(s.channels_in) * s.height * s.width, 1, 1.0f);
     expand = make(std::size_t(s.expanded) * s.channels_in, 2, 0.3f);
     expand_bias = make(s.expanded, 3, 0.5f);
-    depthwise = make(hidden * s.kernel * s.kernel, 4, 1.5f / float(s.kernel));
+    depthwise = make(hidden * s.kernel * s.kernel, 4, 1.5f / float(std::max(1, s.kernel)));
     depthwise_bias = make(hidden, 5, 0.5f);
     project = make(hidden * s.channels_out, 6, 0.2f);
     project_bias = make(s.channels_out, 7, 0.5f);
@@ -82,6 +82,7 @@ struct BlockData {
       map = reference::conv1x1(map, shape.expanded, expand, expand_bias);
       reference::activate(shape.expand_activation, map);
     }
+    if (!shape.has_depthwise()) return map;
     map = reference::conv(map, shape.hidden(), {shape.kernel, shape.stride, true}, depthwise,
                           depthwise_bias);
     if (shape.excite == ExcitePlace::kBeforeActivation) {

@@ -54,6 +54,30 @@ TEST_P(InvertedResidualTest, AwkwardSizes) {
   }
 }
 
+BlockShape mixer(int in, int expanded, int out, int height, int width, Activation activation) {
+  BlockShape shape = inverted(in, expanded, out, height, width, 1, activation, in == out);
+  shape.kernel = 0;
+  return shape;
+}
+
+TEST_P(InvertedResidualTest, WithoutADepthwise) {
+  for (int in : {1, 24, 48}) {
+    for (int expanded : {1, 17, 40, 80}) {
+      for (int width : {1, 8, 13, 33}) {
+        check(mixer(in, expanded, width == 8 ? 20 : in, 7, width, Activation::kGelu),
+              1 + expanded % 3, 1 + in % 2);
+      }
+    }
+  }
+  check(mixer(56, 112, 56, 28, 56, Activation::kGelu), 2, 3);
+  check(mixer(32, 64, 32, 9, 14, Activation::kRelu), 4, 2, Algorithm::kStrassen);
+  BlockShape strided = mixer(16, 32, 32, 8, 8, Activation::kNone);
+  strided.stride = 2;
+  EXPECT_THROW(plan_block(table.traits, strided, {Algorithm::kDirect, 1}), std::invalid_argument);
+  BlockShape alone = mixer(16, 0, 32, 8, 8, Activation::kNone);
+  EXPECT_THROW(plan_block(table.traits, alone, {Algorithm::kDirect, 1}), std::invalid_argument);
+}
+
 TEST_P(InvertedResidualTest, OtherActivations) {
   check(inverted(16, 48, 24, 9, 9, 2, Activation::kRelu), 2, 1);
   check(inverted(16, 48, 16, 9, 9, 1, Activation::kNone, true), 3, 2);

@@ -16,8 +16,12 @@ void check(const IsaTraits& isa, const BlockShape& shape, const Tiling& tiling) 
   require(shape.channels_in >= 1 && shape.expanded >= 0 && shape.channels_out >= 1 &&
               shape.height >= 1 && shape.width >= 1,
           "channels and sizes must be at least 1");
-  require(shape.kernel == 3 || shape.kernel == 5 || shape.kernel == 7,
-          "kernel is " + std::to_string(shape.kernel) + "; expected 3, 5 or 7");
+  require(shape.kernel == 0 || shape.kernel == 3 || shape.kernel == 5 || shape.kernel == 7,
+          "kernel is " + std::to_string(shape.kernel) + "; expected 3, 5 or 7, or 0 for none");
+  require(shape.has_depthwise() ||
+              (shape.expands() && shape.stride == 1 && !shape.excites() && isa.per_lane == 1),
+          "without a depthwise convolution it needs float32, an expansion, stride 1 and no "
+          "squeeze-and-excite");
   require(shape.stride == 1 || shape.stride == 2,
           "stride is " + std::to_string(shape.stride) + "; expected 1 or 2");
   require(!shape.project.residual || (shape.stride == 1 && shape.channels_in == shape.channels_out),
@@ -128,8 +132,10 @@ void pack_block(const BlockPlan& plan, const BlockWeights& weights, float* packe
     pack_pointwise(plan.expand, shape.channels_in, shape.expanded, weights.expand,
                    packed + plan.expand_offset());
   }
-  pack_depthwise(shape.hidden(), shape.kernel, weights.depthwise, weights.depthwise_bias,
-                 packed + plan.taps_offset());
+  if (shape.has_depthwise()) {
+    pack_depthwise(shape.hidden(), shape.kernel, weights.depthwise, weights.depthwise_bias,
+                   packed + plan.taps_offset());
+  }
   pack_bias(shape.channels_out, weights.project_bias, packed + plan.bias_offset());
   pack_pointwise(plan.project, shape.hidden(), shape.channels_out, weights.project,
                  packed + plan.project_offset());

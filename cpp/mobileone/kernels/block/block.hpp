@@ -3,6 +3,9 @@
 //   [1x1 expansion, activation]  ->  k x k depthwise, [squeeze-and-excite], activation
 //                                ->  1x1 projection, [+ input], activation
 //
+// The depthwise convolution may be missing: 1x1, activation, 1x1, [+ input], a network's channel
+// mixer (RepViT, arXiv 2307.09283, figure 3).
+//
 // MobileOne's pair is the one without an expansion (arXiv 2206.04040, section 3.2), the inverted
 // residual of MobileNetV2 (arXiv 1801.04381, section 3.3) the one with it; MobileNetV3 (arXiv
 // 1905.02244) and EfficientNet add the larger kernels and the squeeze-and-excite. Each convolution
@@ -13,7 +16,7 @@
 // in a ring in scratch for as long as the depthwise needs them. A depthwise without an expansion
 // reads a 3x3 window where it is, in the map; wider ones, for which the map's border is too narrow,
 // from a ring of copied rows. With a squeeze-and-excite, which pools all pixels, T is the whole
-// map.
+// map. Without a depthwise, the expansion writes T.
 //
 // Use: plan_block once per shape, pack_block once per set of weights, then KernelTable::run_block
 // per image. The work of one image is plan.units() independent units; a thread runs any contiguous
@@ -38,7 +41,8 @@ struct BlockShape {
   int channels_out = 0;
   int height = 0;  // of the input map
   int width = 0;
-  int kernel = 3;  // of the depthwise convolution: 3, 5 or 7; its padding is kernel / 2
+  int kernel = 3;  // of the depthwise convolution: 3, 5 or 7, its padding is kernel / 2; 0: an
+                   // expanding block without one
   int stride = 1;  // 1 or 2
   Activation expand_activation = Activation::kNone;
   Activation depthwise_activation = Activation::kNone;
@@ -47,11 +51,12 @@ struct BlockShape {
 
   bool expands() const { return expanded > 0; }
   bool excites() const { return excite != ExcitePlace::kNone; }
-  /// Channels of the depthwise convolution.
+  bool has_depthwise() const { return kernel > 0; }
+  /// Channels that the projection reads.
   int hidden() const { return expands() ? expanded : channels_in; }
   int reach() const { return kernel / 2; }
   /// Whether the depthwise reads its rows from a ring.
-  bool has_ring() const { return expands() || reach() > 1; }
+  bool has_ring() const { return has_depthwise() && (expands() || reach() > 1); }
   int out_height() const { return (height - 1) / stride + 1; }
   int out_width() const { return (width - 1) / stride + 1; }
   MapShape src() const { return {channels_in, height, width}; }
@@ -85,7 +90,9 @@ struct BlockPlan {
   std::ptrdiff_t taps_offset() const {
     return shape.expands() ? expand_offset() + expand.packed_floats() : 0;
   }
-  std::ptrdiff_t taps_floats() const { return project.k_blocks * depthwise_floats(shape.kernel); }
+  std::ptrdiff_t taps_floats() const {
+    return shape.has_depthwise() ? project.k_blocks * depthwise_floats(shape.kernel) : 0;
+  }
   std::ptrdiff_t bias_offset() const { return taps_offset() + taps_floats(); }
   std::ptrdiff_t project_offset() const {
     return bias_offset() + std::ptrdiff_t{project.n_blocks} * kBlock;
@@ -148,7 +155,8 @@ struct BlockArgs {
 /// Whether Strassen's algorithm can run the projection: not of bfloat16.
 bool strassen_applies(const IsaTraits& isa, const BlockShape& shape);
 
-/// Throws std::invalid_argument for sizes < 1, another kernel or stride than above, a residual
+/// Throws std::invalid_argument for sizes < 1, another kernel or stride than above, a block without
+/// a depthwise that has no expansion, a stride, a squeeze-and-excite or a T of bfloat16, a residual
 /// between different shapes, a tiling with a value < 1, and for kStrassen (of the projection) where
 /// it does not apply. tile_rows is clipped to the output height. `isa` is that of the KernelTable
 /// that will run the plan.
@@ -158,7 +166,7 @@ BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling
 struct BlockWeights {
   const float* expand = nullptr;  // [expanded][channels_in], or null without an expansion
   const float* expand_bias = nullptr;
-  const float* depthwise = nullptr;  // [hidden][kernel][kernel]
+  const float* depthwise = nullptr;  // [hidden][kernel][kernel], or null without one
   const float* depthwise_bias = nullptr;
   const float* project = nullptr;  // [channels_out][hidden]
   const float* project_bias = nullptr;

@@ -48,7 +48,9 @@ class BlockRun {
     tile_.panel_end = panel_end;
     tile_.pixel_begin = 0;
     tile_.pixels = rows * plan_.shape.out_width();
-    if (ring_ != nullptr) {
+    if (!plan_.shape.has_depthwise()) {
+      fill_by_expansion(row_begin, row_begin + rows);
+    } else if (ring_ != nullptr) {
       fill_from_ring(row_begin, row_begin + rows);
     } else {
       fill_from_map(row_begin, row_begin + rows);
@@ -76,6 +78,15 @@ class BlockRun {
       sum_quarters(plan_.project, tile_, block);
     }
     for (int block = 2 * half; block < plan_.project.k_blocks; ++block) fill(block);
+  }
+
+  void fill_by_expansion(int begin, int end) {
+    for (int i = 0; i < plan_.expand.num_panels(); ++i) {
+      expand_into_tile(plan_, args_, plan_.expand.panel(i), begin, end, background_);
+    }
+    for (int block = 0; block < summed_blocks(); ++block) {
+      sum_quarters(plan_.project, tile_, block);
+    }
   }
 
   void fill_from_ring(int begin, int end) {

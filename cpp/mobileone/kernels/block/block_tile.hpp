@@ -10,6 +10,10 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 void expand_rows(const BlockPlan& plan, const BlockArgs& args, const RowRing& ring,
                  const Panel& panel, int begin, int end, PrefetchStream& background);
 
+/// The same into T, which starts at row `begin`: of a block without a depthwise.
+void expand_into_tile(const BlockPlan& plan, const BlockArgs& args, const Panel& panel, int begin,
+                      int end, PrefetchStream& background);
+
 /// Rows [begin, end) of one channel block of the source, into the ring.
 void copy_rows(const BlockPlan& plan, const float* src, const RowRing& ring, int block, int begin,
                int end);

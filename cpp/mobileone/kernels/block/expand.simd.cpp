@@ -4,37 +4,76 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-// One pixel group after the other: the activation finds its operands in L1.
+namespace {
+
+// A panel's rows. One pixel group after the other: the activation finds its operands in L1.
+class PanelExpansion {
+ public:
+  // `dst_block` floats from one channel block of the result to the next.
+  PanelExpansion(const BlockPlan& plan, const BlockArgs& args, const Panel& panel,
+                 std::ptrdiff_t dst_block)
+      : plan_(plan),
+        src_(args.src),
+        panel_(panel),
+        groups_(plan.shape.width, max_pixels(vectors())) {
+    const Activation activation = plan.shape.expand_activation;
+    run_.num_segments = 1;
+    run_.b = args.packed + plan.expand_offset() + plan.expand.panel_offset(panel.first_block);
+    run_.row = args.packed + panel.first_block * kBlock;
+    run_.floor = activation_floor(activation);
+    run_.ceiling = activation_ceiling(activation);
+    run_.dst_block = dst_block;
+  }
+
+  // Row y of the source, to `dst` and the blocks after it.
+  void row(int y, float* dst, PrefetchStream& background) {
+    const BlockShape& shape = plan_.shape;
+    const MapShape map = shape.src();
+    const bool more = !is_clamp(shape.expand_activation);
+    run_.segments[0] = {src_ + map.offset(0, y, 0), map.block_stride(), plan_.expand.k_blocks,
+                        last_steps(shape.channels_in)};
+    run_.shift = 0;
+    run_.dst = dst;
+    for (int group = 0; group < groups_.count; ++group) {
+      const std::ptrdiff_t floats = std::ptrdiff_t{groups_.size(group)} * kBlock;
+      run_.prefetch =
+          background.active() ? background.take(prefetch_floats(plan_.expand.k_blocks)) : run_.b;
+      find_conv_run(groups_.size(group), vectors())(run_);
+      for (int block = 0; more && block < panel_.num_blocks; ++block) {
+        activate_in_place(shape.expand_activation, run_.dst + block * run_.dst_block, floats);
+      }
+      run_.shift += floats;
+      run_.dst += floats;
+    }
+  }
+
+ private:
+  int vectors() const { return panel_.num_blocks * kBlock / kLanes; }
+
+  const BlockPlan& plan_;
+  const float* src_;
+  Panel panel_;
+  PixelGroups groups_;
+  PixelRun run_;
+};
+
+}  // namespace
+
 void expand_rows(const BlockPlan& plan, const BlockArgs& args, const RowRing& ring,
                  const Panel& panel, int begin, int end, PrefetchStream& background) {
-  const BlockShape& shape = plan.shape;
-  const MapShape map = shape.src();
-  const int vectors = panel.num_blocks * kBlock / kLanes;
-  const bool more = !is_clamp(shape.expand_activation);
-  PixelRun run;
-  run.num_segments = 1;
-  run.b = args.packed + plan.expand_offset() + plan.expand.panel_offset(panel.first_block);
-  run.row = args.packed + panel.first_block * kBlock;
-  run.floor = activation_floor(shape.expand_activation);
-  run.ceiling = activation_ceiling(shape.expand_activation);
-  run.dst_block = plan.ring_block();
-  const PixelGroups groups(shape.width, max_pixels(vectors));
+  PanelExpansion expansion(plan, args, panel, plan.ring_block());
   for (int y = begin; y < end; ++y) {
-    run.segments[0] = {args.src + map.offset(0, y, 0), map.block_stride(), plan.expand.k_blocks,
-                       last_steps(shape.channels_in)};
-    run.shift = 0;
-    run.dst = ring.pixels(panel.first_block, y);
-    for (int group = 0; group < groups.count; ++group) {
-      const std::ptrdiff_t floats = std::ptrdiff_t{groups.size(group)} * kBlock;
-      run.prefetch =
-          background.active() ? background.take(prefetch_floats(plan.expand.k_blocks)) : run.b;
-      find_conv_run(groups.size(group), vectors)(run);
-      for (int block = 0; more && block < panel.num_blocks; ++block) {
-        activate_in_place(shape.expand_activation, run.dst + block * run.dst_block, floats);
-      }
-      run.shift += floats;
-      run.dst += floats;
-    }
+    expansion.row(y, ring.pixels(panel.first_block, y), background);
+  }
+}
+
+void expand_into_tile(const BlockPlan& plan, const BlockArgs& args, const Panel& panel, int begin,
+                      int end, PrefetchStream& background) {
+  const std::ptrdiff_t block = std::ptrdiff_t{plan.project.pitch()} * kBlock;
+  PanelExpansion expansion(plan, args, panel, block);
+  float* dst = static_cast<float*>(args.scratch) + panel.first_block * block;
+  for (int y = begin; y < end; ++y, dst += std::ptrdiff_t{plan.shape.width} * kBlock) {
+    expansion.row(y, dst, background);
   }
 }
 

@@ -98,7 +98,9 @@ bool better(const Candidate& a, const Candidate& b) {
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
                      const TilingRequest& request) {
-  if (shape.has_ring()) return choose_ring_tiling(table, machine, shape, request);
+  if (shape.has_ring() || shape.expands()) {
+    return choose_ring_tiling(table, machine, shape, request);
+  }
   const auto [choice, threads, rows_wanted] = request;
   const int only = std::min(rows_wanted, shape.out_height());  // or 0
   Candidate best[2];                                           // direct, Strassen

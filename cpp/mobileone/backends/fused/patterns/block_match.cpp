@@ -1,6 +1,8 @@
 #include "mobileone/backends/fused/patterns/block_match.hpp"
 
 #include "mobileone/backends/fused/activation.hpp"
+#include "mobileone/backends/fused/support.hpp"
+#include "mobileone/kernels/conv/conv.hpp"
 
 namespace mobileone::fused {
 
@@ -68,8 +70,9 @@ void take_excite(Cursor& cursor, BlockMatch& match) {
 
 // Takes the sum of the source and the projection, and the activation of it.
 void take_residual(Cursor& cursor, BlockMatch& match) {
-  const auto& depthwise = std::get<Conv2d>(cursor.builder().node(match.depthwise.node).op);
-  const bool free = match.project.activation == Activation::kNone && depthwise.stride[0] == 1;
+  const Conv2d* const depthwise = match.find_depthwise(cursor.builder());
+  const bool free = match.project.activation == Activation::kNone &&
+                    (depthwise == nullptr || depthwise->stride[0] == 1);
   Cursor next = cursor;
   if (!free || !cursor.hands_over() || next.take_sum(cursor.result()) != match.source) return;
   const auto activation = map_activation(next.activation());
@@ -77,6 +80,21 @@ void take_residual(Cursor& cursor, BlockMatch& match) {
   cursor = next;
   match.residual = true;
   match.project.activation = *activation;
+}
+
+// A map between two 1x1 convolutions is not made if it would be larger: beside source and result
+// it would not stay in the L2 of any core. A constant: a stored plan is the same on all machines.
+constexpr std::size_t kLargeMap = 512 * 1024;
+
+// Whether the kernels run the next 1x1 convolution, the last one's only reader, without a depthwise
+// between.
+bool mixes_channels(const Cursor& cursor) {
+  const auto* project = cursor.get<Conv2d>();
+  const kernels::KernelTable& kernels = table(cursor.builder());
+  if (!project || !is_dense(*project, 1, 1) || kernels.traits.per_lane != 1) return false;
+  const kernels::MapShape hidden = map_shape(cursor.builder().shape(cursor.result()));
+  return kernels::fills_microkernels(kernels.traits, hidden.width) &&
+         sizeof(float) * static_cast<std::size_t>(hidden.num_floats()) > kLargeMap;
 }
 
 // Everything but an SE after the projection.
@@ -89,14 +107,20 @@ std::optional<BlockMatch> take_block(Cursor& cursor) {
     if (!expanded.hands_over()) return std::nullopt;
     cursor = expanded;
   }
-  const auto depthwise = take_depthwise(cursor);
-  if (!depthwise) return std::nullopt;
-  match.depthwise = *depthwise;
-  take_excite(cursor, match);
+  if (const auto depthwise = take_depthwise(cursor)) {
+    match.depthwise = *depthwise;
+    take_excite(cursor, match);
+  } else if (!match.expand || !mixes_channels(cursor)) {
+    return std::nullopt;
+  }
   const auto project = cursor.hands_over() ? take_pointwise(cursor) : std::nullopt;
   if (!project) return std::nullopt;
   match.project = *project;
   take_residual(cursor, match);
+  // A convolution alone adds any map.
+  const bool sums =
+      match.depthwise.node < 0 && !match.residual && Cursor(cursor).take_residual() >= 0;
+  if (sums) return std::nullopt;
   return match;
 }
 

@@ -126,14 +126,16 @@ kernels::BlockWeights weights_of(const BlockMatch& match, const PlanBuilder& bui
     weights.expand = expand.weight();
     weights.expand_bias = expand.bias();
   }
-  const NodeWeights depthwise(match.depthwise.node, builder), project(match.project.node, builder);
-  const auto& conv = std::get<Conv2d>(builder.node(match.depthwise.node).op);
-  weights.depthwise = depthwise.weight();
-  if (conv.dilation[0] > 1) {
-    wide = spread(conv, weights.depthwise);
-    weights.depthwise = wide.data();
+  if (const Conv2d* const conv = match.find_depthwise(builder)) {
+    const NodeWeights depthwise(match.depthwise.node, builder);
+    weights.depthwise = depthwise.weight();
+    if (conv->dilation[0] > 1) {
+      wide = spread(*conv, weights.depthwise);
+      weights.depthwise = wide.data();
+    }
+    weights.depthwise_bias = depthwise.bias();
   }
-  weights.depthwise_bias = depthwise.bias();
+  const NodeWeights project(match.project.node, builder);
   weights.project = project.weight();
   weights.project_bias = project.bias();
   return weights;
@@ -163,8 +165,8 @@ kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool
     return tiling;
   };
   const std::string& name = builder.node(match.project.node).name;
-  const auto tuned =
-      tuned_tiling(name, builder, [&] { return !shape.has_ring() && suits_strassen(); });
+  const auto tuned = tuned_tiling(
+      name, builder, [&] { return !shape.has_ring() && !shape.expands() && suits_strassen(); });
   const std::int64_t images = builder.shape(match.source)[0];
   kernels::Tiling tiling =
       tiling_for(name, images, match.factor.has_value(), tuned, builder, choose);
@@ -174,18 +176,19 @@ kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool
 
 BlockShape shape_of(const BlockMatch& match, const PlanBuilder& builder) {
   const kernels::MapShape in = map_shape(builder.shape(match.source));
-  const auto& depthwise = std::get<Conv2d>(builder.node(match.depthwise.node).op);
   BlockShape shape;
   shape.channels_in = in.channels;
   if (match.expand) {
-    shape.expanded = static_cast<int>(depthwise.in_channels);
+    const auto& expand = std::get<Conv2d>(builder.node(match.expand->node).op);
+    shape.expanded = static_cast<int>(expand.out_channels);
     shape.expand_activation = match.expand->activation;
   }
   shape.channels_out = map_shape(builder.shape(match.result())).channels;
   shape.height = in.height;
   shape.width = in.width;
-  shape.kernel = depthwise_kernel(depthwise);
-  shape.stride = static_cast<int>(depthwise.stride[0]);
+  const Conv2d* const depthwise = match.find_depthwise(builder);
+  shape.kernel = depthwise ? depthwise_kernel(*depthwise) : 0;
+  shape.stride = depthwise ? static_cast<int>(depthwise->stride[0]) : 1;
   shape.depthwise_activation = match.depthwise.activation;
   shape.excite = match.place;
   shape.project = {match.project.activation, match.residual};

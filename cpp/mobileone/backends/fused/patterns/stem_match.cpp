@@ -38,8 +38,7 @@ std::optional<StemBlockMatch> match_stem_block(const Cursor& at) {
   if (!stem || !cursor.hands_over()) return std::nullopt;
   const auto block = match_block(cursor.here());
   if (!block || block->expand || block->excite || block->factor) return std::nullopt;
-  const auto& depthwise = std::get<Conv2d>(at.builder().node(block->depthwise.node).op);
-  if (!is_square(depthwise, 3, 2)) return std::nullopt;
+  if (!is_square(*block->find_depthwise(at.builder()), 3, 2)) return std::nullopt;
   cursor.skip(block->ops.size());
   return StemBlockMatch{{cursor.taken()}, *stem, *block};
 }
