@@ -27,6 +27,9 @@ class BlockRun {
         ring_(ring),
         depthwise_(plan, args.src, taps, ring, scratch_),
         background_(background) {
+    if (args.excite != nullptr) {
+      excite_ = {args.excite->packed, args.excite->packed + args.excite->packed_floats()};
+    }
     tile_.scratch = scratch_;
     tile_.packed = args.packed + plan.project_offset();
     tile_.bias = args.packed + plan.bias_offset();
@@ -135,7 +138,8 @@ class BlockRun {
   // A panel's rows go into the ring right before the depthwise reads them. T starts at `first_row`.
   void fill_panel(const Panel& panel, int first_row, const Rows& rows) {
     if (plan_.shape.expands()) {
-      expand_rows(plan_, args_, *ring_, panel, rows.missing_begin, rows.missing_end, background_);
+      expand_rows(plan_, args_, *ring_, panel, rows.missing_begin, rows.missing_end,
+                  excite_.active() ? excite_ : background_);
     } else {
       copy_rows(plan_, args_.src, *ring_, panel.first_block, rows.missing_begin, rows.missing_end);
     }
@@ -192,6 +196,7 @@ class BlockRun {
   RowRing* ring_;
   DepthwiseTile depthwise_;
   PrefetchStream background_;
+  PrefetchStream excite_;  // its weights, wanted once all pixels are expanded
   PointwiseTile tile_;
   int next_row_ = 0;  // first input row that is not in the ring yet
 };

@@ -3,6 +3,22 @@
 #include "mobileone/kernels/simd/epilogue.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
+namespace {
+
+// `rows` of a panel as wide as so many vectors, each times its factor.
+template <int kVectors>
+void scale_panel(const float* from, const float* scale, int rows, float* to) {
+  constexpr int kWidth = kVectors * kLanes;
+  for (int k = 0; k < rows; ++k, from += kWidth, to += kWidth) {
+    const Vec factor = broadcast(scale[k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      store(to + v * kLanes, mul(load(from + v * kLanes), factor));
+    }
+  }
+}
+
+}  // namespace
 
 const float* excite(const BlockPlan& plan, const SqueezeExcite& se, float* scratch) {
   const std::ptrdiff_t channels = std::ptrdiff_t{plan.project.k_blocks} * kBlock;
@@ -39,14 +55,19 @@ void scale_tile(const BlockPlan& plan, const float* scale, float* scratch) {
 void scale_weights(const BlockPlan& plan, const float* packed, const float* scale, int begin,
                    int end, float* out) {
   const PointwisePlan& project = plan.project;
+  const int rows = project.k_blocks * kBlock;
   for (int index = begin; index < end; ++index) {
     const Panel panel = project.panel(index);
-    const int width = panel.columns();
-    const float* from = packed + project.panel_offset(panel.first_block);
-    float* to = out + project.panel_offset(panel.first_block);
-    for (int k = 0; k < project.k_blocks * kBlock; ++k, from += width, to += width) {
-      const Vec factor = broadcast(scale[k]);
-      for (int i = 0; i < width; i += kLanes) store(to + i, mul(load(from + i), factor));
+    const std::ptrdiff_t at = project.panel_offset(panel.first_block);
+    switch (panel.columns() / kLanes) {
+      case 1:
+        scale_panel<1>(packed + at, scale, rows, out + at);
+        break;
+      case 2:
+        scale_panel<2>(packed + at, scale, rows, out + at);
+        break;
+      default:
+        scale_panel<3>(packed + at, scale, rows, out + at);
     }
   }
 }
