@@ -113,17 +113,18 @@ def images(shape: tuple[int, ...]) -> Any:
 def _seeded(name: str) -> Any:
     """The train-time network with seeded weights, biases and running statistics.
 
-    Those of create_model would do for the weights; but its biases are 0, and builds differ in its
-    statistics.
+    Not those of create_model: its biases are 0, and builds differ in how they draw and settle.
     """
     state = dict(mobileone.create_model(name, seed=0).state_dict())
     generator = np.random.default_rng(1)
     for key in sorted(state):
         value = state[key]
-        if value.dtype != np.float32 or value.ndim != 1:
+        if value.dtype != np.float32:
             continue
         noise = generator.standard_normal(value.shape)
-        if key.endswith("running_var"):
+        if value.ndim > 1:
+            drawn = noise * np.sqrt(2 / (value.size // len(value)))
+        elif key.endswith("running_var"):
             drawn = 0.5 + np.abs(noise)
         elif key.endswith("weight"):
             drawn = 0.5 + 0.1 * noise
