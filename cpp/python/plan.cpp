@@ -8,6 +8,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "gil.hpp"
+#include "json.hpp"
 #include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/engine.hpp"
@@ -274,12 +275,18 @@ void bind_plan(py::module_& module) {
              "The plan of a graph on weights packed before.");
   module.def(
       "checksum",
-      [](py::array array) {
-        if (!(array.flags() & py::array::c_style))
-          throw Error("[checksum] expected a C-order array");
-        return checksum(array.data(), static_cast<std::size_t>(array.nbytes()));
+      [](const py::buffer& data) {
+        const py::buffer_info info = data.request();
+        if (PyBuffer_IsContiguous(info.view(), 'C') == 0) {
+          throw Error("[checksum] expected bytes or a C-order array");
+        }
+        return checksum(info.ptr, static_cast<std::size_t>(info.size * info.itemsize));
       },
-      py::arg("array"), "Of an array's bytes: what a stored plan knows its weights by.");
+      py::arg("data"), "Of bytes or an array's: what a stored plan knows its parts by.");
+  module.def("parse_json", &json_of, py::arg("text"),
+             "Python's json.loads of bytes, without what that module costs a cold start; strict: "
+             "ValueError, too, for a key that comes twice, NaN, an integer beyond 64 bits, and "
+             "more than 32 levels.");
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&, bool, const std::string&,

@@ -102,6 +102,12 @@ TEST(GraphJson, SyntaxErrorsSayWhere) {
     EXPECT_NE(refused(wrong).find("[json] line"), std::string::npos) << wrong;
   }
   EXPECT_NE(refused(std::string(100000, '[')).find("at most 32 levels"), std::string::npos);
+  std::string many = "{";
+  for (int i = 0; i < 100; ++i) many += concat("\"k", i, "\": 0, ");
+  for (const int again : {0, 40, 99}) {
+    EXPECT_NE(refused(concat(many, "\"k", again, "\": 0}")).find(concat("key than \"k", again)),
+              std::string::npos);
+  }
 }
 
 std::string with_node(const std::string& node) {

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,8 +81,36 @@ def rewrite(path: Path, change: Callable[[Header], Any]) -> None:
     weights = data[len(data) - header["weights_bytes"] :]
     replaced = change(header)
     text = json.dumps(header if replaced is None else replaced).encode()
-    start = START.pack(magic, version, zlib.crc32(text), len(text)) + text
+    start = START.pack(magic, version, _core.checksum(text), len(text)) + text
     path.write_bytes(start + b"\0" * (-len(start) % 4096) + weights)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)  # fmt: skip
+
+
+@given(JSON, st.sampled_from([None, 1]))
+def test_headers_are_read_as_python_reads_them(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent).encode()
+    read = _core.parse_json(text)
+    assert repr(read) == repr(json.loads(text))  # -0.0 and 1 beside 1.0 as well
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"a": 1, "a": 1}', 'another key than "a"'),
+        (b"[NaN]", "expected a value"),
+        (b"9223372036854775808", "an integer of 64 bits"),
+        (b'"\xff"', "utf-8"),
+    ],
+)
+def test_headers_that_are_no_strict_json(text: bytes, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        _core.parse_json(text)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

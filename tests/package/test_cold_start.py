@@ -96,9 +96,9 @@ print(*libraries(), getenv(b"GOMP_SPINCOUNT").decode())
 
 # Modules that cost milliseconds each.
 HEAVY = {
-    "plan": ("dataclasses", "importlib.metadata", "numpy.typing", "pathlib", "threading",
-             "mobileone.checkpoint", "mobileone.data.config", "mobileone.model",
-             "mobileone.util.machine.threads"),
+    "plan": ("dataclasses", "importlib.metadata", "json", "numpy.typing", "pathlib",
+             "threading", "zlib", "mobileone.checkpoint", "mobileone.data.config",
+             "mobileone.model", "mobileone.util.machine.threads"),
     "safetensors": ("importlib.metadata", "numpy.typing", "pathlib", "secrets", "zipfile",
                     "mobileone.checkpoint.containers.safetensors_writer",
                     "mobileone.checkpoint.containers.torch_zip",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <unordered_set>
 
 namespace mobileone {
 
@@ -39,7 +40,8 @@ class Parser {
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
   void skip_space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != text_.npos) ++at_;
+    const auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
+    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
   }
 
   bool take(char c) {
@@ -68,6 +70,8 @@ class Parser {
 
   Json::Object object(int depth) {
     Json::Object result;
+    std::unordered_set<std::string> keys;  // of an object with many: comparing each takes too long
+    constexpr std::size_t kFew = 32;
     skip_space();
     if (take('}')) return result;
     do {
@@ -76,7 +80,11 @@ class Parser {
       if (peek() != '"') fail("a key in quotes");
       std::string key = string();
       const auto same = [&](const auto& entry) { return entry.first == key; };
-      if (std::any_of(result.begin(), result.end(), same)) {
+      if (result.size() == kFew) {
+        for (const auto& entry : result) keys.insert(entry.first);
+      }
+      if (result.size() < kFew ? std::any_of(result.begin(), result.end(), same)
+                               : !keys.insert(key).second) {
         at_ = start;
         fail(concat("another key than \"", key, "\", which came before"));
       }
@@ -102,6 +110,11 @@ class Parser {
     return result;
   }
 
+  // Stands for itself in a string.
+  static bool is_plain(char c) {
+    return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
+  }
+
   std::string string() {
     std::string result;
     ++at_;
@@ -111,9 +124,11 @@ class Parser {
       }
       if (take('\\')) {
         escape(result);
-      } else {
-        result += text_[at_++];
+        continue;
       }
+      const std::size_t start = at_;
+      while (at_ < text_.size() && is_plain(text_[at_])) ++at_;
+      result.append(text_, start, at_ - start);
     }
     return result;
   }

@@ -1,6 +1,6 @@
 """Stored plans: a compiled network as a file that is mapped and run in place.
 
-A file is a fixed start (magic, format, length and CRC-32 of the header), a JSON header, and from
+A file is a fixed start (magic, format, checksum and length of the header), a JSON header, and from
 the next page on the packed weights, each at a multiple of 64 bytes with a checksum of its own; what
 is between is zero. The header holds the graph as JSON, the input shape, threads, what the steps
 decided (records), and what the weights were packed for: package version, instruction set, block and
@@ -11,10 +11,8 @@ offset is checked against what the plan needs.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
-import zlib
 from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,7 @@ from mobileone._core import (
     __version__,
     checksum,
     kernel_parameters,
+    parse_json,
     quantized_isa,
     restore_plan,
 )
@@ -43,9 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"\x93M1PLAN\n"
-# Magic, format, CRC-32 of the header, bytes of the header.
+# Magic, format, checksum of the header, bytes of the header.
 _START = struct.Struct("<8sIIQ")
 _MAX_HEADER = 1 << 20
 _PAGE, _ALIGNMENT = 4096, 64
@@ -118,6 +117,8 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
     Raises:
         NotImplementedError: a step runs on another backend, whose weights cannot be stored.
     """
+    import json
+
     from mobileone.util.files import whole_file
 
     plan = compiled.plan
@@ -144,11 +145,11 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
         "weights_bytes": size,
     }
     text = json.dumps(header).encode()
-    read, where = json.loads(text), os.fsdecode(path)
+    read, where = parse_json(text), os.fsdecode(path)
     _check(read, where)
     _config(read, where)
     with whole_file(path) as file:
-        file.write(_START.pack(_MAGIC, FORMAT, zlib.crc32(text), len(text)))
+        file.write(_START.pack(_MAGIC, FORMAT, checksum(text), len(text)))
         file.write(text)
         start = _weights_start(len(text))
         for key, (offset, *_) in places.items():
@@ -257,15 +258,14 @@ def _read(where: str) -> tuple[dict[str, Any], int, int]:
             raise ValueError(f"{where}: declares a header of {length} bytes, and has {size} in all")
         text = file.read(length)
         padding = file.read(_weights_start(length) - _START.size - length)
-    if len(text) != length or zlib.crc32(text) != expected:
-        raise ValueError(
-            f"{where}: its header has checksum {zlib.crc32(text):08x}; expected {expected:08x}"
-        )
+    found = checksum(text)
+    if len(text) != length or found != expected:
+        raise ValueError(f"{where}: its header has checksum {found:08x}; expected {expected:08x}")
     if any(padding):
         raise ValueError(f"{where}: is damaged: what follows its header is not zero")
     try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        header = parse_json(text)
+    except ValueError as error:
         raise ValueError(f"{where}: its header is not JSON: {error}") from error
     if type(header) is not dict:
         raise ValueError(f"{where}: its header is a {type(header).__name__}; expected an object")
