@@ -128,6 +128,25 @@ TEST(FusedMaps, DenseConvolutionsByWinograd) {
   EXPECT_EQ(implementations(*direct).find("winograd"), std::string::npos);
 }
 
+// A dilated 3x3 kernel by phases where a floor is all that follows, else by rows.
+TEST(FusedMaps, DilatedConvolutionsByPhases) {
+  for (ActivationKind activation : {ActivationKind::relu, ActivationKind::silu}) {
+    Builder net;
+    Conv2d dilated = testing::conv(32, 48, 3, 1, 1, true);
+    dilated.dilation = dilated.padding = {5, 5};
+    const NodeId x = net.stem(32);
+    const NodeId y = net.activation("a", activation, net.conv("a", dilated, x));
+    for (int threads : {1, 3}) {
+      const auto plan = check(net.graph, {y}, kImages, threads, Algorithm::strassen);
+      EXPECT_EQ(unfused(*plan), "");
+      EXPECT_EQ(implementations(*plan).find("phases") != std::string::npos,
+                activation == ActivationKind::relu);
+    }
+    const auto direct = check(net.graph, {y}, kImages, 1, Algorithm::direct);
+    EXPECT_EQ(implementations(*direct).find("phases"), std::string::npos);
+  }
+}
+
 // 1x1 of many channels by Strassen's algorithm, unless weights differ too much in size.
 TEST(FusedMaps, WideOneByOnesMayTakeStrassen) {
   Builder net;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mobileone/kernels/conv/phases.hpp"
 #include "mobileone/kernels/conv/winograd.hpp"
 
 namespace mobileone::kernels {
@@ -26,7 +27,7 @@ double ConvShape::macs() const {
 }
 
 bool strassen_applies(const ConvShape& shape) {
-  if (shape.dilation > 1) return false;
+  if (shape.dilation > 1) return phases_apply(shape);
   if (shape.kernel == 3) {
     return shape.stride == 1 && shape.height % 2 == 0 && shape.width % 2 == 0;
   }
@@ -34,6 +35,23 @@ bool strassen_applies(const ConvShape& shape) {
   return shape.channels_out % kBlock == 0 &&
          strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
 }
+
+namespace {
+
+ConvPlan with_phases(ConvPlan plan, const IsaTraits& isa, const Tiling& tiling) {
+  const ConvShape& shape = plan.shape;
+  plan.tile_rows = std::min(tiling.tile_rows, plan.rows());
+  const int windows = PhaseAxis(shape.height, shape.dilation).most_windows(plan.tiles()) *
+                      PhaseAxis(shape.width, shape.dilation).windows();
+  plan.pointwise = {.k_blocks = shape.source_blocks(),
+                    .n_blocks = blocks(shape.channels_out),
+                    .tile_pixels = windows,
+                    .max_pixels = windows,
+                    .panel_blocks = isa.panel_blocks};
+  return plan;
+}
+
+}  // namespace
 
 ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& tiling) {
   require(shape.channels_in >= 1 && shape.channels_in2 >= 0 && shape.channels_out >= 1 &&
@@ -51,13 +69,15 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
           "tile_rows and column_parts must be at least 1");
   require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
           "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
-          "sides; winograd a 3x3 kernel of stride 1 without dilation and a map of even height and "
-          "width");
+          "sides; winograd a 3x3 kernel of stride 1 and a map of even height and width, or, with "
+          "dilation, nothing but a floor after the sums");
   ConvPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
   const bool fewer = tiling.algorithm == Algorithm::kStrassen;
   plan.winograd = fewer && shape.kernel == 3;
+  plan.phases = plan.winograd && shape.dilation > 1;
+  if (plan.phases) return with_phases(plan, isa, tiling);
   plan.tile_rows = fewer && !plan.winograd
                        ? strassen_rows(tiling.tile_rows, shape.out_height(), shape.out_width())
                        : std::min(tiling.tile_rows + (plan.winograd ? tiling.tile_rows % 2 : 0),
@@ -75,10 +95,21 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
   return plan;
 }
 
+int ConvPlan::products() const {
+  if (!phases) return winograd ? kWinogradProducts : 1;
+  return PhaseAxis(shape.height, shape.dilation).forms() *
+         PhaseAxis(shape.width, shape.dilation).forms();
+}
+
+int ConvPlan::rows() const {
+  return phases ? PhaseAxis(shape.height, shape.dilation).windows() : shape.out_height();
+}
+
 std::size_t ConvPlan::scratch_bytes() const {
   if (by_rows) return 0;
-  const std::ptrdiff_t floats =
-      winograd ? WinogradScratch(*this).floats() : pointwise.scratch_floats();
+  const std::ptrdiff_t floats = phases     ? PhaseScratch(*this).floats()
+                                : winograd ? WinogradScratch(*this).floats()
+                                           : pointwise.scratch_floats();
   return sizeof(float) * static_cast<std::size_t>(floats);
 }
 
@@ -104,6 +135,7 @@ std::ptrdiff_t position_in_k(const ConvPlan& plan, int channel, int tap) {
 }  // namespace
 
 void pack_conv(const ConvPlan& plan, const float* weight, const float* bias, float* packed) {
+  if (plan.phases) return pack_phases(plan, weight, bias, packed);
   if (plan.winograd) return pack_winograd(plan, weight, bias, packed);
   const ConvShape& shape = plan.shape;
   const int taps = shape.taps(), channels = shape.channels_in + shape.channels_in2;

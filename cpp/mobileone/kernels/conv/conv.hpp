@@ -14,7 +14,8 @@
 //
 // A dilated kernel goes by rows, whatever their width. Its taps reach further than a map's border:
 // a row is cut where a tap enters or leaves the map, and each piece has runs of the taps that are
-// inside. At 32 x 32 pixels and dilations 6, 12 and 18 that is 77, 56 and 39 % of the products.
+// inside. At 32 x 32 pixels and dilations 6, 12 and 18 that is 77, 56 and 39 % of the products. Or,
+// as Algorithm::kStrassen, phase by phase with fewer still (phases.hpp).
 //
 // Use: plan_conv once per shape, pack_conv once per set of weights, then KernelTable::run_conv per
 // image. The work of one image is plan.units() independent units; a thread runs any contiguous
@@ -60,18 +61,21 @@ struct ConvPlan {
   int column_parts = 1;
   bool weights_stay = false;
   bool by_rows = false;
-  bool winograd = false;  // `pointwise` is then one of the 16 products, of a tile's 2x2 outputs
+  bool winograd = false;  // `pointwise` is then one of the products, of a tile's windows
+  bool phases = false;    // those of a dilated kernel (phases.hpp): tile_rows are rows of windows
 
-  int tiles() const { return ceil_div(shape.out_height(), tile_rows); }
+  /// Matrix products of one source: 1 but for Winograd's.
+  int products() const;
+  /// What is cut into tiles.
+  int rows() const;
+  int tiles() const { return ceil_div(rows(), tile_rows); }
   int units() const { return tiles() * column_parts; }
   /// First panel of a column part (part == column_parts: the end).
   int first_panel(int part) const { return pointwise.num_panels() * part / column_parts; }
 
   // Packed weights: bias [16 n_blocks], panels.
   std::ptrdiff_t panels_offset() const { return std::ptrdiff_t{pointwise.n_blocks} * kBlock; }
-  std::ptrdiff_t panels_floats() const {
-    return pointwise.packed_floats() * (winograd ? kWinogradProducts : 1);
-  }
+  std::ptrdiff_t panels_floats() const { return pointwise.packed_floats() * products(); }
   std::size_t packed_bytes() const {
     return sizeof(float) * static_cast<std::size_t>(panels_offset() + panels_floats());
   }

@@ -35,6 +35,7 @@ void multiply(const ConvTile& conv, PointwiseTile tile, int panel_begin, int pan
 void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int unit_end) {
   const ConvShape& shape = plan.shape;
   const MapShape dst = shape.dst();
+  const int rows_of_plan = plan.rows();
   float* scratch = static_cast<float*>(args.scratch);
   const bool gathers = !plan.by_rows && !plan.winograd;
   if (gathers) fill_offsets(plan.pointwise, dst.width, dst.row_stride(), scratch);
@@ -53,7 +54,7 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
     const int tile_end = (index + 1) * plan.column_parts;
     const int next = tile_end < unit_end ? tile_end : unit_end;
     const int row_begin = index * plan.tile_rows;
-    const int rows_left = dst.height - row_begin;
+    const int rows_left = rows_of_plan - row_begin;
     const int rows = rows_left < plan.tile_rows ? rows_left : plan.tile_rows;
     const ConvTile conv{plan, args, row_begin, rows, scratch};
     tile.pixels = rows * dst.width;
@@ -61,7 +62,7 @@ void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int un
     tile.fetched = plan.weights_stay && index > 0 ? tile.packed + plan.panels_floats()
                                                   : args.packed + args.fetched_floats;
     if (plan.winograd) {
-      run_winograd(conv, tile, &background);
+      plan.phases ? run_phases(conv, tile, &background) : run_winograd(conv, tile, &background);
       unit = next;
       continue;
     }

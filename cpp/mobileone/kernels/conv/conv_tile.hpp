@@ -65,6 +65,9 @@ struct ConvTile {
 /// floor; `background` is fetched during the last products.
 void run_winograd(const ConvTile& conv, PointwiseTile tile, PrefetchStream* background);
 
+/// The same of a dilated kernel (phases.hpp), for the tile's rows of windows.
+void run_phases(const ConvTile& conv, const PointwiseTile& tile, PrefetchStream* background);
+
 /// The sums of one panel for all rows of the tile, read from the maps. `operands` gives weights,
 /// bias and floor; `stream` is fetched meanwhile.
 void multiply_rows(const ConvTile& conv, const PointwiseTile& operands, const Panel& panel,

@@ -70,6 +70,11 @@ double strassen_bound(const Map& src, const std::vector<float>& weight,
 void winograd_bounds(const Map& src, const std::vector<float>& weight,
                      const std::vector<float>& bias, Map& result);
 
+/// The same of a dilated one by minimal algorithms along both sides of its phases
+/// (conv/phases.hpp).
+void phases_bounds(const Map& src, int dilation, const std::vector<float>& weight,
+                   const std::vector<float>& bias, Map& result);
+
 /// Describes the first element where |got - expected| exceeds its bound (plus `slack`, the same for
 /// every element), or where got is not a number; empty when there is none.
 std::string mismatch(const Map& expected, const float* got, double slack = 0.0);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mobileone/kernels/conv/phases.hpp"
+
 namespace mobileone::kernels {
 
 namespace {
@@ -12,6 +14,7 @@ constexpr int kTilesPerThread = 4;
 constexpr int kMaxTileRows = 16;
 constexpr double kOperandPasses = 2.0;  // Winograd's operands are written and read once
 constexpr double kMinWinogradGain = 1.05;
+constexpr double kDilatedShare = 0.85;  // of the peak, of a dilated kernel by rows
 
 // Rows of a tile: as many as have windows for all threads and operands that stay in L2.
 Tiling winograd_tiling(const KernelTable& table, const MachineModel& machine,
@@ -47,12 +50,52 @@ bool winograd_pays(const KernelTable& table, const MachineModel& machine, const 
   return kMinWinogradGain * winograd < direct;
 }
 
+// Rows of windows of a tile of phases: as many as leave a matrix product's operand in L2.
+Tiling phase_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
+                    const TilingRequest& request) {
+  Tiling tiling{Algorithm::kStrassen, std::max(1, request.rows)};
+  if (request.rows != 0) return tiling;
+  const int all = plan_conv(table.traits, shape, tiling).rows();
+  const auto fits = [&](int tiles) {
+    const int rows = ceil_div(all, tiles);
+    const PhaseScratch parts(plan_conv(table.traits, shape, {tiling.algorithm, rows}));
+    const double bytes = double(parts.source_form()) * sizeof(float);
+    return rows == 1 || bytes <= kScratchShare * machine.l2_bytes;
+  };
+  int tiles = request.threads;
+  while (!fits(tiles)) tiles += request.threads;
+  tiling.tile_rows = ceil_div(all, tiles);
+  return tiling;
+}
+
+// Whether the products of phases are faster than those of rows, with all that they read and write.
+bool phases_pay(const KernelTable& table, const MachineModel& machine, const ConvShape& shape) {
+  const ConvPlan plan = plan_conv(table.traits, shape, phase_tiling(table, machine, shape, {}));
+  const PhaseAxis rows(shape.height, shape.dilation), columns(shape.width, shape.dilation);
+  const double channels =
+      2.0 * (shape.channels_in + shape.channels_in2) * shape.channels_out / machine.peak_flops;
+  const double products = double(rows.products()) * columns.products();
+  const double operands =
+      products * kBlock * sizeof(float) * (plan.pointwise.k_blocks + plan.pointwise.n_blocks);
+  const double weights = double(plan.tiles()) * double(plan.packed_bytes());
+  const double phases =
+      products * channels + (kOperandPasses * operands + weights) / machine.far_bytes_per_second;
+  const double direct = channels * rows.taps() * columns.taps() / kDilatedShare;
+  return kMinWinogradGain * phases < direct;
+}
+
 }  // namespace
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                      const TilingRequest& request) {
-  if (request.choice != AlgorithmChoice::kDirect && shape.kernel == 3 && strassen_applies(shape) &&
-      (request.choice == AlgorithmChoice::kStrassen || winograd_pays(table, machine, shape))) {
+  if (shape.dilation > 1 && request.choice != AlgorithmChoice::kDirect && phases_apply(shape)) {
+    if (request.choice == AlgorithmChoice::kStrassen || phases_pay(table, machine, shape)) {
+      return phase_tiling(table, machine, shape, request);
+    }
+  } else if (request.choice != AlgorithmChoice::kDirect && shape.kernel == 3 &&
+             strassen_applies(shape) &&
+             (request.choice == AlgorithmChoice::kStrassen ||
+              winograd_pays(table, machine, shape))) {
     return winograd_tiling(table, machine, shape, request);
   }
   // A pair whose pointwise convolution has the same K, N and pixels.

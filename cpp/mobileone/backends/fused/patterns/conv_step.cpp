@@ -4,6 +4,7 @@
 #include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/backends/fused/tiling.hpp"
 #include "mobileone/base/error.hpp"
+#include "mobileone/kernels/conv/phases.hpp"
 
 namespace mobileone::fused {
 
@@ -74,6 +75,14 @@ bool well_scaled(const DenseConvMatch& match, const kernels::ConvShape& shape,
                          NodeWeights(match.conv, builder).weight()) <= kMaxStrassenGrowth;
 }
 
+// With the forms of the kernel, which depend on the map's sides.
+std::string phases_name(const kernels::ConvPlan& plan) {
+  const auto forms = [&](int extent) {
+    return kernels::PhaseAxis(extent, plan.shape.dilation).forms();
+  };
+  return concat("phases ", forms(plan.shape.height), "x", forms(plan.shape.width));
+}
+
 kernels::Tiling choose(kernels::TilingRequest request, const DenseConvMatch& match,
                        const kernels::ConvShape& shape, const PlanBuilder& builder) {
   const auto fastest = by_cost_model(shape);
@@ -99,10 +108,11 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
       });
   const auto plan = kernels::plan_conv(table().traits, shape, tiling);
   // Also what the packed weights are filed under: each has an order of its own.
-  const char* algorithm = plan.by_rows                ? "rows"
-                          : plan.winograd             ? "winograd"
-                          : plan.pointwise.strassen() ? "strassen"
-                                                      : "direct";
+  const std::string algorithm = plan.by_rows                ? "rows"
+                                : plan.phases               ? phases_name(plan)
+                                : plan.winograd             ? "winograd"
+                                : plan.pointwise.strassen() ? "strassen"
+                                                            : "direct";
   ConvOperands operands;
   operands.weights =
       builder.packed(concat(name, " fused conv ", algorithm), plan.packed_bytes(), [&](void* out) {
