@@ -4,20 +4,11 @@
 #include <cmath>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/vision/candidates.hpp"
 
 namespace mobileone {
 
 namespace {
-
-// A class of an anchor whose probability is large enough.
-struct Candidate {
-  double score;
-  std::int64_t label;
-  std::size_t anchor;
-};
-
-// Smaller exponents than that change no bit of a sum in float64 that is at least 1.
-constexpr double kNegligible = -37.0;
 
 // One anchor's numbers: every `stride`-th from `data` on.
 struct Row {
@@ -26,31 +17,6 @@ struct Row {
 
   double operator[](std::int64_t i) const { return static_cast<double>(data[i * stride]); }
 };
-
-// Appends the classes of an anchor with probabilities above the rule's. A probability is at most
-// exp(its logit - the largest logit), so that most anchors are done without a single exponential.
-void add_candidates(const Row& row, std::size_t anchor, const DetectionRule& rule, double least,
-                    std::vector<Candidate>& candidates) {
-  float largest = row.data[kCoordinates * row.stride], foremost = -HUGE_VALF;
-  for (std::int64_t c = 0; c < rule.classes; ++c) {
-    const float logit = row.data[(kCoordinates + c) * row.stride];
-    largest = std::max(largest, logit);
-    if (c != rule.background) foremost = std::max(foremost, logit);
-  }
-  const auto top = static_cast<double>(largest);
-  if (!(static_cast<double>(foremost) - top > least)) return;
-  double sum = 0.0;
-  for (std::int64_t c = 0; c < rule.classes; ++c) {
-    const double exponent = row[kCoordinates + c] - top;
-    if (exponent > kNegligible) sum += std::exp(exponent);
-  }
-  for (std::int64_t c = 0; c < rule.classes; ++c) {
-    const double exponent = row[kCoordinates + c] - top;
-    if (c == rule.background || !(exponent > least)) continue;
-    const double score = std::exp(exponent) / sum;
-    if (score > rule.score) candidates.push_back({score, c, anchor});
-  }
-}
 
 Box decoded(const Row& row, const Anchor& anchor, const DetectionRule& rule) {
   const double width = anchor[2], height = anchor[3];
@@ -99,14 +65,13 @@ std::vector<Detection> detect(const std::vector<DetectorMap>& maps,
   if (rows.size() != anchors.size()) {
     throw Error(concat("[detect] maps have ", rows.size(), " anchors; expected ", anchors.size()));
   }
-  const double least = rule.score > 0.0 ? std::log(rule.score) : -HUGE_VAL;
   std::vector<Candidate> heap;
-  std::size_t map_begin = 0;  // in the heap, of the map that the row is of
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    add_candidates(rows[i], i, rule, least, heap);
-    const bool last = i + 1 == rows.size() || places[i + 1].map != places[i].map;
-    if (last) keep_best(heap, map_begin, rule.per_map);
-    if (last) map_begin = heap.size();
+  std::size_t first = 0;  // anchor of the map
+  for (const DetectorMap& map : maps) {
+    const std::size_t begin = heap.size();
+    add_candidates(map, first, rule, heap);
+    keep_best(heap, begin, rule.per_map);
+    first += static_cast<std::size_t>(map.size.height * map.size.width * map.anchors);
   }
   // The best of all classes first: what suppresses a box has been seen before it, and the rest need
   // not be sorted, decoded or compared once there are as many boxes as wanted.
@@ -125,6 +90,7 @@ std::vector<Detection> detect(const std::vector<DetectorMap>& maps,
     Class& own = classes[static_cast<std::size_t>(best.label)];
     if (own.seen++ >= rule.candidates) continue;
     const Box box = decoded(rows[best.anchor], anchors[best.anchor], rule);
+    if (rule.clip && !(box[2] > box[0] && box[3] > box[1])) continue;
     if (covered(box, own.kept, rule.overlap)) continue;
     own.kept.push_back(box);
     result.push_back({box, best.score, best.label});
