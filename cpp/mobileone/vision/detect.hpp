@@ -20,7 +20,8 @@ struct DetectionRule {
   double overlap = 0.5;           // of the same class, more is suppressed
   std::int64_t most = 200;        // boxes of an image
   std::int64_t per_map = 0;       // classes of anchors that are looked at in a map; 0: all
-  bool clip = false;              // whether boxes are cut at the image's border before comparing
+  bool clip = false;  // whether boxes are cut at the image's border before comparing, and those
+                      // outside dropped
   double growth = std::numeric_limits<double>::infinity();  // logarithms of sizes, at most
 };
 
