@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobileone._core import resize_pixels
 from mobileone.data.arrays import Float32, as_numpy
 from mobileone.data.pixels import Pixels, channels_first, normalise
-from mobileone.data.preprocessing import is_picture, open_picture, pillow
+from mobileone.data.preprocessing import is_picture, open_picture
 
 if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
@@ -61,14 +62,13 @@ def kept_size(height: int, width: int, shortest: int, multiple: int = 32) -> tup
 def resized_input(pixels: Pixels, size: tuple[int, int], config: DataConfig) -> Float32:
     """RGB pixels [H, W, 3] as network input [1, 3, *size], resized without keeping proportions.
 
+    The pixels are those that `Image.resize` of Pillow 13 gives, bit by bit.
+
     Raises:
         ValueError: a network of other than three channels.
-        ImportError: they have another size, and Pillow is not installed.
     """
     if len(config.mean) != 3:
         raise ValueError(f"the network has {len(config.mean)} channels; pictures are for three")
     if pixels.shape[:2] != size:
-        image = pillow("image").fromarray(pixels)
-        method = pillow("image").Resampling[config.interpolation.upper()]
-        pixels = np.asarray(image.resize((size[1], size[0]), method))
+        pixels = resize_pixels(np.ascontiguousarray(pixels), *size, config.interpolation)
     return normalise(pixels.transpose(2, 0, 1)[None], config)
