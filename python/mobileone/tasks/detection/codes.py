@@ -42,8 +42,8 @@ class BoxCode:
             width and height, in units of the picture's sides.
         background_last: whether the last class is the background, and not the first.
         separate: whether maps of scores and of offsets take turns, and not both in one.
-        clip: whether boxes are cut at the picture's border before they are compared, and those outside
-            dropped.
+        clip: whether boxes are cut at the picture's border before they are compared, and those
+            outside dropped.
         growth: of sizes: the most that they grow or shrink by.
         per_map: of each map the most (anchor, class) that are looked at; 0: all.
         rule: that the authors evaluate with.
