@@ -56,6 +56,15 @@ def test_digits_are_learned_from_and_the_model_is_saved(
     model = mobileone.load(out)
     assert model.class_names == tuple("0123456789")
     assert model.config["num_conv_branches"] == 4
+    # Another run is not replaced by the way, and nothing is trained in vain.
+    before = checkpoint.read_bytes()
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert f"{checkpoint}: found a training after 1 epochs" in said
+    assert "expected no file yet" in said
+    assert checkpoint.read_bytes() == before
+    assert main([*words, "--resume", "--overwrite"]) == 2
+    assert "expected one of them" in capsys.readouterr().err
     # Nothing is left to do: the same model again.
     assert main([*words, "--resume"]) == 0
     again = mobileone.load(out).state_dict()

@@ -209,3 +209,23 @@ def test_a_finished_training_stays_finished(tmp_path: Path) -> None:
     assert len(history.epochs) == 1
     assert_same(weights(model), weights(first))
     assert np.isfinite(history.epochs[0].loss)
+
+
+@pytest.mark.parametrize("content", ["training", "weights", "text"])
+def test_no_file_is_replaced_unless_told(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "c.safetensors"
+    if content == "training":
+        Trainer(small_model(), quick(epochs=1, batch_size=8), checkpoint=file).fit(DATA)
+    elif content == "weights":
+        small_model().save(file)
+    else:
+        file.write_text("no container of tensors")
+    before = file.read_bytes()
+    found = "a training after 1 epochs, 6 updates" if content == "training" else "no training's"
+    with pytest.raises(FileExistsError, match=f"c.safetensors: found .*{found}; expected no file"):
+        Trainer(small_model(), quick(), checkpoint=str(file))
+    assert file.read_bytes() == before
+    trainer = Trainer(small_model(), quick(epochs=1), checkpoint=file, overwrite=True)
+    trainer.fit(DATA)
+    again = Trainer(small_model(), quick(epochs=1), checkpoint=file, resume=True)
+    assert len(again.history.epochs) == 1

@@ -56,6 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", default="trained.safetensors", metavar="FILE", help="where the model goes")
     add("--checkpoint", metavar="FILE", help="written after every epoch, to go on from")
     add("--resume", action="store_true", help="go on from --checkpoint, if it is there")
+    add("--overwrite", action="store_true", help="replace --checkpoint, if it is there")
     recipe = parser.add_argument_group("recipe", "defaults: MobileOne's, section 4")
     add = recipe.add_argument
     add("--optimizer", choices=OPTIMIZERS)
@@ -91,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         teachers=[reparameterize(load(path)) for path in arguments.teacher],
         checkpoint=arguments.checkpoint,
         resume=arguments.resume,
+        overwrite=arguments.overwrite,
         threads=arguments.threads,
         train_path=arguments.train_path,
         progress=not arguments.quiet,

@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobileone.checkpoint.containers.file import read_file
+from mobileone.checkpoint.containers.file import RawCheckpoint, read_file
 from mobileone.checkpoint.containers.safetensors_writer import save_safetensors
 from mobileone.util.errors import CheckpointError, Mismatch, listed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["read_state", "remove_partial", "write_state"]
+__all__ = ["describe_state", "read_state", "remove_partial", "write_state"]
 
 _FORMAT = "mobileone.training"
 _VERSION = 1
@@ -46,7 +46,7 @@ def read_state(
     """
     where = os.fsdecode(path)
     raw = read_file(path)
-    if raw.metadata.get("format") != _FORMAT or raw.metadata.get("version") != str(_VERSION):
+    if not _is_state(raw):
         found = raw.metadata.get("format", raw.format)
         raise CheckpointError(
             f"{where}: found {found}; expected a training's checkpoint of version {_VERSION}, "
@@ -72,6 +72,23 @@ def read_state(
     if mismatches:
         raise CheckpointError(f"{where}: is of another network or recipe: {listed(mismatches)}")
     return {name: tensor.array(f"{where}: {name}") for name, tensor in tree.items()}, facts
+
+
+def describe_state(path: str | os.PathLike[str]) -> str:
+    """What a file is, in words: how far a training is, or that it is none."""
+    try:
+        raw = read_file(path)
+        if _is_state(raw):
+            facts = json.loads(raw.metadata["state"])
+            return f"a training after {len(facts['history'])} epochs, {facts['updates']} updates"
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # damaged, or nothing that is read here
+    return "a file that is no training's"
+
+
+def _is_state(raw: RawCheckpoint) -> bool:
+    told = raw.metadata
+    return told.get("format") == _FORMAT and told.get("version") == str(_VERSION)
 
 
 def remove_partial(path: str | os.PathLike[str]) -> None:

@@ -25,7 +25,12 @@ from mobileone.train.loop import Loop
 from mobileone.train.progress import Progress
 from mobileone.train.recipe import Recipe
 from mobileone.train.sources import open_sources
-from mobileone.train.state_file import read_state, remove_partial, write_state
+from mobileone.train.state_file import (
+    describe_state,
+    read_state,
+    remove_partial,
+    write_state,
+)
 from mobileone.train.targets import ClassTargets, ObjectTargets
 from mobileone.util.checks import at_least
 from mobileone.util.machine.threads import thread_count
@@ -65,6 +70,7 @@ class Trainer:
         checkpoint_updates: None: only after epochs.
         resume: whether to go on from `checkpoint`, if that file is there; then the weights are the
             same, bit by bit, as if there had been no break.
+        overwrite: whether another training's `checkpoint`, or any other file there, is replaced.
         threads: default: `mobileone.show_config()` says how many and why.
         train_path: "auto", "moments" or "branches": how blocks are computed.
         progress: None shows a bar on stderr in terminals, True everywhere (a line per epoch where
@@ -73,6 +79,7 @@ class Trainer:
     Raises:
         ValueError: a model in inference form, or an argument out of range.
         CheckpointError: `checkpoint` is damaged, or of another network or recipe.
+        FileExistsError: `checkpoint` is there already, and neither `resume` nor `overwrite` given.
     """
 
     def __init__(
@@ -84,6 +91,7 @@ class Trainer:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_updates: int | None = None,
         resume: bool = False,
+        overwrite: bool = False,
         threads: int | None = None,
         train_path: str = "auto",
         progress: bool | None = None,
@@ -98,6 +106,10 @@ class Trainer:
             raise ValueError(f"model is in {bundle.form} form; expected the {TRAIN_TIME} form")
         if resume and checkpoint is None:
             raise ValueError("resume is True; expected a checkpoint to resume from")
+        if resume and overwrite:
+            raise ValueError("resume and overwrite are True; expected one of them")
+        if checkpoint is not None and not (resume or overwrite):
+            _check_free(checkpoint)
         if checkpoint_updates is not None:
             at_least("checkpoint_updates", checkpoint_updates, 1)
         if self._detects and teachers:
@@ -224,3 +236,12 @@ class Trainer:
             raise ValueError(f"data has {len(names)} classes; expected the model's {count}")
         if self.model.class_names is None or self.model.bundle.untrained:
             self.model.class_names = names
+
+
+def _check_free(checkpoint: str | os.PathLike[str]) -> None:
+    """FileExistsError if a training that is not gone on with would replace a file."""
+    if os.path.exists(checkpoint):
+        raise FileExistsError(
+            f"{os.fsdecode(checkpoint)}: found {describe_state(checkpoint)}; expected no file yet. "
+            "resume goes on from it, overwrite begins anew and replaces it"
+        )
