@@ -143,3 +143,15 @@ def test_errors_and_functions_are_as_in_one_process(folder: Path, tmp_path: Path
     (tmp_path / "broken").mkdir()
     found = json.loads(run(script, folder, tmp_path / "store", tmp_path / "broken"))
     assert found == [True, 27 / 160]  # those of class 0
+
+
+def test_somebody_elses_cluster_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    script = """
+        import ray
+        from ray.cluster_utils import Cluster
+        theirs = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        result = mobileone.evaluate(model, folder, batch_size=8, ray=True, workers=1)
+        address = ray.get_runtime_context().gcs_address
+        print(json.dumps([address != theirs.address, result.count]))
+    """
+    assert json.loads(run(script, folder, tmp_path / "store")) == [True, 160]

@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, default=32, metavar="N", help="pictures computed at a time")
     add("--workers", type=int, metavar="N", help="processes that decode")
     add("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
-    text = "by Ray: on the cluster of that address; without one, on this machine"
+    text = "by Ray: on the cluster of that address (auto: one that runs here); without one, its own"
     add("--ray", metavar="ADDRESS", nargs="?", const="", help=text)
     add("--results", metavar="FOLDER", help="keep results there, to go on from")
     add("--json", metavar="FILE", help="save the figures as JSON")

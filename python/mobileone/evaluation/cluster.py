@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -56,8 +57,9 @@ def run_on_ray(
         shards: what is evaluated; files must have the same paths on all nodes.
         plan: how.
         load: where seconds and pictures are counted.
-        address: of a cluster, as `ray.init` takes it; None: one that runs here already, or a new
-            one on this machine.
+        address: of a cluster, as `ray.init` takes it ("auto": one that runs on this machine); None:
+            the one that this process is connected to, else that of RAY_ADDRESS, else a new one of
+            this process's own.
         workers: how many, of one CPU each; None: all CPUs of the cluster.
         tick: is called now and then.
 
@@ -179,9 +181,11 @@ def _ray(address: str | None) -> Any:
     except ImportError as error:
         raise ImportError("ray: evaluating on a cluster needs 'mobileone[ray]'") from error
     if not ray.is_initialized():
+        # Of None Ray makes any cluster that happens to run on the machine, whosever it is.
+        own = address is None and not os.environ.get("RAY_ADDRESS")
         ray.init(
-            address,
-            include_dashboard=False if address is None else None,
+            "local" if own else address,
+            include_dashboard=False if own else None,
             logging_level=logging.ERROR,
             log_to_driver=False,
         )

@@ -106,8 +106,9 @@ def evaluate(
         workers: processes that decode files; None: as many as `threads`, none for a few pictures;
             0: everything in this thread.
         threads: that run networks; None: `mobileone.show_config()` says how many and why.
-        ray: True or an address for `ray.init`: a worker per CPU of a cluster decodes and runs the
-            networks; `workers` says how many instead. Files must be there by the same paths.
+        ray: an address for `ray.init`, or True for a cluster of this process's own (or the one that
+            it is connected to, or that RAY_ADDRESS names): a worker per CPU of it decodes and runs
+            the networks; `workers` says how many instead. Files must be there by the same paths.
         results: a folder for the results of every shard: an evaluation that was ended goes on from
             there, and memory holds one shard's at a time.
         progress: whether a line on stderr says how far it is; None: in terminals.
