@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -249,7 +249,21 @@ def _read_module(found: StateDict, identity: Identity, check: bool) -> ModuleRea
         raise CheckpointError(
             f"{where}: {shown(empty)} is on the meta device: it has a shape and no elements"
         )
+    _check_not_tied(found, identity.keys.values())
     return read_module(found.raw.module, tensors, channels, where, computes=check)
+
+
+def _check_not_tied(found: StateDict, keys: Iterable[str]) -> None:
+    """NotImplementedError if a module has one tensor in two places: calls would not tell which."""
+    seen: dict[tuple[int, Shape], str] = {}
+    for key in keys:
+        tensor = found.tensors[key]
+        other = seen.setdefault((tensor.data_ptr(), tuple(tensor.shape)), key)
+        if other != key and not key.endswith("num_batches_tracked"):
+            raise NotImplementedError(
+                f"{found.raw.source}: {shown(other)} and {shown(key)} are one tensor (tied "
+                "weights); expected one for each. Load its state_dict(): each gets a copy"
+            )
 
 
 def _has_no_elements(tensor: Any) -> bool:

@@ -167,6 +167,22 @@ def with_parametrization(net: nn.Module) -> None:
     nn.utils.parametrizations.weight_norm(net.head.fc)
 
 
+def tied(kind: type[nn.Module], parameter: str) -> Alter:
+    """One tensor in the places of two of the same shape."""
+
+    def alter(net: nn.Module) -> None:
+        seen: dict[torch.Size, nn.Module] = {}
+        for part in net.modules():
+            if isinstance(part, kind):
+                own = getattr(part, parameter)
+                other = seen.setdefault(own.shape, part)
+                if other is not part:
+                    setattr(part, parameter, getattr(other, parameter))
+                    return
+
+    return alter
+
+
 def attention(**attributes: Any) -> Alter:
     def alter(net: nn.Module) -> None:
         from timm.layers import Attention
@@ -237,6 +253,8 @@ ALTERED: dict[str, tuple[Alter, str | None]] = {
     "no activation": (without_activation, "activation"),
     "spectral norm": (with_old_norm, "weight_orig"),
     "parametrization": (with_parametrization, "parametrizations"),
+    "tied kernels": (tied(nn.Conv2d, "weight"), r"\.weight and .* are one tensor \(tied weights\)"),
+    "tied statistics": (tied(nn.BatchNorm2d, "running_var"), "running_var are one tensor"),
     "channels last": (lambda net: net.to(memory_format=torch.channels_last), None),
 }
 OF_MOBILEVIT: dict[str, tuple[Alter, str | None]] = {

@@ -37,7 +37,10 @@ def check(module: nn.Module, refusal: str | None, **options: bool) -> None:
         with pytest.raises((NotImplementedError, mobileone.CheckpointError), match=refusal):
             mobileone.load(module, **options)
         return
-    model = mobileone.load(module, **options)
+    check_same_function(mobileone.load(module, **options), module)
+
+
+def check_same_function(model: mobileone.Model, module: nn.Module) -> None:
     with torch.no_grad():
         exact = module.double()(IMAGE.double()).numpy()
     error = np.abs(model(IMAGE) - exact).max()
@@ -67,6 +70,12 @@ def test_in_inference_form(name: str) -> None:
     if name == "hook on the result":
         fused.register_forward_hook(lambda _module, _args, out: out.softmax(-1))
     check(fused, refusal)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tied_weights_load_as_a_dictionary(family: str) -> None:
+    module, _ = altered(family, "tied kernels")
+    check_same_function(mobileone.load(module.state_dict()), module)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
