@@ -404,3 +404,29 @@ def test_altered_weights_are_called_by_name(tmp_path: Path) -> None:
         load(tmp_path / "x.pth")
     # Beside a network that is whole they do no harm.
     assert load(STATE | {"decoder.w_orig": np.ones(1), "decoder.w_mask": np.ones(1)}, strict=False)
+
+
+# Strings that are no files.
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("mobileone_s0", "mobileone_s0: no such file; it is a variant's name. Expected a file of"),
+        ("mobilevit_xxs", "it is a variant's name"),
+        ("timm/mobileone_s0.apple_in1k/x", "No such file"),
+        ("apple/mobilevit-small", "a repository is hf-hub:apple/mobilevit-small"),
+        ("weights/model.pth", "No such file"),
+        ("mobileone_s9", "No such file"),
+    ],
+)
+def test_a_name_of_something_else_than_a_file(
+    source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=said):
+        mobileone.load(source)
+    # Where there is a file of that name, it is that file.
+    (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+    save_safetensors(source, STATE)
+    assert mobileone.load(source, strict=False).num_classes == TINY["num_classes"]

@@ -72,6 +72,20 @@ def test_an_enormous_image_is_one_line(name: str) -> None:
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "words", ["fuse NAME out.safetensors", "evaluate NAME .", "predict NAME ."]
+)
+def test_a_variants_name_where_weights_are_wanted(
+    words: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.replace("NAME", "mobileone_mu0").split()) == 1
+    captured = capsys.readouterr()
+    assert "mobileone_mu0: no such file; it is a variant's name" in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bad_pictures_exit_as_bad_files_do(tmp_path: Path, capsys: Capture) -> None:
     weights, picture = tmp_path / "x.safetensors", tmp_path / "bad.png"
     mobileone.create_model("mobileone_mu0", num_classes=3).save(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bundle_of", "is_variant", "open_bundle", "open_named"]
 
+# What names of repositories on the Hugging Face Hub look like.
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 # Beginnings of sources that `checkpoint.hub` fetches.
 REMOTE = ("hf-hub:", "https://", "http://")
 
@@ -162,6 +165,8 @@ def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Descripti
         fetched = fetch(source, sha256)
         return fetched.path, fetched.name, fetched.description
     file = isinstance(source, str | os.PathLike)
+    if isinstance(source, str):
+        _check_there(source)
     if sha256 is not None:
         from mobileone.checkpoint.hub import check_sha256, parse_sha256
 
@@ -173,6 +178,22 @@ def _locate(source: Any, sha256: str | None) -> tuple[Any, str | None, Descripti
         check_sha256(source, parse_sha256(sha256), os.fsdecode(source))
     name = os.path.basename(os.fsdecode(source)) if file else None
     return source, name, describe_file(source) if file else None
+
+
+def _check_there(source: str) -> None:
+    """FileNotFoundError that says what is possible, where a string names something else."""
+    if os.path.exists(source):
+        return
+    from mobileone.network.create import list_models
+
+    if source in list_models():
+        raise FileNotFoundError(
+            f"{source}: no such file; it is a variant's name. Expected a file of trained weights, "
+            "or hf-hub:REPOSITORY or a URL of one; create_model() makes a new network of a variant"
+        )
+    folder, name = os.path.split(source)
+    if _REPOSITORY.fullmatch(source) and not (os.path.isdir(folder) or os.path.splitext(name)[1]):
+        raise FileNotFoundError(f"{source}: no such file; a repository is hf-hub:{source}")
 
 
 def _data_config(
