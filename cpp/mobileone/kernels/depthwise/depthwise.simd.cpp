@@ -16,20 +16,10 @@ struct GroupColumn {
   int count;              // output rows
   std::ptrdiff_t column;  // of the group's first input pixel, in floats
   const float* taps;
-  Vec floor;
-  float ceiling;
+  Vec floor, ceiling;
   float* dst;
   std::ptrdiff_t dst_row;  // floats from one output row to the next
 };
-
-/// Without a ceiling nothing is spent on one.
-template <int kOutputs>
-__attribute__((always_inline)) inline void limit(Vec (&acc)[kOutputs], float ceiling) {
-  if (ceiling == __builtin_inff()) return;
-  const Vec most = broadcast(ceiling);
-#pragma GCC unroll 16
-  for (int i = 0; i < kOutputs; ++i) acc[i] = min(most, acc[i]);
-}
 
 /// Output i of a group.
 template <bool kRounds>
@@ -44,7 +34,7 @@ __attribute__((always_inline)) inline void put(float* dst, int i, Vec v) {
 // 3 x 3. Each input column is loaded once per row and feeds up to three accumulators.
 template <int kStride, bool kRounds, int kOutputs>
 __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
-  const Vec floor = g.floor;
+  const Vec floor = g.floor, ceiling = g.ceiling;
   const std::ptrdiff_t column = g.column;
   const float* const* rows = g.rows;
   float* dst = g.dst;
@@ -83,9 +73,8 @@ __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
         }
       }
     }
-    limit(acc, g.ceiling);
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, min(ceiling, max(floor, acc[i])));
   }
 }
 
@@ -126,9 +115,8 @@ __attribute__((noinline)) void depthwise_wide_group(const GroupColumn& g) {
         }
       }
     }
-    limit(acc, g.ceiling);
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(g.floor, acc[i]));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, min(g.ceiling, max(g.floor, acc[i])));
   }
 }
 
@@ -199,7 +187,7 @@ void depthwise_rows(const DepthwiseWindow& window, const float* const* rows, int
                        lane,
                        window.taps + lane,
                        broadcast(window.floor),
-                       window.ceiling,
+                       broadcast(window.ceiling),
                        dst + lane / per_float,
                        dst_row};
     for (int group = 0; group < groups.count; ++group) {
