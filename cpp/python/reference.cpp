@@ -7,6 +7,7 @@
 #include "bindings.hpp"
 #include "gil.hpp"
 #include "mobileone/base/error.hpp"
+#include "mobileone/graph/activations.hpp"
 #include "mobileone/reference/cross_entropy.hpp"
 #include "mobileone/reference/deviation.hpp"
 #include "mobileone/reference/evaluate.hpp"
@@ -50,6 +51,16 @@ py::dict to_dict(const RunningStatistics& statistics) {
   for (const auto& [name, values] : statistics) {
     result[py::str(name)] =
         py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+  }
+  return result;
+}
+
+py::dict activation_values(const Float64Array& x) {
+  py::dict result;
+  for (const ActivationFunction& row : kActivations) {
+    ReferenceTensor y = to_reference(x);
+    for (double& value : y.values) value = row.value(value);
+    result[row.name] = to_numpy(y);
   }
   return result;
 }
@@ -137,6 +148,8 @@ PyNetwork settled(const PyNetwork& self, int threads) {
 }  // namespace
 
 void bind_reference(py::module_& module) {
+  module.def("activation_values", &activation_values, py::arg("x"),
+             "The float64 values of every activation at x, by its name.");
   module.def("reference_forward", &forward, py::arg("network"), py::arg("x"), py::arg("nodes"),
              py::arg("training") = false, py::arg("threads") = 0, py::arg("dropout_seed") = 0,
              "Float64 results of the named nodes for x [N, C, H, W], or a dict of the inputs by\n"

@@ -15,7 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ARGUMENT", "FUNCTIONS", "Expression", "activation_of", "evaluate", "root_offset"]
+from mobileone._core import activation_values
+
+__all__ = ["ARGUMENT", "FUNCTIONS", "Expression", "activation_of", "evaluate"]
+__all__ += ["known_activations", "root_offset"]
 
 # ("x",), ("number", value), or a function's name and its arguments.
 Expression: TypeAlias = tuple[Any, ...]
@@ -48,10 +51,6 @@ def _gelu_tanh(x: Values) -> Values:
     return np.asarray(0.5 * x * (1 + np.tanh(argument)))
 
 
-def _hard_sigmoid(x: Values) -> Values:
-    return np.asarray(np.clip(x / 6 + 0.5, 0, 1))
-
-
 FUNCTIONS: dict[str, Callable[..., Values]] = {
     "Abs": np.abs,
     "Erf": _erf,
@@ -74,20 +73,6 @@ FUNCTIONS: dict[str, Callable[..., Values]] = {
     "Min": np.minimum,
     "Pow": np.power,
 }
-# The engine's, by its names.
-ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
-    "relu": FUNCTIONS["Relu"],
-    "sigmoid": _sigmoid,
-    "silu": lambda x: x * _sigmoid(x),
-    "hard_sigmoid": _hard_sigmoid,
-    "hard_swish": lambda x: x * _hard_sigmoid(x),
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
-    "leaky_relu": lambda x: np.where(x < 0, 0.01 * x, x),
-    "tanh": np.tanh,
-    "mish": lambda x: x * np.tanh(_softplus(x)),
-}
 
 
 @cache
@@ -97,8 +82,9 @@ def _points() -> Values:
 
 
 @cache
-def _known() -> dict[str, Values]:
-    return {name: function(_points()) for name, function in ACTIVATIONS.items()}
+def known_activations() -> dict[str, Values]:
+    """The engine's, by name: their values where functions are compared."""
+    return activation_values(_points())
 
 
 def evaluate(expression: Expression, x: Values) -> Values:
@@ -126,7 +112,9 @@ def activation_of(expression: Expression, unit: float) -> str | None:
     room = 8 * unit * np.maximum(1.0, np.abs(x))
     if np.all(np.abs(y - x) <= room):
         return ""
-    errors = {name: float(np.max(np.abs(y - known) / room)) for name, known in _known().items()}
+    errors = {
+        name: float(np.max(np.abs(y - known) / room)) for name, known in known_activations().items()
+    }
     best = min(errors, key=lambda name: math.inf if math.isnan(errors[name]) else errors[name])
     return best if errors[best] <= 1 else None
 

@@ -13,11 +13,11 @@ from typing import TypeAlias
 import numpy as np
 
 from mobileone.checkpoint.graphs.expressions import (
-    ACTIVATIONS,
     ARGUMENT,
     Expression,
     activation_of,
     evaluate,
+    known_activations,
 )
 from mobileone.checkpoint.graphs.statement import Array, Program, Statement
 from mobileone.checkpoint.graphs.writer import GraphWriter, Tensor
@@ -217,7 +217,7 @@ class Lowering:
             raise NotImplementedError(
                 f"{self.program.where}: node {shown(name)!r}: the function {kind} is not supported "
                 "outside of an activation; those that are known, in any spelling: "
-                + ", ".join(ACTIVATIONS)
+                + ", ".join(known_activations())
             )
         first, second = (self._emit(function, given) for given in arguments)
         return self.arithmetic(name, ARITHMETIC[kind], first, second)
