@@ -86,18 +86,17 @@ struct PaddedWeight {
 
 float* pack_strassen_panel(const PaddedWeight& b, int half_k, int half_n, int first, int width,
                            float* out) {
-  for (int operand = 0; operand < 7; ++operand) {
-    for (int k = 0; k < half_k; ++k) {
-      for (int n = first; n < first + width; ++n) {
-        const double b11 = b(k, n), b12 = b(k, n + half_n);
-        const double b21 = b(k + half_k, n), b22 = b(k + half_k, n + half_n);
-        const double t1 = b12 - b11, t2 = b22 - t1;
-        const double operands[7] = {b11, b21, t2, b22 - b12, b21 - t2, t1, b22};
-        *out++ = static_cast<float>(operands[operand]);
-      }
+  const std::ptrdiff_t floats = std::ptrdiff_t{half_k} * width;  // of an operand
+  for (int k = 0; k < half_k; ++k) {
+    for (int n = first; n < first + width; ++n, ++out) {
+      const double b11 = b(k, n), b12 = b(k, n + half_n);
+      const double b21 = b(k + half_k, n), b22 = b(k + half_k, n + half_n);
+      const double t1 = b12 - b11, t2 = b22 - t1;
+      const double operands[7] = {b11, b21, t2, b22 - b12, b21 - t2, t1, b22};
+      for (int i = 0; i < 7; ++i) out[i * floats] = static_cast<float>(operands[i]);
     }
   }
-  return out;
+  return out + 6 * floats;
 }
 
 }  // namespace
