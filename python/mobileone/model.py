@@ -199,7 +199,8 @@ class Model:
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Any:
         """Logits [N, num_classes] of images [N, C, H, W]; pooled features where there is no
         classifier (num_classes=0); of a segmenter a map of logits [N, num_classes, h, w]; of a
-        detector a dict of maps (`create_detector`).
+        detector a dict of maps (`create_detector`); of other graphs that were loaded their one
+        result, or a dict of several.
 
         Args:
             x: normalised images; anything with ``__dlpack__`` or ``__array__``, any strides,

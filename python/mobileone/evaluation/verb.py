@@ -129,7 +129,7 @@ def evaluate(
     bundle: Bundle = open_bundle(model) if own is None else own
     if bundle.task != _TASKS[metrics]:
         raise ValueError(
-            f"metrics is {metrics!r}, for {_TASKS[metrics]}; {bundle.name} is for {bundle.task}"
+            f"metrics is {metrics!r}, for {_TASKS[metrics]}; {bundle.name} is {bundle.purpose}"
         )
     on_error = how.pop("on_error", "skip")
     if on_error not in ("skip", "raise"):

@@ -157,7 +157,7 @@ class Family:
         min_size: the smallest height and width of an image.
         stem: canonical names of the convolutions that see the image, in either form.
         classifier: what the names of the last layer's weights start with.
-        task: what its outputs are: "classification", "segmentation" or "detection".
+        task: what its outputs are: "classification", "segmentation", "detection", or "other".
         dropped: what keys of parts that only training uses begin with.
         described_as: other names that a config.json of transformers may give it.
     """
@@ -180,6 +180,10 @@ class Family:
     def mark(self) -> dict[str, Any]:
         """What a configuration of this family says besides its fields."""
         return {} if self.is_default else {"architecture": self.name}
+
+    def task_of(self, config: Mapping[str, Any]) -> str:
+        """`task`, where the configuration does not say another."""
+        return self.task
 
     def graph(self, config: Mapping[str, Any]) -> Graph:
         """The graph of a complete configuration."""

@@ -33,7 +33,7 @@ class Bundle:
         name: for reports: the variant, or the file it came from.
         class_names: what the classes are called, if anything told.
         report: how its file was understood.
-        task: what its outputs are: "classification", "segmentation" or "detection".
+        task: what its outputs are: "classification", "segmentation", "detection", or "other".
         untrained: weights of a classifier that loading started anew, as they were then.
         quantization: of an int8 network its report, as JSON; "" of others.
     """
@@ -79,7 +79,7 @@ class Bundle:
                 arch, channels=channels, architecture=family_of(config).name
             )
         names: Any = class_names  # made a tuple when it is checked
-        told = (data_config, arch, name or arch, names, report, family_of(config).task)
+        told = (data_config, arch, name or arch, names, report, family_of(config).task_of(config))
         return cls(network, config, *told, untrained=untrained or {}, quantization=quantization)
 
     @property
@@ -109,7 +109,7 @@ class Bundle:
 
     def output_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Of the results for images of this shape, by name: an image's logits, or without a
-        classifier its pooled features; of a segmenter a map of logits, of a detector several.
+        classifier its pooled features; of a segmenter a map of logits, of others all they have.
         """
         graph = self.graph
         if self.task == "classification":
@@ -145,7 +145,12 @@ class Bundle:
     def check_classifies(self, what: str) -> None:
         """ValueError, beginning with `what`, of a network for another task."""
         if self.task != "classification":
-            raise ValueError(f"{what}: {self.name} is for {self.task}; expected a classifier")
+            raise ValueError(f"{what}: {self.name} is {self.purpose}; expected a classifier")
+
+    @property
+    def purpose(self) -> str:
+        """For messages: "for detection"."""
+        return "of no known task" if self.task == "other" else f"for {self.task}"
 
     @property
     def accuracy(self) -> str:

@@ -84,7 +84,7 @@ def _sites(bundle: Bundle, settings: Settings) -> list[Site]:
         raise ValueError(f"{bundle.name} is quantized already; expected a float network")
     if bundle.task != "classification":
         raise NotImplementedError(
-            f"quantize: {bundle.name} is for {bundle.task}; classifiers and their backbones are "
+            f"quantize: {bundle.name} is {bundle.purpose}; classifiers and their backbones are "
             "what can be quantized"
         )
     found = find_sites(bundle.graph)

@@ -26,6 +26,10 @@ class ImportedFamily(Family):
         Field("features", SIZE_OR_NONE),
     )
 
+    def task_of(self, config: Mapping[str, Any]) -> str:
+        """Of maps, boxes, sequences, nothing but their shapes is known."""
+        return self.task if config["num_classes"] or config["features"] else "other"
+
     def graph(self, config: Mapping[str, Any]) -> Graph:
         return Graph.from_json(config["graph"])
 
@@ -47,21 +51,26 @@ FAMILY = ImportedFamily()
 def config_of(graph: Graph, shape: tuple[int, ...]) -> dict[str, Any]:
     """The configuration of a graph that takes images of this shape.
 
+    A single result [N, K] is of a classifier, [N, K, 1, 1] of one without its last layer; of
+    anything else no task is known.
+
     Raises:
-        ValueError: a main result of another shape than [N, K] or [N, K, 1, 1].
+        ValueError: a result of a single axis.
     """
     from mobileone._core import is_inference_form
     from mobileone.families.family import INFERENCE, TRAIN_TIME
 
-    result = graph.shapes(shape)[graph.output_name]
+    shapes = graph.shapes(shape)
+    result = shapes[graph.output_name]
+    for name, node in graph.outputs.items():
+        if len(shapes[node]) < 2:
+            raise ValueError(f"its result {name!r} has shape {shapes[node]}; expected (N, ...)")
     pooled = len(result) == 4 and result[2:] == (1, 1)
-    if len(result) != 2 and not pooled:
-        raise ValueError(f"its result has shape {result}; expected (N, classes)")
     return {
         **FAMILY.mark,
         "form": INFERENCE if is_inference_form(graph) else TRAIN_TIME,
         "graph": graph.to_json(),
-        "num_classes": 0 if pooled else result[1],
+        "num_classes": result[1] if len(result) == 2 else 0,
         "in_channels": shape[1],
         "features": result[1] if pooled else 0,
     }

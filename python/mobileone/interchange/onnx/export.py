@@ -92,7 +92,7 @@ def onnx_model(
         raise ValueError(f"opset is {opset}; the installed onnx knows {MIN_OPSET} to {known}")
     if suppression is not None:
         if bundle.task != "detection":
-            raise ValueError(f"suppression is given; {bundle.name} is for {bundle.task}")
+            raise ValueError(f"suppression is given; {bundle.name} is {bundle.purpose}")
         input_size = input_size or bundle.input_size
     weights = as_stored(bundle.network)
     shape = input_shape(bundle, input_size, 1)
@@ -153,16 +153,17 @@ def _outputs(
 ) -> dict[str, tuple[int | None, ...]]:
     """Results by their name in the file: extents after the batch, None where they are open."""
     names, shapes = list(_names(bundle).values()), bundle.output_shapes(shape).values()
+    kept = 1 if bundle.task == "other" else 2  # of a known task, channels do not change with size
     return {
-        name: extents[1:] if fixed else (extents[1], *(None for _ in extents[2:]))
+        name: extents[1:] if fixed else (*extents[1:kept], *(None for _ in extents[kept:]))
         for name, extents in zip(names, shapes, strict=True)
     }
 
 
 def _dimensions(name: str, extents: tuple[int | None, ...], batch: str | int) -> list[str | int]:
     """Of a result, with names for those that are open."""
-    open_names = (f"{name}.C", f"{name}.H", f"{name}.W")
-    named = [o if e is None else e for e, o in zip(extents, open_names, strict=False)]
+    letters = ("C", "H", "W", *map(str, range(4, len(extents) + 1)))
+    named = [f"{name}.{o}" if e is None else e for e, o in zip(extents, letters, strict=False)]
     return [batch, *named]
 
 

@@ -1,7 +1,8 @@
 """The networks of the paper's Table 9 that are not MobileOne's or MobileViT's, after their papers.
 
 Graphs in inference form with seeded weights: latency does not depend on the weights. Mobile-Former
-is left out: its publication does not say enough of its bridges to rebuild it.
+is left out: its attention between maps and tokens, and its ReLUs made of a token, have no
+counterpart in the others.
 """
 
 from __future__ import annotations

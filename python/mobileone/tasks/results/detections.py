@@ -94,7 +94,7 @@ def detect(
 ) -> Detections | list[Detections]:
     """See `mobileone.Model.detect`; `maps_of` runs the network."""
     if bundle.task != "detection":
-        raise ValueError(f"detect: {bundle.name} is for {bundle.task}; see create_detector")
+        raise ValueError(f"detect: {bundle.name} is {bundle.purpose}; see create_detector")
     rule.check()
     names = object_class_names(bundle.num_classes, bundle.class_names)
     images, results = list(single_images(image)), []

@@ -19,8 +19,9 @@ def predict(
     """See `mobileone.Model.predict`, whose caller warnings name; `logits_of` runs the network."""
     check_topk(topk)
     if bundle.task != "classification":
-        verb = "segment" if bundle.task == "segmentation" else "detect"
-        raise ValueError(f"predict: {bundle.name} is for {bundle.task}; see Model.{verb}")
+        verbs = {"segmentation": "see Model.segment", "detection": "see Model.detect"}
+        instead = verbs.get(bundle.task, "model(x) gives what it makes")
+        raise ValueError(f"predict: {bundle.name} is {bundle.purpose}; {instead}")
     if not bundle.num_classes:
         raise ValueError(
             f"predict: {bundle.name} has no classifier (num_classes=0); model(x) gives pooled "

@@ -74,7 +74,7 @@ def segment(
 ) -> Segmentation | list[Segmentation]:
     """See `mobileone.Model.segment`; `logits_of` runs the network."""
     if bundle.task != "segmentation":
-        raise ValueError(f"segment: {bundle.name} is for {bundle.task}; see create_segmenter")
+        raise ValueError(f"segment: {bundle.name} is {bundle.purpose}; see create_segmenter")
     names = pixel_class_names(bundle.num_classes, bundle.class_names)
     shortest = min(bundle.input_size) if size is None else size
     sides = height_and_width("size", shortest, bundle.family.min_size)
