@@ -248,6 +248,39 @@ TEST(FusedQuantized, DenseConvolutions) {
   }
 }
 
+// The last one's result is not quantized, as nothing but its mean is wanted: with and without a
+// ReLU, and with gates below 0, for which it keeps what is below 0.
+TEST(FusedQuantized, SqueezeAndExcitationBeforeThePool) {
+  for (const ActivationKind gate : {ActivationKind::sigmoid, ActivationKind::silu}) {
+    for (bool relu : {true, false}) {
+      Graph graph;
+      const NodeId input = graph.add("image", Input{3}, {});
+      NodeId last = graph.add("quantize", Quantize{0.008, 128}, {input});
+      last = graph.add("stem", convolution(3, 40, 3, 2, 128, 110), {last});
+      const NodeId numbers = graph.add("numbers", Dequantize{0.03, 110}, {last});
+      last = graph.add("squeeze", GlobalAvgPool{}, {numbers});
+      const auto layer = [&](const std::string& name, std::int64_t in, std::int64_t out,
+                             ActivationKind kind) {
+        const Conv2d dense{in, out, {1, 1}, {1, 1}, {0, 0}, {1, 1}, 1, true};
+        last = graph.add(name, dense, {last});
+        last = graph.add(name + ".activation", Activation{kind}, {last});
+      };
+      layer("reduce", 40, 6, ActivationKind::relu);
+      layer("expand", 6, 40, gate);
+      last = graph.add("multiply", Multiply{}, {numbers, last});
+      if (relu) last = graph.add("relu", Activation{ActivationKind::relu}, {last});
+      last = graph.add("pool", GlobalAvgPool{}, {last});
+      graph.output = graph.add("linear", Linear{40, 5, true}, {last});
+      const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+      const Shape shape{2, 3, 23, 30};
+      const auto plan = compiled(network, shape, {graph.output}, 1);
+      EXPECT_EQ(count_int8(*plan), 2u);
+      EXPECT_EQ(plan->steps().size(), 3u);
+      expect_near_reference(*network, shape, {graph.output}, run(*plan, image(shape)));
+    }
+  }
+}
+
 // Zero points that do not fit together, another reader, another kernel: others run it, and right.
 TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
   const auto check = [](Graph graph, std::size_t fused) {

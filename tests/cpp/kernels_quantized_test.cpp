@@ -290,30 +290,34 @@ TEST(KernelsQuantized, Stems) {
   }
 }
 
-// As float32 says, operation by operation.
+// A byte's distance from the zero point times its channel's factor, however large that is.
 TEST(KernelsQuantized, Scalings) {
   std::mt19937 random(8);
-  for (auto [height, width] : {std::pair{1, 1}, {7, 9}, {2, 130}}) {
-    for (bool relu : {false, true}) {
-      const ByteScaling scaling{{24, height, width}, 100, 0.031f, relu, 0.0173f, 40};
+  for (auto [height, width] : {std::pair{1, 1}, {7, 9}, {2, 130}, {14, 14}, {3, 23}}) {
+    for (const ByteRange range : {ByteRange{0, 0}, {40, 40}, {40, 0}, {255, 0}}) {
+      const ByteScaling scaling{{24, height, width}, 100, range};
       const ByteMap& map = scaling.map;
       Bytes values = random_bytes(map.channels, height * width, false, random);
       Bytes expected = values;
-      std::vector<float> gate(32);
-      for (float& factor : gate) factor = static_cast<float>(random() % 1000) * 0.001f;
+      std::vector<float> factors(32);
+      for (float& factor : factors) factor = static_cast<float>(random() % 2001) * 0.002f - 1.f;
+      factors[3] = 1e38f;
+      factors[4] = -1e38f;
+      factors[5] = 0.5f;  // half way between integers
       for (int c = 0; c < map.channels; ++c) {
         for (int i = 0; i < height * width; ++i) {
           int& value = expected[static_cast<std::size_t>(c * height * width + i)];
-          const float number = static_cast<float>(value - 100) * 0.031f;
-          const float scaled = number * gate[static_cast<std::size_t>(c)];
-          value = quantized(relu ? std::max(scaled, 0.f) : scaled, 0.0173f, 40);
+          const float scaled =
+              static_cast<float>(value - 100) * factors[static_cast<std::size_t>(c)];
+          const double rounded = std::nearbyint(static_cast<double>(scaled)) + range.zero_point;
+          value = static_cast<int>(std::clamp(rounded, double(range.least), 255.0));
         }
       }
       const Aligned src = blocked(map, values, 100);
       for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
         const Aligned dst = marked(map, 79);
-        kernels->scale(scaling, src.numbers(), gate.data(), dst.numbers(), 0, height / 2);
-        kernels->scale(scaling, src.numbers(), gate.data(), dst.numbers(), height / 2, height);
+        kernels->scale(scaling, src.numbers(), factors.data(), dst.numbers(), 0, height / 2);
+        kernels->scale(scaling, src.numbers(), factors.data(), dst.numbers(), height / 2, height);
         EXPECT_EQ(differences(map, dst, expected), 0u) << kernels->name;
         EXPECT_TRUE(untouched(map, dst, 79)) << kernels->name;
       }
@@ -323,22 +327,25 @@ TEST(KernelsQuantized, Scalings) {
 
 TEST(KernelsQuantized, Pools) {
   std::mt19937 random(6);
-  for (auto [height, width] : {std::pair{1, 1}, {7, 7}, {3, 20}}) {
+  for (auto [height, width] : {std::pair{1, 1}, {7, 7}, {3, 20}, {2, 2}, {5, 14}, {300, 9}}) {
     const ByteMap map{40, height, width};
-    Bytes values = random_bytes(map.channels, height * width, false, random);
+    Bytes values = random_bytes(map.channels, height * width, height == 300, random);
     const Aligned src = blocked(map, values, 9);
-    for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
-      std::vector<float> mean(48);
-      kernels->pool(map, src.numbers(), 9, 0.25f, mean.data());
-      for (int c = 0; c < map.channels; ++c) {
-        double sum = 0.0;
-        for (int i = 0; i < height * width; ++i) {
-          sum += values[static_cast<std::size_t>(c * height * width + i)] - 9;
+    for (int least : {0, 120, 255}) {
+      for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
+        std::vector<float> mean(48);
+        kernels->pool(map, src.numbers(), {least, 9, 0.25f}, mean.data());
+        for (int c = 0; c < map.channels; ++c) {
+          double sum = 0.0;
+          for (int i = 0; i < height * width; ++i) {
+            sum += std::max(values[static_cast<std::size_t>(c * height * width + i)], least) - 9;
+          }
+          // Of an exact sum three roundings.
+          const double exact = sum * 0.25 / (height * width);
+          EXPECT_NEAR(static_cast<double>(mean[static_cast<std::size_t>(c)]), exact,
+                      3 * 0x1p-24 * std::abs(exact))
+              << kernels->name << ", least " << least;
         }
-        // Of an exact sum three roundings.
-        const double exact = sum * 0.25 / (height * width);
-        EXPECT_NEAR(static_cast<double>(mean[static_cast<std::size_t>(c)]), exact,
-                    3 * 0x1p-24 * std::abs(exact));
       }
     }
   }

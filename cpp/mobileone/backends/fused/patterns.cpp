@@ -8,6 +8,7 @@
 #include "mobileone/backends/fused/patterns/linear_step.hpp"
 #include "mobileone/backends/fused/patterns/pool_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_dense_step.hpp"
+#include "mobileone/backends/fused/patterns/quantized_excite_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_step.hpp"
 #include "mobileone/backends/fused/patterns/seam_step.hpp"
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
@@ -43,6 +44,7 @@ constexpr Pattern kPatterns[] = {
     {"quantized block", take<match_quantized_block, emit_quantized_block>},
     {"quantized dense", take<match_quantized_dense, emit_quantized_dense>},
     {"quantized excite", take<match_quantized_excite, emit_quantized_excite>},
+    {"quantized excite and pool", take<match_quantized_excite_pool, emit_quantized_excite_pool>},
     {"quantized pool", take<match_quantized_pool, emit_quantized_pool>},
     {"activation of bytes", take<match_byte_activation, emit_seam>},
     {"numbers of bytes", take<match_numbers, emit_seam>},

@@ -20,35 +20,67 @@ class Projection {
 
   int panels() const { return panels_.panels(); }
 
+  struct Panel {
+    int block;  // its first one of channels
+    const std::byte* packed;
+    // What of the next panel is to be brought: each group of pixels brings a part.
+    const std::byte *ahead, *limit;
+  };
+  Panel panel(int index) const {
+    const std::byte* const packed = packed_ + index * panels_.panel_bytes();
+    const std::byte* const next = index + 1 < panels() ? packed + panels_.panel_bytes() : packed;
+    return {index * panels_.traits.panel_channels() / kBlock, packed, next,
+            next + panels_.weight_bytes()};
+  }
+
   /// Pixels of a panel's result from row `row` on: `t` is the first one's, channel blocks `pitch`
   /// apart.
-  void run(int panel, int row, const std::uint8_t* t, std::ptrdiff_t pitch, const int* places,
+  void run(Panel& panel, int row, const std::uint8_t* t, std::ptrdiff_t pitch, const int* places,
            int pixels) const {
-    const std::byte* const packed = packed_ + panel * panels_.panel_bytes();
-    const int block = panel * panels_.traits.panel_channels() / kBlock;
-    std::uint8_t* const to = dst_ + map_.offset(block, row, 0);
+    std::uint8_t* const to = dst_ + map_.offset(panel.block, row, 0);
     // The last panel may be half a one.
-    const bool half = kVectorsPerBlock == 1 && block + 1 == map_.blocks();
+    const bool half = kVectorsPerBlock == 1 && panel.block + 1 == map_.blocks();
     for (int p = 0; p < pixels; p += kTraits.pixels, t += kTraits.pixels * kBlock) {
       const int count = pixels - p < kTraits.pixels ? pixels - p : kTraits.pixels;
       const BytePlaces out{to, map_.block_stride(), places + p, count};
+      const bool few = count <= kTraits.pixels / 2;
       if (half) {
-        multiply<1 * kVectorsPerBlock>(t, pitch, packed, out);
+        multiply<kTraits.pixels, 1 * kVectorsPerBlock>(t, pitch, panel, out);
+      } else if (few) {
+        multiply<kTraits.pixels / 2, 2>(t, pitch, panel, out);
       } else {
-        multiply<2>(t, pitch, packed, out);
+        multiply<kTraits.pixels, 2>(t, pitch, panel, out);
       }
+      panel.ahead += k_blocks_ * kPrefetched;
+      if (panel.ahead >= panel.limit) panel.ahead = panel.packed;
     }
   }
 
  private:
-  template <int kVectors>
-  [[gnu::noinline]] void multiply(const std::uint8_t* t, std::ptrdiff_t pitch,
-                                  const std::byte* packed, const BytePlaces& out) const {
-    t -= pitch;
-    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return t += pitch; };
-    multiply_bytes<kVectors, kBlock, 4>(next, k_blocks_, packed, panels_.weight_bytes(),
-                                        requantize_, out);
+  template <int kPixels, int kVectors>
+  [[gnu::noinline]] void multiply(const std::uint8_t* t, std::ptrdiff_t pitch, const Panel& panel,
+                                  const BytePlaces& out) const {
+    const std::byte *packed = panel.packed, *ahead = panel.ahead;
+    ByteSums<kPixels, kVectors> sums;
+    const std::byte* const bias = packed + panels_.weight_bytes();
+    begin_sums<kPixels, kVectors>(sums, bias);
+    for (int block = 0; block < k_blocks_; ++block) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kPrefetched; i += 64) __builtin_prefetch(ahead + i, 0, 2);
+      ahead += kPrefetched;
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        add_products<kBlock, kPixels, kVectors>(sums, t + 4 * i, packed + 2 * i * kWeightBytes);
+      }
+      t += pitch;
+      packed += 8 * kWeightBytes;
+    }
+    write_sums<kPixels, kVectors>(sums, bias + 2 * kVectorBytes, requantize_, out);
   }
+
+  /// Bytes that a group of pixels brings for each block of its inputs: of a panel, which has 512 of
+  /// them or 256, all within a few groups.
+  static constexpr int kPrefetched = 128;
 
   BytePanels panels_;
   ByteMap map_;
@@ -93,7 +125,8 @@ class BlockRun {
       depthwise_bytes(plan_.shape, args_.src, block, taps(block), begin, end, t_ + block * pitch,
                       std::ptrdiff_t{width} * kBlock);
     }
-    for (int panel = 0; panel < projection_.panels(); ++panel) {
+    for (int i = 0; i < projection_.panels(); ++i) {
+      Projection::Panel panel = projection_.panel(i);
       projection_.run(panel, begin, t_, pitch, places_, (end - begin) * width);
     }
   }
@@ -108,7 +141,8 @@ class BlockRun {
 
   void run_projection(int begin, int end) const {
     const ByteMap map = plan_.shape.src();
-    for (int panel = 0; panel < projection_.panels(); ++panel) {
+    for (int i = 0; i < projection_.panels(); ++i) {
+      Projection::Panel panel = projection_.panel(i);
       for (int y = begin; y < end; ++y) {
         projection_.run(panel, y, args_.src + map.offset(0, y, 0), map.block_stride(), places_,
                         map.width);

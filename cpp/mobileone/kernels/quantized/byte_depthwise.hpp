@@ -1,7 +1,7 @@
 // A depthwise 3x3 convolution of bytes: rows of one block of 16 channels.
 #pragma once
 
-#include "mobileone/kernels/quantized/bytes.hpp"
+#include "mobileone/kernels/quantized/quantized.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 

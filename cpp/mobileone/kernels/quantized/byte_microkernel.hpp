@@ -1,7 +1,9 @@
 // The product of a few pixels' bytes and two vectors of outputs' weights, requantized.
 #pragma once
 
-#include "mobileone/kernels/quantized/bytes.hpp"
+#include <type_traits>
+
+#include "mobileone/kernels/quantized/requantize.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
@@ -11,12 +13,11 @@ struct BytePlaces {
   std::uint8_t* to;
   std::ptrdiff_t block_stride;
   const int* places;
-  int pixels;  // at most kTraits.pixels
+  int pixels;
 
-  /// Whether they are a whole group of neighbours.
-  bool neighbours() const {
-    return pixels == kTraits.pixels &&
-           places[kTraits.pixels - 1] - places[0] == (kTraits.pixels - 1) * kBlock;
+  /// Whether they are so many neighbours.
+  bool are_neighbours(int count) const {
+    return pixels == count && places[count - 1] - places[0] == (count - 1) * kBlock;
   }
 };
 
@@ -36,54 +37,68 @@ MOBILEONE_INLINE void store_group(const BytePlaces& out, int first, std::uint8_t
 
 }  // namespace detail
 
-/// Multiplies kTraits.pixels pixels, `kStride` bytes apart, by kVectors vectors of outputs of a
-/// packed panel, kGroups groups of four factors a step. next() is the first pixel's bytes of the
-/// next step.
-template <int kVectors, int kStride, int kGroups, typename Next>
-MOBILEONE_INLINE void multiply_bytes(Next next, int steps, const std::byte* packed,
-                                     std::size_t weight_bytes, const Requantize& requantize,
-                                     const BytePlaces& out) {
-  constexpr int kPixels = kTraits.pixels;
-  const std::byte* const bias = packed + weight_bytes;
-  const std::byte* const multiplier = bias + 2 * kVectorBytes;
-  // Every loop that indexes the sums is unrolled by force, or GCC keeps them on the stack.
-  Sums sums[kPixels][kVectors];
+/// Sums of kPixels pixels and kVectors vectors of outputs. Every loop that indexes them is unrolled
+/// by force, or GCC keeps them on the stack.
+template <int kPixels, int kVectors>
+using ByteSums = Sums[kPixels][kVectors];
+
+/// What a panel's sums begin with.
+template <int kPixels, int kVectors>
+MOBILEONE_INLINE void begin_sums(ByteSums<kPixels, kVectors>& sums, const std::byte* bias) {
 #pragma GCC unroll 14
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) sums[p][v] = load_sums(bias + v * kVectorBytes);
   }
-  const std::byte* weights = packed;
-  for (int step = 0; step < steps; ++step) {
-    const std::uint8_t* const from = next();
-#pragma GCC unroll 4
-    for (int i = 0; i < kGroups; ++i) {
-      // Steps that read the same bytes again do: there is no register to keep them in.
-      const std::uint8_t* at = from + 4 * i;
-      asm("" : "+r"(at));
-      Weights held[kVectors];
+}
+
+/// Adds products of four bytes of each pixel, `kStride` bytes apart.
+template <int kStride, int kPixels, int kVectors>
+MOBILEONE_INLINE void add_products(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* at,
+                                   const std::byte* weights) {
+  // Steps that read the same bytes again do: there is no register to keep them in.
+  asm("" : "+r"(at));
+  Weights held[kVectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) held[v] = hold(weights + (2 * i + v) * kWeightBytes);
+  for (int v = 0; v < kVectors; ++v) held[v] = hold(weights + v * kWeightBytes);
 #pragma GCC unroll 14
-      for (int p = 0; p < kPixels; ++p) {
-        const Sums x = broadcast(at + p * kStride);
+  for (int p = 0; p < kPixels; ++p) {
+    const Sums x = broadcast(at + p * kStride);
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) {
-          sums[p][v] = dot(sums[p][v], x, held[v]);
-        }
-      }
-    }
-    weights += 2 * kGroups * kWeightBytes;
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = dot(sums[p][v], x, held[v]);
+  }
+}
+
+/// Requantizes sums and writes them.
+template <int kPixels, int kVectors>
+MOBILEONE_INLINE void write_sums(ByteSums<kPixels, kVectors>& sums, const std::byte* multiplier,
+                                 const Requantize& requantize, const BytePlaces& out) {
+  Floats factor[kVectors], scaled[kPixels][kVectors];
+  bool small = true;
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    factor[v] = hold_floats(multiplier + v * kVectorBytes);
+    small = small && are_below_one(factor[v]);
   }
 #pragma GCC unroll 14
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      sums[p][v] = requantize.round(sums[p][v], multiplier + v * kVectorBytes);
+    for (int v = 0; v < kVectors; ++v) scaled[p][v] = scaled_sums(sums[p][v], factor[v]);
+  }
+  if (!small) {
+#pragma GCC unroll 14
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) scaled[p][v] = requantize.limit(scaled[p][v]);
     }
   }
+#pragma GCC unroll 14
+  for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = nearest(scaled[p][v]);
+  }
   // A block of 16 channels at a time: of four pixels' single vectors, or of two pixels' pairs.
-  const auto for_each_group = [&](const auto& write) MOBILEONE_INLINE_LAMBDA {
+  const auto for_each_group = [&](auto plain, const auto& write) MOBILEONE_INLINE_LAMBDA {
 #pragma GCC unroll 2
     for (int block = 0; block < kVectors / kVectorsPerBlock; ++block) {
       std::uint8_t* const to = out.to + block * out.block_stride;
@@ -94,19 +109,21 @@ MOBILEONE_INLINE void multiply_bytes(Next next, int steps, const std::byte* pack
           return sums[pixel < kPixels ? pixel : kPixels - 1]
                      [block * kVectorsPerBlock + i % kVectorsPerBlock];
         };
-        write(to, p, transpose_lanes(requantize.pack(sum(0), sum(1), sum(2), sum(3))));
+        write(to, p, transpose_lanes(requantize.pack<plain()>(sum(0), sum(1), sum(2), sum(3))));
       }
     }
   };
-  if (out.neighbours()) {
-    for_each_group([&](std::uint8_t* to, int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
-      std::uint8_t* const at = to + out.places[0] + p * kBlock;
+  if (out.are_neighbours(kPixels)) {
+    const int first = out.places[0];
+    const auto write = [&](std::uint8_t* to, int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
+      std::uint8_t* const at = to + first + p * kBlock;
       if (p + kPixelsPerVector <= kPixels) return store(at, x);
       store_pixels(at, x, kPixels - p);
-    });
-    return;
+    };
+    if (requantize.plain()) return for_each_group(std::true_type(), write);
+    return for_each_group(std::false_type(), write);
   }
-  for_each_group([&](std::uint8_t* to, int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
+  for_each_group(std::false_type(), [&](std::uint8_t* to, int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
     detail::store_group<kPixelsPerVector>(out, p, to, x);
   });
 }

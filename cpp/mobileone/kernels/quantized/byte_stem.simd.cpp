@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mobileone/kernels/quantized/byte_image.hpp"
 #include "mobileone/kernels/quantized/byte_microkernel.hpp"
 #include "mobileone/kernels/quantized/entry_points.hpp"
 
@@ -26,10 +27,9 @@ class ByteStem {
 
   void run(int row) {
     for (int y = 2 * row - 1; y <= 2 * row + 1; ++y) fetch(y);
-    const std::uint8_t* rows[3];
-    for (int i = 0; i < 3; ++i) {
-      rows[i] = reinterpret_cast<const std::uint8_t*>(pixels(slot(2 * row - 1 + i)));
-    }
+    const std::uint32_t* rows[3];
+    for (int i = 0; i < 3; ++i) rows[i] = pixels(slot(2 * row - 1 + i));
+    windows().fill(rows, plan_.width + 2);
     const ByteMap map = plan_.dst();
     for (int panel = 0; panel < panels_.panels(); ++panel) {
       const int block = panel * panels_.traits.panel_channels() / kBlock;
@@ -40,9 +40,9 @@ class ByteStem {
         const BytePlaces places{to + std::ptrdiff_t{x} * kBlock, map.block_stride(), places_,
                                 std::min(kTraits.pixels, map.width - x)};
         if (half) {
-          multiply<1 * kVectorsPerBlock>(rows, x, packed, places);
+          multiply<1 * kVectorsPerBlock>(x, packed, places);
         } else {
-          multiply<2>(rows, x, packed, places);
+          multiply<2>(x, packed, places);
         }
       }
     }
@@ -53,6 +53,7 @@ class ByteStem {
   std::uint32_t* pixels(int slot) const {
     return reinterpret_cast<std::uint32_t*>(args_.scratch + slot * plan_.row_bytes());
   }
+  WindowRows windows() const { return {pixels(4), pixels(5), pixels(6)}; }
   /// Slot 3 is for rows outside of the image.
   int slot(int y) const { return y < 0 || y >= plan_.height ? 3 : y % 3; }
 
@@ -83,12 +84,25 @@ class ByteStem {
   }
 
   template <int kVectors>
-  [[gnu::noinline]] void multiply(const std::uint8_t* const (&rows)[3], int x,
-                                  const std::byte* packed, const BytePlaces& places) const {
-    const auto* const* at = rows;
-    const std::ptrdiff_t first = std::ptrdiff_t{x} * 8;
-    const auto next = [=]() mutable MOBILEONE_INLINE_LAMBDA { return *at++ + first; };
-    multiply_bytes<kVectors, 8, 3>(next, 3, packed, panels_.weight_bytes(), requantize_, places);
+  [[gnu::noinline]] void multiply(int x, const std::byte* packed, const BytePlaces& places) const {
+    constexpr int kPixels = kTraits.pixels;
+    const WindowRows rows = windows();
+    const auto* const first = reinterpret_cast<const std::uint8_t*>(rows.first + 2 * x);
+    const auto* const second = reinterpret_cast<const std::uint8_t*>(rows.second + 2 * x);
+    const std::byte* const bias = packed + panels_.weight_bytes();
+    ByteSums<kPixels, kVectors> sums;
+    begin_sums<kPixels, kVectors>(sums, bias);
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      add_products<8, kPixels, kVectors>(sums, first + 4 * i, packed + 2 * i * kWeightBytes);
+    }
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) {
+      add_products<8, kPixels, kVectors>(sums, second + 4 * i, packed + 2 * (3 + i) * kWeightBytes);
+    }
+    const auto* const blue = reinterpret_cast<const std::uint8_t*>(rows.blue + x);
+    add_products<4, kPixels, kVectors>(sums, blue, packed + 2 * 6 * kWeightBytes);
+    write_sums<kPixels, kVectors>(sums, bias + 2 * kVectorBytes, requantize_, places);
   }
 
   const QuantizedStemPlan& plan_;

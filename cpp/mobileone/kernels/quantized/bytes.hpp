@@ -18,15 +18,23 @@ inline constexpr ByteTraits kTraits{.sums = 16, .pixels = 14, .weight_size = 1};
 MOBILEONE_INLINE Bytes load(const void* from) { return _mm512_loadu_si512(from); }
 MOBILEONE_INLINE void store(void* to, Bytes x) { _mm512_storeu_si512(to, x); }
 MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
-/// As many bytes as a vector has sums.
-MOBILEONE_INLINE Sums widen_sums(const std::uint8_t* from) {
-  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+/// The bytes, or float32 numbers, of a block's channels that vector kPart of a pixel's sums has:
+/// those of channel_of_sum() in packing.hpp.
+template <int kPart>
+MOBILEONE_INLINE Sums widen_part(const std::uint8_t* block) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block)));
 }
-MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
-  return _mm512_cvtepi32_ps(widen_sums(from));
+template <int kPart>
+MOBILEONE_INLINE Floats load_part(const float* block) {
+  return _mm512_loadu_ps(block);
+}
+template <int kPart>
+MOBILEONE_INLINE void store_part(std::uint32_t* block, Sums x) {
+  _mm512_storeu_si512(block, x);
 }
 MOBILEONE_INLINE Sums zero_sums() { return _mm512_setzero_si512(); }
 MOBILEONE_INLINE Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
+MOBILEONE_INLINE Sums larger(Sums a, Sums b) { return _mm512_max_epi32(a, b); }
 /// The first `pixels` pixels of 16 bytes.
 MOBILEONE_INLINE void store_pixels(std::uint8_t* to, Bytes x, int pixels) {
   _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << 4 * pixels) - 1), x);
@@ -58,6 +66,13 @@ MOBILEONE_INLINE Bytes transpose_lanes(Bytes x) {
   return _mm512_permutexvar_epi32(index, x);
 }
 
+/// Of each of a pixel's 16 channels the bytes of four neighbours, as a sum takes them.
+MOBILEONE_INLINE Bytes four_columns(const std::uint8_t* from) {
+  const __m512i in_lane =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  return _mm512_shuffle_epi8(transpose_lanes(load(from)), in_lane);
+}
+
 /// Packed weights of a vector of sums, in a register where products take them from one.
 using Weights = Bytes;
 MOBILEONE_INLINE Weights hold(const std::byte* packed) { return _mm512_load_si512(packed); }
@@ -68,70 +83,27 @@ MOBILEONE_INLINE Sums dot(Sums sum, Bytes x, Weights weights) {
   return sum;
 }
 
-/// clamp(rint(float32(sum) * multiplier) + zero_point, least, 255) of four vectors. What is too
-/// large for 32 bits is cut off before, what is too small becomes the smallest integer.
-class Requantize {
- public:
-  explicit Requantize(const ByteRange& range)
-      : top_(_mm512_set1_ps(static_cast<float>(255 - range.zero_point))),
-        zero_point_(_mm512_set1_epi16(static_cast<short>(range.zero_point))),
-        least_(_mm512_set1_epi8(static_cast<char>(range.least))) {}
-
-  MOBILEONE_INLINE Sums round(Sums sum, const std::byte* multiplier) const {
-    const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_load_ps(multiplier));
-    return _mm512_cvtps_epi32(_mm512_min_ps(scaled, top_));
-  }
-  /// Of each lane a's, b's, c's and d's four bytes.
-  MOBILEONE_INLINE Bytes pack(Sums a, Sums b, Sums c, Sums d) const {
-    const __m512i first = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point_);
-    const __m512i second = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point_);
-    return _mm512_max_epu8(_mm512_packus_epi16(first, second), least_);
-  }
-
- private:
-  __m512 top_;
-  __m512i zero_point_, least_;
-};
-
-/// clamp(rint(x / scale) + zero_point, 0, 255), and the zero point for NaN. The quotient is a
-/// product with the reciprocal, corrected by its remainder: the float32 one exactly (Markstein
-/// 1990) as long as nothing leaves the normal numbers, for scales from 2^-80 to 2^80.
-class Quantizer {
- public:
-  Quantizer(float scale, int zero_point)
-      : scale_(_mm512_set1_ps(scale)),
-        reciprocal_(_mm512_set1_ps(1.f / scale)),
-        least_(_mm512_set1_ps(static_cast<float>(-zero_point) * scale)),
-        most_(_mm512_set1_ps(static_cast<float>(255 - zero_point) * scale)),
-        zero_point_(_mm512_set1_epi32(zero_point)) {}
-
-  MOBILEONE_INLINE Sums operator()(Floats x) const {
-    const __mmask16 number = _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q);
-    const __m512 clamped = _mm512_min_ps(_mm512_maskz_max_ps(number, x, least_), most_);
-    const __m512 near = _mm512_mul_ps(clamped, reciprocal_);
-    const __m512 rest = _mm512_fnmadd_ps(near, scale_, clamped);
-    const __m512 quotient = _mm512_fmadd_ps(rest, reciprocal_, near);
-    return _mm512_add_epi32(_mm512_cvtps_epi32(quotient), zero_point_);
-  }
-
- private:
-  __m512 scale_, reciprocal_, least_, most_;
-  __m512i zero_point_;
-};
-/// max((x - offset) * scale * gate, floor), each operation rounded.
-MOBILEONE_INLINE Floats scaled(Floats x, float offset, float scale, Floats gate, float floor) {
-  const Floats number =
-      _mm512_mul_ps(_mm512_sub_ps(x, _mm512_set1_ps(offset)), _mm512_set1_ps(scale));
-  return _mm512_max_ps(_mm512_set1_ps(floor), _mm512_mul_ps(number, gate));
+MOBILEONE_INLINE Floats hold_floats(const std::byte* packed) { return _mm512_load_ps(packed); }
+/// float32(sum) * multiplier, limited; and to the nearest integers, of which those that do not fit
+/// 32 bits are the smallest one.
+MOBILEONE_INLINE Floats scaled_sums(Sums sum, Floats multiplier) {
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier);
 }
-/// Sums from 0 to 255, a byte each.
-MOBILEONE_INLINE void store_narrow(std::uint8_t* to, Sums x) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(x));
+MOBILEONE_INLINE Floats limited(Floats x, Floats top) { return _mm512_min_ps(x, top); }
+MOBILEONE_INLINE Sums nearest(Floats x) { return _mm512_cvtps_epi32(x); }
+/// Whether all are less than 1 in magnitude.
+MOBILEONE_INLINE bool are_below_one(Floats x) {
+  return _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(1.f), _CMP_NLT_UQ) == 0;
 }
-/// Three of each in 32 bits, the first one lowest.
-MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
-  return _mm512_or_si512(a, _mm512_or_si512(_mm512_slli_epi32(b, 8), _mm512_slli_epi32(c, 16)));
-}
+MOBILEONE_INLINE Floats broadcast_float(float x) { return _mm512_set1_ps(x); }
+MOBILEONE_INLINE Sums broadcast_sum(int x) { return _mm512_set1_epi32(x); }
+MOBILEONE_INLINE Bytes broadcast_pairs(int x) { return _mm512_set1_epi16(static_cast<short>(x)); }
+MOBILEONE_INLINE Bytes broadcast_bytes(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
+/// Of each lane a's, then b's, numbers as 16-bit ones, saturated; and sums of those.
+MOBILEONE_INLINE Bytes narrow_sums(Sums a, Sums b) { return _mm512_packs_epi32(a, b); }
+MOBILEONE_INLINE Bytes narrow_pairs(Bytes a, Bytes b) { return _mm512_packus_epi16(a, b); }
+MOBILEONE_INLINE Bytes add_pairs(Bytes a, Bytes b) { return _mm512_adds_epi16(a, b); }
+MOBILEONE_INLINE Bytes larger_bytes(Bytes a, Bytes b) { return _mm512_max_epu8(a, b); }
 
 #else
 
@@ -148,14 +120,23 @@ MOBILEONE_INLINE Bytes load(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
-MOBILEONE_INLINE Sums widen_sums(const std::uint8_t* from) {
-  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+template <int kPart>
+MOBILEONE_INLINE Sums widen_part(const std::uint8_t* block) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
+  return _mm256_cvtepu8_epi32(_mm_shuffle_epi32(bytes, kPart == 0 ? 0x08 : 0x0d));
 }
-MOBILEONE_INLINE Floats widen(const std::uint8_t* from) {
-  return _mm256_cvtepi32_ps(widen_sums(from));
+template <int kPart>
+MOBILEONE_INLINE Floats load_part(const float* block) {
+  return _mm256_set_m128(_mm_loadu_ps(block + 8 + 4 * kPart), _mm_loadu_ps(block + 4 * kPart));
+}
+template <int kPart>
+MOBILEONE_INLINE void store_part(std::uint32_t* block, Sums x) {
+  _mm256_storeu2_m128i(reinterpret_cast<__m128i*>(block + 8 + 4 * kPart),
+                       reinterpret_cast<__m128i*>(block + 4 * kPart), x);
 }
 MOBILEONE_INLINE Sums zero_sums() { return _mm256_setzero_si256(); }
 MOBILEONE_INLINE Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
+MOBILEONE_INLINE Sums larger(Sums a, Sums b) { return _mm256_max_epi32(a, b); }
 MOBILEONE_INLINE Bytes aligned(const std::byte* from) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
 }
@@ -215,63 +196,26 @@ MOBILEONE_INLINE Sums dot(Sums sum, Bytes x, Weights weights) {
 }
 #endif
 
-class Requantize {
- public:
-  explicit Requantize(const ByteRange& range)
-      : top_(_mm256_set1_ps(static_cast<float>(255 - range.zero_point))),
-        zero_point_(_mm256_set1_epi16(static_cast<short>(range.zero_point))),
-        least_(_mm256_set1_epi8(static_cast<char>(range.least))) {}
-
-  MOBILEONE_INLINE Sums round(Sums sum, const std::byte* multiplier) const {
-    const auto* const factor = reinterpret_cast<const float*>(multiplier);
-    const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_load_ps(factor));
-    return _mm256_cvtps_epi32(_mm256_min_ps(scaled, top_));
-  }
-  MOBILEONE_INLINE Bytes pack(Sums a, Sums b, Sums c, Sums d) const {
-    const __m256i first = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero_point_);
-    const __m256i second = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero_point_);
-    return _mm256_max_epu8(_mm256_packus_epi16(first, second), least_);
-  }
-
- private:
-  __m256 top_;
-  __m256i zero_point_, least_;
-};
-
-class Quantizer {
- public:
-  Quantizer(float scale, int zero_point)
-      : scale_(_mm256_set1_ps(scale)),
-        reciprocal_(_mm256_set1_ps(1.f / scale)),
-        least_(_mm256_set1_ps(static_cast<float>(-zero_point) * scale)),
-        most_(_mm256_set1_ps(static_cast<float>(255 - zero_point) * scale)),
-        zero_point_(_mm256_set1_epi32(zero_point)) {}
-
-  MOBILEONE_INLINE Sums operator()(Floats x) const {
-    const __m256 number = _mm256_and_ps(_mm256_cmp_ps(x, x, _CMP_ORD_Q), x);
-    const __m256 clamped = _mm256_min_ps(_mm256_max_ps(number, least_), most_);
-    const __m256 near = _mm256_mul_ps(clamped, reciprocal_);
-    const __m256 rest = _mm256_fnmadd_ps(near, scale_, clamped);
-    const __m256 quotient = _mm256_fmadd_ps(rest, reciprocal_, near);
-    return _mm256_add_epi32(_mm256_cvtps_epi32(quotient), zero_point_);
-  }
-
- private:
-  __m256 scale_, reciprocal_, least_, most_;
-  __m256i zero_point_;
-};
-MOBILEONE_INLINE Floats scaled(Floats x, float offset, float scale, Floats gate, float floor) {
-  const Floats number =
-      _mm256_mul_ps(_mm256_sub_ps(x, _mm256_set1_ps(offset)), _mm256_set1_ps(scale));
-  return _mm256_max_ps(_mm256_set1_ps(floor), _mm256_mul_ps(number, gate));
+MOBILEONE_INLINE Floats hold_floats(const std::byte* packed) {
+  return _mm256_load_ps(reinterpret_cast<const float*>(packed));
 }
-MOBILEONE_INLINE void store_narrow(std::uint8_t* to, Sums x) {
-  const __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(pairs, pairs));
+MOBILEONE_INLINE Floats scaled_sums(Sums sum, Floats multiplier) {
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(sum), multiplier);
 }
-MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
-  return _mm256_or_si256(a, _mm256_or_si256(_mm256_slli_epi32(b, 8), _mm256_slli_epi32(c, 16)));
+MOBILEONE_INLINE Floats limited(Floats x, Floats top) { return _mm256_min_ps(x, top); }
+MOBILEONE_INLINE Sums nearest(Floats x) { return _mm256_cvtps_epi32(x); }
+MOBILEONE_INLINE bool are_below_one(Floats x) {
+  const __m256 magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.f), x);
+  return _mm256_movemask_ps(_mm256_cmp_ps(magnitude, _mm256_set1_ps(1.f), _CMP_NLT_UQ)) == 0;
 }
+MOBILEONE_INLINE Floats broadcast_float(float x) { return _mm256_set1_ps(x); }
+MOBILEONE_INLINE Sums broadcast_sum(int x) { return _mm256_set1_epi32(x); }
+MOBILEONE_INLINE Bytes broadcast_pairs(int x) { return _mm256_set1_epi16(static_cast<short>(x)); }
+MOBILEONE_INLINE Bytes broadcast_bytes(int x) { return _mm256_set1_epi8(static_cast<char>(x)); }
+MOBILEONE_INLINE Bytes narrow_sums(Sums a, Sums b) { return _mm256_packs_epi32(a, b); }
+MOBILEONE_INLINE Bytes narrow_pairs(Bytes a, Bytes b) { return _mm256_packus_epi16(a, b); }
+MOBILEONE_INLINE Bytes add_pairs(Bytes a, Bytes b) { return _mm256_adds_epi16(a, b); }
+MOBILEONE_INLINE Bytes larger_bytes(Bytes a, Bytes b) { return _mm256_max_epu8(a, b); }
 
 #endif
 

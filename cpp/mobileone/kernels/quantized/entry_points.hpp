@@ -9,9 +9,9 @@ void run_quantized_block(const QuantizedBlockPlan& plan, const QuantizedBlockArg
                          int end);
 void run_quantized_stem(const QuantizedStemPlan& plan, const QuantizedStemArgs& args, int begin,
                         int end);
-void scale_bytes(const ByteScaling& scaling, const std::uint8_t* src, const float* gate,
+void scale_bytes(const ByteScaling& scaling, const std::uint8_t* src, const float* factor,
                  std::uint8_t* dst, int begin, int end);
-void pool_bytes(const ByteMap& map, const std::uint8_t* image, int zero_point, float scale,
+void pool_bytes(const ByteMap& map, const std::uint8_t* image, const BytePooling& pooling,
                 float* mean);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -2,11 +2,41 @@
 
 namespace mobileone::kernels {
 
-// A vector has four channels' sums of one pixel after the other, all with the same taps.
+namespace {
+
+std::int32_t bias_of(const QuantizedBlockPlan& plan, const QuantizedWeights& weights, int channel) {
+  double weight_sum = 0.0;
+  for (int tap = 0; tap < 9; ++tap) {
+    weight_sum += static_cast<double>(weights.weight[channel * 9 + tap]);
+  }
+  return folded_bias(weights.bias[channel], plan.shape.source_zero_point, weight_sum);
+}
+
+// A vector has a pixel's 16 sums, with the taps of a row's columns.
+void pack_columns(const QuantizedBlockPlan& plan, const QuantizedWeights& weights, int block,
+                  std::byte* packed) {
+  const int vector = plan.traits.vector_bytes();
+  WeightVector rows[3] = {
+      {plan.traits, packed}, {plan.traits, packed + vector}, {plan.traits, packed + 2 * vector}};
+  for (int sum = 0; sum < kBlock; ++sum) {
+    const int channel = block * kBlock + sum;
+    if (channel >= plan.shape.channels_in) return;
+    for (int tap = 0; tap < 9; ++tap) {
+      rows[tap / 3].set(sum, tap % 3, weights.weight[channel * 9 + tap]);
+    }
+    put(packed + 3 * vector, sum, bias_of(plan, weights, channel));
+    put(packed + 4 * vector, sum, weights.multiplier[channel]);
+  }
+}
+
+}  // namespace
+
+// Else a vector has four channels' sums of one pixel after the other, all with the same taps.
 void pack_taps(const QuantizedBlockPlan& plan, const QuantizedWeights& weights, int block,
                std::byte* packed) {
   const ByteTraits& traits = plan.traits;
   std::memset(packed, 0, plan.taps_bytes());
+  if (traits.dots_of_columns()) return pack_columns(plan, weights, block, packed);
   const auto for_each_sum = [&](int vector, const auto& visit) {
     for (int sum = 0; sum < traits.sums; ++sum) {
       const int channel = block * kBlock + vector * 4 + sum % 4;
@@ -28,12 +58,8 @@ void pack_taps(const QuantizedBlockPlan& plan, const QuantizedWeights& weights, 
   }
   for (int vector = 0; vector < 4; ++vector) {
     for_each_sum(vector, [&](int sum, int channel) {
-      double weight_sum = 0.0;
-      for (int tap = 0; tap < 9; ++tap) {
-        weight_sum += static_cast<double>(weights.weight[channel * 9 + tap]);
-      }
       const int at = vector * traits.sums + sum;
-      put(packed, at, folded_bias(weights.bias[channel], plan.shape.source_zero_point, weight_sum));
+      put(packed, at, bias_of(plan, weights, channel));
       put(packed + 4 * traits.vector_bytes(), at, weights.multiplier[channel]);
     });
   }

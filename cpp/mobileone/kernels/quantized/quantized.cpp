@@ -9,9 +9,9 @@ namespace mobileone::kernels {
 
 namespace {
 
-// What T of a tile may take, so that it stays in the first-level cache beside a panel's weights;
-// and where that shares out rows better, in the second-level one, which costs hardly more.
-constexpr int kTileBytes = 24 * 1024, kMostTileBytes = 64 * 1024;
+// What T of a tile may take: a part of the second-level cache. A panel's weights, which are read
+// once a tile, stay in the first-level one, and of T a group of pixels.
+constexpr int kTileBytes = 128 * 1024;
 
 }  // namespace
 
@@ -19,15 +19,15 @@ QuantizedBlockPlan plan_quantized_block(const ByteTraits& traits, const Quantize
                                         int threads) {
   const int height = shape.out_height();
   const int row_bytes = shape.src().blocks() * kBlock * shape.out_width();
-  // Two rows share their depthwise's loads.
-  int rows = std::min(height, std::max(2, kTileBytes / row_bytes / 2 * 2));
-  if (threads > 1) {
-    // Of the thread with the most.
-    const auto share = [&](int tile) { return ceil_div(ceil_div(height, tile), threads) * tile; };
-    for (int tile = 1; tile <= std::min(height, std::max(2, kMostTileBytes / row_bytes)); ++tile) {
-      if (share(tile) < share(rows) || (share(tile) == share(rows) && tile > rows)) rows = tile;
-    }
+  const int most = std::min(height, std::max(2, kTileBytes / row_bytes));
+  // Of the thread with the most; the last tile of an image may have fewer.
+  const auto share = [&](int tile) { return ceil_div(ceil_div(height, tile), threads) * tile; };
+  int rows = ceil_div(height, ceil_div(height, most));
+  for (int tile = 1; threads > 1 && tile <= most; ++tile) {
+    if (share(tile) < share(rows) || (share(tile) == share(rows) && tile > rows)) rows = tile;
   }
+  // Two rows share their depthwise's loads.
+  if (threads == 1 && !traits.dots_of_columns() && rows % 2 == 1 && rows < most) ++rows;
   return {shape, traits, rows};
 }
 
@@ -51,12 +51,17 @@ void pack_quantized_block(const QuantizedBlockPlan& plan, const QuantizedWeights
 
 void pack_quantized_stem(const QuantizedStemPlan& plan, const QuantizedWeights& weights,
                          std::byte* packed) {
-  // Inputs are the nine places' pixels of three channels and a byte that is nothing.
+  // Inputs are the windows' bytes as byte_image.hpp has them, and one that is nothing.
+  const auto weight_of = [&](int output, int channel, int row, int column) {
+    return weights.weight[(output * 3 + channel) * 9 + row * 3 + column];
+  };
   pack_panels(
       plan.panels(), weights, plan.image_zero_point,
       [&](int output, int input) {
-        const int place = input / 4, channel = input % 4;
-        return channel < 3 ? weights.weight[(output * 3 + channel) * 9 + place] : 0.f;
+        const int four = input / 4, byte = input % 4;
+        if (four == 6) return byte < 3 ? weight_of(output, 2, 2, byte) : 0.f;
+        return byte < 3 ? weight_of(output, byte, four / 3, four % 3)
+                        : weight_of(output, four / 3, 2, four % 3);
       },
       packed);
 }

@@ -17,6 +17,9 @@ struct ByteTraits {
 
   int vector_bytes() const { return 4 * sums; }
   int vectors_per_block() const { return kBlock / sums; }
+  /// Whether a depthwise's dot product has four columns, not rows: of a vector with a whole block's
+  /// sums.
+  bool dots_of_columns() const { return sums == kBlock; }
   /// Channels of a projection's panel.
   int panel_channels() const { return 2 * sums; }
 };
@@ -84,8 +87,10 @@ struct QuantizedBlockPlan {
   }
   int k_blocks() const { return shape.src().blocks(); }
   BytePanels project() const { return {k_blocks() * kBlock, shape.channels_out, traits}; }
-  /// A channel block's taps for the first and the second of two rows, biases and multipliers.
+  /// A channel block's taps, biases and multipliers: of three rows, or for the first and the second
+  /// of two rows of the result.
   std::size_t taps_bytes() const {
+    if (traits.dots_of_columns()) return std::size_t(traits.vector_bytes()) * (3 + 2);
     const int rows = 2, columns = 3, vectors = 4;
     return std::size_t(traits.vector_bytes()) *
            std::size_t((rows * columns * traits.weight_size + 2) * vectors);
@@ -108,15 +113,17 @@ struct QuantizedBlockArgs {
   std::byte* scratch = nullptr;       // scratch_bytes(), aligned to 64 bytes
 };
 
-/// clamp(rint(activation((q - zero_point) * scale * gate) / result_scale) + result_zero_point, 0,
-/// 255), each operation in float32, with a gate for each channel; the activation is none or a ReLU.
+/// clamp(rint((q - zero_point) * factor) + range.zero_point, range.least, 255), in float32, with a
+/// factor for each channel.
 struct ByteScaling {
   ByteMap map;
   int zero_point = 0;
+  ByteRange range;
+};
+
+struct BytePooling {
+  int least = 0, zero_point = 0;
   float scale = 1.f;
-  bool relu = false;
-  float result_scale = 1.f;
-  int result_zero_point = 0;
 };
 
 /// A 3x3 convolution of stride 2, padding 1, of an image of three float32 planes that is quantized
@@ -129,13 +136,14 @@ struct QuantizedStemPlan {
   ByteTraits traits;
 
   ByteMap dst() const { return {channels, (height - 1) / 2 + 1, (width - 1) / 2 + 1}; }
-  BytePanels panels() const { return {4 * 9, channels, traits}; }
+  BytePanels panels() const { return {4 * 7, channels, traits}; }
   std::size_t packed_bytes() const { return panels().packed_bytes(); }
-  /// One row of pixels of four bytes, with a pixel before it and enough after it for whole groups.
+  /// Four rows of the image, and three of windows, of pixels of four bytes; of one of them, with a
+  /// pixel before it and enough after it for whole groups.
   std::size_t row_bytes() const {
     return (4 * std::size_t(width + 2 * traits.pixels + 32) + 63) / 64 * 64;
   }
-  std::size_t scratch_bytes() const { return 4 * row_bytes(); }
+  std::size_t scratch_bytes() const { return 7 * row_bytes(); }
 };
 
 struct QuantizedStemArgs {
@@ -153,11 +161,11 @@ struct QuantizedKernels {
   void (*run_block)(const QuantizedBlockPlan&, const QuantizedBlockArgs&, int begin, int end);
   /// Rows [begin, end) of the stem's result, and none of its border.
   void (*run_stem)(const QuantizedStemPlan&, const QuantizedStemArgs&, int begin, int end);
-  /// Rows [begin, end) of an image; gate[padded channels].
-  void (*scale)(const ByteScaling&, const std::uint8_t* src, const float* gate, std::uint8_t* dst,
+  /// Rows [begin, end) of an image; factor[padded channels].
+  void (*scale)(const ByteScaling&, const std::uint8_t* src, const float* factor, std::uint8_t* dst,
                 int begin, int end);
-  /// mean[padded channels] = scale * (mean over the interior - zero_point).
-  void (*pool)(const ByteMap&, const std::uint8_t* image, int zero_point, float scale, float* mean);
+  /// mean[padded channels] = scale * (mean over the interior of max(q, least) - zero_point).
+  void (*pool)(const ByteMap&, const std::uint8_t* image, const BytePooling&, float* mean);
 };
 
 /// For so many threads that share an image's tiles.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "mobileone/backends/fused/activation.hpp"
 #include "mobileone/backends/fused/support.hpp"
 
 namespace mobileone::fused {
@@ -12,9 +11,6 @@ namespace {
 kernels::ByteRange range_of(const QuantizedConvolution& op) {
   return {static_cast<int>(op.output_zero_point), static_cast<int>(op.least())};
 }
-
-// The kernels' division is float32's where nothing leaves the normal numbers.
-bool is_usual(double scale) { return scale >= 0x1p-80 && scale <= 0x1p80; }
 
 bool is_bytes(NodeId id, std::int64_t zero_point, const PlanBuilder& builder) {
   return builder.value(builder.value_of(id)).layout == byte_layout(zero_point);
@@ -27,6 +23,8 @@ const QuantizedConvolution* take_next(Cursor& cursor, std::int64_t zero_point) {
 }
 
 }  // namespace
+
+bool is_usual(double scale) { return scale >= 0x1p-80 && scale <= 0x1p80; }
 
 bool is_read_as_bytes(NodeId id, const PlanBuilder& builder) {
   return std::ranges::all_of(builder.readers(id), [&](NodeId reader) {
@@ -135,49 +133,6 @@ std::optional<QuantizedBlockMatch> match_quantized_block(const Cursor& at) {
   match->shape.height = map.height;
   match->shape.width = map.width;
   match->shape.source_zero_point = static_cast<int>(first->input_zero_point);
-  return match;
-}
-
-std::optional<QuantizedExciteMatch> match_quantized_excite(const Cursor& at) {
-  Cursor cursor = at;
-  const PlanBuilder& builder = at.builder();
-  const auto* numbers = cursor.take<Dequantize>();
-  if (!numbers || !quantized_kernels()) return std::nullopt;
-  QuantizedExciteMatch match;
-  match.source = at.inputs()[0];
-  if (!builder.value(builder.value_of(match.source)).layout.bytes) return std::nullopt;
-  const auto squeeze = take_squeeze(cursor);
-  const auto activation = cursor.activation();
-  if (!squeeze || !kernel_activation(squeeze->activation) || !kernel_activation(squeeze->gate) ||
-      (activation && *activation != ActivationKind::relu)) {
-    return std::nullopt;
-  }
-  const NodeId scaled = cursor.result();
-  const auto* bytes = cursor.take<Quantize>({scaled});
-  if (!bytes || !is_usual(bytes->scale) || !is_only_needed_by(scaled, cursor.node(), builder) ||
-      !is_read_as_bytes(cursor.result(), builder)) {
-    return std::nullopt;
-  }
-  match.squeeze = *squeeze;
-  match.scaling = {byte_map(builder.shape(match.source)), static_cast<int>(numbers->zero_point),
-                   static_cast<float>(numbers->scale),    activation.has_value(),
-                   static_cast<float>(bytes->scale),      static_cast<int>(bytes->zero_point)};
-  match.ops = cursor.taken();
-  return match;
-}
-
-std::optional<QuantizedPoolMatch> match_quantized_pool(const Cursor& at) {
-  Cursor cursor = at;
-  const auto* numbers = cursor.take<Dequantize>();
-  if (!numbers || !quantized_kernels()) return std::nullopt;
-  QuantizedPoolMatch match;
-  match.source = at.builder().node(cursor.node()).inputs[0];
-  if (!at.builder().value(at.builder().value_of(match.source)).layout.bytes) return std::nullopt;
-  const NodeId numbers_node = cursor.result();
-  if (!cursor.take<GlobalAvgPool>({numbers_node})) return std::nullopt;
-  if (!is_only_needed_by(numbers_node, cursor.node(), at.builder())) return std::nullopt;
-  match.numbers = *numbers;
-  match.ops = cursor.taken();
   return match;
 }
 

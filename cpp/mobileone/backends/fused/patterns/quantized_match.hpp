@@ -23,29 +23,15 @@ struct QuantizedBlockMatch : Match {
 };
 std::optional<QuantizedBlockMatch> match_quantized_block(const Cursor& at);
 
-// A map of bytes as float32 numbers, squeezed and excited, and bytes again.
-struct QuantizedExciteMatch : Match {
-  NodeId source = -1;
-  SqueezeMatch squeeze;
-  kernels::ByteScaling scaling;
-};
-std::optional<QuantizedExciteMatch> match_quantized_excite(const Cursor& at);
-
-// The mean of a map of bytes as float32 numbers.
-struct QuantizedPoolMatch : Match {
-  NodeId source = -1;
-  Dequantize numbers;
-};
-std::optional<QuantizedPoolMatch> match_quantized_pool(const Cursor& at);
-
+// What a node's result is where kernels write it as bytes.
+Layout byte_layout(std::int64_t zero_point);
+// Whether the kernels' arithmetic is float32's: nothing leaves the normal numbers.
+bool is_usual(double scale);
 // Whether whoever reads the node takes it for integers: others might not know the layout of bytes.
 bool is_read_as_bytes(NodeId id, const PlanBuilder& builder);
 // Whether nobody else reads a node for what is wanted: feature levels that are not are no reason.
 bool is_only_needed_by(NodeId id, NodeId reader, const PlanBuilder& builder);
 // What a block has: depthwise 3x3 and 1x1.
 bool runs_on_bytes(const QuantizedConvolution& op);
-
-// What a node's result is where kernels write it as bytes.
-Layout byte_layout(std::int64_t zero_point);
 
 }  // namespace mobileone::fused

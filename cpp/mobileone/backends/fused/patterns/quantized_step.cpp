@@ -1,6 +1,5 @@
 #include "mobileone/backends/fused/patterns/quantized_step.hpp"
 
-#include "mobileone/backends/fused/packed_squeeze.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 
 namespace mobileone::fused {
@@ -57,63 +56,6 @@ class QuantizedBlockStep : public TiledStep {
   ByteOperands operands_;
 };
 
-// One unit per image, whose mean comes before all of its rows.
-class QuantizedExciteStep : public TiledStep {
- public:
-  QuantizedExciteStep(StepInfo info, const Work& work, const kernels::ByteScaling& scaling,
-                      PackedSqueeze squeeze, ValueId src)
-      : TiledStep(std::move(info), work),
-        scaling_(scaling),
-        squeeze_(std::move(squeeze)),
-        src_(src) {}
-
-  // Means, what is between the two layers, and gates.
-  static std::size_t scratch_bytes(const kernels::SqueezeExcite& shape) {
-    return sizeof(float) *
-           std::size_t(2 * kernels::padded(shape.channels) + kernels::padded(shape.reduced));
-  }
-
- protected:
-  void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    const kernels::ByteMap& map = scaling_.map;
-    const std::uint8_t* const src = bytes_of(buffers, src_, map, range.image);
-    auto* const means = reinterpret_cast<float*>(range.scratch);
-    float* const gates = means + kernels::padded(map.channels);
-    float* const hidden = gates + kernels::padded(map.channels);
-    quantized_kernels()->pool(map, src, scaling_.zero_point, scaling_.scale, means);
-    table().squeeze_excite(squeeze_.shape, means, 1, hidden, gates);
-    quantized_kernels()->scale(scaling_, src, gates,
-                               bytes_of(buffers, work().byte_map, map, range.image), 0, map.height);
-  }
-
- private:
-  kernels::ByteScaling scaling_;
-  PackedSqueeze squeeze_;
-  ValueId src_;
-};
-
-// One unit per image: there is little to do.
-class QuantizedPoolStep : public TiledStep {
- public:
-  QuantizedPoolStep(StepInfo info, const Work& work, const kernels::ByteMap& map,
-                    const Dequantize& numbers, ValueId src, ValueId dst)
-      : TiledStep(std::move(info), work), map_(map), numbers_(numbers), src_(src), dst_(dst) {}
-  Prefetching prefetching() const override { return Prefetching::passes_on; }
-
- protected:
-  void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    quantized_kernels()->pool(
-        map_, bytes_of(buffers, src_, map_, range.image), static_cast<int>(numbers_.zero_point),
-        static_cast<float>(numbers_.scale),
-        floats(buffers, dst_) + range.image * map_.blocks() * kernels::kBlock);
-  }
-
- private:
-  kernels::ByteMap map_;
-  Dequantize numbers_;
-  ValueId src_, dst_;
-};
-
 // Looked up when asked for: the network of a stored plan has none.
 kernels::QuantizedWeights weights_of(NodeId id, const PlanBuilder& builder) {
   const auto find = [&](const char* name) {
@@ -126,13 +68,14 @@ std::string key_of(NodeId id, const PlanBuilder& builder) {
   return concat(builder.node(id).name, " fused ", quantized_kernels()->name);
 }
 
-std::string name_of(const std::string& details = "") {
+}  // namespace
+
+std::string quantized_implementation(const std::string& details) {
   return concat("fused ", quantized_kernels()->name, " int8", details);
 }
 
-// Of a step that writes a map of bytes, which it makes.
-TiledStep::Work work_of(NodeId result, int units, std::size_t scratch, PlanBuilder& builder,
-                        std::int64_t zero_point) {
+TiledStep::Work byte_map_work(NodeId result, int units, std::size_t scratch, PlanBuilder& builder,
+                              std::int64_t zero_point) {
   TiledStep::Work work;
   work.byte_map = builder.new_result(result, byte_layout(zero_point));
   work.byte_shape = byte_map(builder.shape(result));
@@ -144,8 +87,6 @@ TiledStep::Work work_of(NodeId result, int units, std::size_t scratch, PlanBuild
   return work;
 }
 
-}  // namespace
-
 void emit_quantized_stem(const QuantizedStemMatch& match, PlanBuilder& builder) {
   ByteOperands operands;
   operands.weights =
@@ -155,10 +96,10 @@ void emit_quantized_stem(const QuantizedStemMatch& match, PlanBuilder& builder) 
       });
   operands.src = builder.value_of(match.image);
   const ValueId src = operands.src;
-  const auto work = work_of(match.result(), match.plan.dst().height, match.plan.scratch_bytes(),
-                            builder, match.plan.range.zero_point);
+  const auto work = byte_map_work(match.result(), match.plan.dst().height,
+                                  match.plan.scratch_bytes(), builder, match.plan.range.zero_point);
   operands.dst = work.byte_map;
-  StepInfo info = describe(match.ops, builder, name_of());
+  StepInfo info = describe(match.ops, builder, quantized_implementation());
   builder.add_step(
       std::make_unique<QuantizedStemStep>(std::move(info), work, match.plan, std::move(operands)),
       {src}, {work.byte_map});
@@ -183,36 +124,13 @@ void emit_quantized_block(const QuantizedBlockMatch& match, PlanBuilder& builder
   const kernels::ByteRange& range =
       match.shape.has_project() ? match.shape.project : match.shape.depthwise;
   const auto work =
-      work_of(match.result(), plan.tiles(), plan.scratch_bytes(), builder, range.zero_point);
+      byte_map_work(match.result(), plan.tiles(), plan.scratch_bytes(), builder, range.zero_point);
   operands.dst = work.byte_map;
-  StepInfo info = describe(match.ops, builder, name_of(concat(" rows=", plan.tile_rows)));
+  StepInfo info =
+      describe(match.ops, builder, quantized_implementation(concat(" rows=", plan.tile_rows)));
   builder.add_step(
       std::make_unique<QuantizedBlockStep>(std::move(info), work, plan, std::move(operands)), {src},
       {work.byte_map});
-}
-
-void emit_quantized_excite(const QuantizedExciteMatch& match, PlanBuilder& builder) {
-  PackedSqueeze squeeze = pack_squeeze(match.squeeze, builder);
-  const ValueId src = builder.value_of(match.source);
-  const auto work = work_of(match.result(), 1, QuantizedExciteStep::scratch_bytes(squeeze.shape),
-                            builder, match.scaling.result_zero_point);
-  builder.add_step(
-      std::make_unique<QuantizedExciteStep>(describe(match.ops, builder, name_of()), work,
-                                            match.scaling, std::move(squeeze), src),
-      {src}, {work.byte_map});
-}
-
-void emit_quantized_pool(const QuantizedPoolMatch& match, PlanBuilder& builder) {
-  const Shape& shape = builder.shape(match.source);
-  const ValueId src = builder.value_of(match.source);
-  // [N][padded channels]: what the classifier reads.
-  const ValueId dst = builder.new_result(match.result(), Layout::blocked(kernels::kBlock));
-  TiledStep::Work work;
-  work.images = shape[0];
-  builder.add_step(
-      std::make_unique<QuantizedPoolStep>(describe(match.ops, builder, name_of()), work,
-                                          byte_map(shape), match.numbers, src, dst),
-      {src}, {dst});
 }
 
 }  // namespace mobileone::fused

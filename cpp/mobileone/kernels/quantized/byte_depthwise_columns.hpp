@@ -1,0 +1,96 @@
+// A depthwise 3x3 convolution where a vector holds the sums of a block's 16 channels: four columns
+// of a channel, of which the last one's tap is 0, are one dot product.
+#pragma once
+
+#include "mobileone/kernels/quantized/requantize.hpp"
+
+namespace mobileone::kernels::MOBILEONE_ISA {
+
+/// A block's packed taps, a vector for each row, then biases and multipliers.
+struct ColumnTaps {
+  Bytes row[3];
+  Sums bias;
+  Floats multiplier;
+
+  explicit ColumnTaps(const std::byte* packed)
+      : row{load(packed), load(packed + kVectorBytes), load(packed + 2 * kVectorBytes)},
+        bias(load_sums(packed + 3 * kVectorBytes)),
+        multiplier(hold_floats(packed + 4 * kVectorBytes)) {}
+};
+
+/// Rows of the source, a pixel to the left of the first one, and of the result.
+struct ColumnRows {
+  const std::uint8_t* from;
+  std::ptrdiff_t row_stride;
+  std::uint8_t* to;
+  std::ptrdiff_t pitch;
+  int count;
+};
+
+/// kPixels neighbours of all rows of the result. A source row is taken apart once, for all rows
+/// that it is in the windows of. kUsual: bytes are cut off by saturation alone.
+template <int kPixels, int kStride, bool kUsual>
+[[gnu::noinline]] void depthwise_columns(const ColumnRows& rows, const ColumnTaps& block,
+                                         const Requantize& requantize) {
+  const ColumnTaps taps = block;
+  const std::uint8_t* from = rows.from;
+  const auto next_row = [&](const auto& use) MOBILEONE_INLINE_LAMBDA {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPixels; ++p) use(p, four_columns(from + p * kStride * kBlock));
+    from += rows.row_stride;
+  };
+  // Of the rows of the result that are under way, the one to be finished first.
+  Sums first[4], second[4], done[4];
+  next_row([&](int p, Bytes x)
+               MOBILEONE_INLINE_LAMBDA { first[p] = dot(taps.bias, x, taps.row[0]); });
+  if constexpr (kStride == 1) {
+    next_row([&](int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
+      first[p] = dot(first[p], x, taps.row[1]);
+      second[p] = dot(taps.bias, x, taps.row[0]);
+    });
+  }
+  std::uint8_t* to = rows.to;
+  for (int y = 0; y < rows.count; ++y, to += rows.pitch) {
+    if constexpr (kStride == 2) {
+      next_row([&](int p, Bytes x)
+                   MOBILEONE_INLINE_LAMBDA { first[p] = dot(first[p], x, taps.row[1]); });
+    }
+    next_row([&](int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
+      done[p] = dot(first[p], x, taps.row[2]);
+      if constexpr (kStride == 1) {
+        first[p] = dot(second[p], x, taps.row[1]);
+        second[p] = dot(taps.bias, x, taps.row[0]);
+      } else {
+        first[p] = dot(taps.bias, x, taps.row[0]);
+      }
+      const Floats scaled = scaled_sums(done[p], taps.multiplier);
+      done[p] = nearest(kUsual ? scaled : requantize.limit(scaled));
+    });
+#pragma GCC unroll 4
+    for (int p = kPixels; p < 4; ++p) done[p] = done[kPixels - 1];
+    const Bytes x = transpose_lanes(requantize.pack<kUsual>(done[0], done[1], done[2], done[3]));
+    if constexpr (kPixels == 4) {
+      store(to, x);
+    } else {
+      store_pixels(to, x, kPixels);
+    }
+  }
+}
+
+template <int kStride, bool kUsual>
+void depthwise_columns_of_width(ColumnRows rows, int width, const ColumnTaps& taps,
+                                const Requantize& requantize) {
+  for (; width >= 4; width -= 4, rows.from += 4 * kStride * kBlock, rows.to += 4 * kBlock) {
+    depthwise_columns<4, kStride, kUsual>(rows, taps, requantize);
+  }
+  switch (width) {
+    case 1:
+      return depthwise_columns<1, kStride, kUsual>(rows, taps, requantize);
+    case 2:
+      return depthwise_columns<2, kStride, kUsual>(rows, taps, requantize);
+    case 3:
+      return depthwise_columns<3, kStride, kUsual>(rows, taps, requantize);
+  }
+}
+
+}  // namespace mobileone::kernels::MOBILEONE_ISA
