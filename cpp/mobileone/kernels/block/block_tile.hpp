@@ -34,7 +34,7 @@ class DepthwiseTile {
   void add_map(int block) const;
 
  private:
-  const float* source_row(int block, int y) const;
+  void source_rows(int block, int y, int count, const float** rows) const;
   float* t(int block) const {
     return scratch_ + std::ptrdiff_t{block} * plan_.project.pitch() * TileElement::kBlockLanes;
   }

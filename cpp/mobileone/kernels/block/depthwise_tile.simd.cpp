@@ -34,9 +34,11 @@ DepthwiseTile::DepthwiseTile(const BlockPlan& plan, const float* src, const floa
   for (int i = 0; i < plan.project.k_blocks * kBlock; i += kLanes) store(sums_ + i, zero());
 }
 
-const float* DepthwiseTile::source_row(int block, int y) const {
-  if (ring_ != nullptr) return ring_->row(block, y);
-  return src_ + plan_.shape.src().offset(block, y, -1);
+void DepthwiseTile::source_rows(int block, int y, int count, const float** rows) const {
+  if (ring_ != nullptr) return ring_->rows(block, y, count, rows);
+  const MapShape map = plan_.shape.src();
+  const float* row = src_ + map.offset(block, y, -1);
+  for (int i = 0; i < count; ++i, row += map.row_stride()) rows[i] = row;
 }
 
 // Row pointers are handed over in chunks, so that a tile may have any number of rows.
@@ -62,9 +64,7 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
     const int count = end - y < max_rows ? end - y : max_rows;
     const int first = y * shape.stride - shape.reach();
     const float* rows[kMaxRowPointers];
-    for (int i = 0; i < (count - 1) * shape.stride + shape.kernel; ++i) {
-      rows[i] = source_row(block, first + i);
-    }
+    source_rows(block, first, (count - 1) * shape.stride + shape.kernel, rows);
     const std::ptrdiff_t at = std::ptrdiff_t{y - first_row} * width;
     float* const narrow = t(block) + at * TileElement::kBlockLanes;
     float* const dst = stay ? wide(block) + at * kBlock : rounds ? narrow : wide_;

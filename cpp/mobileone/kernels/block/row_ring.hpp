@@ -36,7 +36,20 @@ class RowRing {
     if (y < 0 || y >= height_) return zeros_;
     return storage_ + (std::ptrdiff_t{block - first_block_} * slots_ + y % slots_) * row_;
   }
-  /// The same at its first pixel; y inside the map.
+  /// Rows [y, y + count) of it: one division for all.
+  void rows(int block, int y, int count, const float** result) const {
+    int slot = (y > 0 ? y : 0) % slots_;
+    const float* const first = storage_ + std::ptrdiff_t{block - first_block_} * slots_ * row_;
+    for (int i = 0; i < count; ++i, ++y) {
+      if (y < 0 || y >= height_) {
+        result[i] = zeros_;
+        continue;
+      }
+      result[i] = first + slot * row_;
+      slot = slot + 1 < slots_ ? slot + 1 : 0;
+    }
+  }
+  /// Row y at its first pixel; y inside the map.
   float* pixels(int block, int y) const { return row(block, y) + border_; }
 
  private:
