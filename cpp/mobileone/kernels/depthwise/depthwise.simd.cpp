@@ -17,9 +17,19 @@ struct GroupColumn {
   std::ptrdiff_t column;  // of the group's first input pixel, in floats
   const float* taps;
   Vec floor, ceiling;
+  float most;  // the ceiling: kernels from 5 x 5 on have no register to ask for it
   float* dst;
   std::ptrdiff_t dst_row;  // floats from one output row to the next
 };
+
+/// Without a ceiling nothing is spent on one.
+template <int kOutputs>
+__attribute__((always_inline)) inline void apply_ceiling(Vec (&acc)[kOutputs], float most) {
+  if (most == __builtin_inff()) return;
+  const Vec ceiling = broadcast(most);
+#pragma GCC unroll 16
+  for (int i = 0; i < kOutputs; ++i) acc[i] = min(ceiling, acc[i]);
+}
 
 /// Output i of a group.
 template <bool kRounds>
@@ -34,7 +44,7 @@ __attribute__((always_inline)) inline void put(float* dst, int i, Vec v) {
 // 3 x 3. Each input column is loaded once per row and feeds up to three accumulators.
 template <int kStride, bool kRounds, int kOutputs>
 __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
-  const Vec floor = g.floor, ceiling = g.ceiling;
+  const Vec floor = g.floor;
   const std::ptrdiff_t column = g.column;
   const float* const* rows = g.rows;
   float* dst = g.dst;
@@ -73,8 +83,9 @@ __attribute__((noinline)) void depthwise_group(const GroupColumn& g) {
         }
       }
     }
+    apply_ceiling(acc, g.most);
 #pragma GCC unroll 16
-    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, min(ceiling, max(floor, acc[i])));
+    for (int i = 0; i < kOutputs; ++i) put<kRounds>(dst, i, max(floor, acc[i]));
   }
 }
 
@@ -188,6 +199,7 @@ void depthwise_rows(const DepthwiseWindow& window, const float* const* rows, int
                        window.taps + lane,
                        broadcast(window.floor),
                        broadcast(window.ceiling),
+                       window.ceiling,
                        dst + lane / per_float,
                        dst_row};
     for (int group = 0; group < groups.count; ++group) {

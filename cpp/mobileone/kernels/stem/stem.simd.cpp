@@ -140,7 +140,8 @@ void stem_row(const StemPlan& plan, const float* packed, const float* const rows
   panels.panel_blocks = plan.panel_blocks;
   const float* weights = packed + padded(plan.channels);
   const int width = plan.out_width();
-  for (int index = 0; index < panels.num_panels(); ++index) {
+  const int count = panels.num_panels();
+  for (int index = 0; index < count; ++index) {
     const Panel panel = panels.panel(index);
     const int vectors = panel.num_blocks * kBlock / kLanes;
     const int column = panel.first_block * kBlock;
