@@ -64,6 +64,7 @@ SMALL = TINY | {
     "stem_width": 2, "widths": [2, 3], "depths": [1, 1], "num_conv_branches": 1, "num_classes": 2,
     "in_channels": 1, "se_widths": {"stage2.1": 1},
 }  # fmt: skip
+SMALLEST = SMALL | {"widths": [3], "depths": [1], "se_widths": {}}
 SMALL_MOBILEVIT = TINY_MOBILEVIT | {
     "stem_width": 2, "widths": [2, 2, 3], "depths": [1, 1, 1], "transformer_widths": [0, 0, 4],
     "ffn_widths": [0, 0, 3], "transformer_depths": [0, 0, 1], "expansion": 1.0, "head_width": 2,
@@ -150,7 +151,8 @@ def seed_files(folder: Path) -> list[Seed]:
     add("torch", path)
     _add_training_files(train, path, add)
     _add_shards(train, folder, add)
-    for layout, state in (("timm", states[2][0]), ("transformers", states[4][0])):
+    for layout, config in (("timm", SMALLEST), ("transformers", fused(SMALL_MOBILEVIT))):
+        state = renamed(tensors(tensor_shapes(config)), config, layout)
         _add_described(layout, state, folder / layout, add)
     torch.save({k: torch.from_numpy(v) for k, v in deploy.items()}, path)
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(folder / "packed", "w") as target:

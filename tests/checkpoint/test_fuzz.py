@@ -1,4 +1,9 @@
-"""A short run of the fuzzer; `python -m tests.checkpoint.fuzz` runs it at length."""
+"""A short run of the fuzzer. At length, some six minutes of one core:
+
+for kind in npz index pickle config; do
+    python -m tests.checkpoint.fuzz --mutations 100000 --seed 1 --kind $kind || break
+done
+"""
 
 from __future__ import annotations
 

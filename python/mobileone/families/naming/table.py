@@ -30,6 +30,8 @@ CHOICES = {
 _NUMBER = re.compile(r"([0-9]+)")
 _SLOT = re.compile(r"([0-9]+)|\{([a-z]+)([+-][0-9]+)?\}")
 _MAX_DIGITS = 4
+# Names whose slices a layout remembers: those of a few networks.
+_MOST_KNOWN = 4096
 
 # A slot of a template: a literal number, or a field with the offset at which it is written.
 _Slot = int | tuple[str, int]
@@ -220,6 +222,11 @@ class Layout:
         return None if match is None else match[0].fill(match[1])
 
     @cached_property
+    def _known_slices(self) -> dict[str, list[str]]:
+        """What `slices` found: it is asked for the same names several times in a load."""
+        return {}
+
+    @cached_property
     def has_slices(self) -> bool:
         """Whether it stores slices of some tensors."""
         return any(template.endswith("]") for template in self.templates)
@@ -229,10 +236,14 @@ class Layout:
 
         Empty for a name it has no word for.
         """
-        if self.own(name) is not None:
-            return [name]
-        slices = (f"{name}[{i}]" for i in count())
-        return list(takewhile(lambda part: self.own(part) is not None, slices))
+        known = self._known_slices.get(name)
+        if known is None:
+            slices = (f"{name}[{i}]" for i in count())
+            whole = self.own(name) is not None
+            known = [name] if whole else list(takewhile(lambda s: self.own(s) is not None, slices))
+            if len(self._known_slices) < _MOST_KNOWN:
+                self._known_slices[name] = known
+        return known
 
     def _match(self, index: _Index, key: Parsed | None) -> tuple[_Template, dict[str, int]] | None:
         """The template of the other side that the key leads to, and the values of its fields."""
