@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "mobileone/base/tensor.hpp"
@@ -182,7 +183,11 @@ void check_block(const QuantizedBlockShape& shape, Numbers numbers, bool bright)
       const Aligned packed(plan.packed_bytes()), scratch(plan.scratch_bytes());
       pack_quantized_block(plan, depthwise.view(), project.view(), packed.bytes());
       const Aligned dst = marked(shape.dst(), 77);
-      const QuantizedBlockArgs args{src.numbers(), dst.numbers(), packed.bytes(), scratch.bytes()};
+      // What is brought for others leaves the result alone: nothing, or parts of any size.
+      const std::span<const std::byte> data(packed.bytes(), plan.packed_bytes());
+      const std::span<const std::byte> parts[] = {data.first(64), data.subspan(7, 100), data};
+      const QuantizedBlockArgs args{src.numbers(), dst.numbers(), packed.bytes(), scratch.bytes(),
+                                    std::span(parts).first(rows == 1 ? 0 : 3)};
       kernels->run_block(plan, args, 0, plan.tiles() / 2);
       kernels->run_block(plan, args, plan.tiles() / 2, plan.tiles());
       EXPECT_EQ(differences(shape.dst(), dst, expected), 0u) << rows << " rows";

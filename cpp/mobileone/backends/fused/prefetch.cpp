@@ -42,6 +42,16 @@ std::ptrdiff_t announce(const float* data, std::size_t bytes, const PlanBuilder&
   return ask({data, floats, false}, builder);
 }
 
+void announce_stream(const float* data, std::size_t bytes, const PlanBuilder& builder) {
+  auto rest = static_cast<std::ptrdiff_t>(bytes / sizeof(float));
+  for (auto step = builder.steps.rbegin(); step != builder.steps.rend() && rest > 0; ++step) {
+    auto* const candidate = dynamic_cast<PrefetchingStep*>(step->get());
+    const std::ptrdiff_t part = candidate == nullptr ? 0 : candidate->bring(data, rest);
+    data += part;
+    rest -= part;
+  }
+}
+
 std::ptrdiff_t announce_late(const float* data, std::ptrdiff_t floats, const PlanBuilder& builder) {
   return ask({data, floats, true}, builder);
 }

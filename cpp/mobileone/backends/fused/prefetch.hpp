@@ -20,6 +20,9 @@ class PrefetchingStep : public Step {
  public:
   using Step::Step;
   virtual Prefetching prefetching() const { return Prefetching::none; }
+  // Asks the step for data of any step after it, which need not fit L2; returns how much of it,
+  // from the beginning on, the step brings.
+  virtual std::ptrdiff_t bring(const float* /*data*/, std::ptrdiff_t /*floats*/) { return 0; }
   // Of a step that `brings`; called when the step after it is made.
   void set_next(const NextRead& next) { next_ = next; }
 
@@ -35,5 +38,7 @@ class PrefetchingStep : public Step {
 std::ptrdiff_t announce(const float* data, std::size_t bytes, const PlanBuilder& builder);
 // The same for all of the little that a step reads first: as late as possible.
 std::ptrdiff_t announce_late(const float* data, std::ptrdiff_t floats, const PlanBuilder& builder);
+// Asks the steps before for all of the data, the last one for the beginning.
+void announce_stream(const float* data, std::size_t bytes, const PlanBuilder& builder);
 
 }  // namespace mobileone::fused

@@ -26,6 +26,29 @@ class Projection {
     // What of the next panel is to be brought: each group of pixels brings a part.
     const std::byte *ahead, *limit;
   };
+  /// What steps after this one read: each group of pixels brings a part.
+  class After {
+   public:
+    After(std::span<const std::span<const std::byte>> parts, std::size_t skipped) : parts_(parts) {
+      while (!parts_.empty() && skipped >= parts_[0].size()) {
+        skipped -= parts_[0].size();
+        parts_ = parts_.subspan(1);
+      }
+      at_ = skipped;
+    }
+    const std::byte* at(const std::byte* otherwise) const {
+      return parts_.empty() ? otherwise : parts_[0].data() + at_;
+    }
+    void advance(std::size_t bytes) {
+      if (parts_.empty() || (at_ += bytes) < parts_[0].size()) return;
+      parts_ = parts_.subspan(1);
+      at_ = 0;
+    }
+
+   private:
+    std::span<const std::span<const std::byte>> parts_;
+    std::size_t at_;
+  };
   Panel panel(int index) const {
     const std::byte* const packed = packed_ + index * panels_.panel_bytes();
     const std::byte* const next = index + 1 < panels() ? packed + panels_.panel_bytes() : packed;
@@ -35,8 +58,8 @@ class Projection {
 
   /// Pixels of a panel's result from row `row` on: `t` is the first one's, channel blocks `pitch`
   /// apart.
-  void run(Panel& panel, int row, const std::uint8_t* t, std::ptrdiff_t pitch, const int* places,
-           int pixels) const {
+  void run(Panel& panel, After& after, int row, const std::uint8_t* t, std::ptrdiff_t pitch,
+           const int* places, int pixels) const {
     std::uint8_t* const to = dst_ + map_.offset(panel.block, row, 0);
     // The last panel may be half a one.
     const bool half = kVectorsPerBlock == 1 && panel.block + 1 == map_.blocks();
@@ -45,21 +68,23 @@ class Projection {
       const BytePlaces out{to, map_.block_stride(), places + p, count};
       const bool few = count <= kTraits.pixels / 2;
       if (half) {
-        multiply<kTraits.pixels, 1 * kVectorsPerBlock>(t, pitch, panel, out);
+        multiply<kTraits.pixels, 1 * kVectorsPerBlock>(t, pitch, panel, after.at(panel.packed),
+                                                       out);
       } else if (few) {
-        multiply<kTraits.pixels / 2, 2>(t, pitch, panel, out);
+        multiply<kTraits.pixels / 2, 2>(t, pitch, panel, after.at(panel.packed), out);
       } else {
-        multiply<kTraits.pixels, 2>(t, pitch, panel, out);
+        multiply<kTraits.pixels, 2>(t, pitch, panel, after.at(panel.packed), out);
       }
       panel.ahead += k_blocks_ * kPrefetched;
       if (panel.ahead >= panel.limit) panel.ahead = panel.packed;
+      after.advance(std::size_t(k_blocks_) * 64);
     }
   }
 
  private:
   template <int kPixels, int kVectors>
   [[gnu::noinline]] void multiply(const std::uint8_t* t, std::ptrdiff_t pitch, const Panel& panel,
-                                  const BytePlaces& out) const {
+                                  const std::byte* after, const BytePlaces& out) const {
     const std::byte *packed = panel.packed, *ahead = panel.ahead;
     ByteSums<kPixels, kVectors> sums;
     const std::byte* const bias = packed + panels_.weight_bytes();
@@ -68,6 +93,8 @@ class Projection {
 #pragma GCC unroll 2
       for (int i = 0; i < kPrefetched; i += 64) __builtin_prefetch(ahead + i, 0, 2);
       ahead += kPrefetched;
+      __builtin_prefetch(after, 0, 2);
+      after += 64;
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
         add_products<kBlock, kPixels, kVectors>(sums, t + 4 * i, packed + 2 * i * kWeightBytes);
@@ -125,9 +152,10 @@ class BlockRun {
       depthwise_bytes(plan_.shape, args_.src, block, taps(block), begin, end, t_ + block * pitch,
                       std::ptrdiff_t{width} * kBlock);
     }
+    Projection::After after = after_of(begin);
     for (int i = 0; i < projection_.panels(); ++i) {
       Projection::Panel panel = projection_.panel(i);
-      projection_.run(panel, begin, t_, pitch, places_, (end - begin) * width);
+      projection_.run(panel, after, begin, t_, pitch, places_, (end - begin) * width);
     }
   }
 
@@ -141,13 +169,18 @@ class BlockRun {
 
   void run_projection(int begin, int end) const {
     const ByteMap map = plan_.shape.src();
+    Projection::After after = after_of(begin);
     for (int i = 0; i < projection_.panels(); ++i) {
       Projection::Panel panel = projection_.panel(i);
       for (int y = begin; y < end; ++y) {
-        projection_.run(panel, y, args_.src + map.offset(0, y, 0), map.block_stride(), places_,
-                        map.width);
+        projection_.run(panel, after, y, args_.src + map.offset(0, y, 0), map.block_stride(),
+                        places_, map.width);
       }
     }
+  }
+
+  Projection::After after_of(int row) const {
+    return {args_.after, std::size_t(row / plan_.tile_rows) * plan_.bring_bytes_of_tile()};
   }
 
   const std::byte* taps(int block) const { return args_.packed + block * plan_.taps_bytes(); }

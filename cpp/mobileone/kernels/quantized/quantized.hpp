@@ -2,6 +2,7 @@
 // says, on every instruction set.
 #pragma once
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -101,6 +102,13 @@ struct QuantizedBlockPlan {
   std::size_t packed_bytes() const {
     return project_offset() + (shape.has_project() ? project().packed_bytes() : 0);
   }
+  /// What of other steps' data a tile, or all of them, can bring while panels are multiplied.
+  std::size_t bring_bytes_of_tile() const {
+    if (!shape.has_project()) return 0;
+    return std::size_t(project().panels()) * std::size_t(tile_pixels() / traits.pixels) *
+           std::size_t(k_blocks()) * 64;
+  }
+  std::size_t bring_bytes() const { return std::size_t(tiles()) * bring_bytes_of_tile(); }
   /// Of each thread: T [k_blocks][pitch][16], and the places of a tile's pixels in the result.
   std::size_t tile_bytes() const { return std::size_t(k_blocks()) * std::size_t(pitch()) * kBlock; }
   std::size_t scratch_bytes() const { return tile_bytes() + sizeof(int) * std::size_t(pitch()); }
@@ -111,6 +119,8 @@ struct QuantizedBlockArgs {
   std::uint8_t* dst = nullptr;
   const std::byte* packed = nullptr;  // pack_block's, aligned to 64 bytes
   std::byte* scratch = nullptr;       // scratch_bytes(), aligned to 64 bytes
+  // What steps after this one read: brought to the caches on the way, as much as bring_bytes().
+  std::span<const std::span<const std::byte>> after;
 };
 
 /// clamp(rint((q - zero_point) * factor) + range.zero_point, range.least, 255), in float32, with a

@@ -54,8 +54,10 @@ void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
         kernels::pack_linear(operands.plan, weights.weight(), weights.bias(),
                              static_cast<float*>(out));
       });
-  announce(static_cast<const float*>(operands.weights.get()), operands.plan.packed_bytes(),
-           builder);
+  const auto* const packed = static_cast<const float*>(operands.weights.get());
+  if (announce(packed, operands.plan.packed_bytes(), builder) == 0) {
+    announce_stream(packed, operands.plan.packed_bytes(), builder);
+  }
   operands.src = builder.in_layout(match.source, Layout::blocked(kernels::kBlock));
   operands.dst = is_conv ? builder.new_result(match.result(), Layout::blocked(kernels::kBlock))
                          : builder.new_result(match.result(), Layout::nchw(), true);

@@ -32,6 +32,12 @@ Gating gating_of(const QuantizedExcite& match, PlanBuilder& builder) {
           pack_squeeze(match.squeeze, builder)};
 }
 
+// Has the steps before bring the two layers' weights.
+void announce_weights(const Gating& gating, const PlanBuilder& builder) {
+  announce_stream(gating.squeeze.shape.packed, gating.squeeze.shape.packed_floats() * sizeof(float),
+                  builder);
+}
+
 // Gates of an image come before all of its rows, which are the units.
 class QuantizedExciteStep : public TiledStep {
  public:
@@ -134,6 +140,7 @@ class QuantizedPoolStep : public TiledStep {
 
 void emit_quantized_excite(const QuantizedExciteMatch& match, PlanBuilder& builder) {
   Gating gating = gating_of(match, builder);
+  announce_weights(gating, builder);
   const ValueId src = builder.value_of(match.source);
   auto work = byte_map_work(match.result(), match.scaling.map.height, 0, builder,
                             match.scaling.range.zero_point);
@@ -147,6 +154,7 @@ void emit_quantized_excite(const QuantizedExciteMatch& match, PlanBuilder& build
 
 void emit_quantized_excite_pool(const QuantizedExcitePoolMatch& match, PlanBuilder& builder) {
   Gating gating = gating_of(match, builder);
+  announce_weights(gating, builder);
   const ValueId src = builder.value_of(match.source);
   // [N][padded channels]: what the classifier reads.
   const ValueId dst = builder.new_result(match.result(), Layout::blocked(kernels::kBlock));

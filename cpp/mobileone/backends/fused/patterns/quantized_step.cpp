@@ -41,19 +41,29 @@ class QuantizedBlockStep : public TiledStep {
   QuantizedBlockStep(StepInfo info, const Work& work, const kernels::QuantizedBlockPlan& plan,
                      ByteOperands operands)
       : TiledStep(std::move(info), work), plan_(plan), operands_(std::move(operands)) {}
+  std::ptrdiff_t bring(const float* data, std::ptrdiff_t floats) override {
+    const std::size_t bytes =
+        std::min(std::size_t(floats) * sizeof(float), plan_.bring_bytes() - brought_);
+    if (bytes == 0) return 0;
+    after_.push_back({reinterpret_cast<const std::byte*>(data), bytes});
+    brought_ += bytes;
+    return static_cast<std::ptrdiff_t>(bytes / sizeof(float));
+  }
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
     const kernels::QuantizedBlockArgs args{
         bytes_of(buffers, operands_.src, plan_.shape.src(), range.image),
         bytes_of(buffers, operands_.dst, plan_.shape.dst(), range.image), operands_.packed(),
-        range.scratch};
+        range.scratch, after_};
     quantized_kernels()->run_block(plan_, args, range.begin, range.end);
   }
 
  private:
   kernels::QuantizedBlockPlan plan_;
   ByteOperands operands_;
+  std::vector<std::span<const std::byte>> after_;
+  std::size_t brought_ = 0;
 };
 
 // Looked up when asked for: the network of a stored plan has none.
