@@ -693,16 +693,17 @@ def quantize(
     bias_correction: bool = True,
     float_budget: float = 0.0,
     keep_float: Sequence[str] = (),
+    linear_layers: bool = False,
     images: int = 128,
     ablation: bool = False,
     progress: bool | None = None,
 ) -> Model:
-    """A classifier with its convolutions in 8-bit integers (docs/low_precision.md).
+    """A network with its convolutions in 8-bit integers (docs/low_precision.md).
 
     A train-time network is re-parameterized first. Activations become integers 0 to 255 with a
     scale and zero point per tensor, weights -127 to 127 with a scale per output channel; sums are
-    32-bit integers. Pooled values, gates and the classifier stay in float32. The same images give
-    the same network.
+    32-bit integers. Pooled values, gates and the classifier stay in float32, and so do the heads of
+    segmenters and detectors. The same images give the same network.
 
     Args:
         source: a Model, or anything that `load` takes.
@@ -726,6 +727,8 @@ def quantize(
         float_budget: share of the multiply-adds that may stay in float32: in the convolutions that,
             alone, make far more noise than others.
         keep_float: convolutions that stay in float32, by name.
+        linear_layers: whether those on tokens, and the convolutions around transformers, are
+            integers, too; else a transformer stays one step in float32, which is faster.
         images: how many of the images are used, spread over all where their number is known.
         ablation: whether the report shows every cure off, too; takes several times as long.
         progress: a bar on stderr; None: in terminals only.
@@ -736,8 +739,8 @@ def quantize(
     Raises:
         ValueError: no images, of several sizes, or not finite; a bad argument.
         TypeError: no images.
-        NotImplementedError: a network for another task than classification, or without
-            convolutions.
+        NotImplementedError: a network without convolutions that integers can compute, or of a task
+            that nothing told.
     """
     from mobileone.quantization.settings import Settings
     from mobileone.quantization.verb import quantize_bundle
@@ -752,6 +755,7 @@ def quantize(
         bias_correction=bias_correction,
         float_budget=float_budget,
         keep_float=tuple(keep_float),
+        linear_layers=linear_layers,
         images=images,
     )
     told: dict[str, Any] = {"labels": labels, "held_out": held_out, "ablation": ablation}

@@ -69,12 +69,15 @@ void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float
   const float scale = meaning.scale;
   const std::ptrdiff_t count = std::ptrdiff_t{map.width} * kBlock;
   for_rows(map, begin, end, [&](std::ptrdiff_t at, int) {
-    const float* const from = src + at;
-    std::uint8_t* const to = dst + at;
     vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+      // Of its own: what bytes are written to might be what was captured.
+      const ByteRounding rounding = range;
+      const float divisor = scale, *const from = src + at;
+      std::uint8_t* const to = dst + at;
+      const std::ptrdiff_t last = count;
 #pragma GCC ivdep
-      for (std::ptrdiff_t i = 0; i < count; ++i) {
-        to[i] = static_cast<std::uint8_t>(static_cast<int>(range.round(from[i] / scale)));
+      for (std::ptrdiff_t i = 0; i < last; ++i) {
+        to[i] = static_cast<std::uint8_t>(static_cast<int>(rounding.round(from[i] / divisor)));
       }
     });
   });

@@ -42,7 +42,7 @@ def _imported(name: str) -> Family:
 
 def family_of(config: Mapping[str, Any]) -> Family:
     """The family of a configuration; ValueError if there is none of that name."""
-    return find_family(config.get("architecture", NAMES[0]))
+    return find_family(config.get("architecture", NAMES[0])).of(config)
 
 
 def all_families() -> list[Family]:

@@ -185,6 +185,10 @@ class Family:
         """`task`, where the configuration does not say another."""
         return self.task
 
+    def of(self, config: Mapping[str, Any]) -> Family:
+        """What is known of this configuration's network, which may be more."""
+        return self
+
     def graph(self, config: Mapping[str, Any]) -> Graph:
         """The graph of a complete configuration."""
         raise NotImplementedError

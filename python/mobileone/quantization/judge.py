@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mobileone.data.arrays import Float32
 from mobileone.network.bundle import Bundle
 from mobileone.network.session import Session
 from mobileone.quantization.images import Labelled
+from mobileone.verification.stages import same_classes
 
 __all__ = ["Agreement", "judge"]
 
@@ -27,8 +29,8 @@ class Agreement:
         data: which.
         images: how many.
         sqnr: of the quantized one's results, in dB.
-        agreement: share of images of which both have the same most probable class; None of
-            networks that are no classifiers.
+        agreement: share of images, of a segmenter of pixels, of a detector of anchors, of which
+            both have the same most probable class.
         labelled: images with labels.
         top1_before: the float network's accuracy on these; None without any.
         top1_after: the quantized one's.
@@ -51,19 +53,21 @@ def judge(data: str, exact: Bundle, quantized: Bundle, images: Iterable[Labelled
     """
     sessions = [Session(bundle) for bundle in (exact, quantized)]
     signal = noise = 0.0
-    count = same = labelled = 0
+    count = labelled = 0
+    same: list[npt.NDArray[np.bool_]] = []
     right = np.zeros(2, np.int64)
     rest = iter(images)
     while batch := list(islice(rest, _BATCH)):
         x = np.concatenate([item.image for item in batch])
-        before, after = (_main(session.evaluated(x)) for session in sessions)
-        signal += float(np.square(before, dtype=np.float64).sum())
-        noise += float(np.square(after.astype(np.float64) - before).sum())
+        before, after = (_results(session.evaluated(x)) for session in sessions)
+        for a, b in zip(before, after, strict=True):
+            signal += float(np.square(a, dtype=np.float64).sum())
+            noise += float(np.square(b.astype(np.float64) - a).sum())
         count += len(batch)
-        if before.ndim != 2:
+        same.append(same_classes(before, after, exact))
+        if exact.task != "classification":
             continue
-        top = np.stack([before.argmax(1), after.argmax(1)])
-        same += int((top[0] == top[1]).sum())
+        top = np.stack([before[0].argmax(1), after[0].argmax(1)])
         for i, item in enumerate(batch):
             labelled += bool(item.right)
             right += [int(found) in item.right for found in top[:, i]]
@@ -71,10 +75,10 @@ def judge(data: str, exact: Bundle, quantized: Bundle, images: Iterable[Labelled
         raise ValueError(f"{data} has no images; expected at least one")
     quality = 10 * float(np.log10(signal / noise)) if signal and noise else float("inf")
     accuracy = [int(n) / labelled for n in right] if labelled else [None, None]
-    share = same / count if exact.task == "classification" else None
+    share = float(np.concatenate(same).mean())
     return Agreement(data, count, quality, share, labelled, *accuracy)
 
 
-def _main(results: Any) -> Float32:
-    """The first result of a network of several."""
-    return next(iter(results.values())) if isinstance(results, dict) else results
+def _results(found: Any) -> list[Float32]:
+    """Of a network of several, too."""
+    return list(found.values()) if isinstance(found, dict) else [found]

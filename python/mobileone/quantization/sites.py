@@ -62,7 +62,8 @@ def readers_of(graph: Graph) -> dict[str, list[Node]]:
 
 def find_sites(graph: Graph) -> tuple[Site, ...]:
     """All of them, in the order of the graph. Convolutions of pooled values stay in float32: they
-    cost nothing, and a gate's error is one of a whole channel.
+    cost nothing, and a gate's error is one of a whole channel. So do dilated ones: no kernel of
+    integers takes them.
     """
     readers, pooled = readers_of(graph), _pooled(graph)
     shown = {*graph.feature_names, *graph.outputs.values()}
@@ -72,6 +73,8 @@ def find_sites(graph: Graph) -> tuple[Site, ...]:
         if node["kind"] != "Conv2d" or name in pooled or name in graph.outputs.values():
             continue
         rows, columns = fields["kernel_size"]
+        if any(step != 1 for step in fields["dilation"]):
+            continue
         if fields["in_channels"] // fields["groups"] * rows * columns > _MOST_TERMS:
             continue
         after = readers[name]

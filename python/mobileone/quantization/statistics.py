@@ -69,18 +69,23 @@ def collect(
     made = [name for name in names if name not in inputs]
     plan = Plan(network, (1, *images.shape[1:]), made, thread_count().count)
     results = [np.empty(shape, np.float32) for shape in plan.output_shapes]
-    sums = {name: _Sums(len(values[0])) for name, values in zip(made, results, strict=True)}
+    sums = {name: _Sums(values.shape[1]) for name, values in zip(made, results, strict=True)}
     sums |= {name: _Sums(images.shape[1]) for name in names if name in inputs}
     for measure in (_Sums.add, _Sums.count):
         for image in images:
             plan.run(np.ascontiguousarray(image[None]), results)
             found = dict.fromkeys(inputs, image) | {
-                name: values[0] for name, values in zip(made, results, strict=True)
+                name: _by_channel(values) for name, values in zip(made, results, strict=True)
             }
             for name, own in sums.items():
                 measure(own, found[name].reshape(len(found[name]), -1))
             step()
     return {name: own.statistics() for name, own in sums.items()}
+
+
+def _by_channel(values: Float32) -> Float32:
+    """[C, ...] of one image's maps [P, C, H, W]: tokens are unfolded into several."""
+    return values[0] if len(values) == 1 else np.ascontiguousarray(values.swapaxes(0, 1))
 
 
 class _Sums:

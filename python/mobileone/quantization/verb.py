@@ -10,7 +10,8 @@ import numpy as np
 
 from mobileone.data.arrays import Float32
 from mobileone.data.config import DataConfig
-from mobileone.families.imported import FAMILY, config_of
+from mobileone.families.heads.head import PREFIX
+from mobileone.families.imported import FAMILY, config_of, config_of_head
 from mobileone.network.bundle import Bundle
 from mobileone.quantization.images import Calibration, Labelled, labelled_images, read_calibration
 from mobileone.quantization.judge import Agreement, judge
@@ -21,6 +22,7 @@ from mobileone.quantization.report import Cure, QuantizationReport, Step
 from mobileone.quantization.settings import CURES, Settings
 from mobileone.quantization.sites import Site, find_sites
 from mobileone.quantization.statistics import Statistics, collect
+from mobileone.quantization.tokens import around_transformers, linear_as_convolutions
 
 __all__ = ["quantize_bundle"]
 
@@ -44,6 +46,9 @@ def quantize_bundle(
     """The int8 network of a float one; see `mobileone.quantize`."""
     settings.check()
     fused = bundle.reparameterized()
+    if settings.linear_layers:
+        shape = (1, fused.in_channels, *fused.input_size)
+        fused = replace(fused, network=linear_as_convolutions(fused.network, shape))
     sites = _sites(fused, settings)
     images = read_calibration(fused, calibration, labels, settings.images)
     names = list(dict.fromkeys(name for site in sites for name in (site.source, site.result)))
@@ -77,22 +82,26 @@ def _sites(bundle: Bundle, settings: Settings) -> list[Site]:
     """What is to be integers.
 
     Raises:
-        NotImplementedError: nothing can be, or the results could not be interpreted.
+        NotImplementedError: nothing can be, or it is not known what the results are.
         ValueError: integers already, or a name in `keep_float` that no convolution has.
     """
     if bundle.quantization:
         raise ValueError(f"{bundle.name} is quantized already; expected a float network")
-    if bundle.task != "classification":
+    if bundle.task == "other":
         raise NotImplementedError(
-            f"quantize: {bundle.name} is {bundle.purpose}; classifiers and their backbones are "
-            "what can be quantized"
+            f"quantize: {bundle.name} is {bundle.purpose}; classifiers, segmenters and detectors "
+            "can be quantized"
         )
     found = find_sites(bundle.graph)
+    whole = set() if settings.linear_layers else around_transformers(bundle.graph)
     for name in settings.keep_float:
         if name not in [site.name for site in found]:
             known = ", ".join(site.name for site in found[:5])
             raise ValueError(f"keep_float has {name!r}; expected convolutions, such as {known}")
-    chosen = [site for site in found if site.name not in settings.keep_float]
+    chosen = [site for site in found if site.name not in {*settings.keep_float, *whole}]
+    if bundle.task != "classification":
+        # The head's few convolutions make the scores and boxes themselves.
+        chosen = [site for site in chosen if site.name.startswith(PREFIX)]
     if not chosen:
         raise NotImplementedError(f"quantize: {bundle.name} has no convolution to quantize")
     return chosen
@@ -123,10 +132,10 @@ def _macs(bundle: Bundle, sites: Sequence[Site], shape: tuple[int, ...]) -> dict
     shapes = bundle.graph.shapes((1, *shape[1:]))
     found = {}
     for site in sites:
-        _, channels, height, width = shapes[site.name]
+        parts, channels, height, width = shapes[site.name]
         rows, columns = site.attributes["kernel_size"]
         inputs = site.attributes["in_channels"] // site.attributes["groups"]
-        found[site.name] = channels * height * width * inputs * rows * columns
+        found[site.name] = parts * channels * height * width * inputs * rows * columns
     return found
 
 
@@ -143,11 +152,14 @@ def _cures(pipeline: Pipeline, settings: Settings, outcome: Outcome, bar: Progre
 
 def _bundle(fused: Bundle, pipeline: Pipeline, outcome: Outcome) -> Bundle:
     network = pipeline.network(outcome)
-    shape = (1, fused.in_channels, *fused.input_size)
+    if fused.task == "classification":
+        config = config_of(network.graph, (1, fused.in_channels, *fused.input_size))
+    else:
+        config = config_of_head(network.graph, fused.config)
     return replace(
         fused,
         network=network,
-        config=config_of(network.graph, shape),
+        config=config,
         arch=FAMILY.name,
         name=f"{fused.name} int8",
         report=None,

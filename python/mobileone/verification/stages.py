@@ -40,6 +40,7 @@ __all__ = [
     "StageNoise",
     "WeightDifference",
     "rounding_bound",
+    "same_classes",
     "verify",
 ]
 
@@ -154,11 +155,11 @@ def _agreement(
 ) -> float:
     """The share of images, pixels or anchors with the same most probable class."""
     outputs = len(bundle.graph.outputs)
-    agreed = [_same_classes(a[-outputs:], b[-outputs:], bundle) for a, b in results]
+    agreed = [same_classes(a[-outputs:], b[-outputs:], bundle) for a, b in results]
     return float(np.concatenate(agreed).mean())
 
 
-def _same_classes(a: Sequence[Float32], b: Sequence[Float32], bundle: Bundle) -> Any:
+def same_classes(a: Sequence[Float32], b: Sequence[Float32], bundle: Bundle) -> Any:
     """Where two networks' outputs have the same most probable class: of each image, of each pixel
     of a segmenter's map, of each anchor of a detector's maps.
     """

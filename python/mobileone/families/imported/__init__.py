@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mobileone._core import Graph
-from mobileone.families.family import CLASSES, SIZE, SIZE_OR_NONE, TEXT, Family, Field
+from mobileone.families import HEADS, find_family
+from mobileone.families.family import CLASSES, SIZE, SIZE_OR_NONE, TEXT, Family, Field, Kind
 
 if TYPE_CHECKING:
     from mobileone.data.config import DataConfig
 
-__all__ = ["config_of"]
+__all__ = ["config_of", "config_of_head", "imported_head"]
+
+
+_HEAD = Kind(lambda value: value in HEADS, f"one of {', '.join(HEADS)}")
 
 
 class ImportedFamily(Family):
-    """A configuration that holds the graph itself, as JSON."""
+    """A configuration that holds the graph itself, as JSON; "head" says what its results are, of a
+    segmenter's or a detector's graph.
+    """
 
     name = "imported"
     title = "imported network"
@@ -26,9 +32,14 @@ class ImportedFamily(Family):
         Field("features", SIZE_OR_NONE),
     )
 
+    settings: tuple[Field, ...] = (Field("head", _HEAD),)
+
     def task_of(self, config: Mapping[str, Any]) -> str:
         """Of maps, boxes, sequences, nothing but their shapes is known."""
         return self.task if config["num_classes"] or config["features"] else "other"
+
+    def of(self, config: Mapping[str, Any]) -> Family:
+        return imported_head(config["head"]) if "head" in config else self
 
     def graph(self, config: Mapping[str, Any]) -> Graph:
         return Graph.from_json(config["graph"])
@@ -45,7 +56,42 @@ class ImportedFamily(Family):
         return DataConfig() if channels == 3 else plain_data_config(channels)
 
 
+class ImportedHead(ImportedFamily):
+    """Of a graph whose results are those of a segmenter or a detector.
+
+    Attributes:
+        box_code: of a detector: how its maps are boxes.
+    """
+
+    def __init__(self, head: Family) -> None:
+        self.task, self.min_size = head.task, head.min_size
+        self.settings = (*ImportedFamily.settings, *head.settings)
+        self.box_code = getattr(head, "box_code", None)
+
+
 FAMILY = ImportedFamily()
+
+
+def imported_head(name: object) -> Family:
+    """What is known of graphs with this head's results; ValueError if there is no such head."""
+    if name not in HEADS:
+        raise ValueError(f"head is {name!r}; expected {_HEAD.expected}")
+    return ImportedHead(find_family(name))
+
+
+def config_of_head(graph: Graph, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of another graph with the results of a segmenter or detector.
+
+    Args:
+        graph: in inference form.
+        config: of that segmenter or detector.
+    """
+    from mobileone.families.family import INFERENCE
+
+    made = {**FAMILY.mark, "form": INFERENCE, "graph": graph.to_json(), "features": 0}
+    head = find_family(config["architecture"])
+    told = {"num_classes", "in_channels", *(setting.name for setting in head.settings)}
+    return made | {key: config[key] for key in told if key in config} | {"head": head.name}
 
 
 def config_of(graph: Graph, shape: tuple[int, ...]) -> dict[str, Any]:
