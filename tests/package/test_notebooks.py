@@ -11,6 +11,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
+FIGURES = {"image/png", "image/jpeg"}
 
 
 def cells(name: str) -> list[dict[str, Any]]:
@@ -47,14 +48,14 @@ def test_outputs_hold_figures_and_no_errors(name: str) -> None:
     kinds = {output["output_type"] for output in outputs(name)}
     assert "error" not in kinds
     assert not [output for output in outputs(name) if output.get("name") == "stderr"]
-    assert any("image/png" in output.get("data", {}) for output in outputs(name))
+    assert any(FIGURES & set(output.get("data", {})) for output in outputs(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_outputs_name_no_folder_of_the_machine(name: str) -> None:
     text = json.dumps(
         [
-            {kind: value for kind, value in output.get("data", {}).items() if kind != "image/png"}
+            {kind: value for kind, value in output.get("data", {}).items() if kind not in FIGURES}
             | {"text": output.get("text", "")}
             for output in outputs(name)
         ]
