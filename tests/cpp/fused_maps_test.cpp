@@ -225,6 +225,22 @@ TEST(FusedMaps, PartsOfUnequalSizeJoined) {
   check_fused(net.graph, joined);
 }
 
+// An image's mean beside its map, as in an ASPP: few channels become a map to be joined with many.
+TEST(FusedMaps, AFewChannelsThatAreNoMapAreJoined) {
+  for (std::int64_t few : {8, 48}) {
+    Builder net;
+    const NodeId x = net.stem(32);
+    NodeId pooled = net.graph.add("pooled", GlobalAvgPool{}, {x});
+    pooled = net.conv("mean", testing::conv(32, few, 1, 1, 1, true), pooled);
+    const NodeId spread = net.graph.add("spread", Resize{}, {pooled, x});
+    const NodeId other = net.conv("other", testing::conv(32, 32, 1, 1, 1, true), x);
+    const NodeId joined = net.graph.add("joined", Concat{1}, {x, other, spread});
+    const NodeId y = net.conv("project", testing::conv(64 + few, 24, 1, 1, 1, true), joined);
+    const auto plan = check(net.graph, {y}, kImages, 1);
+    EXPECT_EQ(implementations(*plan).find("channels") != std::string::npos, few == 8);
+  }
+}
+
 // Channels that become pixels are no channels that move.
 TEST(FusedMaps, OtherReshapesAreLeft) {
   Builder net;

@@ -67,9 +67,22 @@ class ChannelsMatcher {
     if (const auto known = moved_.find(id); known != moved_.end()) return &known->second;
     const Shape& shape = builder_.shape(id);
     if (shape.size() != 4 || !is_map(id, builder_) || builder_.factor_of(id) >= 0) return nullptr;
-    Moved source{{shape[1]}, {}};
-    for (int c = 0; c < shape[1]; ++c) source.channels.emplace_back(id, c);
-    return &moved_.emplace(id, std::move(source)).first->second;
+    return &add_source(id);
+  }
+  const Moved& add_source(NodeId id) {
+    const std::int64_t channels = builder_.shape(id)[1];
+    Moved source{{channels}, {}};
+    for (int c = 0; c < channels; ++c) source.channels.emplace_back(id, c);
+    return moved_.emplace(id, std::move(source)).first->second;
+  }
+  // Few channels that are no map become one to be joined with many that are.
+  const Moved* find_few(NodeId id, std::int64_t all) {
+    const Shape& shape = builder_.shape(id);
+    if (shape.size() != 4 || 4 * shape[1] > all || builder_.factor_of(id) >= 0 ||
+        builder_.value(builder_.value_of(id)).dtype != DType::float32) {
+      return nullptr;
+    }
+    return &add_source(id);
   }
   bool is_made_map(NodeId id) const {
     return builder_.shape(id).size() == 4 && moved_.at(id).axes.size() == 1;
@@ -78,8 +91,10 @@ class ChannelsMatcher {
   bool concat(const Cursor& at, Moved& moved) {
     if (std::get<Concat>(builder_.node(node_at(at)).op).axis != 1) return false;
     moved.axes = {0};
+    const std::int64_t all = builder_.shape(node_at(at))[1];
     for (NodeId input : at.inputs()) {
       const Moved* part = find(input);
+      if (part == nullptr) part = find_few(input, all);
       if (part == nullptr || !is_made_map(input)) return false;
       moved.axes[0] += part->axes[0];
       moved.channels.insert(moved.channels.end(), part->channels.begin(), part->channels.end());
