@@ -101,15 +101,13 @@ std::string add_input(GraphBuilder& self, const std::string& name, const std::st
 
 // Copies the arrays: a caller who changes them later, or a file that is overwritten, does not
 // change a network.
-PyNetwork make_network(const Graph& graph, const py::dict& weights, int threads) {
+PyNetwork make_network(const Graph& graph, const py::dict& weights) {
   auto network = std::make_shared<Network>();
   network->graph = graph;
-  TensorCopies copies;
   for (const auto& [key, value] : weights) {
     const auto name = key.cast<std::string>();
-    network->weights.emplace(name, copies.add(py::array::ensure(value), name));
+    network->weights.emplace(name, to_tensor(py::array::ensure(value), name));
   }
-  copies.finish(threads);
   check_weights(*network);
   return {std::move(network)};
 }
@@ -206,7 +204,7 @@ void bind_graph(py::module_& module) {
       .def("build", &GraphBuilder::build, "The graph so far; ValueError without an output.");
 
   py::class_<PyNetwork>(module, "Network", "A graph with its weights. Immutable.")
-      .def(py::init(&make_network), py::arg("graph"), py::arg("weights"), py::arg("threads") = 1,
+      .def(py::init(&make_network), py::arg("graph"), py::arg("weights"),
            "Copies the weights; ValueError names the first that is missing, extra or misshaped.")
       .def_property_readonly("graph", [](const PyNetwork& self) { return self.network->graph; })
       .def("weights", &weights_of, "Read-only views by name, in node order.")

@@ -24,7 +24,6 @@ from mobileone.families.variants import CUSTOM
 from mobileone.network.bundle import Bundle
 from mobileone.util.checks import flag
 from mobileone.util.errors import CheckpointError, shown
-from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
     from mobileone.checkpoint.report import LoadReport
@@ -85,8 +84,7 @@ def open_bundle(
     found = loaded.config.get("arch", CUSTOM)
     found = family.custom if found == CUSTOM else found
     data_config, teller = _data_config(source, description, loaded, found)
-    state = _in_own_order(loaded, data_config)
-    network = Network(family.graph(made_from), state, thread_count().count)
+    network = Network(family.graph(made_from), _in_own_order(loaded, data_config))
     report = _with_preprocessing(loaded.report, data_config, teller)
     if loaded.report.assumed and not config and not _is_published(loaded):
         warnings.warn(
