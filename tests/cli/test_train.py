@@ -111,6 +111,7 @@ def test_a_variant_learns_a_folder_from_a_teacher(
         (["--data", "digits", "--out", "nowhere/model.pth"], 1, "nowhere"),
         (["--data", "digits", "--out", "model.txt"], 2, "weights are not saved as .txt"),
         (["--data", "digits", "--checkpoint", "nowhere/c.safetensors"], 1, "nowhere"),
+        (["--data", "digits", "--out", "a.pth", "--checkpoint", "./a.pth"], 2, "are both ./a.pth"),
         (["--data", "digits", "--plot", "losses.txt"], 2, "no figure is a .txt"),
         (["--data", "digits", "--json", "nowhere/history.json"], 1, "nowhere"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -111,9 +112,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """What cannot be written is rather said now than after the training."""
-    for path in (arguments.out, arguments.checkpoint, arguments.json, arguments.plot):
+    options: dict[str, str] = {}  # by the file that they name
+    for name in ("out", "checkpoint", "json", "plot"):
+        path = getattr(arguments, name)
         if path is not None:
             check_writable(path)
+            other = options.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise ValueError(f"--{other} and --{name} are both {path}; expected two files")
     if not arguments.out.lower().endswith(".onnx"):
         kind_of_file(arguments.out)
     if arguments.plot:

@@ -80,7 +80,7 @@ def _run(
     shapes = network.graph.shapes(images.shape)
     results = {name: np.empty(shapes[name], np.float32) for name in names}
     # One thread: so few pixels take more time to share than to compute, and PyTorch's own threads
-    # go on waiting for work for a while (two threads: the same minimum, a median of 1.3 times it).
+    # go on waiting for work for a while (on two the minimum is the same, the median 1.2 times it).
     Plan(network, images.shape, names, 1).run(images, list(results.values()))
     halves = len(image)
     return (
