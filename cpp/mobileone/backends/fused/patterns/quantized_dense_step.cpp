@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "mobileone/backends/fused/patterns/quantized_match.hpp"
+#include "mobileone/backends/fused/patterns/quantized_step.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 
 namespace mobileone::fused {
@@ -30,8 +30,11 @@ class QuantizedDenseStep : public TiledStep {
     const std::uint8_t* const src = bytes_of(buffers, src_, source_, range.image);
     auto* const windows = reinterpret_cast<std::uint8_t*>(buffers.scratch());
     const kernels::QuantizedBlockArgs args{
-        windows, bytes_of(buffers, work().byte_map, work().byte_shape, range.image),
-        static_cast<const std::byte*>(weights_.get()), range.scratch};
+        windows,
+        bytes_of(buffers, work().byte_map, work().byte_shape, range.image),
+        static_cast<const std::byte*>(weights_.get()),
+        range.scratch,
+        {}};
     for (int tile = range.begin; tile < range.end; ++tile) {
       const int row = tile * plan_.tile_rows;
       const int limit = std::min(row + plan_.tile_rows, plan_.shape.height);
@@ -105,18 +108,12 @@ void emit_quantized_dense(const QuantizedDenseMatch& match, PlanBuilder& builder
 
   const int zero_point = match.windows.project.zero_point;
   const ValueId src = builder.value_of(match.source);
-  TiledStep::Work work;
-  work.byte_map = builder.new_result(match.result(), byte_layout(zero_point));
-  work.byte_shape = plan.shape.dst();
-  work.zero_point = zero_point;
-  work.images = builder.shape(match.result())[0];
-  work.units = plan.tiles();
-  work.threads = builder.options().threads;
-  work.thread_bytes = plan.scratch_bytes();
+  TiledStep::Work work =
+      byte_map_work(match.result(), plan.tiles(), plan.scratch_bytes(), builder, zero_point);
   work.shared_bytes = std::size_t(plan.shape.src().num_bytes()) + kernels::ByteMap::kSlack;
   work.in_turn = true;
-  StepInfo info = describe(match.ops, builder,
-                           concat("fused ", kernels_in_use.name, " int8 rows=", plan.tile_rows));
+  StepInfo info =
+      describe(match.ops, builder, quantized_implementation(concat(" rows=", plan.tile_rows)));
   builder.add_step(std::make_unique<QuantizedDenseStep>(std::move(info), work, plan, source,
                                                         match.stride, std::move(weights), src),
                    {src}, {work.byte_map});
