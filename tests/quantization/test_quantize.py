@@ -13,6 +13,9 @@ import mobileone
 import numpy as np
 import pytest
 from cases import Family, each_family, images
+from mobileone._core import GraphBuilder, Network
+from mobileone.families.imported import config_of
+from mobileone.network.bundle import Bundle
 from mobileone.quantization.report import QuantizationReport
 from mobileone.quantization.settings import CURES
 from numpy.typing import NDArray
@@ -212,8 +215,17 @@ def test_arguments_are_checked() -> None:
             mobileone.quantize(small(), noise(), **how)
     with pytest.raises(ValueError, match="quantized already"):
         mobileone.quantize(quantized(), noise())
-    with pytest.raises(NotImplementedError, match="for segmentation"):
-        mobileone.quantize(mobileone.create_segmenter("mobileone_s0"), noise())
+    graph = GraphBuilder()
+    graph.add("image", "Input", channels=3)
+    graph.output(
+        graph.add("map", "Conv2d", ["image"], in_channels=3, out_channels=4, kernel_size=3)
+    )
+    weights = {"map.weight": np.ones((4, 3, 3, 3), np.float32)}
+    network = Network(graph.build(), weights)
+    config = config_of(network.graph, (1, 3, 48, 40))
+    nobodys = mobileone.Model.of(Bundle.of(network, config, arch="imported"))
+    with pytest.raises(NotImplementedError, match="imported is of no known task"):
+        mobileone.quantize(nobodys, noise())
 
 
 def test_layers_stay_in_float_by_name_and_by_budget() -> None:
