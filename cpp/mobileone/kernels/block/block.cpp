@@ -79,18 +79,18 @@ bool BlockPlan::scales_weights() const {
 }
 
 int BlockPlan::ring_blocks() const {
-  if (!shape.excites()) return project.k_blocks;
+  if (ring_holds_all()) return project.k_blocks;
   if (!shape.expands()) return 1;
   return expand.panel(expand.num_panels() - 1).num_blocks;  // the widest
 }
 
 int BlockPlan::ring_rows() const {
-  if (!shape.excites()) return tile_rows;
+  if (ring_holds_all()) return tile_rows;
   // Of each block: in L1 while the depthwise reads it. Fewer rows at a time cost more in calls than
   // a ring in L1 as a whole saves.
   constexpr std::ptrdiff_t kFloats = 24 * 1024 / sizeof(float);
   const int slots = static_cast<int>(kFloats / ring_row());
-  return std::clamp((slots - shape.kernel) / shape.stride + 1, 1, shape.out_height());
+  return std::clamp((slots - shape.kernel) / shape.stride + 1, 1, depthwise_rows());
 }
 
 std::ptrdiff_t BlockPlan::vectors_offset() const {

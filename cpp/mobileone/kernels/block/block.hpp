@@ -57,6 +57,8 @@ struct BlockShape {
   int reach() const { return kernel / 2; }
   /// Whether the depthwise reads its rows from a ring.
   bool has_ring() const { return has_depthwise() && (expands() || reach() > 1); }
+  /// Whether the cost model of pairs cuts it up: it makes T from the map, block by block.
+  bool is_pair() const { return !expands() && !(has_ring() && excites()); }
   int out_height() const { return (height - 1) / stride + 1; }
   int out_width() const { return (width - 1) / stride + 1; }
   MapShape src() const { return {channels_in, height, width}; }
@@ -101,10 +103,11 @@ struct BlockPlan {
     return sizeof(float) * static_cast<std::size_t>(project_offset() + project.packed_floats());
   }
 
-  // The ring: [ring_blocks][slots][width + 2 reach][16], and one row of zeros after it. Without a
-  // squeeze-and-excite it holds all blocks, whose last rows the next tile reads again. With one, T
-  // is the whole map and is made panel by panel (without an expansion block by block), ring_rows
-  // output rows at a time: the rows of a block stay in L1.
+  // The ring: [ring_blocks][slots][width + 2 reach][16], and one row of zeros after it. With an
+  // expansion it holds all blocks, whose last rows the next tile reads again. Without one, or with
+  // a squeeze-and-excite, whose T is the whole map, T is made block by block (panel by panel of an
+  // expansion), ring_rows output rows at a time: the rows of a block stay in L1.
+  bool ring_holds_all() const { return shape.expands() && !shape.excites(); }
   int ring_blocks() const;
   int ring_rows() const;
   int ring_slots() const { return shape.stride * (ring_rows() - 1) + shape.kernel; }

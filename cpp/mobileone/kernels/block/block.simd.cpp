@@ -53,10 +53,10 @@ class BlockRun {
     tile_.pixels = rows * plan_.shape.out_width();
     if (!plan_.shape.has_depthwise()) {
       fill_by_expansion(row_begin, row_begin + rows);
-    } else if (ring_ != nullptr) {
-      fill_from_ring(row_begin, row_begin + rows);
+    } else if (plan_.shape.expands()) {
+      fill_from_expansion(row_begin, row_begin + rows);
     } else {
-      fill_from_map(row_begin, row_begin + rows);
+      fill_by_blocks(row_begin, row_begin + rows);
     }
     if (plan_.shape.excites()) apply_excite();
     project(row_begin, rows, late);
@@ -69,8 +69,9 @@ class BlockRun {
     return plan_.project.strassen() && !plan_.shape.excites() ? plan_.project.k_blocks / 2 : 0;
   }
 
-  void fill_from_map(int begin, int end) {
+  void fill_by_blocks(int begin, int end) {
     const auto fill = [&](int block) {
+      if (ring_ != nullptr) return fill_through_ring({block, 1}, begin, end);
       depthwise_.run(block, begin, end, begin);
       if (plan_.shape.excites()) depthwise_.add_map(block);
     };
@@ -92,18 +93,21 @@ class BlockRun {
     }
   }
 
-  void fill_from_ring(int begin, int end) {
-    const int panels = plan_.shape.expands() ? plan_.expand.num_panels() : plan_.project.k_blocks;
-    if (plan_.shape.excites()) {
-      for (int i = 0; i < panels; ++i) {
-        next_row_ = 0;
-        ring_->start(panel(i).first_block);
-        for_steps(begin, end, [&](const Rows& rows) { fill_panel(panel(i), begin, rows); });
-      }
+  // The ring is this panel's alone.
+  void fill_through_ring(const Panel& panel, int begin, int end) {
+    next_row_ = 0;
+    ring_->start(panel.first_block);
+    for_steps(begin, end, [&](const Rows& rows) { fill_panel(panel, begin, rows); });
+  }
+
+  void fill_from_expansion(int begin, int end) {
+    const int panels = plan_.expand.num_panels();
+    if (!plan_.ring_holds_all()) {
+      for (int i = 0; i < panels; ++i) fill_through_ring(plan_.expand.panel(i), begin, end);
       return;
     }
     for_steps(begin, end, [&](const Rows& rows) {
-      for (int i = 0; i < panels; ++i) fill_panel(panel(i), begin, rows);
+      for (int i = 0; i < panels; ++i) fill_panel(plan_.expand.panel(i), begin, rows);
     });
     for (int block = 0; block < summed_blocks(); ++block) {
       sum_quarters(plan_.project, tile_, block);
@@ -128,11 +132,6 @@ class BlockRun {
       next_row_ = last < shape.height ? last : shape.height;
       work(Rows{y, limit, from, next_row_});
     }
-  }
-
-  // What goes into the ring together.
-  Panel panel(int index) const {
-    return plan_.shape.expands() ? plan_.expand.panel(index) : Panel{index, 1};
   }
 
   // A panel's rows go into the ring right before the depthwise reads them. T starts at `first_row`.

@@ -11,7 +11,7 @@ namespace mobileone::kernels {
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                      const TilingRequest& request);
 
-/// Of a block with an expansion, or whose depthwise reads from a ring (BlockPlan::has_ring). Rows
+/// Of a block that is cut up as no pair is (BlockShape::is_pair). Rows
 /// per tile: enough pixels to multiply each weight by, a ring and a T that stay in L2, and tiles
 /// for all threads. column_parts is 1, and kAuto stays with the direct product.
 Tiling choose_ring_tiling(const KernelTable& table, const MachineModel& machine,

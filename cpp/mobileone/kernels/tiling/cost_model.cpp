@@ -16,7 +16,8 @@ constexpr double kResidentShare = 0.6;   // of L2 that a tile may count on
 constexpr double kExposedWeights = 0.2;  // of the time to fetch them; the rest hides behind FMAs
 constexpr double kNextStepShare = 0.35;  // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
-constexpr double kSumTraffic = 3.0;  // of Strassen's sums: bytes through L2 per byte of T
+constexpr double kSumTraffic = 3.0;   // of Strassen's sums: bytes through L2 per byte of T
+constexpr double kRingTraffic = 4.0;  // the same of rows that are copied into a ring
 constexpr double kMinStrassenGain = 1.03;
 
 // Strassen's S1..S4.
@@ -31,6 +32,14 @@ double tile_bytes(const PointwisePlan& p) {
 double call_bytes(const PointwisePlan& p) {
   const int pixels = std::min(p.pitch(), tile_pitch(p.max_pixels));
   return double(p.k_blocks) * pixels * kBlock * sizeof(float) + sums_bytes(p);
+}
+
+// Of each tile's rows and those around them.
+double ring_bytes(const BlockPlan& plan) {
+  if (!plan.shape.has_ring()) return 0.0;
+  const int rows = (plan.tile_rows - 1) * plan.shape.stride + plan.shape.kernel;
+  return kRingTraffic * sizeof(float) * plan.tiles() * plan.project.k_blocks * rows *
+         double(plan.ring_row());
 }
 
 bool fits_l2(const BlockPlan& plan, const MachineModel& machine) {
@@ -59,8 +68,10 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double flops = pixels * k * n * (strassen ? 1.75 : 2.0) / table.traits.per_lane +
                        pixels * n * (kStoreFlops + (strassen ? kPartialFlops : 0.0)) +
                        calls * kRestartCycles * cycle_flops;
-  const double depthwise = 18.0 * pixels * k / kDepthwiseShare * plan.column_parts;
-  const double sums = strassen ? kSumTraffic * pixels * k * sizeof(float) : 0.0;
+  const double taps = double(shape.kernel) * shape.kernel;
+  const double depthwise = 2.0 * taps * pixels * k / kDepthwiseShare * plan.column_parts;
+  const double sums =
+      (strassen ? kSumTraffic * pixels * k * sizeof(float) : 0.0) + ring_bytes(plan);
   const double arithmetic =
       (flops + depthwise) / machine.peak_flops + sums / machine.l2_bytes_per_second;
 
@@ -98,9 +109,7 @@ bool better(const Candidate& a, const Candidate& b) {
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
                      const TilingRequest& request) {
-  if (shape.has_ring() || shape.expands()) {
-    return choose_ring_tiling(table, machine, shape, request);
-  }
+  if (!shape.is_pair()) return choose_ring_tiling(table, machine, shape, request);
   const auto [choice, threads, rows_wanted] = request;
   const int only = std::min(rows_wanted, shape.out_height());  // or 0
   Candidate best[2];                                           // direct, Strassen

@@ -165,8 +165,8 @@ kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool
     return tiling;
   };
   const std::string& name = builder.node(match.project.node).name;
-  const auto tuned = tuned_tiling(
-      name, builder, [&] { return !shape.has_ring() && !shape.expands() && suits_strassen(); });
+  const auto tuned =
+      tuned_tiling(name, builder, [&] { return shape.is_pair() && suits_strassen(); });
   const std::int64_t images = builder.shape(match.source)[0];
   kernels::Tiling tiling =
       tiling_for(name, images, match.factor.has_value(), tuned, builder, choose);
