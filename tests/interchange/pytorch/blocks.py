@@ -66,7 +66,7 @@ def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):
                 ranges = (part.weight, -0.5, 1.5), (part.bias, -0.5, 0.5)
-            elif isinstance(part, nn.Conv2d):
+            elif isinstance(part, (nn.Conv2d, nn.Linear)):
                 limit = part.weight[0].numel() ** -0.5
                 ranges = (part.weight, -limit, limit), (part.bias, -limit, limit)
             else:

@@ -55,7 +55,8 @@ def test_loss_curve(name: str) -> None:
     assert list(ours.state_dict()) == list(network.state_dict())
     curves: list[list[float]] = []
     for module in (network, ours):
-        optimizer = torch.optim.SGD(module.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
+        # At 0.01 squeeze-and-excites amplify roundings to 2e-9 for some weights.
+        optimizer = torch.optim.SGD(module.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
         curves.append([])
         for index in range(15):
             x, labels = noise(6, 3, 65, 72, seed=index), torch.arange(6) % 5
