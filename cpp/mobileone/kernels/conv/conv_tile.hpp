@@ -61,6 +61,22 @@ struct ConvTile {
   }
 };
 
+/// The product of one panel and one form of a tile's windows: the chain's only link, at its first
+/// window, for all groups of them. `stream` is fetched meanwhile, and then `background`, or null.
+inline void multiply_groups(Chain& chain, const PixelGroups& groups, int vectors,
+                            PrefetchStream& stream, PrefetchStream* background) {
+  Link& link = chain.links[0];
+  for (int group = 0; group < groups.count; ++group) {
+    const int pixels = groups.size(group);
+    PrefetchStream* const from = stream.active() ? &stream : background;
+    chain.prefetch =
+        from != nullptr && from->active() ? from->take(prefetch_floats(chain.k_blocks)) : link.b;
+    find_microkernel(pixels, vectors, false, 1)(chain);
+    link.a += pixels * kBlock;
+    link.output.offsets += pixels;
+  }
+}
+
 /// All outputs of the tile by Winograd's algorithm (winograd.hpp); `tile` gives weights, bias and
 /// floor; `background` is fetched during the last products.
 void run_winograd(const ConvTile& conv, PointwiseTile tile, PrefetchStream* background);

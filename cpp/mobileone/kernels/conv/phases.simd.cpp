@@ -278,15 +278,7 @@ void multiply(const ConvTile& conv, const PhaseScratch& parts, int row_form, int
     const PixelGroups groups(windows, max_pixels(vectors));
     link.a = conv.t + parts.source() + column_form * parts.source_form();
     link.output = {result + panel.first_block * chain.dst_block, offsets};
-    for (int group = 0; group < groups.count; ++group) {
-      const int pixels = groups.size(group);
-      PrefetchStream* const from = stream.active() ? &stream : background;
-      chain.prefetch =
-          from != nullptr && from->active() ? from->take(prefetch_floats(parts.k_blocks)) : link.b;
-      find_microkernel(pixels, vectors, false, 1)(chain);
-      link.a += pixels * kBlock;
-      link.output.offsets += pixels;
-    }
+    multiply_groups(chain, groups, vectors, stream, background);
     link.b = next;
   }
 }

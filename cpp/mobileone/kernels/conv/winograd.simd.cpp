@@ -134,15 +134,7 @@ void multiply_windows(const ConvTile& conv, const WinogradScratch& parts, int wi
     if (next >= end) stream = {};
     link.a = conv.t + parts.source() + i * parts.source_product();
     link.output = {conv.t + parts.result() + i * panel.num_blocks * chain.dst_block, offsets};
-    for (int group = 0; group < groups.count; ++group) {
-      const int pixels = groups.size(group);
-      PrefetchStream* const from = stream.active() ? &stream : background;
-      chain.prefetch =
-          from != nullptr && from->active() ? from->take(prefetch_floats(parts.k_blocks)) : link.b;
-      find_microkernel(pixels, vectors, false, 1)(chain);
-      link.a += pixels * kBlock;
-      link.output.offsets += pixels;
-    }
+    multiply_groups(chain, groups, vectors, stream, background);
   }
 }
 
