@@ -52,7 +52,7 @@ class BlockRun {
     tile_.pixel_begin = 0;
     tile_.pixels = rows * plan_.shape.out_width();
     if (!plan_.shape.has_depthwise()) {
-      fill_by_expansion(row_begin, row_begin + rows);
+      fill_without_depthwise(row_begin, row_begin + rows);
     } else if (plan_.shape.expands()) {
       fill_from_expansion(row_begin, row_begin + rows);
     } else {
@@ -67,6 +67,13 @@ class BlockRun {
   // one needs none. A squeeze-and-excite changes them first.
   int summed_blocks() const {
     return plan_.project.strassen() && !plan_.shape.excites() ? plan_.project.k_blocks / 2 : 0;
+  }
+
+  // Of all blocks at once, where they are not made half by half.
+  void sum_tile() const {
+    for (int block = 0; block < summed_blocks(); ++block) {
+      sum_quarters(plan_.project, tile_, block);
+    }
   }
 
   void fill_by_blocks(int begin, int end) {
@@ -84,13 +91,11 @@ class BlockRun {
     for (int block = 2 * half; block < plan_.project.k_blocks; ++block) fill(block);
   }
 
-  void fill_by_expansion(int begin, int end) {
+  void fill_without_depthwise(int begin, int end) {
     for (int i = 0; i < plan_.expand.num_panels(); ++i) {
       expand_into_tile(plan_, args_, plan_.expand.panel(i), begin, end, background_);
     }
-    for (int block = 0; block < summed_blocks(); ++block) {
-      sum_quarters(plan_.project, tile_, block);
-    }
+    sum_tile();
   }
 
   // The ring is this panel's alone.
@@ -109,9 +114,7 @@ class BlockRun {
     for_steps(begin, end, [&](const Rows& rows) {
       for (int i = 0; i < panels; ++i) fill_panel(plan_.expand.panel(i), begin, rows);
     });
-    for (int block = 0; block < summed_blocks(); ++block) {
-      sum_quarters(plan_.project, tile_, block);
-    }
+    sum_tile();
   }
 
   /// Output rows, and the input rows that the ring still misses for them.
