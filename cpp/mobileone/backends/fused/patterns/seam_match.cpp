@@ -1,11 +1,11 @@
 #include "mobileone/backends/fused/patterns/seam_match.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "mobileone/backends/fused/patterns/quantized_dense_match.hpp"
 #include "mobileone/backends/fused/patterns/quantized_match.hpp"
 #include "mobileone/backends/fused/support.hpp"
+#include "mobileone/kernels/byte_rounding.hpp"
 
 namespace mobileone::fused {
 
@@ -66,14 +66,12 @@ std::optional<SeamMatch> match_bytes(const Cursor& at) {
 kernels::ByteTable byte_table(const SeamMatch& match) {
   const kernels::ByteMeaning from = *match.from, to = *match.to;
   const auto value = activation(*match.activation).value;
+  const kernels::ByteRounding rounding{static_cast<float>(to.zero_point), 0.f};
   kernels::ByteTable table;
   for (int q = 0; q < 256; ++q) {
     const float x = static_cast<float>(q - from.zero_point) * from.scale;
     const auto y = static_cast<float>(value(static_cast<double>(x)));
-    const float number = std::nearbyint(std::isnan(y) ? 0.f : y / to.scale);
-    const auto zero_point = static_cast<float>(to.zero_point);
-    table[static_cast<std::size_t>(q)] =
-        static_cast<std::uint8_t>(std::clamp(number + zero_point, 0.f, 255.f));
+    table[static_cast<std::size_t>(q)] = static_cast<std::uint8_t>(rounding.round(y / to.scale));
   }
   return table;
 }

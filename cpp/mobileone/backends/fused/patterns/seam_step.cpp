@@ -1,6 +1,6 @@
 #include "mobileone/backends/fused/patterns/seam_step.hpp"
 
-#include "mobileone/backends/fused/patterns/quantized_match.hpp"
+#include "mobileone/backends/fused/patterns/quantized_step.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 
 namespace mobileone::fused {
@@ -52,20 +52,18 @@ void emit_seam(const SeamMatch& match, PlanBuilder& builder) {
   const kernels::ByteMap map = byte_map(shape);
   const ValueId src =
       match.from ? builder.value_of(match.source) : builder.in_layout(match.source, map_layout());
-  const Layout layout = match.to ? byte_layout(match.to->zero_point) : map_layout();
-  const ValueId dst = builder.new_result(match.result(), layout);
+  const int units = map.blocks() * map.height;
   TiledStep::Work work;
   if (match.to) {
-    work.byte_map = dst;
-    work.byte_shape = map;
-    work.zero_point = match.to->zero_point;
+    work = byte_map_work(match.result(), units, 0, builder, match.to->zero_point);
   } else {
-    work.map = dst;
+    work.map = builder.new_result(match.result(), map_layout());
     work.map_shape = map_shape(shape);
+    work.images = shape[0];
+    work.units = units;
+    work.threads = builder.options().threads;
   }
-  work.images = shape[0];
-  work.units = map.blocks() * map.height;
-  work.threads = builder.options().threads;
+  const ValueId dst = match.to ? work.byte_map : work.map;
   const std::string kind = match.activation ? "byte table" : match.to ? "to bytes" : "from bytes";
   StepInfo info = describe(match.ops, builder, implementation(kind));
   builder.add_step(std::make_unique<SeamStep>(std::move(info), work, match, map, src, dst), {src},
