@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels_testing.hpp"
+#include "kernels_conv_testing.hpp"
 #include "mobileone/base/thread_pool.hpp"
 #include "mobileone/kernels/kernels.hpp"
 #include "mobileone/kernels/reference/reference.hpp"
@@ -15,99 +15,6 @@ namespace {
 using namespace mobileone::kernels::reference;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-struct ConvData {
-  ConvShape shape;
-  std::vector<float> src, src2, weight, bias, residual;
-
-  explicit ConvData(const ConvShape& s, bool hard = false) : shape(s) {
-    const auto make = [&](std::size_t n, unsigned seed, float scale) {
-      return hard ? hard_floats(n, seed) : random_floats(n, seed, scale);
-    };
-    const std::size_t pixels = std::size_t(s.height) * s.width;
-    src = make(s.channels_in * pixels, 1, 1.0f);
-    src2 = make(s.channels_in2 * pixels, 2, 1.0f);
-    weight =
-        make(std::size_t(s.channels_out) * (s.channels_in + s.channels_in2) * s.taps(), 3, 0.2f);
-    bias = make(s.channels_out, 4, 0.5f);
-    residual = make(std::size_t(s.channels_out) * s.out_height() * s.out_width(), 5, 1.0f);
-  }
-
-  Map source() const {
-    const Map first = exact_map(shape.channels_in, shape.height, shape.width, src);
-    if (shape.channels_in2 == 0) return first;
-    return concat(first, exact_map(shape.channels_in2, shape.height, shape.width, src2));
-  }
-
-  Map finish(Map map) const {
-    if (shape.epilogue.residual) {
-      add(map, exact_map(shape.channels_out, shape.out_height(), shape.out_width(), residual));
-    }
-    activate(shape.epilogue.activation, map);
-    return map;
-  }
-
-  Map expected() const {
-    const Map map = source();
-    const Window window{shape.kernel, shape.stride, false, shape.dilation};
-    return finish(conv(map, shape.channels_out, window, weight, bias));
-  }
-};
-
-// The sources in blocked maps, and the plan's weights and output.
-struct ConvRun {
-  const ConvPlan& plan;
-  Buffer packed, src, src2, residual, dst;
-
-  ConvRun(const ConvPlan& p, const ConvData& data)
-      : plan(p),
-        packed(p.packed_bytes() / 4),
-        src(p.shape.src().num_floats()),
-        src2(p.shape.src2().num_floats()),
-        residual(p.shape.dst().num_floats()),
-        dst(p.shape.dst().num_floats()) {
-    pack_conv(plan, data.weight.data(), data.bias.data(), packed.get());
-    to_blocked(p.shape.src(), data.src.data(), src.get());
-    to_blocked(p.shape.src2(), data.src2.data(), src2.get());
-    to_blocked(p.shape.dst(), data.residual.data(), residual.get());
-    std::fill_n(dst.get(), dst.size, 777.0f);
-    zero_border(p.shape.dst(), dst.get());
-  }
-
-  void units(const KernelTable& table, int begin, int end, float* scratch) const {
-    const ConvArgs args{.src = src.get(),
-                        .src2 = src2.get(),
-                        .residual = residual.get(),
-                        .dst = dst.get(),
-                        .packed = packed.get(),
-                        .scratch = scratch};
-    table.run_conv(plan, args, begin, end);
-  }
-
-  std::vector<float> result() const {
-    const MapShape map = plan.shape.dst();
-    std::vector<float> out(std::size_t(map.channels) * map.height * map.width);
-    from_blocked(map, dst.get(), out.data());
-    Buffer again(dst.size);
-    to_blocked(map, out.data(), again.get());
-    const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
-    EXPECT_TRUE(std::equal(dst.get(), dst.get() + dst.size, again.get(), same))
-        << "the border or the padding channels are not zero";
-    return out;
-  }
-};
-
-// One call per range of `step` units, scratch full of NaN.
-std::vector<float> run_conv(const KernelTable& table, const ConvPlan& plan, const ConvData& data,
-                            int step) {
-  const ConvRun run(plan, data);
-  Buffer scratch(plan.scratch_bytes() / 4);
-  std::fill_n(scratch.get(), scratch.size, kNan);
-  for (int unit = 0; unit < plan.units(); unit += step) {
-    run.units(table, unit, std::min(unit + step, plan.units()), scratch.get());
-  }
-  return run.result();
-}
 
 class ConvTest : public KernelTest {
  protected:
