@@ -250,9 +250,10 @@ std::shared_ptr<MappedWeights> map_weights(const std::string& path, const Entrie
 std::unique_ptr<PyPlan> restore_plan(const Graph& graph,
                                      const std::shared_ptr<MappedWeights>& weights,
                                      const py::sequence& input_shape, int threads,
-                                     const Records& records) {
+                                     const Records& records, const std::string& dtype) {
   const Shape shape = to_shape(input_shape);
   CompileOptions options;
+  options.arithmetic = to_arithmetic(dtype, "auto");
   options.threads = threads;
   options.outputs = {graph.output};
   options.records = records;
@@ -272,7 +273,7 @@ void bind_plan(py::module_& module) {
            "ValueError naming the first weights that are no longer what was stored.");
   module.def("restore_plan", &restore_plan, py::arg("graph"), py::arg("weights"),
              py::arg("input_shape"), py::arg("threads"), py::arg("records"),
-             "The plan of a graph on weights packed before.");
+             py::arg("dtype") = "float32", "The plan of a graph on weights packed before.");
   module.def(
       "checksum",
       [](const py::buffer& data) {

@@ -120,6 +120,7 @@ def restore_plan(
     input_shape: Sequence[int],
     threads: int,
     records: Mapping[str, Mapping[str, int]],
+    dtype: str = "float32",
 ) -> Plan: ...
 def patch_moments(
     x: npt.NDArray[np.float32],

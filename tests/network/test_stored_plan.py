@@ -131,18 +131,51 @@ def test_the_same_bits_as_the_plan(
     ]
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "strassen"])
-def test_the_algorithm_of_every_step_is_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
-) -> None:
+# And what its steps are called.
+HOW = [
+    ({"algorithm": "direct"}, "direct"),
+    ({"algorithm": "strassen"}, "strassen"),
+    ({"dtype": "bfloat16"}, "bf16"),
+]
+
+
+@pytest.mark.parametrize(("how", "called"), HOW)
+def test_how_every_step_runs_is_stored(tmp_path: Path, how: dict[str, Any], called: str) -> None:
+    if "dtype" in how and "bfloat16" not in _core.native_dtypes():
+        pytest.skip("needs a CPU with bfloat16")
     model = small_model(widths=[64, 64, 128], depths=[1, 1, 1], se_depths=[0, 0, 0])
-    compiled = model.compile((1, 3, 64, 64), threads=1, algorithm=algorithm)
-    monkeypatch.setattr(model, "compile", lambda *_, **__: compiled)
-    model.save_plan(tmp_path / "plan")
     x = images(1, (64, 64))
+    model.save_plan(tmp_path / "plan", x.shape, threads=1, **how)
     plan = mobileone.load_plan(tmp_path / "plan")
+    compiled = model.compile(x.shape, threads=1, **how)
     np.testing.assert_array_equal(plan(x), compiled(x))
-    assert any(algorithm in step["implementation"] for step in plan.steps)
+    assert any(called in step["implementation"] for step in plan.steps)
+    assert [s["implementation"] for s in plan.steps] == [
+        s["implementation"] for s in compiled.steps
+    ]
+
+
+def test_the_direct_plan_is_the_smallest(tmp_path: Path) -> None:
+    """Strassen's algorithm keeps seven quarters of the weights that it multiplies."""
+    model = small_model(widths=[64, 64, 128], depths=[1, 1, 1], se_depths=[0, 0, 0])
+    sizes = {}
+    for algorithm in ("direct", "strassen"):
+        model.save_plan(tmp_path / algorithm, (1, 3, 64, 64), algorithm=algorithm)
+        sizes[algorithm] = (tmp_path / algorithm).stat().st_size
+    assert sizes["direct"] < sizes["strassen"]
+
+
+def test_a_dtype_that_the_weights_are_not_packed_for(tmp_path: Path) -> None:
+    path = tmp_path / "plan"
+    small_model().save_plan(path, SHAPE, threads=1)
+    rewrite(path, changed("dtype", "int8"))
+    with pytest.raises(
+        ValueError, match=r"plan: dtype is 'int8'; expected 'float32' or 'bfloat16'"
+    ):
+        mobileone.load_plan(path)
+    rewrite(path, changed("dtype", "bfloat16"))
+    with pytest.raises(ValueError, match="describes no plan"):  # whether this CPU has it or not
+        mobileone.load_plan(path)
 
 
 def test_a_published_variant(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 A file is a fixed start (magic, format, checksum and length of the header), a JSON header, and from
 the next page on the packed weights, each at a multiple of 64 bytes with a checksum of its own; what
-is between is zero. The header holds the graph as JSON, the input shape, threads, what the steps
-decided (records), and what the weights were packed for: package version, instruction set, block and
-panel sizes, and of a quantized network the instruction set of its integers. Loading reads every
-byte once, so that any damage is an error, and makes the plan again from the graph: every size and
-offset is checked against what the plan needs.
+is between is zero. The header holds the graph as JSON, the input shape, dtype, threads, what the
+steps decided (records), and what the weights were packed for: package version, instruction set,
+block and panel sizes, and of a quantized network the instruction set of its integers. Loading reads
+every byte once, so that any damage is an error, and makes the plan again from the graph: every size
+and offset is checked against what the plan needs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
 
-FORMAT = 3
+FORMAT = 4
 _MAGIC = b"\x93M1PLAN\n"
 # Magic, format, checksum of the header, bytes of the header.
 _START = struct.Struct("<8sIIQ")
@@ -139,6 +139,7 @@ def save_plan(path: str | os.PathLike[str], bundle: Bundle, compiled: CompiledMo
         "class_names": bundle.class_names,
         "data_config": bundle.data_config.to_json(),
         "input_shape": plan.input_shape,
+        "dtype": "bfloat16" if plan.bfloat16_nodes else "float32",
         "threads": plan.threads,
         "records": plan.records,
         "weights": places,
@@ -189,6 +190,7 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
             header["input_shape"],
             header["threads"],
             header["records"],
+            header["dtype"],
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{where}: its header describes no plan: {error}") from error
