@@ -13,7 +13,7 @@ from pathlib import Path
 import mobileone
 import numpy as np
 import pytest
-from mobileone.cli import commands, main
+from mobileone.cli import fuse, info, main
 from PIL import Image
 
 Capture = pytest.CaptureFixture[str]
@@ -41,7 +41,7 @@ def test_fuse_writes_nothing_where_the_forms_differ(
     train_time: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = mobileone.reparameterize(mobileone.create_model("mobileone_mu0", seed=5))
-    monkeypatch.setattr(commands, "reparameterize", lambda source: other)
+    monkeypatch.setattr(fuse, "reparameterize", lambda source: other)
     target = tmp_path / "fused.safetensors"
     assert main(["fuse", str(train_time), str(target)]) == 1
     assert "not equivalent" in capsys.readouterr().err
@@ -257,7 +257,7 @@ def test_interrupt_has_its_own_code(capsys: Capture, monkeypatch: pytest.MonkeyP
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "show_config", pressed)
+    monkeypatch.setattr(info, "show_config", pressed)
     assert main(["info"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

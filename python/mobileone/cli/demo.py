@@ -4,6 +4,7 @@ trained network on handwritten digits.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
@@ -27,12 +28,36 @@ from mobileone.verification.stages import verify
 if TYPE_CHECKING:
     from mobileone.measure.benchmark_result import BenchmarkResult
 
-__all__ = ["DemoResult", "run_demo"]
+__all__ = ["DemoResult", "add_options", "run", "run_demo"]
 
 # Train-mode forwards that settle the statistics of seeded weights: with a momentum of 0.1 the
 # initial values keep a share of 0.9^30 = 4 %.
 _SETTLING_STEPS = 30
 _SETTLING_BATCH = 2
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--image", metavar="FILE", help="a photo; default: Grace Hopper")
+    parser.add_argument("--checkpoint", metavar="FILE", help="train-time weights; default: seeded")
+    parser.add_argument("--model", default="mobileone_s0", help="variant for seeded weights")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: see 'mobileone info'")
+    parser.add_argument("--runs", type=int, default=100, metavar="N", help="timed runs per form")
+    parser.add_argument("--out", default="demo.png", metavar="FILE", help="where the plot goes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it, and prints what it finds; the exit code."""
+    result = run_demo(
+        image=arguments.image,
+        checkpoint=arguments.checkpoint,
+        name=arguments.model,
+        threads=arguments.threads,
+        runs=arguments.runs,
+        out=arguments.out,
+        show=lambda text: print(text, flush=True),
+    )
+    return 0 if result.equivalence else 1
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from typing import Any
 
+from mobileone.cli.loading import add_load_options, open_source
+from mobileone.cli.options import MODEL_HELP, add_plan_options, plan_options
 from mobileone.model import Model, reparameterize
 from mobileone.network.inputs import InputSize, input_shape
 from mobileone.network.tune_cache import cache_path
 from mobileone.util.progress import StatusLine, bar
 from mobileone.util.tables import Column, Table, chain_text
 
-__all__ = ["run_tune"]
+__all__ = ["add_options", "run", "run_tune"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("--budget", type=float, metavar="S", help="seconds; default: 1.6 to 5")
+    add_plan_options(parser)
+    add_load_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures, and prints what runs how; the exit code."""
+    model = open_source(arguments.model, arguments)
+    run_tune(model, budget_s=arguments.budget, show=print, **plan_options(arguments))
+    return 0
 
 
 def run_tune(
