@@ -128,6 +128,21 @@ TEST(FusedMaps, DenseConvolutionsByWinograd) {
   EXPECT_EQ(implementations(*direct).find("winograd"), std::string::npos);
 }
 
+// The same of stride 2, where the result has even sides.
+TEST(FusedMaps, StridedConvolutionsByWinograd) {
+  for (Shape::value_type size : {kSize, kSize - 4}) {
+    Builder net;
+    const NodeId x = net.stem(32);
+    const NodeId y = net.activation("a", ActivationKind::gelu,
+                                    net.conv("a", testing::conv(32, 48, 3, 2, 1, true), x));
+    for (int threads : {1, 3}) {
+      const auto plan = check(net.graph, {y}, {2, 3, size, size}, threads, Algorithm::strassen);
+      EXPECT_EQ(unfused(*plan), "");
+      EXPECT_EQ(implementations(*plan).find("winograd") != std::string::npos, size == kSize);
+    }
+  }
+}
+
 // A dilated 3x3 kernel by phases where a floor is all that follows, else by rows.
 TEST(FusedMaps, DilatedConvolutionsByPhases) {
   for (ActivationKind activation : {ActivationKind::relu, ActivationKind::silu}) {

@@ -120,8 +120,8 @@ void check_winograd(const KernelTable& table, const ConvShape& shape, int rows, 
                << rows << " hard " << hard);
   const ConvData data(shape, hard);
   const Map source = data.source();
-  Map expected = conv(source, shape.channels_out, {3, 1, false}, data.weight, data.bias);
-  winograd_bounds(source, data.weight, data.bias, expected);
+  Map expected = conv(source, shape.channels_out, {3, shape.stride, false}, data.weight, data.bias);
+  winograd_bounds(source, shape.stride, data.weight, data.bias, expected);
   const auto plan = plan_conv(table.traits, shape, {Algorithm::kStrassen, rows, 2});
   ASSERT_TRUE(plan.winograd);
   EXPECT_EQ(mismatch(data.finish(expected), run_conv(table, plan, data, 2).data()), "");
@@ -139,10 +139,25 @@ TEST_P(ConvTest, Winograd) {
   }
 }
 
+ConvShape strided(ConvShape shape) {
+  shape.stride = 2;
+  return shape;
+}
+
+TEST_P(ConvTest, WinogradOfStride2) {
+  for (bool hard : {false, true}) {
+    check_winograd(table, strided({1, 0, 1, 4, 4, 3, Activation::kNone}), 1, hard);
+    check_winograd(table, strided({16, 0, 17, 8, 11, 3, Activation::kRelu}), 2, hard);
+    check_winograd(table, strided({24, 0, 48, 11, 68, 3, Activation::kSilu}), 3, hard);
+    check_winograd(table, strided({17, 20, 40, 28, 19, 3, Activation::kSilu, true}), 4, hard);
+    check_winograd(table, strided({32, 0, 96, 56, 56, 3, Activation::kRelu}), 8, hard);
+    check_winograd(table, strided({33, 0, 64, 3, 60, 3, Activation::kRelu6}), 9, hard);
+  }
+}
+
 // Its bound counts magnitudes of whole windows; on ordinary data the error is near the direct
 // one's.
-TEST_P(ConvTest, WinogradIsAboutAsAccurateAsDirectOnOrdinaryData) {
-  const ConvShape shape{64, 0, 64, 16, 16, 3};
+void check_accuracy(const KernelTable& table, const ConvShape& shape) {
   const ConvData data(shape);
   const Map expected = data.expected();
   double rms[2] = {};
@@ -153,19 +168,30 @@ TEST_P(ConvTest, WinogradIsAboutAsAccurateAsDirectOnOrdinaryData) {
     for (std::size_t i = 0; i < got.size(); ++i) total += std::pow(got[i] - expected.value[i], 2);
   }
   // Of independent numbers the 16 products' terms have (5 / 3)^2 = 2.8 times the variance of the
-  // nine products' that they replace, in sums a ninth as long.
+  // nine products' that they replace, in sums a ninth as long. Of stride 2 the terms of one side,
+  // (a
+  // - b) g0, d0 g1 and b (g0 + g2), have 5 / 3 times that of the three that they replace; so twice
+  // again 2.8, in sums four ninths as long.
   EXPECT_LT(rms[1], 4 * rms[0]);
   EXPECT_NE(rms[1], rms[0]);
 }
 
+TEST_P(ConvTest, WinogradIsAboutAsAccurateAsDirectOnOrdinaryData) {
+  check_accuracy(table, {64, 0, 64, 16, 16, 3});
+  check_accuracy(table, strided({64, 0, 64, 32, 32, 3}));
+}
+
 TEST_P(ConvTest, WinogradsTilesGiveTheSameBits) {
-  const ConvShape shape{20, 32, 48, 12, 14, 3, Activation::kSilu, true};
-  const ConvData data(shape);
-  const auto whole = plan_conv(table.traits, shape, {Algorithm::kStrassen, 12});
-  const std::vector<float> expected = run_conv(table, whole, data, 1);
-  for (int rows : {1, 4, 5, 10}) {
-    const auto plan = plan_conv(table.traits, shape, {Algorithm::kStrassen, rows, 3});
-    for (int step : {1, 2}) EXPECT_EQ(run_conv(table, plan, data, step), expected) << rows;
+  for (int stride : {1, 2}) {
+    ConvShape shape{20, 32, 48, 12 * stride, 14 * stride, 3, Activation::kSilu, true};
+    shape.stride = stride;
+    const ConvData data(shape);
+    const auto whole = plan_conv(table.traits, shape, {Algorithm::kStrassen, 12});
+    const std::vector<float> expected = run_conv(table, whole, data, 1);
+    for (int rows : {1, 4, 5, 10}) {
+      const auto plan = plan_conv(table.traits, shape, {Algorithm::kStrassen, rows, 3});
+      for (int step : {1, 2}) EXPECT_EQ(run_conv(table, plan, data, step), expected) << rows;
+    }
   }
 }
 
@@ -243,6 +269,8 @@ TEST(ConvPlan, RejectsBadArguments) {
   ConvShape strided = good;
   strided.stride = 2;
   EXPECT_NO_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kDirect, 1}));
+  EXPECT_NO_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kStrassen, 2}));
+  strided.width = 6;  // three output pixels
   EXPECT_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kStrassen, 2}),
                std::invalid_argument);
   strided.dilation = 2;

@@ -29,7 +29,7 @@ double ConvShape::macs() const {
 bool strassen_applies(const ConvShape& shape) {
   if (shape.dilation > 1) return phases_apply(shape);
   if (shape.kernel == 3) {
-    return shape.stride == 1 && shape.height % 2 == 0 && shape.width % 2 == 0;
+    return shape.out_height() % 2 == 0 && shape.out_width() % 2 == 0;
   }
   // As for pairs: padding columns must stay zero.
   return shape.channels_out % kBlock == 0 &&
@@ -69,8 +69,8 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
           "tile_rows and column_parts must be at least 1");
   require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
           "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
-          "sides; winograd a 3x3 kernel of stride 1 and a map of even height and width, or, with "
-          "dilation, nothing but a floor after the sums");
+          "sides; winograd a 3x3 kernel and a result of even height and width, or, with dilation, "
+          "nothing but a floor after the sums");
   ConvPlan plan;
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
@@ -96,7 +96,7 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
 }
 
 int ConvPlan::products() const {
-  if (!phases) return winograd ? kWinogradProducts : 1;
+  if (!phases) return winograd ? winograd_forms(shape.stride) : 1;
   return PhaseAxis(shape.height, shape.dilation).forms() *
          PhaseAxis(shape.width, shape.dilation).forms();
 }

@@ -8,9 +8,9 @@
 // kernels: im2col, K = 9 C), and a pointwise product (pointwise_plan.hpp) does the rest: for narrow
 // maps, whose rows fill no microkernel, and for Strassen's algorithm.
 //
-// Third, of a 3x3 kernel on a map of even sides, Winograd's minimal filtering F(2x2, 3x3) (Lavin
-// and Gray, arXiv 1509.09308, section 4.1), which is what Algorithm::kStrassen stands for there: 16
-// products of tiles and channels in place of 36 (winograd.hpp).
+// Third, of a 3x3 kernel whose result has even sides, Winograd's minimal filtering F(2x2, 3x3)
+// (Lavin and Gray, arXiv 1509.09308, section 4.1), which is what Algorithm::kStrassen stands for
+// there: 16 products of tiles and channels in place of 36, or 25 for a stride of 2 (winograd.hpp).
 //
 // A dilated kernel goes by rows, whatever their width. Its taps reach further than a map's border:
 // a row is cut where a tap enters or leaves the map, and each piece has runs of the taps that are
@@ -51,8 +51,8 @@ struct ConvShape {
   double macs() const;
 };
 
-/// Of F(2x2, 3x3): a 4x4 window's positions.
-inline constexpr int kWinogradProducts = 16;
+/// Forms of the kernel of F(2x2, 3x3), each multiplied by one of the source.
+constexpr int winograd_forms(int stride) { return stride == 2 ? 25 : 16; }
 
 struct ConvPlan {
   ConvShape shape;
@@ -64,7 +64,7 @@ struct ConvPlan {
   bool winograd = false;  // `pointwise` is then one of the products, of a tile's windows
   bool phases = false;    // those of a dilated kernel (phases.hpp): tile_rows are rows of windows
 
-  /// Matrix products of one source: 1 but for Winograd's.
+  /// Matrices of weights for one source: 1 but for Winograd's.
   int products() const;
   /// What is cut into tiles.
   int rows() const;

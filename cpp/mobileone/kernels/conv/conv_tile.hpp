@@ -79,7 +79,7 @@ inline void multiply_groups(Chain& chain, const PixelGroups& groups, int vectors
 
 /// All outputs of the tile by Winograd's algorithm (winograd.hpp); `tile` gives weights, bias and
 /// floor; `background` is fetched during the last products.
-void run_winograd(const ConvTile& conv, PointwiseTile tile, PrefetchStream* background);
+void run_winograd(const ConvTile& conv, const PointwiseTile& tile, PrefetchStream* background);
 
 /// The same of a dilated kernel (phases.hpp), for the tile's rows of windows.
 void run_phases(const ConvTile& conv, const PointwiseTile& tile, PrefetchStream* background);

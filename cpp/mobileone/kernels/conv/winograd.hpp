@@ -10,35 +10,57 @@
 // Each of the 16 positions of a window is a product [windows][C] x [C][N], which the pointwise
 // microkernels make: 16 multiply-adds per channel pair and window where the definition has 36. G g
 // G' is made when the weights are packed and rounded once. Packed: bias [16 n_blocks], then by
-// panel the 16 matrices [16 k_blocks][panel width].
+// panel the matrices of all forms, [16 k_blocks][panel width].
 //
-// Windows begin at even pixels wherever a tile of rows is cut: the same bits for any tiling.
+// Of stride 2 (as in DWM, Huang et al., AAAI 2020, arXiv 2002.00552): even and odd pixels of the
+// source meet different weights, so that along one side two outputs of five pixels a d0 b d1 c are
+//
+//   y0 = [(a - b) g0 + d0 g1] + b (g0 + g2)      y1 = [(c - b) g2 + d1 g1] + b (g0 + g2)
+//
+// two sums of twice the channels and one that both share: 5 products for 6, and 25 for 36 of 2x2
+// outputs, as nine matrix products with K = 4 C, 2 C and C. What lies in brackets is one sum.
+//
+// Windows begin at even pixels of the output wherever a tile of rows is cut: the same bits for any
+// tiling.
 #pragma once
 
 #include "mobileone/kernels/conv/conv.hpp"
 
 namespace mobileone::kernels {
 
+/// Matrix products of a window, and the forms of the source (and of the kernel) that one sums over.
+constexpr int winograd_positions(int stride) { return stride == 2 ? 9 : 16; }
+constexpr int position_forms(int stride, int position) {
+  return stride == 2 ? (position < 6 ? 2 : 1) * (position % 3 < 2 ? 2 : 1) : 1;
+}
+/// Where a window of stride 2 has the pair of a form of rows and one of columns, each 0..4: a - b,
+/// d0, c - b, d1, b. Those of one product lie one after the other.
+constexpr int strided_slot(int row, int column) {
+  const int rows = row < 4 ? 2 : 1, columns = column < 4 ? 2 : 1;
+  return 10 * (row / 2) + 2 * rows * (column / 2) + columns * (row % 2) + column % 2;
+}
+
 /// Parts of the scratch of a plan by Winograd's algorithm, in floats.
 struct WinogradScratch {
   static constexpr int kMostBlocks = 3;  // of a panel
 
   explicit WinogradScratch(const ConvPlan& plan)
-      : k_blocks(plan.pointwise.k_blocks),
+      : stride(plan.shape.stride),
+        k_blocks(plan.pointwise.k_blocks),
         windows(plan.pointwise.tile_pixels),
         pitch(tile_pitch(windows)) {}
 
-  int k_blocks, windows;
+  int stride, k_blocks, windows;
   int pitch;  // windows from one 16-channel block to the next
 
-  /// B' d B, [16][k_blocks][pitch][16].
+  /// Forms of the source, B' d B, [forms][k_blocks][pitch][16].
   std::ptrdiff_t source() const { return 0; }
-  std::ptrdiff_t source_product() const { return std::ptrdiff_t{k_blocks} * pitch * kBlock; }
-  /// The products of one panel, [16][blocks of the panel][pitch][16].
-  std::ptrdiff_t result() const { return kWinogradProducts * source_product(); }
+  std::ptrdiff_t source_form() const { return std::ptrdiff_t{k_blocks} * pitch * kBlock; }
+  /// The products of one panel, [positions][blocks of the panel][pitch][16].
+  std::ptrdiff_t result() const { return winograd_forms(stride) * source_form(); }
   /// Zeros in place of a bias.
   std::ptrdiff_t zeros() const {
-    return result() + std::ptrdiff_t{kWinogradProducts} * kMostBlocks * pitch * kBlock;
+    return result() + std::ptrdiff_t{winograd_positions(stride)} * kMostBlocks * pitch * kBlock;
   }
   /// Of the windows in `result`, as the microkernels take them.
   std::ptrdiff_t offsets() const { return zeros() + kMostBlocks * kBlock; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mobileone/kernels/conv/phases.hpp"
+#include "mobileone/kernels/conv/winograd.hpp"
 
 namespace mobileone::kernels {
 
@@ -24,7 +25,7 @@ Tiling winograd_tiling(const KernelTable& table, const MachineModel& machine,
     tiling.tile_rows = request.rows;
     return tiling;
   }
-  for (int rows = 4; rows <= std::min(kMaxTileRows, shape.height); rows += 2) {
+  for (int rows = 4; rows <= std::min(kMaxTileRows, shape.out_height()); rows += 2) {
     const ConvPlan plan = plan_conv(table.traits, shape, {tiling.algorithm, rows});
     if (double(plan.scratch_bytes()) > kScratchShare * machine.l2_bytes ||
         plan.tiles() < request.threads) {
@@ -35,16 +36,17 @@ Tiling winograd_tiling(const KernelTable& table, const MachineModel& machine,
   return tiling;
 }
 
-// Whether 16 products in place of 36 are faster, with all that they read and write.
+// Whether 16 or 25 products in place of 36 are faster, with all that they read and write.
 bool winograd_pays(const KernelTable& table, const MachineModel& machine, const ConvShape& shape) {
   const ConvPlan plan = plan_conv(table.traits, shape, winograd_tiling(table, machine, shape, {}));
-  const double windows = double(shape.height) * shape.width / 4.0;
-  const double operands = windows * kWinogradProducts * kBlock * sizeof(float) *
-                          (plan.pointwise.k_blocks + plan.pointwise.n_blocks);
+  const double windows = double(shape.out_height()) * shape.out_width() / 4.0;
+  const double operands = windows * kBlock * sizeof(float) *
+                          (winograd_forms(shape.stride) * plan.pointwise.k_blocks +
+                           winograd_positions(shape.stride) * plan.pointwise.n_blocks);
   const double weights = double(plan.packed_bytes());
   const double passes = weights <= kScratchShare * machine.l2_bytes ? 1.0 : plan.tiles();
   const double direct = 2.0 * shape.macs() / machine.peak_flops;
-  const double winograd = direct * kWinogradProducts / 36.0 +
+  const double winograd = direct * winograd_forms(shape.stride) / 36.0 +
                           kOperandPasses * operands / machine.l2_bytes_per_second +
                           passes * weights / machine.far_bytes_per_second;
   return kMinWinogradGain * winograd < direct;
