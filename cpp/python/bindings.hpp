@@ -23,6 +23,7 @@ void bind_rewrite(pybind11::module_& module);
 void bind_optimizers(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_reference(pybind11::module_& module);
+void bind_stored_plan(pybind11::module_& module);
 void bind_system(pybind11::module_& module);
 void bind_vision(pybind11::module_& module);
 void bind_training(pybind11::module_& module);

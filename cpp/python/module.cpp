@@ -29,6 +29,7 @@ PYBIND11_MODULE(_core_main, module) {
   mobileone::python::bind_rewrite(module);
   mobileone::python::bind_optimizers(module);
   mobileone::python::bind_plan(module);
+  mobileone::python::bind_stored_plan(module);
   mobileone::python::bind_reference(module);
   mobileone::python::bind_system(module);
   mobileone::python::bind_vision(module);
