@@ -281,6 +281,47 @@ TEST(FusedQuantized, SqueezeAndExcitationBeforeThePool) {
   }
 }
 
+// The classifier's integers: of the float32 features that it reads, bit for bit, its sums.
+TEST(FusedQuantized, Classifiers) {
+  for (const int classes : {5, 300}) {
+    Graph graph;
+    const NodeId input = graph.add("image", Input{3}, {});
+    NodeId last = graph.add("quantize", Quantize{0.008, 128}, {input});
+    last = graph.add("stem", convolution(3, 40, 3, 2, 128, 110), {last});
+    last = graph.add("numbers", Dequantize{0.03, 110}, {last});
+    const NodeId pooled = graph.add("pool", GlobalAvgPool{}, {last});
+    last = graph.add("features", Quantize{0.0217, 60}, {pooled});
+    QuantizedConvolution linear = convolution(40, classes, 1, 1, 60, 0);
+    linear.relu = false;
+    linear.float_result = true;
+    last = graph.add("linear", linear, {last});
+    graph.output = graph.add("linear.flat", Reshape{{0, -1}}, {last});
+    const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+    Graph head;  // the same of features
+    NodeId own = head.add("map", Input{40}, {});
+    own = head.add("features", Quantize{0.0217, 60}, {own});
+    head.output = head.add("linear", linear, {own});
+    const Network alone{head, network->weights};
+    for (const Shape& shape : {Shape{1, 3, 64, 48}, {5, 3, 23, 30}}) {
+      const std::vector<float> pixels = image(shape);
+      for (int threads : {1, 3}) {
+        const auto features = run(*compiled(network, shape, {pooled}, threads), pixels);
+        const auto expected = reference_forward(
+            alone, ReferenceTensor{{shape[0], 40, 1, 1}, {features[0].begin(), features[0].end()}},
+            {head.output});
+        const auto plan = compiled(network, shape, {graph.output}, threads);
+        EXPECT_EQ(plan->not_storable(), "");
+        EXPECT_EQ(plan->steps().size(), 3u);
+        EXPECT_EQ(count_int8(*plan), 3u);
+        for (int pass = 0; pass < 2; ++pass) {
+          const auto found = run(*plan, pixels);
+          EXPECT_EQ(std::vector<double>(found[0].begin(), found[0].end()), expected[0].values);
+        }
+      }
+    }
+  }
+}
+
 // Zero points that do not fit together, another reader, another kernel: others run it, and right.
 TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
   const auto check = [](Graph graph, std::size_t fused) {

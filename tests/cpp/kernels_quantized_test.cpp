@@ -356,5 +356,46 @@ TEST(KernelsQuantized, Pools) {
   }
 }
 
+// Features that fill no four or block, outputs that fill no panel, batches of any size; float32 of
+// the exact sum times the multiplier, bit for bit.
+TEST(KernelsQuantized, LinearLayers) {
+  std::mt19937 random(9);
+  for (auto [in, out] : {std::pair{1, 1}, {16, 64}, {17, 130}, {75, 63}, {258, 257}}) {
+    for (Numbers numbers : {Numbers::usual, Numbers::largest}) {
+      for (int zero_point : {0, 128, 255}) {
+        const int batch = 1 + in % 5, width = padded(in);
+        const Weights weights = random_weights(out, in, numbers, random);
+        const bool bright = numbers == Numbers::largest;
+        const Bytes values = random_bytes(batch, width, bright, random);
+        const std::vector<std::uint8_t> src(values.begin(), values.end());
+        std::vector<float> expected;
+        for (int n = 0; n < batch; ++n) {
+          for (int o = 0; o < out; ++o) {
+            auto sum = static_cast<std::int64_t>(weights.bias[static_cast<std::size_t>(o)]);
+            for (int i = 0; i < in; ++i) {
+              const int value = values[static_cast<std::size_t>(n * width + i)];
+              sum += (value - zero_point) * weights.at(o, i);
+            }
+            expected.push_back(static_cast<float>(sum) *
+                               weights.multiplier[static_cast<std::size_t>(o)]);
+          }
+        }
+        for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
+          const QuantizedLinearPlan plan{in, out, zero_point, kernels->traits};
+          const Aligned packed(plan.packed_bytes());
+          pack_quantized_linear(plan, weights.view(), packed.bytes());
+          std::vector<float> found(expected.size() + 1, 7.f);
+          const QuantizedLinearArgs args{src.data(), found.data(), batch, packed.bytes()};
+          kernels->linear(plan, args, plan.panels() / 2, plan.panels());
+          kernels->linear(plan, args, 0, plan.panels() / 2);
+          EXPECT_EQ(found.back(), 7.f);
+          found.pop_back();
+          EXPECT_EQ(found, expected) << kernels->name << ", " << in << " to " << out;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mobileone::kernels

@@ -67,6 +67,8 @@ def convolve(
     sums += bias[:, None, None]
     assert np.abs(sums).max() < 2**31
     scaled = sums.astype(np.float32) * weights[f"{name}.multiplier"][:, None, None]
+    if fields["float_result"]:
+        return scaled
     least = fields["output_zero_point"] if fields["relu"] else 0
     result = np.rint(scaled) + fields["output_zero_point"]
     return np.clip(result, least, 255).astype(np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cases import MOBILEVIT, images
 from mobileone._core import Plan
-from mobileone.quantization.tokens import linear_as_convolutions
+from mobileone.quantization.linear import linear_as_convolutions, of_tokens
 from numpy.typing import NDArray
 
 from .integer_reference import convolve
@@ -35,7 +35,7 @@ def quantized(linear_layers: bool = True) -> mobileone.Model:
 def test_linear_layers_are_convolutions_of_tokens() -> None:
     """The same function, of which only the classifier is a linear layer still."""
     bundle = fused().bundle
-    network = linear_as_convolutions(bundle.network, (1, 3, *SIZE))
+    network = linear_as_convolutions(bundle.network, (1, 3, *SIZE), of_tokens)
     kinds = Counter(node["kind"] for node in network.graph.nodes)
     before = Counter(node["kind"] for node in bundle.graph.nodes)
     assert kinds["Linear"] == 1
@@ -114,5 +114,5 @@ def test_onnx_runtime_runs_it(tmp_path: Path) -> None:
 
 def test_networks_without_tokens_are_as_they_were() -> None:
     model = mobileone.reparameterize(mobileone.create_model("mobileone_s0", seed=0))
-    changed = linear_as_convolutions(model.bundle.network, (1, 3, 64, 64))
+    changed = linear_as_convolutions(model.bundle.network, (1, 3, 64, 64), of_tokens)
     assert changed.graph == model.graph

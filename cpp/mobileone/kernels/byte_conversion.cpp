@@ -63,23 +63,27 @@ void bytes_to_floats(const ByteMap& map, const ByteMeaning& meaning, const std::
   });
 }
 
-void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
-                     std::uint8_t* dst, int begin, int end) {
+void floats_to_bytes(const ByteMeaning& meaning, const float* src, std::uint8_t* dst,
+                     std::ptrdiff_t count) {
   const ByteRounding range{static_cast<float>(meaning.zero_point), 0.f};
   const float scale = meaning.scale;
-  const std::ptrdiff_t count = std::ptrdiff_t{map.width} * kBlock;
-  for_rows(map, begin, end, [&](std::ptrdiff_t at, int) {
-    vectorized([&]() MOBILEONE_INLINE_LAMBDA {
-      // Of its own: what bytes are written to might be what was captured.
-      const ByteRounding rounding = range;
-      const float divisor = scale, *const from = src + at;
-      std::uint8_t* const to = dst + at;
-      const std::ptrdiff_t last = count;
+  vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+    // Of its own: what bytes are written to might be what was captured.
+    const ByteRounding rounding = range;
+    const float divisor = scale, *const from = src;
+    std::uint8_t* const to = dst;
+    const std::ptrdiff_t last = count;
 #pragma GCC ivdep
-      for (std::ptrdiff_t i = 0; i < last; ++i) {
-        to[i] = static_cast<std::uint8_t>(static_cast<int>(rounding.round(from[i] / divisor)));
-      }
-    });
+    for (std::ptrdiff_t i = 0; i < last; ++i) {
+      to[i] = static_cast<std::uint8_t>(static_cast<int>(rounding.round(from[i] / divisor)));
+    }
+  });
+}
+
+void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
+                     std::uint8_t* dst, int begin, int end) {
+  for_rows(map, begin, end, [&](std::ptrdiff_t at, int) {
+    floats_to_bytes(meaning, src + at, dst + at, std::ptrdiff_t{map.width} * kBlock);
   });
 }
 

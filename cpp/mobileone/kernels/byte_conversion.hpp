@@ -23,6 +23,10 @@ void bytes_to_floats(const ByteMap& map, const ByteMeaning& meaning, const std::
 void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
                      std::uint8_t* dst, int begin, int end);
 
+/// The same of `count` numbers.
+void floats_to_bytes(const ByteMeaning& meaning, const float* src, std::uint8_t* dst,
+                     std::ptrdiff_t count);
+
 using ByteTable = std::array<std::uint8_t, 256>;
 
 /// Rows [begin, end): table[q].

@@ -36,8 +36,8 @@ def quantize(
 
     A train-time network is re-parameterized first. Activations become integers 0 to 255 with a
     scale and zero point per tensor, weights -127 to 127 with a scale per output channel; sums are
-    32-bit integers. Pooled values, gates and the classifier stay in float32, and so do the heads of
-    segmenters and detectors. The same images give the same network.
+    32-bit integers. Pooled values, gates and small classifiers stay in float32, and so do the
+    heads of segmenters and detectors. The same images give the same network.
 
     Args:
         source: a Model, or anything that `load` takes.
@@ -60,7 +60,7 @@ def quantize(
         bias_correction: the mean of every sum is the float network's (section 4.2 there).
         float_budget: share of the multiply-adds that may stay in float32: in the convolutions that,
             alone, make far more noise than others.
-        keep_float: convolutions that stay in float32, by name.
+        keep_float: convolutions and linear layers that stay in float32, by name.
         linear_layers: whether those on tokens, and the convolutions around transformers, are
             integers, too; else a transformer stays one step in float32, which is faster.
         images: how many of the images are used, spread over all where their number is known.

@@ -93,13 +93,17 @@ class _Writer:
             input_zero_point=found.input.zero_point,
             output_zero_point=found.output.zero_point,
             relu=site.relu,
+            float_result=site.float_result,
         )
         self.weights |= {
             f"{site.name}.weight": found.weight,
             f"{site.name}.bias": found.bias,
             f"{site.name}.multiplier": found.multiplier,
         }
-        self._bytes[site.result] = (site.name, found.output)
+        if site.float_result:
+            self._floats[site.result] = site.name
+        else:
+            self._bytes[site.result] = (site.name, found.output)
 
     def _as_bytes(self, name: str, wanted: Range) -> str:
         if name not in self._bytes:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mobileone.data.arrays import Float32
 
-__all__ = ["LARGEST_BYTE", "LARGEST_WEIGHT", "Integers", "Range", "bias_integers"]
+__all__ = ["FLOATS", "LARGEST_BYTE", "LARGEST_WEIGHT", "Integers", "Range", "bias_integers"]
 __all__ += ["least_weight_scale", "sqnr"]
 
 LARGEST_BYTE = 255
@@ -60,6 +60,10 @@ class Range:
         np.clip(integers, -self.zero_point, LARGEST_BYTE - self.zero_point, out=integers)
         integers *= np.float32(self.scale)
         return integers
+
+
+# The unit of a result that is not rounded.
+FLOATS = Range(1.0, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,12 +25,14 @@ class Site:
         source: the node whose result it reads.
         result: the node whose result it makes: the ReLU's, or its own.
         attributes: of the convolution.
+        float_result: whether its result is float32 numbers: a classifier's.
     """
 
     name: str
     source: str
     result: str
     attributes: Mapping[str, Any]
+    float_result: bool = False
 
     @property
     def relu(self) -> bool:
@@ -62,15 +64,18 @@ def readers_of(graph: Graph) -> dict[str, list[Node]]:
 
 def find_sites(graph: Graph) -> tuple[Site, ...]:
     """All of them, in the order of the graph. Convolutions of pooled values stay in float32: they
-    cost nothing, and a gate's error is one of a whole channel. So do dilated ones: no kernel of
-    integers takes them.
+    cost nothing, and a gate's error is one of a whole channel; but for the classifier. So do
+    dilated ones: no kernel of integers takes them.
     """
     readers, pooled = readers_of(graph), _pooled(graph)
     shown = {*graph.feature_names, *graph.outputs.values()}
     sites = []
     for node in graph.nodes:
         name, fields = node["name"], node["attributes"]
-        if node["kind"] != "Conv2d" or name in pooled or name in graph.outputs.values():
+        if node["kind"] != "Conv2d" or name in graph.outputs.values():
+            continue
+        classifies = name in pooled and all(n["kind"] == "Reshape" for n in readers[name])
+        if name in pooled and not classifies:
             continue
         rows, columns = fields["kernel_size"]
         if any(step != 1 for step in fields["dilation"]):
@@ -80,7 +85,7 @@ def find_sites(graph: Graph) -> tuple[Site, ...]:
         after = readers[name]
         fused = len(after) == 1 and _is_relu(after[0]) and name not in shown
         result = after[0]["name"] if fused else name
-        sites.append(Site(name, node["inputs"][0], result, fields))
+        sites.append(Site(name, node["inputs"][0], result, fields, classifies))
     return tuple(sites)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mobileone._core import Network
 from mobileone.data.arrays import Float32
 from mobileone.data.config import DataConfig
 from mobileone.families.heads.head import PREFIX
@@ -15,14 +16,20 @@ from mobileone.families.imported import FAMILY, config_of, config_of_head
 from mobileone.network.bundle import Bundle
 from mobileone.quantization.images import Calibration, Labelled, labelled_images, read_calibration
 from mobileone.quantization.judge import Agreement, judge
+from mobileone.quantization.linear import (
+    Shapes,
+    around_transformers,
+    is_classifier,
+    linear_as_convolutions,
+    of_tokens,
+)
 from mobileone.quantization.numbers import Range
 from mobileone.quantization.pipeline import Outcome, Pipeline, noisiest
 from mobileone.quantization.progress import Progress
 from mobileone.quantization.report import Cure, QuantizationReport, Step
 from mobileone.quantization.settings import CURES, Settings
-from mobileone.quantization.sites import Site, find_sites
+from mobileone.quantization.sites import Node, Site, find_sites
 from mobileone.quantization.statistics import Statistics, collect
-from mobileone.quantization.tokens import around_transformers, linear_as_convolutions
 
 __all__ = ["quantize_bundle"]
 
@@ -46,9 +53,7 @@ def quantize_bundle(
     """The int8 network of a float one; see `mobileone.quantize`."""
     settings.check()
     fused = bundle.reparameterized()
-    if settings.linear_layers:
-        shape = (1, fused.in_channels, *fused.input_size)
-        fused = replace(fused, network=linear_as_convolutions(fused.network, shape))
+    fused = replace(fused, network=_with_convolutions(fused, settings))
     sites = _sites(fused, settings)
     images = read_calibration(fused, calibration, labels, settings.images)
     names = list(dict.fromkeys(name for site in sites for name in (site.source, site.result)))
@@ -78,6 +83,20 @@ def quantize_bundle(
     return replace(made, quantization=report.to_text())
 
 
+def _with_convolutions(fused: Bundle, settings: Settings) -> Network:
+    """Its linear layers that are to be integers as convolutions."""
+    results = fused.graph.outputs.values()
+
+    def chosen(node: Node, shapes: Shapes) -> bool:
+        name = node["name"]
+        classifies = name in results and is_classifier(node, shapes)
+        on_tokens = settings.linear_layers and of_tokens(node, shapes)
+        return (on_tokens or classifies) and name not in settings.keep_float
+
+    shape = (1, fused.in_channels, *fused.input_size)
+    return linear_as_convolutions(fused.network, shape, chosen)
+
+
 def _sites(bundle: Bundle, settings: Settings) -> list[Site]:
     """What is to be integers.
 
@@ -94,10 +113,13 @@ def _sites(bundle: Bundle, settings: Settings) -> list[Site]:
         )
     found = find_sites(bundle.graph)
     whole = set() if settings.linear_layers else around_transformers(bundle.graph)
+    linear = [node["name"] for node in bundle.graph.nodes if node["kind"] == "Linear"]
     for name in settings.keep_float:
-        if name not in [site.name for site in found]:
+        if name not in [*(site.name for site in found), *linear]:
             known = ", ".join(site.name for site in found[:5])
-            raise ValueError(f"keep_float has {name!r}; expected convolutions, such as {known}")
+            raise ValueError(
+                f"keep_float has {name!r}; expected convolutions or linear layers, such as {known}"
+            )
     chosen = [site for site in found if site.name not in {*settings.keep_float, *whole}]
     if bundle.task != "classification":
         # The head's few convolutions make the scores and boxes themselves.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mobileone._core import Graph, GraphBuilder, Network
 from mobileone.data.arrays import Float32
-from mobileone.quantization.numbers import Integers, Range, bias_integers, sqnr
+from mobileone.quantization.numbers import FLOATS, Integers, Range, bias_integers, sqnr
 from mobileone.quantization.segments import Weights, last_uses, run_network, run_segment
 from mobileone.quantization.sites import Site
 from mobileone.quantization.weights import round_weight
@@ -138,7 +138,7 @@ class _State:
         if site.relu:
             expected, sums = np.maximum(expected, 0), np.maximum(sums, 0)
         self.exact[site.result] = expected
-        self.rounded[site.result] = integers.output.rounded(sums)
+        self.rounded[site.result] = sums if site.float_result else integers.output.rounded(sums)
         self.integers[site.name] = integers
         self.sqnr[site.name] = sqnr(expected, self.rounded[site.result])
 
@@ -159,7 +159,8 @@ def _quantized(
     correct: bool,
 ) -> tuple[Integers, Float32]:
     """A site's integers, and its sums before the ReLU."""
-    taken, given = ranges[site.source], ranges[site.result]
+    taken = ranges[site.source]
+    given = FLOATS if site.float_result else ranges[site.result]
     weight = weights[f"{site.name}.weight"]
     bias = _bias(site, weights)
     whole, scale = round_weight(site, weight, bias, taken.scale, power)

@@ -117,7 +117,7 @@ def wrong_integers(bundle: Bundle, images: Float32) -> int | None:
     """
     graph = bundle.graph
     names = [node["name"] for node in graph.nodes if node["kind"] == "Dequantize"]
-    if not names or not _is_integer_throughout(graph):
+    if not names or _after_floats(graph).intersection(names):
         return None
     plan = Plan(bundle.network, images.shape, names, thread_count().count)
     found = [np.empty(shape, np.float32) for shape in plan.output_shapes]
@@ -127,8 +127,13 @@ def wrong_integers(bundle: Bundle, images: Float32) -> int | None:
     return sum(int((own != exact.astype(np.float32)).sum()) for own, exact in pairs)
 
 
-def _is_integer_throughout(graph: Graph) -> bool:
-    """Whether only images are quantized."""
-    images = set(graph.input_names)
-    quantized = [node for node in graph.nodes if node["kind"] == "Quantize"]
-    return all(node["inputs"][0] in images for node in quantized)
+def _after_floats(graph: Graph) -> set[str]:
+    """Nodes that are made of something else than images that was quantized: of float32's rounding.
+    A classifier in integers, of pooled features, is the last one.
+    """
+    images, found = set(graph.input_names), set[str]()
+    for node in graph.nodes:
+        rounded = node["kind"] == "Quantize" and node["inputs"][0] not in images
+        if rounded or found.intersection(node["inputs"]):
+            found.add(node["name"])
+    return found

@@ -9,6 +9,7 @@
 #include "mobileone/backends/fused/patterns/pool_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_dense_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_excite_step.hpp"
+#include "mobileone/backends/fused/patterns/quantized_linear_step.hpp"
 #include "mobileone/backends/fused/patterns/quantized_step.hpp"
 #include "mobileone/backends/fused/patterns/seam_step.hpp"
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
@@ -46,6 +47,7 @@ constexpr Pattern kPatterns[] = {
     {"quantized excite", take<match_quantized_excite, emit_quantized_excite>},
     {"quantized excite and pool", take<match_quantized_excite_pool, emit_quantized_excite_pool>},
     {"quantized pool", take<match_quantized_pool, emit_quantized_pool>},
+    {"quantized linear", take<match_quantized_linear, emit_quantized_linear>},
     {"activation of bytes", take<match_byte_activation, emit_seam>},
     {"numbers of bytes", take<match_numbers, emit_seam>},
     {"bytes of numbers", take<match_bytes, emit_seam>},

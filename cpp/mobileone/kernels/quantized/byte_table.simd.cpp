@@ -12,6 +12,7 @@ const QuantizedKernels kQuantizedKernels{MOBILEONE_NAME_OF(MOBILEONE_ISA),
                                          run_quantized_block,
                                          run_quantized_stem,
                                          scale_bytes,
-                                         pool_bytes};
+                                         pool_bytes,
+                                         run_quantized_linear};
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -18,6 +18,7 @@ inline constexpr ByteTraits kTraits{.sums = 16, .pixels = 14, .weight_size = 1};
 MOBILEONE_INLINE Bytes load(const void* from) { return _mm512_loadu_si512(from); }
 MOBILEONE_INLINE void store(void* to, Bytes x) { _mm512_storeu_si512(to, x); }
 MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm512_loadu_ps(from); }
+MOBILEONE_INLINE void store_floats(float* to, Floats x) { _mm512_storeu_ps(to, x); }
 /// The bytes, or float32 numbers, of a block's channels that vector kPart of a pixel's sums has:
 /// those of channel_of_sum() in packing.hpp.
 template <int kPart>
@@ -120,6 +121,7 @@ MOBILEONE_INLINE Bytes load(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 MOBILEONE_INLINE Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
+MOBILEONE_INLINE void store_floats(float* to, Floats x) { _mm256_storeu_ps(to, x); }
 template <int kPart>
 MOBILEONE_INLINE Sums widen_part(const std::uint8_t* block) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));

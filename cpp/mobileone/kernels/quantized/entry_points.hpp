@@ -13,5 +13,7 @@ void scale_bytes(const ByteScaling& scaling, const std::uint8_t* src, const floa
                  std::uint8_t* dst, int begin, int end);
 void pool_bytes(const ByteMap& map, const std::uint8_t* image, const BytePooling& pooling,
                 float* mean);
+void run_quantized_linear(const QuantizedLinearPlan& plan, const QuantizedLinearArgs& args,
+                          int begin, int end);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "mobileone/kernels/quantized/packing.hpp"
 
@@ -64,6 +65,36 @@ void pack_quantized_stem(const QuantizedStemPlan& plan, const QuantizedWeights& 
                         : weight_of(output, four / 3, 2, four % 3);
       },
       packed);
+}
+
+void pack_quantized_linear(const QuantizedLinearPlan& plan, const QuantizedWeights& weights,
+                           std::byte* packed) {
+  const ByteTraits& traits = plan.traits;
+  for (int first = 0; first < plan.outputs; first += plan.panel_outputs()) {
+    const int outputs = std::min(plan.panel_outputs(), plan.outputs - first);
+    std::byte* const bias = packed + plan.weight_bytes();
+    std::byte* const multiplier = bias + (plan.panel_bytes() - plan.weight_bytes()) / 2;
+    std::memset(packed, 0, plan.panel_bytes());
+    for (int o = 0; o < outputs; ++o) {
+      const float* const row = weights.weight + std::ptrdiff_t{first + o} * plan.inputs;
+      const double sum = std::accumulate(row, row + plan.inputs, 0.0);
+      put(bias, o, folded_bias(weights.bias[first + o], plan.zero_point, sum));
+      put(multiplier, o, weights.multiplier[first + o]);
+    }
+    for (int group = 0; group < plan.groups(); ++group) {
+      for (int v = 0; v < QuantizedLinearPlan::kVectors; ++v) {
+        WeightVector four(traits, packed);
+        for (int sum = 0; sum < traits.sums; ++sum) {
+          const int o = v * traits.sums + sum;
+          for (int i = 4 * group; o < outputs && i < std::min(4 * group + 4, plan.inputs); ++i) {
+            four.set(sum, i % 4, weights.weight[std::ptrdiff_t{first + o} * plan.inputs + i]);
+          }
+        }
+        packed += four.bytes();
+      }
+    }
+    packed += plan.panel_bytes() - plan.weight_bytes();
+  }
 }
 
 }  // namespace mobileone::kernels

@@ -6,32 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "mobileone/kernels/quantized/byte_linear.hpp"
 #include "mobileone/kernels/quantized/byte_map.hpp"
+#include "mobileone/kernels/quantized/byte_traits.hpp"
 
 namespace mobileone::kernels {
-
-/// What planning and packing need to know of an instruction set.
-struct ByteTraits {
-  int sums;         // 32-bit integers of a vector
-  int pixels;       // of a projection's microkernel, which has two vectors of outputs
-  int weight_size;  // bytes that a weight is packed in: 2 where products are of 16-bit integers
-
-  int vector_bytes() const { return 4 * sums; }
-  int vectors_per_block() const { return kBlock / sums; }
-  /// Whether a depthwise's dot product has four columns, not rows: of a vector with a whole block's
-  /// sums.
-  bool dots_of_columns() const { return sums == kBlock; }
-  /// Channels of a projection's panel.
-  int panel_channels() const { return 2 * sums; }
-};
-
-/// One convolution's integers: weight [out][in / groups][kh][kw], bias [out], multiplier [out], as
-/// float32 numbers.
-struct QuantizedWeights {
-  const float* weight = nullptr;
-  const float* bias = nullptr;
-  const float* multiplier = nullptr;
-};
 
 /// From a sum's float32 product to a byte: clamp(rint(x) + zero_point, least, 255).
 struct ByteRange {
@@ -176,6 +155,8 @@ struct QuantizedKernels {
                 int begin, int end);
   /// mean[padded channels] = scale * (mean over the interior of max(q, least) - zero_point).
   void (*pool)(const ByteMap&, const std::uint8_t* image, const BytePooling&, float* mean);
+  /// Panels [begin, end) of a linear layer, of all images.
+  void (*linear)(const QuantizedLinearPlan&, const QuantizedLinearArgs&, int begin, int end);
 };
 
 /// For so many threads that share an image's tiles.

@@ -66,7 +66,12 @@ class QuantizedBlockStep : public TiledStep {
   std::size_t brought_ = 0;
 };
 
-// Looked up when asked for: the network of a stored plan has none.
+}  // namespace
+
+std::string quantized_implementation(const std::string& details) {
+  return concat("fused ", quantized_kernels()->name, " int8", details);
+}
+
 kernels::QuantizedWeights weights_of(NodeId id, const PlanBuilder& builder) {
   const auto find = [&](const char* name) {
     return builder.network().weight(builder.node(id).name + name).f32();
@@ -76,12 +81,6 @@ kernels::QuantizedWeights weights_of(NodeId id, const PlanBuilder& builder) {
 
 std::string key_of(NodeId id, const PlanBuilder& builder) {
   return concat(builder.node(id).name, " fused ", quantized_kernels()->name);
-}
-
-}  // namespace
-
-std::string quantized_implementation(const std::string& details) {
-  return concat("fused ", quantized_kernels()->name, " int8", details);
 }
 
 TiledStep::Work byte_map_work(NodeId result, int units, std::size_t scratch, PlanBuilder& builder,

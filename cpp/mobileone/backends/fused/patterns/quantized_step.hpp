@@ -11,6 +11,10 @@ void emit_quantized_block(const QuantizedBlockMatch& match, PlanBuilder& builder
 
 // What profile() calls a step on these kernels.
 std::string quantized_implementation(const std::string& details = "");
+// Integers of a convolution, and what they are packed as. Looked up when asked for: the network of
+// a stored plan has none.
+kernels::QuantizedWeights weights_of(NodeId id, const PlanBuilder& builder);
+std::string key_of(NodeId id, const PlanBuilder& builder);
 // Of a step that writes a map of bytes, which it makes.
 TiledStep::Work byte_map_work(NodeId result, int units, std::size_t scratch, PlanBuilder& builder,
                               std::int64_t zero_point);
