@@ -77,12 +77,15 @@ TEST_P(PhasesTest, SourcesAndChannels) {
     check(dilated(16, 16, 80, 9, 10, 5), 4, 1, hard);
     check(dilated(160, 0, 64, 32, 32, 6, Activation::kRelu), 6, 1, hard);
     check(dilated(48, 0, 32, 32, 32, 12), 5, 1, hard);
+    // Chunks of unlike sizes, one of them with channels of both sources.
+    check(dilated(280, 250, 48, 9, 10, 4, Activation::kRelu), 2, 1, hard);
+    check(dilated(20, 520, 16, 7, 5, 4), 3, 1, hard);
     check(dilated(48, 0, 32, 32, 32, 18, Activation::kRelu), 18, 1, hard);
   }
 }
 
 TEST_P(PhasesTest, TilesGiveTheSameBits) {
-  const ConvShape shape = dilated(20, 32, 48, 17, 14, 3, Activation::kRelu);
+  const ConvShape shape = dilated(290, 32, 48, 17, 14, 3, Activation::kRelu);
   const ConvData data(shape);
   const auto whole = plan_conv(table.traits, shape, {Algorithm::kStrassen, 1000});
   EXPECT_EQ(whole.units(), 1);
@@ -121,6 +124,20 @@ TEST(PhaseAxis, CountsProductsOfDeepLab) {
   EXPECT_EQ(products(18), 46);
   EXPECT_EQ(PhaseAxis(32, 40).products(), 32);
   EXPECT_EQ(PhaseAxis(32, 6).taps(), 84);
+}
+
+// Every block is in one chunk.
+TEST(PhaseChunks, CoverAllBlocks) {
+  for (int blocks = 1; blocks < 100; ++blocks) {
+    const PhaseChunks chunks(blocks);
+    EXPECT_EQ(chunks.begin(0), 0);
+    EXPECT_EQ(chunks.begin(chunks.count), blocks);
+    for (int i = 0; i < chunks.count; ++i) {
+      EXPECT_GE(chunks.size(i), 1);
+      EXPECT_LE(chunks.size(i), chunks.most_blocks());
+    }
+    EXPECT_LE(chunks.most_blocks(), PhaseChunks::kMostBlocks);
+  }
 }
 
 // Every pixel is an output of one window.

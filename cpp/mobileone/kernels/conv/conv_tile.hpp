@@ -61,8 +61,18 @@ struct ConvTile {
   }
 };
 
-/// The product of one panel and one form of a tile's windows: the chain's only link, at its first
-/// window, for all groups of them. `stream` is fetched meanwhile, and then `background`, or null.
+/// A product of windows: the chain's only link, whose sums are stored.
+inline Chain chain_of_windows(int pitch, const float* zeros) {
+  Chain chain;
+  chain.row = zeros;
+  chain.links[0].a_block = std::ptrdiff_t{pitch} * kBlock;
+  chain.links[0].after = After::kStore;
+  return chain;
+}
+
+/// One panel and one form of a tile's windows, all groups of them, from zeros or, without
+/// `chain.row`, what link's `partial` holds, [windows][lanes * vectors]. `stream` is fetched
+/// meanwhile, and then `background`, or null.
 inline void multiply_groups(Chain& chain, const PixelGroups& groups, int vectors,
                             PrefetchStream& stream, PrefetchStream* background) {
   Link& link = chain.links[0];
@@ -71,9 +81,10 @@ inline void multiply_groups(Chain& chain, const PixelGroups& groups, int vectors
     PrefetchStream* const from = stream.active() ? &stream : background;
     chain.prefetch =
         from != nullptr && from->active() ? from->take(prefetch_floats(chain.k_blocks)) : link.b;
+    chain.start = link.partial;
     find_microkernel(pixels, vectors, false, 1)(chain);
     link.a += pixels * kBlock;
-    link.output.offsets += pixels;
+    link.partial += pixels * vectors * kLanes;
   }
 }
 

@@ -40,7 +40,7 @@ int PhaseAxis::first(int window) const {
 }
 
 PhaseScratch::PhaseScratch(const ConvPlan& plan)
-    : k_blocks(plan.pointwise.k_blocks),
+    : chunks(plan.pointwise.k_blocks),
       n_blocks(plan.pointwise.n_blocks),
       row_forms(PhaseAxis(plan.shape.height, plan.shape.dilation).forms()),
       column_forms(PhaseAxis(plan.shape.width, plan.shape.dilation).forms()),
@@ -73,35 +73,52 @@ double form_of(const PhaseAxis& axis, int form, const double (&g)[3]) {
   }
 }
 
+// A pair of forms of a 3x3 kernel.
+double form_of(const PhaseAxis& rows, int i, const PhaseAxis& columns, int j, const float* g) {
+  double form[3];
+  for (int y = 0; y < 3; ++y) form[y] = form_of(columns, j, {g[3 * y], g[3 * y + 1], g[3 * y + 2]});
+  return form_of(rows, i, form);
+}
+
+// The 3x3 kernel between output channel n and what has a place in K: null of padding.
+struct Kernels {
+  const ConvShape& shape;
+  const float* weight;
+
+  const float* at(int n, int place) const {
+    const int first = padded(shape.channels_in), second = place - first;
+    if (place < first ? place >= shape.channels_in : second >= shape.channels_in2) return nullptr;
+    const int channel = place < first ? place : shape.channels_in + second;
+    return weight + std::ptrdiff_t{9} * ((shape.channels_in + shape.channels_in2) * n + channel);
+  }
+};
+
 }  // namespace
 
 void pack_phases(const ConvPlan& plan, const float* weight, const float* bias, float* packed) {
   const ConvShape& shape = plan.shape;
   const PhaseAxis rows(shape.height, shape.dilation), columns(shape.width, shape.dilation);
-  const int channels = shape.channels_in + shape.channels_in2;
-  const int k = plan.pointwise.k_blocks * kBlock;
+  const PhaseChunks chunks(plan.pointwise.k_blocks);
+  const Kernels kernels{shape, weight};
   pack_bias(shape.channels_out, bias, packed);
   packed += plan.panels_offset();
-  std::vector<float> matrix(static_cast<std::size_t>(k) *
+  std::vector<float> matrix(static_cast<std::size_t>(chunks.most_blocks() * kBlock) *
                             static_cast<std::size_t>(shape.channels_out));
-  for (int i = 0; i < rows.forms(); ++i) {
-    for (int j = 0; j < columns.forms(); ++j) {
-      for (int n = 0; n < shape.channels_out; ++n) {
-        const float* g = weight + std::ptrdiff_t{9} * channels * n;
-        float* to = matrix.data() + std::ptrdiff_t{k} * n;
-        for (int c = 0; c < channels; ++c, g += 9) {
-          double form[3];
-          for (int y = 0; y < 3; ++y) {
-            form[y] = form_of(columns, j, {g[3 * y], g[3 * y + 1], g[3 * y + 2]});
-          }
-          const int place =
-              c < shape.channels_in ? c : padded(shape.channels_in) + c - shape.channels_in;
-          to[place] = static_cast<float>(form_of(rows, i, form));
-        }
+  PointwisePlan product = plan.pointwise;
+  for (int index = 0; index < rows.forms() * chunks.count * columns.forms(); ++index) {
+    const int j = index % columns.forms(), chunk = index / columns.forms() % chunks.count;
+    const int i = index / columns.forms() / chunks.count;
+    product.k_blocks = chunks.size(chunk);
+    const int begin = chunks.begin(chunk) * kBlock, k = product.k_blocks * kBlock;
+    float* to = matrix.data();
+    for (int n = 0; n < shape.channels_out; ++n) {
+      for (int place = begin; place < begin + k; ++place, ++to) {
+        const float* g = kernels.at(n, place);
+        *to = g == nullptr ? 0.0f : static_cast<float>(form_of(rows, i, columns, j, g));
       }
-      pack_pointwise(plan.pointwise, k, shape.channels_out, matrix.data(), packed);
-      packed += plan.pointwise.packed_floats();
     }
+    pack_pointwise(product, k, shape.channels_out, matrix.data(), packed);
+    packed += product.packed_floats();
   }
 }
 

@@ -13,9 +13,10 @@
 // of 3600 (18), counting the definition's inside of the map alone.
 //
 // A product of a form of rows and one of columns is a matrix product [windows][C] x [C][N] over the
-// windows of all phases, so that few pixels each fill the microkernels. Packed: bias [16 n_blocks],
-// then by pair of forms the matrix, in panels. Windows are the same wherever tiles are cut: the
-// same bits for any tiling.
+// windows of all phases, so that few pixels each fill the microkernels. C is cut into chunks, whose
+// operands stay near: the sums of one go on in the next. Packed: bias [16 n_blocks], then, in the
+// order of use, by form of rows, chunk and form of columns the matrix, in panels. Windows and
+// chunks are the same wherever tiles are cut: the same bits for any tiling.
 #pragma once
 
 #include "mobileone/kernels/conv/conv.hpp"
@@ -62,27 +63,51 @@ struct PhaseAxis {
   Phase phase(int pixels) const;
 };
 
+/// How the source's 16-channel blocks are cut: of a chunk the weights of a panel stay in L1 beside
+/// a group of windows, and all forms of columns of a tile in L2.
+struct PhaseChunks {
+  static constexpr int kMostBlocks = 16;
+
+  explicit PhaseChunks(int blocks) : k_blocks(blocks), count(ceil_div(blocks, kMostBlocks)) {}
+
+  int k_blocks, count;
+
+  int begin(int chunk) const { return k_blocks * chunk / count; }
+  int size(int chunk) const { return begin(chunk + 1) - begin(chunk); }
+  int most_blocks() const { return ceil_div(k_blocks, count); }
+};
+
 /// Parts of the scratch of such a plan, in floats.
 struct PhaseScratch {
   static constexpr int kMostBlocks = 3;  // of a panel
 
   explicit PhaseScratch(const ConvPlan& plan);
 
-  int k_blocks, n_blocks, row_forms, column_forms, windows, places;
+  PhaseChunks chunks;
+  int n_blocks, row_forms, column_forms, windows, places;
   int pitch;  // windows from one 16-channel block to the next
 
-  /// Forms of the source that share one of rows, [forms of columns][k_blocks][pitch][16].
+  /// Forms of a chunk of the source that share one of rows, [forms of columns][blocks][pitch][16].
   std::ptrdiff_t source() const { return 0; }
-  std::ptrdiff_t source_form() const { return std::ptrdiff_t{k_blocks} * pitch * kBlock; }
-  /// Products, [forms of rows][forms of columns][n_blocks][pitch][16].
+  std::ptrdiff_t source_form() const {
+    return std::ptrdiff_t{chunks.most_blocks()} * pitch * kBlock;
+  }
+  /// Products, [forms of rows][forms of columns], each by panel [pitch][columns].
   std::ptrdiff_t result() const { return column_forms * source_form(); }
   std::ptrdiff_t result_form() const { return std::ptrdiff_t{n_blocks} * pitch * kBlock; }
+  std::ptrdiff_t result_panel(const Panel& panel) const {
+    return std::ptrdiff_t{panel.first_block} * pitch * kBlock;
+  }
+  /// A product's panels, from the first of the packed ones.
+  std::ptrdiff_t weights(int row_form, int chunk, int column_form) const {
+    const int before = chunks.k_blocks * row_form + chunks.begin(chunk);
+    const std::ptrdiff_t rows = column_forms * before + column_form * chunks.size(chunk);
+    return rows * kBlock * n_blocks * kBlock;
+  }
   /// Zeros in place of a bias.
   std::ptrdiff_t zeros() const { return result() + row_forms * column_forms * result_form(); }
-  /// Of the windows in `result`, as the microkernels take them.
-  std::ptrdiff_t offsets() const { return zeros() + kMostBlocks * kBlock; }
-  /// Rows, then columns, of the pixels that each window reads.
-  std::ptrdiff_t inputs() const { return offsets() + padded(windows); }
+  /// Of the pixels that each window reads: floats to rows, then to columns.
+  std::ptrdiff_t inputs() const { return zeros() + kMostBlocks * kBlock; }
   std::ptrdiff_t floats() const { return inputs() + padded(places * PhaseAxis::kMostInputs); }
 };
 

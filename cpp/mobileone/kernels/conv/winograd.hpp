@@ -56,15 +56,16 @@ struct WinogradScratch {
   /// Forms of the source, B' d B, [forms][k_blocks][pitch][16].
   std::ptrdiff_t source() const { return 0; }
   std::ptrdiff_t source_form() const { return std::ptrdiff_t{k_blocks} * pitch * kBlock; }
-  /// The products of one panel, [positions][blocks of the panel][pitch][16].
+  /// The products of one panel, [positions][pitch][columns].
   std::ptrdiff_t result() const { return winograd_forms(stride) * source_form(); }
+  std::ptrdiff_t result_position(const Panel& panel) const {
+    return std::ptrdiff_t{pitch} * panel.columns();
+  }
   /// Zeros in place of a bias.
   std::ptrdiff_t zeros() const {
     return result() + std::ptrdiff_t{winograd_positions(stride)} * kMostBlocks * pitch * kBlock;
   }
-  /// Of the windows in `result`, as the microkernels take them.
-  std::ptrdiff_t offsets() const { return zeros() + kMostBlocks * kBlock; }
-  std::ptrdiff_t floats() const { return offsets() + padded(windows); }
+  std::ptrdiff_t floats() const { return zeros() + kMostBlocks * kBlock; }
 };
 
 /// As pack_conv.

@@ -14,16 +14,11 @@ void multiply_windows(const ConvTile& conv, const WinogradScratch& parts, int wi
   const int stride = parts.stride, positions = winograd_positions(stride);
   const std::ptrdiff_t matrix = std::ptrdiff_t{parts.k_blocks} * kBlock * panel.columns();
   const float* end = tile.packed + conv.plan.panels_floats();
-  Chain chain;
-  chain.floor = kUnlimited;
-  chain.row = conv.t + parts.zeros();
-  chain.dst_block = std::ptrdiff_t{parts.pitch} * kBlock;
+  Chain chain = chain_of_windows(parts.pitch, conv.t + parts.zeros());
   Link& link = chain.links[0];
-  link.a_block = chain.dst_block;
   link.b =
       tile.packed + winograd_forms(stride) * conv.plan.pointwise.panel_offset(panel.first_block);
   const float* source = conv.t + parts.source();
-  const auto* offsets = reinterpret_cast<const std::int32_t*>(conv.t + parts.offsets());
   for (int i = 0; i < positions; ++i) {
     const int forms = position_forms(stride, i);
     const float* const next = link.b + forms * matrix;
@@ -33,7 +28,7 @@ void multiply_windows(const ConvTile& conv, const WinogradScratch& parts, int wi
     if (next >= end) stream = {};
     chain.k_blocks = forms * parts.k_blocks;
     link.a = source;
-    link.output = {conv.t + parts.result() + i * panel.num_blocks * chain.dst_block, offsets};
+    link.partial = conv.t + parts.result() + i * parts.result_position(panel);
     multiply_groups(chain, groups, vectors, stream, background);
     source += forms * parts.source_form();
     link.b = next;
@@ -46,14 +41,12 @@ void run(const ConvTile& conv, const PointwiseTile& tile, PrefetchStream* backgr
   const WinogradScratch parts(conv.plan);
   const WinogradTile<Windows> windows(conv, parts);
   for (int i = 0; i < WinogradScratch::kMostBlocks * kBlock; ++i) conv.t[parts.zeros() + i] = 0.0f;
-  auto* offsets = reinterpret_cast<std::int32_t*>(conv.t + parts.offsets());
-  for (int i = 0; i < windows.windows(); ++i) offsets[i] = i * kBlock;
   windows.transform_source();
   for (int index = 0; index < product.num_panels(); ++index) {
     const Panel panel = product.panel(index);
     PrefetchStream* const rest = index + 1 == product.num_panels() ? background : nullptr;
     multiply_windows(conv, parts, windows.windows(), tile, panel, rest);
-    windows.transform_result(tile, panel.first_block, panel.num_blocks);
+    windows.transform_result(tile, panel);
     conv.finish(panel.first_block, panel.num_blocks);
   }
 }

@@ -121,18 +121,19 @@ class WinogradTile {
     }
   }
 
-  // A' M A, the bias and the floor, to the map: `count` blocks from `block` on.
-  void transform_result(const PointwiseTile& tile, int block, int count) const {
+  // A' M A, the bias and the floor, to the map: the blocks of a panel.
+  void transform_result(const PointwiseTile& tile, const Panel& panel) const {
     const MapShape dst = conv_.plan.shape.dst();
-    const std::ptrdiff_t position = std::ptrdiff_t{count} * parts_.pitch * kBlock;
+    const std::ptrdiff_t position = parts_.result_position(panel);
     const Vec floor = broadcast(tile.floor);
-    for (int i = 0; i < count; ++i) {
-      const float* m = conv_.t + parts_.result() + std::ptrdiff_t{i} * parts_.pitch * kBlock;
+    for (int i = 0; i < panel.num_blocks; ++i) {
+      const int block = panel.first_block + i;
+      const float* m = conv_.t + parts_.result() + i * kBlock;
       for (int y = 0; y < down_; ++y) {
-        float* to = conv_.args.dst + dst.offset(block + i, conv_.row_begin + 2 * y, 0);
-        for (int x = 0; x < across_; ++x, m += kBlock, to += 2 * kBlock) {
+        float* to = conv_.args.dst + dst.offset(block, conv_.row_begin + 2 * y, 0);
+        for (int x = 0; x < across_; ++x, m += panel.columns(), to += 2 * kBlock) {
           for (int lane = 0; lane < kBlock; lane += kLanes) {
-            const Vec bias = load(tile.bias + (block + i) * kBlock + lane);
+            const Vec bias = load(tile.bias + block * kBlock + lane);
             transform_window(m + lane, position, bias, floor, dst.row_stride(), to + lane);
           }
         }

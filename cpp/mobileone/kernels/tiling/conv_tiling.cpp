@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kEnoughPixels = 256;     // of a tile
 constexpr double kScratchShare = 0.4;  // of L2
+constexpr double kPhaseShare = 1.5;    // of L2
 constexpr int kTilesPerThread = 4;
 constexpr int kMaxTileRows = 16;
 constexpr double kOperandPasses = 2.0;  // Winograd's operands are written and read once
@@ -52,7 +53,8 @@ bool winograd_pays(const KernelTable& table, const MachineModel& machine, const 
   return kMinWinogradGain * winograd < direct;
 }
 
-// Rows of windows of a tile of phases: as many as leave a matrix product's operand in L2.
+// Rows of windows of a tile of phases: as many as leave the operands and sums of one form of rows
+// not far beyond L2, since every tile reads all weights.
 Tiling phase_tiling(const KernelTable& table, const MachineModel& machine, const ConvShape& shape,
                     const TilingRequest& request) {
   Tiling tiling{Algorithm::kStrassen, std::max(1, request.rows)};
@@ -61,8 +63,9 @@ Tiling phase_tiling(const KernelTable& table, const MachineModel& machine, const
   const auto fits = [&](int tiles) {
     const int rows = ceil_div(all, tiles);
     const PhaseScratch parts(plan_conv(table.traits, shape, {tiling.algorithm, rows}));
-    const double bytes = double(parts.source_form()) * sizeof(float);
-    return rows == 1 || bytes <= kScratchShare * machine.l2_bytes;
+    const double bytes = sizeof(float) * double(parts.column_forms) *
+                         double(parts.source_form() + parts.result_form());
+    return rows == 1 || bytes <= kPhaseShare * machine.l2_bytes;
   };
   int tiles = request.threads;
   while (!fits(tiles)) tiles += request.threads;
