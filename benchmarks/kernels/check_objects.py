@@ -29,7 +29,16 @@ def main(argv: list[str] | None = None) -> int:
     build: Path = parser.parse_args(argv).build
     problems: list[str] = []
     count = 0
-    sets = ("avx2", "avx512", "avx2_bf16", "avx512_bf16", "avx2_madd", "avx_vnni", "avx512_vnni")
+    sets = (
+        "avx2",
+        "avx512",
+        "avx2_bf16",
+        "avx512_bf16",
+        "avx2_madd",
+        "avx_vnni",
+        "avx512_vnni",
+        "avx512_vbmi",
+    )
     for isa in sets:
         objects = sorted(build.glob(f"**/mobileone_kernels_{isa}.dir/**/*.simd.cpp.o"))
         if not objects:

@@ -44,7 +44,8 @@ void bind_system(py::module_& module) {
              "Instruction set of the fused kernels: avx512, avx2, or none (all on oneDNN).");
   module.def(
       "quantized_isa", &fused::quantized_isa_in_use,
-      "Instruction set of the kernels of 8-bit integers: avx512_vnni, avx_vnni, avx2, none.");
+      "Instruction set of the kernels of 8-bit integers: avx512_vbmi, avx512_vnni, avx_vnni,\n"
+      "avx2_madd, none.");
   module.def(
       "kernel_parameters",
       [] {

@@ -246,7 +246,7 @@ except ValueError as error: print(error)
 def test_another_instruction_set_of_integers_is_refused(tmp_path: Path) -> None:
     """Of a network that has them; other plans do not depend on it."""
     here = _core.quantized_isa()
-    other = {"avx512_vnni": "avx_vnni", "avx_vnni": "avx2"}.get(here, "avx512_vnni")
+    other = {"avx512_vbmi": "avx_vnni", "avx_vnni": "avx2_madd"}.get(here, "avx512_vbmi")
     path = tmp_path / "int8.plan"
     small_int8().save_plan(path, SHAPE, threads=1)
     rewrite(path, changed("kernels/integers", other))

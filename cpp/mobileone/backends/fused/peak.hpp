@@ -15,7 +15,8 @@ double peak_gflops(int threads);
 // CPU could use.
 std::string isa_in_use();
 std::vector<std::string> available_isas();
-// Of the kernels of 8-bit integers: "avx512_vnni", "avx_vnni", "avx2", or "none".
+// Of the kernels of 8-bit integers: "avx512_vbmi", "avx512_vnni", "avx_vnni", "avx2_madd" or
+// "none".
 std::string quantized_isa_in_use();
 // The precisions of which the one in use has instructions: "float32", "bfloat16".
 std::vector<std::string> native_dtypes();

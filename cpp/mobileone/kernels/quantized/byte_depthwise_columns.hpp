@@ -1,5 +1,6 @@
 // A depthwise 3x3 convolution where a vector holds the sums of a block's 16 channels: four columns
-// of a channel, of which the last one's tap is 0, are one dot product.
+// of a channel, of which the last one's tap is 0, are one dot product; at stride 1 they are that of
+// the next pixel, too, for which the first one's tap is 0.
 #pragma once
 
 #include "mobileone/kernels/quantized/requantize.hpp"
@@ -8,14 +9,18 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 /// A block's packed taps, a vector for each row, then biases and multipliers.
 struct ColumnTaps {
-  Bytes row[3];
+  Bytes row[2][3];  // of the first of two pixels that share four columns, and of the second
   Sums bias;
   Floats multiplier;
 
   explicit ColumnTaps(const std::byte* packed)
-      : row{load(packed), load(packed + kVectorBytes), load(packed + 2 * kVectorBytes)},
-        bias(load_sums(packed + 3 * kVectorBytes)),
-        multiplier(hold_floats(packed + 4 * kVectorBytes)) {}
+      : bias(load_sums(packed + 3 * kVectorBytes)),
+        multiplier(hold_floats(packed + 4 * kVectorBytes)) {
+    for (int i = 0; i < 3; ++i) {
+      row[0][i] = load(packed + i * kVectorBytes);
+      row[1][i] = shifted_left<8>(row[0][i]);
+    }
+  }
 };
 
 /// Rows of the source, a pixel to the left of the first one, and of the result.
@@ -32,36 +37,42 @@ struct ColumnRows {
 template <int kPixels, int kStride, bool kUsual>
 [[gnu::noinline]] void depthwise_columns(const ColumnRows& rows, const ColumnTaps& block,
                                          const Requantize& requantize) {
+  constexpr int kSharing = kStride == 1 ? 2 : 1;  // pixels of the same four columns
   const ColumnTaps taps = block;
   const std::uint8_t* from = rows.from;
   const auto next_row = [&](const auto& use) MOBILEONE_INLINE_LAMBDA {
 #pragma GCC unroll 4
-    for (int p = 0; p < kPixels; ++p) use(p, four_columns(from + p * kStride * kBlock));
+    for (int p = 0; p < kPixels; p += kSharing) {
+      const Bytes x = four_columns(from + p * kStride * kBlock);
+      use(p, x, taps.row[0]);
+      if (kSharing == 2 && p + 1 < kPixels) use(p + 1, x, taps.row[1]);
+    }
     from += rows.row_stride;
   };
   // Of the rows of the result that are under way, the one to be finished first.
   Sums first[4], second[4], done[4];
-  next_row([&](int p, Bytes x)
-               MOBILEONE_INLINE_LAMBDA { first[p] = dot(taps.bias, x, taps.row[0]); });
+  using Taps = const Bytes(&)[3];
+  next_row([&](int p, Bytes x, Taps row)
+               MOBILEONE_INLINE_LAMBDA { first[p] = dot(taps.bias, x, row[0]); });
   if constexpr (kStride == 1) {
-    next_row([&](int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
-      first[p] = dot(first[p], x, taps.row[1]);
-      second[p] = dot(taps.bias, x, taps.row[0]);
+    next_row([&](int p, Bytes x, Taps row) MOBILEONE_INLINE_LAMBDA {
+      first[p] = dot(first[p], x, row[1]);
+      second[p] = dot(taps.bias, x, row[0]);
     });
   }
   std::uint8_t* to = rows.to;
   for (int y = 0; y < rows.count; ++y, to += rows.pitch) {
     if constexpr (kStride == 2) {
-      next_row([&](int p, Bytes x)
-                   MOBILEONE_INLINE_LAMBDA { first[p] = dot(first[p], x, taps.row[1]); });
+      next_row([&](int p, Bytes x, Taps row)
+                   MOBILEONE_INLINE_LAMBDA { first[p] = dot(first[p], x, row[1]); });
     }
-    next_row([&](int p, Bytes x) MOBILEONE_INLINE_LAMBDA {
-      done[p] = dot(first[p], x, taps.row[2]);
+    next_row([&](int p, Bytes x, Taps row) MOBILEONE_INLINE_LAMBDA {
+      done[p] = dot(first[p], x, row[2]);
       if constexpr (kStride == 1) {
-        first[p] = dot(second[p], x, taps.row[1]);
-        second[p] = dot(taps.bias, x, taps.row[0]);
+        first[p] = dot(second[p], x, row[1]);
+        second[p] = dot(taps.bias, x, row[0]);
       } else {
-        first[p] = dot(taps.bias, x, taps.row[0]);
+        first[p] = dot(taps.bias, x, row[0]);
       }
       const Floats scaled = scaled_sums(done[p], taps.multiplier);
       done[p] = nearest(kUsual ? scaled : requantize.limit(scaled));

@@ -38,10 +38,6 @@ MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
   return _mm512_or_si512(a, _mm512_or_si512(_mm512_slli_epi32(b, 8), _mm512_slli_epi32(c, 16)));
 }
 template <int kBits>
-MOBILEONE_INLINE Sums shifted_left(Sums x) {
-  return _mm512_slli_epi32(x, kBits);
-}
-template <int kBits>
 MOBILEONE_INLINE Sums shifted_right(Sums x) {
   return _mm512_srli_epi32(x, kBits);
 }
@@ -86,10 +82,6 @@ class Quantizer {
 
 MOBILEONE_INLINE Sums merge(Sums a, Sums b, Sums c) {
   return _mm256_or_si256(a, _mm256_or_si256(_mm256_slli_epi32(b, 8), _mm256_slli_epi32(c, 16)));
-}
-template <int kBits>
-MOBILEONE_INLINE Sums shifted_left(Sums x) {
-  return _mm256_slli_epi32(x, kBits);
 }
 template <int kBits>
 MOBILEONE_INLINE Sums shifted_right(Sums x) {

@@ -1,4 +1,5 @@
-// Vectors of bytes and of 32-bit sums of one instruction set: AVX-512 VNNI, AVX-VNNI or AVX2.
+// Vectors of bytes and of 32-bit sums of one instruction set: AVX-512 VNNI, with VBMI or without,
+// AVX-VNNI or AVX2.
 #pragma once
 
 #include <immintrin.h>
@@ -36,6 +37,10 @@ MOBILEONE_INLINE void store_part(std::uint32_t* block, Sums x) {
 MOBILEONE_INLINE Sums zero_sums() { return _mm512_setzero_si512(); }
 MOBILEONE_INLINE Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
 MOBILEONE_INLINE Sums larger(Sums a, Sums b) { return _mm512_max_epi32(a, b); }
+template <int kBits>
+MOBILEONE_INLINE Sums shifted_left(Sums x) {
+  return _mm512_slli_epi32(x, kBits);
+}
 /// The first `pixels` pixels of 16 bytes.
 MOBILEONE_INLINE void store_pixels(std::uint8_t* to, Bytes x, int pixels) {
   _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << 4 * pixels) - 1), x);
@@ -69,9 +74,17 @@ MOBILEONE_INLINE Bytes transpose_lanes(Bytes x) {
 
 /// Of each of a pixel's 16 channels the bytes of four neighbours, as a sum takes them.
 MOBILEONE_INLINE Bytes four_columns(const std::uint8_t* from) {
+#if defined(__AVX512VBMI__)
+  const auto four = [](int c) { return c * 0x01010101 + 0x30201000; };
+  const __m512i index = _mm512_setr_epi32(four(0), four(1), four(2), four(3), four(4), four(5),
+                                          four(6), four(7), four(8), four(9), four(10), four(11),
+                                          four(12), four(13), four(14), four(15));
+  return _mm512_permutexvar_epi8(index, load(from));
+#else
   const __m512i in_lane =
       _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
   return _mm512_shuffle_epi8(transpose_lanes(load(from)), in_lane);
+#endif
 }
 
 /// Packed weights of a vector of sums, in a register where products take them from one.
@@ -139,6 +152,10 @@ MOBILEONE_INLINE void store_part(std::uint32_t* block, Sums x) {
 MOBILEONE_INLINE Sums zero_sums() { return _mm256_setzero_si256(); }
 MOBILEONE_INLINE Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
 MOBILEONE_INLINE Sums larger(Sums a, Sums b) { return _mm256_max_epi32(a, b); }
+template <int kBits>
+MOBILEONE_INLINE Sums shifted_left(Sums x) {
+  return _mm256_slli_epi32(x, kBits);
+}
 MOBILEONE_INLINE Bytes aligned(const std::byte* from) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
 }

@@ -143,7 +143,7 @@ struct QuantizedStemArgs {
 };
 
 struct QuantizedKernels {
-  std::string_view name;  // "avx512_vnni", "avx_vnni", "avx2"
+  std::string_view name;  // "avx512_vbmi", "avx512_vnni", "avx_vnni", "avx2_madd"
   ByteTraits traits;
 
   /// Tiles [begin, end) of one image's block, and none of its border.

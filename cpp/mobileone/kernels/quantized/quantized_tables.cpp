@@ -6,6 +6,9 @@
 
 namespace mobileone::kernels {
 
+namespace avx512_vbmi {
+extern const QuantizedKernels kQuantizedKernels;
+}
 namespace avx512_vnni {
 extern const QuantizedKernels kQuantizedKernels;
 }
@@ -28,6 +31,7 @@ std::vector<const QuantizedKernels*> supported_quantized_kernels() {
   if (isas.empty()) return found;
   const Isa widest = detect_isa();
   if (widest == Isa::kAvx512 && __builtin_cpu_supports("avx512vnni")) {
+    if (__builtin_cpu_supports("avx512vbmi")) found.push_back(&avx512_vbmi::kQuantizedKernels);
     found.push_back(&avx512_vnni::kQuantizedKernels);
   }
   if (has_avx_vnni()) found.push_back(&avx_vnni::kQuantizedKernels);
