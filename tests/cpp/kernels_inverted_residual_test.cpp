@@ -78,6 +78,39 @@ TEST_P(InvertedResidualTest, WithoutADepthwise) {
   EXPECT_THROW(plan_block(table.traits, alone, {Algorithm::kDirect, 1}), std::invalid_argument);
 }
 
+// The same bits as of one map; and with a bias of the image's own, that one's sums.
+TEST_P(InvertedResidualTest, SourceOfSeveralMaps) {
+  for (int width : {5, 14, 33}) {
+    const BlockShape shape = mixer(75, 40, 24, 6, width, Activation::kRelu);
+    const auto plan = plan_block(table.traits, shape, {Algorithm::kDirect, 2});
+    BlockData data(shape);
+    const BlockRun run(plan, data);
+    std::vector<Buffer> maps;
+    std::vector<BlockPart> parts;
+    const float* from = data.src.data();
+    for (int channels : {16, 32, 27}) {
+      const MapShape map{channels, shape.height, shape.width};
+      maps.emplace_back(map.num_floats());
+      to_blocked(map, from, maps.back().get());
+      parts.push_back({maps.back().get(), channels});
+      from += std::ptrdiff_t{channels} * shape.height * shape.width;
+    }
+    Buffer scratch(plan.scratch_bytes() / 4);
+    BlockArgs args = run.args(scratch.get());
+    args.src = nullptr;
+    args.parts = parts.data();
+    args.num_parts = int(parts.size());
+    table.run_block(plan, args, 0, plan.units());
+    EXPECT_EQ(run.result(), run_block(table, plan, data, 1)) << width;
+    data.expand_bias = random_floats(data.expand_bias.size(), 11, 2.0f);
+    Buffer bias(std::size_t(padded(shape.expanded)));
+    std::ranges::copy(data.expand_bias, bias.get());
+    args.expand_bias = bias.get();
+    table.run_block(plan, args, 0, plan.units());
+    EXPECT_EQ(reference::mismatch(data.expected(), run.result().data()), "") << width;
+  }
+}
+
 TEST_P(InvertedResidualTest, OtherActivations) {
   check(inverted(16, 48, 24, 9, 9, 2, Activation::kRelu), 2, 1);
   check(inverted(16, 48, 16, 9, 9, 1, Activation::kNone, true), 3, 2);

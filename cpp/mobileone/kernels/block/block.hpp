@@ -133,9 +133,19 @@ struct BlockPlan {
   std::size_t scratch_bytes() const;
 };
 
+/// One of the maps whose channels, one after the other, are a block's source.
+struct BlockPart {
+  const float* map = nullptr;
+  int channels = 0;  // whole 16-channel blocks, of all parts but the last
+};
+inline constexpr int kMaxBlockParts = 8;
+
 /// Pointers of one run over one image. Maps are blocked (layout.hpp), with zero borders.
 struct BlockArgs {
   const float* src = nullptr;
+  const BlockPart* parts = nullptr;  // in place of `src`, of an expanding block without a residual
+  int num_parts = 0;                 // at most kMaxBlockParts
+  const float* expand_bias = nullptr;  // [padded(expanded)] in place of the packed one, or null
   float* dst = nullptr;
   const float* packed = nullptr;          // pack_block
   const float* src_scale = nullptr;       // [padded(channels_in)] or null: multiplies the source of

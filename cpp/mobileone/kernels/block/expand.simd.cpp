@@ -13,13 +13,15 @@ class PanelExpansion {
   PanelExpansion(const BlockPlan& plan, const BlockArgs& args, const Panel& panel,
                  std::ptrdiff_t dst_block)
       : plan_(plan),
-        src_(args.src),
+        source_{args.src, plan.shape.channels_in},
+        parts_(args.num_parts > 0 ? args.parts : &source_),
         panel_(panel),
         groups_(plan.shape.width, max_pixels(vectors())) {
     const Activation activation = plan.shape.expand_activation;
-    run_.num_segments = 1;
+    run_.num_segments = args.num_parts > 0 ? args.num_parts : 1;
     run_.b = args.packed + plan.expand_offset() + plan.expand.panel_offset(panel.first_block);
-    run_.row = args.packed + panel.first_block * kBlock;
+    run_.row =
+        (args.expand_bias != nullptr ? args.expand_bias : args.packed) + panel.first_block * kBlock;
     run_.floor = activation_floor(activation);
     run_.ceiling = activation_ceiling(activation);
     run_.dst_block = dst_block;
@@ -30,8 +32,11 @@ class PanelExpansion {
     const BlockShape& shape = plan_.shape;
     const MapShape map = shape.src();
     const bool more = !is_clamp(shape.expand_activation);
-    run_.segments[0] = {src_ + map.offset(0, y, 0), map.block_stride(), plan_.expand.k_blocks,
-                        last_steps(shape.channels_in)};
+    for (int i = 0; i < run_.num_segments; ++i) {
+      const BlockPart& part = parts_[i];
+      run_.segments[i] = {part.map + map.offset(0, y, 0), map.block_stride(), blocks(part.channels),
+                          last_steps(part.channels)};
+    }
     run_.shift = 0;
     run_.dst = dst;
     for (int group = 0; group < groups_.count; ++group) {
@@ -51,7 +56,8 @@ class PanelExpansion {
   int vectors() const { return panel_.num_blocks * kBlock / kLanes; }
 
   const BlockPlan& plan_;
-  const float* src_;
+  BlockPart source_;
+  const BlockPart* parts_;
   Panel panel_;
   PixelGroups groups_;
   PixelRun run_;

@@ -87,19 +87,20 @@ void take_residual(Cursor& cursor, BlockMatch& match) {
 constexpr std::size_t kLargeMap = 512 * 1024;
 
 // Whether the kernels run the next 1x1 convolution, the last one's only reader, without a depthwise
-// between.
-bool mixes_channels(const Cursor& cursor) {
+// between, of a source that is joined or not.
+bool mixes_channels(const Cursor& cursor, bool joined) {
   const auto* project = cursor.get<Conv2d>();
   const kernels::KernelTable& kernels = table(cursor.builder());
   if (!project || !is_dense(*project, 1, 1) || kernels.traits.per_lane != 1) return false;
   const kernels::MapShape hidden = map_shape(cursor.builder().shape(cursor.result()));
   return kernels::fills_microkernels(kernels.traits, hidden.width) &&
-         sizeof(float) * static_cast<std::size_t>(hidden.num_floats()) > kLargeMap;
+         (joined || sizeof(float) * static_cast<std::size_t>(hidden.num_floats()) > kLargeMap);
 }
 
 // Everything but an SE after the projection.
 std::optional<BlockMatch> take_block(Cursor& cursor) {
   BlockMatch match;
+  match.joined = take_joined(cursor);
   match.source = cursor.inputs()[0];
   Cursor expanded = cursor;
   match.expand = take_pointwise(expanded);
@@ -107,10 +108,10 @@ std::optional<BlockMatch> take_block(Cursor& cursor) {
     if (!expanded.hands_over()) return std::nullopt;
     cursor = expanded;
   }
-  if (const auto depthwise = take_depthwise(cursor)) {
+  if (const auto depthwise = match.joined ? std::nullopt : take_depthwise(cursor)) {
     match.depthwise = *depthwise;
     take_excite(cursor, match);
-  } else if (!match.expand || !mixes_channels(cursor)) {
+  } else if (!match.expand || !mixes_channels(cursor, match.joined.has_value())) {
     return std::nullopt;
   }
   const auto project = cursor.hands_over() ? take_pointwise(cursor) : std::nullopt;

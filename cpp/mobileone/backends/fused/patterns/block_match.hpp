@@ -1,7 +1,7 @@
 // The block that mobile networks are made of: [1x1 expansion ->] depthwise -> 1x1 projection.
 #pragma once
 
-#include "mobileone/backends/fused/match.hpp"
+#include "mobileone/backends/fused/patterns/joined_match.hpp"
 #include "mobileone/kernels/block/block.hpp"
 
 namespace mobileone::fused {
@@ -14,11 +14,13 @@ struct ConvMatch {
 
 // What kernels/block/block.hpp runs; nothing else reads what lies between. MobileOne's pairs,
 // MobileNetV2's inverted residuals, the blocks of MobileNetV3 and EfficientNet, and channel mixers,
-// which have no depthwise convolution, where the map between is too large for the cache.
+// which have no depthwise convolution, where the map between is too large for the cache or the
+// source is joined of several maps.
 struct BlockMatch : Match {
   NodeId source = -1;
-  std::optional<ConvMatch> expand;  // 1x1
-  ConvMatch depthwise;              // 3x3, 5x5 or 7x7, stride 1 or 2; or no node
+  std::optional<JoinedMaps> joined;  // what `source` is made of, of a channel mixer
+  std::optional<ConvMatch> expand;   // 1x1
+  ConvMatch depthwise;               // 3x3, 5x5 or 7x7, stride 1 or 2; or no node
   kernels::ExcitePlace place = kernels::ExcitePlace::kNone;
   std::optional<SqueezeMatch> excite;  // between depthwise and projection, at `place`
   ConvMatch project;                   // 1x1; its activation comes after the residual or the SE

@@ -1,12 +1,12 @@
 #include "mobileone/backends/fused/patterns/block_step.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "mobileone/backends/fused/packed_squeeze.hpp"
-#include "mobileone/backends/fused/strassen_guard.hpp"
+#include "mobileone/backends/fused/patterns/joined_step.hpp"
+#include "mobileone/backends/fused/patterns/packed_block.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
-#include "mobileone/backends/fused/tiling.hpp"
-#include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
 
@@ -20,6 +20,9 @@ struct BlockOperands {
   PackedBlock block;
   PackedSqueeze excite, factor;  // as in BlockMatch
   ValueId src = -1, dst = -1;
+  std::vector<ValueId> parts;  // in place of `src`
+  std::vector<int> part_channels;
+  ValueId bias = -1;        // of the expansion, [N, padded channels], or none
   ValueId src_factor = -1;  // [N, padded channels] or none
   ValueId dst_factor = -1;  // written when there is an SE after the projection
   std::ptrdiff_t fetched_floats = 0;
@@ -76,7 +79,16 @@ class BlockStep : public TiledStep {
   void run(const Buffers& buffers, const UnitRange& range, float* unit_sums) const {
     const BlockShape& shape = operands_.block.plan.shape;
     kernels::BlockArgs args;
-    args.src = map_of(buffers, operands_.src, shape.src(), range.image);
+    std::array<kernels::BlockPart, kernels::kMaxBlockParts> parts;
+    for (std::size_t i = 0; i < operands_.parts.size(); ++i) {
+      const int channels = operands_.part_channels[i];
+      const kernels::MapShape map{channels, shape.height, shape.width};
+      parts[i] = {map_of(buffers, operands_.parts[i], map, range.image), channels};
+    }
+    args.parts = parts.data();
+    args.num_parts = static_cast<int>(operands_.parts.size());
+    if (args.num_parts == 0) args.src = map_of(buffers, operands_.src, shape.src(), range.image);
+    args.expand_bias = factor(buffers, operands_.bias, range.image, shape.expanded);
     args.dst = map_of(buffers, operands_.dst, shape.dst(), range.image);
     args.packed = operands_.block.data();
     args.src_scale = factor(buffers, operands_.src_factor, range.image, shape.channels_in);
@@ -97,107 +109,6 @@ class BlockStep : public TiledStep {
 
   BlockOperands operands_;
 };
-
-// Of the kernel that the block runs: a dilated one is a wider one with zeros between its weights.
-int depthwise_kernel(const Conv2d& conv) {
-  return static_cast<int>((conv.kernel[0] - 1) * conv.dilation[0] + 1);
-}
-
-// [channels][kernel][kernel] with zeros between the weights of a dilated kernel.
-std::vector<float> spread(const Conv2d& conv, const float* weight) {
-  const int kernel = static_cast<int>(conv.kernel[0]), wide = depthwise_kernel(conv);
-  const int step = static_cast<int>(conv.dilation[0]);
-  std::vector<float> result(static_cast<std::size_t>(conv.out_channels) * wide * wide);
-  for (std::int64_t c = 0; c < conv.out_channels; ++c) {
-    float* to = result.data() + c * wide * wide;
-    for (int y = 0; y < kernel; ++y) {
-      for (int x = 0; x < kernel; ++x) to[y * step * wide + x * step] = *weight++;
-    }
-  }
-  return result;
-}
-
-// The block's weights as the network holds them; `wide` keeps those that are spread.
-kernels::BlockWeights weights_of(const BlockMatch& match, const PlanBuilder& builder,
-                                 std::vector<float>& wide) {
-  kernels::BlockWeights weights;
-  if (match.expand) {
-    const NodeWeights expand(match.expand->node, builder);
-    weights.expand = expand.weight();
-    weights.expand_bias = expand.bias();
-  }
-  if (const Conv2d* const conv = match.find_depthwise(builder)) {
-    const NodeWeights depthwise(match.depthwise.node, builder);
-    weights.depthwise = depthwise.weight();
-    if (conv->dilation[0] > 1) {
-      wide = spread(*conv, weights.depthwise);
-      weights.depthwise = wide.data();
-    }
-    weights.depthwise_bias = depthwise.bias();
-  }
-  const NodeWeights project(match.project.node, builder);
-  weights.project = project.weight();
-  weights.project_bias = project.bias();
-  return weights;
-}
-
-// Whether `automatic` may use Strassen's algorithm; reads all of the weights.
-bool well_scaled(const BlockShape& shape, const kernels::BlockWeights& weights) {
-  const bool even = shape.hidden() % 2 == 0 && shape.channels_out % 2 == 0;
-  return even && strassen_growth(shape.hidden(), shape.channels_out, shape.kernel * shape.kernel,
-                                 weights.depthwise, weights.depthwise_bias,
-                                 weights.project) <= kMaxStrassenGrowth;
-}
-
-kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool one_part,
-                          PlanBuilder& builder) {
-  const auto fastest = by_cost_model(shape, table(builder));
-  const auto suits_strassen = [&] {
-    std::vector<float> wide;
-    return well_scaled(shape, weights_of(match, builder, wide));
-  };
-  const auto choose = [&](kernels::TilingRequest request) {
-    kernels::Tiling tiling = fastest(request);
-    const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
-                        tiling.algorithm == kernels::Algorithm::kStrassen && !suits_strassen();
-    request.choice = kernels::AlgorithmChoice::kDirect;
-    if (unsafe) tiling = fastest(request);
-    return tiling;
-  };
-  const std::string& name = builder.node(match.project.node).name;
-  const auto tuned =
-      tuned_tiling(name, builder, [&] { return shape.is_pair() && suits_strassen(); });
-  const std::int64_t images = builder.shape(match.source)[0];
-  kernels::Tiling tiling =
-      tiling_for(name, images, match.factor.has_value(), tuned, builder, choose);
-  if (one_part) tiling.column_parts = 1;
-  return tiling;
-}
-
-BlockShape shape_of(const BlockMatch& match, const PlanBuilder& builder) {
-  const kernels::MapShape in = map_shape(builder.shape(match.source));
-  BlockShape shape;
-  shape.channels_in = in.channels;
-  if (match.expand) {
-    const auto& expand = std::get<Conv2d>(builder.node(match.expand->node).op);
-    shape.expanded = static_cast<int>(expand.out_channels);
-    shape.expand_activation = match.expand->activation;
-  }
-  shape.channels_out = map_shape(builder.shape(match.result())).channels;
-  shape.height = in.height;
-  shape.width = in.width;
-  const Conv2d* const depthwise = match.find_depthwise(builder);
-  shape.kernel = depthwise ? depthwise_kernel(*depthwise) : 0;
-  shape.stride = depthwise ? static_cast<int>(depthwise->stride[0]) : 1;
-  shape.depthwise_activation = match.depthwise.activation;
-  shape.excite = match.place;
-  shape.project = {match.project.activation, match.residual};
-  return shape;
-}
-
-const char* algorithm_name(const BlockPlan& plan) {
-  return plan.project.strassen() ? "strassen" : "direct";
-}
 
 // Rows of an expanding block's parts of the work: each part computes the expanded rows at its upper
 // edge once more.
@@ -228,31 +139,16 @@ std::ptrdiff_t announce_block(const PackedBlock& block, const PlanBuilder& build
   return 0;
 }
 
+void read_parts(const BlockMatch& match, BlockOperands& operands, PlanBuilder& builder) {
+  for (NodeId map : match.joined->maps) {
+    operands.parts.push_back(builder.in_layout(map, map_layout()));
+    operands.part_channels.push_back(static_cast<int>(builder.shape(map)[1]));
+  }
+  if (match.joined->pixel >= 0)
+    operands.bias = add_pixel_bias(*match.joined, match.expand->node, builder);
+}
+
 }  // namespace
-
-std::string PackedBlock::details() const {
-  return concat(algorithm_name(plan), " rows=", plan.tile_rows, tuned ? " tuned" : "");
-}
-
-PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& builder) {
-  const BlockShape shape = shape_of(match, builder);
-  const kernels::Tiling tiling = tiling_of(shape, match, one_part, builder);
-  const kernels::KernelTable& kernels = table(builder);
-  PackedBlock packed{kernels::plan_block(kernels.traits, shape, tiling), nullptr,
-                     is_tuned(builder.node(match.project.node).name, builder)};
-  const bool float32 = kernels.precision == kernels::Precision::kFloat32;
-  const std::string kind = concat(match.expand ? " fused block " : " fused ",
-                                  float32 ? "" : implementation("", kernels) + " ");
-  if (!float32) builder.bfloat16_nodes.push_back(match.project.node);
-  packed.weights = builder.packed(
-      concat(builder.node(match.project.node).name, kind, algorithm_name(packed.plan)),
-      packed.plan.packed_bytes(), [&](void* out) {
-        std::vector<float> wide;
-        kernels::pack_block(packed.plan, weights_of(match, builder, wide),
-                            static_cast<float*>(out));
-      });
-  return packed;
-}
 
 void emit_block(const BlockMatch& match, PlanBuilder& builder) {
   BlockOperands operands;
@@ -261,13 +157,21 @@ void emit_block(const BlockMatch& match, PlanBuilder& builder) {
   if (match.excite) operands.excite = pack_squeeze(*match.excite, builder);
   if (match.factor) operands.factor = pack_squeeze(*match.factor, builder);
   operands.fetched_floats = announce_block(operands.block, builder);
-  operands.src = builder.in_layout(match.source, map_layout());
-  operands.src_factor = builder.factor_of(match.source);
+  std::vector<ValueId> reads;
+  if (match.joined) {
+    read_parts(match, operands, builder);
+    reads = operands.parts;
+    if (operands.bias >= 0) reads.push_back(operands.bias);
+  } else {
+    operands.src = builder.in_layout(match.source, map_layout());
+    operands.src_factor = builder.factor_of(match.source);
+    reads = {operands.src};
+  }
   operands.dst = builder.new_result(match.result(), map_layout());
   TiledStep::Work work =
       work_of(operands.block.plan, builder.shape(match.result())[0], builder.options().threads);
   work.map = operands.dst;
-  std::vector<ValueId> reads{operands.src}, writes{operands.dst};
+  std::vector<ValueId> writes{operands.dst};
   if (operands.src_factor >= 0) reads.push_back(operands.src_factor);
   if (operands.factor) {
     operands.dst_factor = builder.new_temporary({work.images, operands.unit_sums()});

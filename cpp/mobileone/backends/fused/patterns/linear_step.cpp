@@ -6,19 +6,11 @@ namespace mobileone::fused {
 
 namespace {
 
-struct LinearOperands {
-  kernels::LinearPlan plan;
-  int batch = 0;
-  kernels::Activation activation = kernels::Activation::kNone;
-  std::shared_ptr<const void> weights;
-  ValueId src = -1, dst = -1;
-};
-
 // Units are panels of outputs, of all images at once: weights are read once.
 class LinearStep : public TiledStep {
  public:
-  LinearStep(StepInfo info, const Work& work, LinearOperands operands)
-      : TiledStep(std::move(info), work), operands_(std::move(operands)) {}
+  LinearStep(StepInfo info, const Work& work, const LinearWork& operands)
+      : TiledStep(std::move(info), work), operands_(operands) {}
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
@@ -36,15 +28,24 @@ class LinearStep : public TiledStep {
   }
 
  private:
-  LinearOperands operands_;
+  LinearWork operands_;
 };
 
 }  // namespace
 
+void add_linear(StepInfo info, const LinearWork& operands, PlanBuilder& builder) {
+  TiledStep::Work work;
+  work.units = operands.plan.num_panels();
+  work.threads = builder.options().threads;
+  work.in_turn = operands.activation != kernels::Activation::kNone;
+  builder.add_step(std::make_unique<LinearStep>(std::move(info), work, operands), {operands.src},
+                   {operands.dst});
+}
+
 void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
   const std::string& name = builder.node(match.layer).name;
   const bool is_conv = std::holds_alternative<Conv2d>(builder.node(match.layer).op);
-  LinearOperands operands;
+  LinearWork operands;
   operands.plan = {match.in_features, match.out_features, table().traits.linear_columns()};
   operands.batch = static_cast<int>(builder.shape(match.result())[0]);
   operands.activation = match.activation;
@@ -61,14 +62,7 @@ void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
   operands.src = builder.in_layout(match.source, Layout::blocked(kernels::kBlock));
   operands.dst = is_conv ? builder.new_result(match.result(), Layout::blocked(kernels::kBlock))
                          : builder.new_result(match.result(), Layout::nchw(), true);
-  TiledStep::Work work;
-  work.units = operands.plan.num_panels();
-  work.threads = builder.options().threads;
-  work.in_turn = match.activation != kernels::Activation::kNone;
-  const ValueId src = operands.src, dst = operands.dst;
-  builder.add_step(std::make_unique<LinearStep>(describe(match.ops, builder, implementation()),
-                                                work, std::move(operands)),
-                   {src}, {dst});
+  add_linear(describe(match.ops, builder, implementation()), operands, builder);
 }
 
 }  // namespace mobileone::fused

@@ -1,6 +1,6 @@
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
 
-#include "mobileone/backends/fused/patterns/block_step.hpp"
+#include "mobileone/backends/fused/patterns/packed_block.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
 
