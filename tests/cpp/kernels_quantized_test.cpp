@@ -34,22 +34,23 @@ struct Weights {
   }
 };
 
-enum class Numbers { usual, largest, overflowing };
+// Of `fused` products with multipliers are fused: 22 bits, and sums below 2^22.
+enum class Numbers { usual, largest, overflowing, fused };
 
 // Multipliers of which many are powers of two, so that sums lie half way between integers.
 Weights random_weights(int outputs, int terms, Numbers numbers, std::mt19937& random) {
   Weights made{outputs, terms, {}, {}, {}};
   for (int i = 0; i < outputs * terms; ++i) {
     const int value = static_cast<int>(random() % 255) - 127;
-    made.weight.push_back(static_cast<float>(numbers == Numbers::usual ? value
-                                             : value < 0               ? -127
-                                                                       : 127));
+    const bool any = numbers == Numbers::usual || numbers == Numbers::fused;
+    made.weight.push_back(static_cast<float>(any ? value : value < 0 ? -127 : 127));
   }
   for (int o = 0; o < outputs; ++o) {
     made.bias.push_back(static_cast<float>(static_cast<int>(random() % 8001) - 4000));
     const float power = std::exp2(-static_cast<float>(random() % 5) - 8.f);
     made.multiplier.push_back(numbers == Numbers::overflowing ? 3e5f
                               : random() % 2                  ? power
+                              : numbers == Numbers::fused     ? power * 0x1.fffff4p0f
                                                               : power * 1.37f);
   }
   if (numbers == Numbers::overflowing) {
@@ -201,20 +202,20 @@ TEST(KernelsQuantized, Blocks) {
     for (auto [height, width] : {std::pair{1, 1}, {2, 3}, {5, 4}, {7, 7}, {13, 6}, {9, 17}}) {
       for (auto [in, out] : {std::pair{1, 1}, {16, 16}, {17, 33}, {48, 48}, {40, 15}, {32, 96}}) {
         QuantizedBlockShape shape{in, out, height, width, stride, 0, {}, {}};
-        check_block(shape, Numbers::usual, false);
+        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
         shape.source_zero_point = 128;
         shape.depthwise = {100, 100};
         shape.project = {255, 0};
-        check_block(shape, Numbers::usual, false);
+        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
         // Each of the two alone.
         shape.channels_out = in;
         shape.parts = BlockParts::kDepthwise;
-        check_block(shape, Numbers::usual, false);
+        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
         if (stride == 2) continue;
         shape.channels_out = out;
         shape.parts = BlockParts::kProject;
         shape.depthwise.zero_point = shape.source_zero_point;
-        check_block(shape, Numbers::usual, false);
+        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
       }
     }
   }
@@ -223,7 +224,7 @@ TEST(KernelsQuantized, Blocks) {
 // The largest weights and inputs, zero points at the ends, and products beyond 32 bits.
 TEST(KernelsQuantized, BlocksOfExtremes) {
   for (int zero_point : {0, 128, 255}) {
-    for (Numbers numbers : {Numbers::largest, Numbers::overflowing}) {
+    for (Numbers numbers : {Numbers::largest, Numbers::overflowing, Numbers::fused}) {
       for (bool bright : {false, true}) {
         QuantizedBlockShape shape{48, 40, 6, 9, 1, zero_point, {}, {}};
         shape.depthwise = {zero_point, zero_point};
@@ -289,6 +290,7 @@ TEST(KernelsQuantized, Stems) {
         const ByteRange range{zero_point, channels == 48 ? zero_point : 0};
         const QuantizedStemPlan plan{height, width, channels, 0.0273f, zero_point, range, {}};
         check_stem(plan, Numbers::usual);
+        check_stem(plan, Numbers::fused);
         check_stem(plan, Numbers::largest);
       }
     }

@@ -58,3 +58,15 @@ def test_rows_are_clipped_where_their_error_gets_smaller() -> None:
         errors.append(np.square((rounded - weight.reshape(4, -1)) @ x).mean(1))
     assert (errors[1] <= errors[0] * 1.05).all()
     assert errors[1].sum() < 0.8 * errors[0].sum()
+
+
+def test_multipliers_have_22_bits() -> None:
+    """The nearest ones, also where rounding makes a power of two."""
+    scales = np.float32(2.0) ** np.arange(-40, 3) * np.float32(1.3)
+    scales = np.concatenate([scales, np.nextafter(np.float32([1.0, 0.5]), np.float32(0))])
+    ones = np.zeros((len(scales), 1, 1, 1), np.float32)
+    taken, given = Range.of(0.0, 7.0), Range.of(0.0, 3.0)
+    found = Integers(taken, given, ones, scales, scales).multiplier
+    assert (found.view(np.uint32) % 4 == 0).all()
+    exact = scales.astype(np.float64) * taken.scale / given.scale
+    assert (np.abs(found - exact) <= (2.0**-22 + 2.0**-24) * exact).all()

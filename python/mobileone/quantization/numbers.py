@@ -86,9 +86,13 @@ class Integers:
 
     @property
     def multiplier(self) -> Float32:
-        """From the sum's unit to the output's, per output channel."""
+        """From the sum's unit to the output's, per output channel: float32 of 22 bits, which
+        kernels multiply sums with in one fused operation, exactly rounded.
+        """
         unit = self.weight_scale.astype(np.float64) * self.input.scale
-        return (unit / self.output.scale).astype(np.float32)
+        bits = (unit / self.output.scale).astype(np.float32).view(np.uint32)
+        short: Float32 = ((bits + 2) & np.uint32(0xFFFFFFFC)).view(np.float32)
+        return short
 
     def float_weight(self) -> Float32:
         """What the weight's integers stand for."""

@@ -16,15 +16,10 @@ void depthwise_bytes(const QuantizedBlockShape& shape, const std::uint8_t* src, 
   const int width = shape.out_width();
   const auto source = [&](int y) { return src + map.offset(block, y, -1); };
 #if defined(__AVX512VNNI__)
-  const ColumnTaps taps(packed);
+  const ColumnTaps taps(packed, requantize);
   const ColumnRows rows{source(shape.stride * begin - 1), map.row_stride(), to, pitch, end - begin};
-  const bool usual = requantize.plain() && are_below_one(taps.multiplier);
-  if (shape.stride == 2) {
-    if (usual) return depthwise_columns_of_width<2, true>(rows, width, taps, requantize);
-    return depthwise_columns_of_width<2, false>(rows, width, taps, requantize);
-  }
-  if (usual) return depthwise_columns_of_width<1, true>(rows, width, taps, requantize);
-  return depthwise_columns_of_width<1, false>(rows, width, taps, requantize);
+  if (shape.stride == 2) return depthwise_columns_of_block<2>(rows, width, taps, requantize);
+  return depthwise_columns_of_block<1>(rows, width, taps, requantize);
 #else
   const RowTaps taps{packed};
   if (shape.stride == 2) {

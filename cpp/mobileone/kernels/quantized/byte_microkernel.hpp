@@ -69,7 +69,7 @@ MOBILEONE_INLINE void add_products(ByteSums<kPixels, kVectors>& sums, const std:
   }
 }
 
-/// Requantizes sums and writes them.
+/// Requantizes sums and writes them; `multiplier`: of packed scales.
 template <int kPixels, int kVectors>
 MOBILEONE_INLINE void write_sums(ByteSums<kPixels, kVectors>& sums, const std::byte* multiplier,
                                  const Requantize& requantize, const BytePlaces& out) {
@@ -80,10 +80,21 @@ MOBILEONE_INLINE void write_sums(ByteSums<kPixels, kVectors>& sums, const std::b
     factor[v] = hold_floats(multiplier + v * kVectorBytes);
     small = small && are_below_one(factor[v]);
   }
-#pragma GCC unroll 14
-  for (int p = 0; p < kPixels; ++p) {
+  if (are_numbers(multiplier + 4 * kVectorBytes)) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) scaled[p][v] = scaled_sums(sums[p][v], factor[v]);
+    for (int v = 0; v < kVectors; ++v) {
+      const Floats offset = hold_floats(multiplier + (2 + v) * kVectorBytes);
+#pragma GCC unroll 14
+      for (int p = 0; p < kPixels; ++p) {
+        scaled[p][v] = scaled_numbers(sums[p][v], factor[v], offset);
+      }
+    }
+  } else {
+#pragma GCC unroll 14
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) scaled[p][v] = scaled_sums(sums[p][v], factor[v]);
+    }
   }
   if (!small) {
 #pragma GCC unroll 14

@@ -103,6 +103,10 @@ MOBILEONE_INLINE Floats hold_floats(const std::byte* packed) { return _mm512_loa
 MOBILEONE_INLINE Floats scaled_sums(Sums sum, Floats multiplier) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier);
 }
+/// The same of a sum with the bits of a number (SumScale in packing.hpp).
+MOBILEONE_INLINE Floats scaled_numbers(Sums sum, Floats multiplier, Floats offset) {
+  return _mm512_fmadd_ps(_mm512_castsi512_ps(sum), multiplier, offset);
+}
 MOBILEONE_INLINE Floats limited(Floats x, Floats top) { return _mm512_min_ps(x, top); }
 MOBILEONE_INLINE Sums nearest(Floats x) { return _mm512_cvtps_epi32(x); }
 /// Whether all are less than 1 in magnitude.
@@ -221,6 +225,9 @@ MOBILEONE_INLINE Floats hold_floats(const std::byte* packed) {
 MOBILEONE_INLINE Floats scaled_sums(Sums sum, Floats multiplier) {
   return _mm256_mul_ps(_mm256_cvtepi32_ps(sum), multiplier);
 }
+MOBILEONE_INLINE Floats scaled_numbers(Sums sum, Floats multiplier, Floats offset) {
+  return _mm256_fmadd_ps(_mm256_castsi256_ps(sum), multiplier, offset);
+}
 MOBILEONE_INLINE Floats limited(Floats x, Floats top) { return _mm256_min_ps(x, top); }
 MOBILEONE_INLINE Sums nearest(Floats x) { return _mm256_cvtps_epi32(x); }
 MOBILEONE_INLINE bool are_below_one(Floats x) {
@@ -247,5 +254,11 @@ inline constexpr int kWeightBytes = kVectorBytes * kTraits.weight_size;
 inline constexpr int kVectorsPerBlock = kBlock / kTraits.sums;
 
 MOBILEONE_INLINE Sums load_sums(const std::byte* from) { return load(from); }
+/// What packed scales say of their biases, at the line after them.
+MOBILEONE_INLINE bool are_numbers(const std::byte* line) {
+  std::int32_t flag;
+  __builtin_memcpy(&flag, line, sizeof flag);
+  return flag != 0;
+}
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -18,15 +18,15 @@ void pack_columns(const QuantizedBlockPlan& plan, const QuantizedWeights& weight
   const int vector = plan.traits.vector_bytes();
   WeightVector rows[3] = {
       {plan.traits, packed}, {plan.traits, packed + vector}, {plan.traits, packed + 2 * vector}};
+  SumScale scales[kBlock];
   for (int sum = 0; sum < kBlock; ++sum) {
     const int channel = block * kBlock + sum;
-    if (channel >= plan.shape.channels_in) return;
-    for (int tap = 0; tap < 9; ++tap) {
-      rows[tap / 3].set(sum, tap % 3, weights.weight[channel * 9 + tap]);
-    }
-    put(packed + 3 * vector, sum, bias_of(plan, weights, channel));
-    put(packed + 4 * vector, sum, weights.multiplier[channel]);
+    if (channel >= plan.shape.channels_in) break;
+    const auto tap_of = [&](int tap) { return weights.weight[channel * 9 + tap]; };
+    for (int tap = 0; tap < 9; ++tap) rows[tap / 3].set(sum, tap % 3, tap_of(tap));
+    scales[sum] = SumScale::of(weights, channel, plan.shape.source_zero_point, 9, tap_of);
   }
+  pack_scales(scales, kBlock, packed + 3 * vector);
 }
 
 }  // namespace

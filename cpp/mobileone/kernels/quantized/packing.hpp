@@ -1,7 +1,10 @@
 // Weights in the order in which the quantized kernels read them.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "mobileone/kernels/quantized/quantized.hpp"
 
@@ -50,6 +53,51 @@ inline std::int32_t folded_bias(float bias, int zero_point, double weight_sum) {
                                    zero_point * static_cast<std::int64_t>(weight_sum));
 }
 
+/// What a sum begins with and is multiplied with, and how its product is rounded once: as float32
+/// of an integer, or of a bias with the bits of 1.5 * 2^23, where the sum's bits are those of 1.5 *
+/// 2^23 + sum, by one fused multiply-add with the offset -1.5 * 2^23 * multiplier. The latter needs
+/// that the offset is exact, of multipliers of 22 bits, and no sum beyond 2^22.
+struct SumScale {
+  std::int32_t bias = 0;
+  float multiplier = 0.f;
+  bool fuses = true;
+
+  static constexpr std::int32_t kNumberBits = 0x4b400000;
+  static constexpr float kNumber = 0x1.8p23f;
+
+  /// weight(i) for so many terms.
+  template <typename Weight>
+  static SumScale of(const QuantizedWeights& weights, int output, int zero_point, int terms,
+                     const Weight& weight) {
+    std::int64_t positive = 0, negative = 0;
+    for (int i = 0; i < terms; ++i) {
+      const auto value = static_cast<std::int64_t>(weight(i));
+      (value > 0 ? positive : negative) += value;
+    }
+    const float multiplier = weights.multiplier[output];
+    std::uint32_t bits;
+    std::memcpy(&bits, &multiplier, sizeof bits);
+    const std::int32_t bias =
+        folded_bias(weights.bias[output], zero_point, static_cast<double>(positive + negative));
+    const bool exact = bits % 4 == 0 && multiplier >= 0x1p-100f && multiplier <= 0x1p100f;
+    const bool fits = bias + 255 * positive < 1 << 22 && bias + 255 * negative >= -(1 << 22);
+    return {bias, multiplier, exact && fits};
+  }
+};
+
+/// Writes scales as vectors of biases, multipliers and offsets, `stride` numbers each, and the line
+/// that says whether all of them fuse.
+inline void pack_scales(std::span<const SumScale> scales, int stride, std::byte* packed) {
+  const bool fuse = std::ranges::all_of(scales, &SumScale::fuses);
+  for (int i = 0; i < static_cast<int>(scales.size()); ++i) {
+    const SumScale& scale = scales[static_cast<std::size_t>(i)];
+    put(packed, i, fuse ? scale.bias + SumScale::kNumberBits : scale.bias);
+    put(packed, stride + i, scale.multiplier);
+    put(packed, 2 * stride + i, -SumScale::kNumber * scale.multiplier);
+  }
+  put(packed, 3 * stride, std::int32_t{fuse});
+}
+
 /// All panels; weight(output, input) for outputs below panels.outputs.
 template <typename Weight>
 void pack_panels(const BytePanels& panels, const QuantizedWeights& weights, int zero_point,
@@ -57,21 +105,15 @@ void pack_panels(const BytePanels& panels, const QuantizedWeights& weights, int 
   const ByteTraits& traits = panels.traits;
   for (int panel = 0; panel < panels.panels(); ++panel, packed += panels.panel_bytes()) {
     std::memset(packed, 0, panels.panel_bytes());
-    std::byte* const bias = packed + panels.weight_bytes();
-    std::byte* const multiplier = bias + 2 * traits.vector_bytes();
-    for (int vector = 0; vector < 2; ++vector) {
-      for (int sum = 0; sum < traits.sums; ++sum) {
-        const int output = panel * traits.panel_channels() + channel_of_sum(traits, vector, sum);
-        if (output >= panels.outputs) continue;
-        double weight_sum = 0.0;
-        for (int input = 0; input < panels.inputs; ++input) {
-          weight_sum += static_cast<double>(weight(output, input));
-        }
-        const int at = vector * traits.sums + sum;
-        put(bias, at, folded_bias(weights.bias[output], zero_point, weight_sum));
-        put(multiplier, at, weights.multiplier[output]);
-      }
+    std::vector<SumScale> scales(std::size_t(traits.panel_channels()));
+    for (int at = 0; at < traits.panel_channels(); ++at) {
+      const int output = panel * traits.panel_channels() +
+                         channel_of_sum(traits, at / traits.sums, at % traits.sums);
+      if (output >= panels.outputs) continue;
+      scales[std::size_t(at)] = SumScale::of(weights, output, zero_point, panels.inputs,
+                                             [&](int input) { return weight(output, input); });
     }
+    pack_scales(scales, traits.panel_channels(), packed + panels.weight_bytes());
     std::byte* to = packed;
     for (int group = 0; group < panels.groups(); ++group) {
       for (int vector = 0; vector < 2; ++vector) {

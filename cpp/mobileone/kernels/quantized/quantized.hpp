@@ -36,8 +36,8 @@ struct QuantizedBlockShape {
   ByteMap dst() const { return {channels_out, out_height(), out_width()}; }
 };
 
-/// A 1x1 convolution's packed form: panels of [inputs / 4][two vectors of outputs][4], then biases
-/// and multipliers.
+/// A 1x1 convolution's packed form: panels of [inputs / 4][two vectors of outputs][4], then those
+/// of biases, multipliers and offsets, and a line that says what biases are (SumScale).
 struct BytePanels {
   int inputs = 0, outputs = 0;  // inputs in whole fours
   ByteTraits traits;
@@ -48,7 +48,7 @@ struct BytePanels {
     return std::size_t(groups()) * 2 * std::size_t(traits.vector_bytes() * traits.weight_size);
   }
   std::size_t panel_bytes() const {
-    return weight_bytes() + 4 * std::size_t(traits.vector_bytes());
+    return weight_bytes() + 6 * std::size_t(traits.vector_bytes()) + kAlignment;
   }
   std::size_t packed_bytes() const { return std::size_t(panels()) * panel_bytes(); }
 };
@@ -67,10 +67,10 @@ struct QuantizedBlockPlan {
   }
   int k_blocks() const { return shape.src().blocks(); }
   BytePanels project() const { return {k_blocks() * kBlock, shape.channels_out, traits}; }
-  /// A channel block's taps, biases and multipliers: of three rows, or for the first and the second
-  /// of two rows of the result.
+  /// A channel block's taps, biases and multipliers: of three rows, with offsets and a line as
+  /// panels have; or for the first and the second of two rows of the result.
   std::size_t taps_bytes() const {
-    if (traits.dots_of_columns()) return std::size_t(traits.vector_bytes()) * (3 + 2);
+    if (traits.dots_of_columns()) return std::size_t(traits.vector_bytes()) * (3 + 3) + kAlignment;
     const int rows = 2, columns = 3, vectors = 4;
     return std::size_t(traits.vector_bytes()) *
            std::size_t((rows * columns * traits.weight_size + 2) * vectors);
