@@ -78,7 +78,7 @@ TEST_P(PhasesTest, SourcesAndChannels) {
     check(dilated(160, 0, 64, 32, 32, 6, Activation::kRelu), 6, 1, hard);
     check(dilated(48, 0, 32, 32, 32, 12), 5, 1, hard);
     // Chunks of unlike sizes, one of them with channels of both sources.
-    check(dilated(280, 250, 48, 9, 10, 4, Activation::kRelu), 2, 1, hard);
+    check(dilated(330, 310, 48, 9, 10, 4, Activation::kRelu), 2, 1, hard);
     check(dilated(20, 520, 16, 7, 5, 4), 3, 1, hard);
     check(dilated(48, 0, 32, 32, 32, 18, Activation::kRelu), 18, 1, hard);
   }

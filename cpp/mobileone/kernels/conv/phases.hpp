@@ -66,7 +66,7 @@ struct PhaseAxis {
 /// How the source's 16-channel blocks are cut: of a chunk the weights of a panel stay in L1 beside
 /// a group of windows, and all forms of columns of a tile in L2.
 struct PhaseChunks {
-  static constexpr int kMostBlocks = 16;
+  static constexpr int kMostBlocks = 20;
 
   explicit PhaseChunks(int blocks) : k_blocks(blocks), count(ceil_div(blocks, kMostBlocks)) {}
 

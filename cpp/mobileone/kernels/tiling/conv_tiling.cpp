@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kEnoughPixels = 256;     // of a tile
 constexpr double kScratchShare = 0.4;  // of L2
-constexpr double kPhaseShare = 1.5;    // of L2
+constexpr double kPhaseShare = 2.5;    // of L2
 constexpr int kTilesPerThread = 4;
 constexpr int kMaxTileRows = 16;
 constexpr double kOperandPasses = 2.0;  // Winograd's operands are written and read once
