@@ -1,5 +1,6 @@
 // The stem, alone and fused with the first block, against the float64 reference.
 #include "kernels_block_testing.hpp"
+#include "kernels_conv_testing.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {
@@ -113,6 +114,81 @@ TEST_P(StemTest, FusedWithTheFirstBlock) {
   check_stem_block(table, 224, 224, 64, 96, {Algorithm::kDirect, 4}, 5);
   check_stem_block(table, 64, 64, 64, 96, {Algorithm::kStrassen, 4}, 2);
   check_stem_block(table, 257, 131, 64, 64, {Algorithm::kDirect, 7}, 3);
+}
+
+ConvShape second_conv(const MapShape& stem, int out) {
+  ConvShape shape{stem.channels, 0, out, stem.height, stem.width, 3};
+  shape.epilogue.activation = Activation::kRelu;
+  shape.stride = 2;
+  return shape;
+}
+
+// The bounds of a direct convolution; fewer products give what they give of a stored map.
+void check_stem_conv(const KernelTable& table, int height, int width, int channels, int out,
+                     const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
+  SCOPED_TRACE(::testing::Message()
+               << label(table) << " " << channels << " to " << out << " channels, " << height << "x"
+               << width << ", rows " << tiling.tile_rows << ", " << step << " tiles per call");
+  const StemData data(table, height, width, channels, activation);
+  const MapShape between = data.plan.dst();
+  const ConvShape shape = second_conv(between, out);
+  const ConvData second(shape);  // its weights
+  const ConvPlan conv_plan = plan_conv(table.traits, shape, tiling);
+  const StemConvPlan plan = plan_stem_conv(data.plan, conv_plan);
+  Buffer packed(conv_plan.packed_bytes() / 4), dst(shape.dst().num_floats());
+  pack_conv(conv_plan, second.weight.data(), second.bias.data(), packed.get());
+  const Buffer scratch = poisoned(plan.scratch_bytes());
+  const StemConvArgs args{data.image.data(), dst.get(), data.packed.get(), packed.get(),
+                          scratch.get()};
+  for (int tile = 0; tile < conv_plan.units(); tile += step) {
+    table.run_stem_conv(plan, args, tile, std::min(tile + step, conv_plan.units()));
+  }
+  std::vector<float> got(std::size_t(out) * shape.out_height() * shape.out_width());
+  from_blocked(shape.dst(), dst.get(), got.data());
+  if (tiling.algorithm == Algorithm::kDirect) {
+    const Map map = conv(data.reference(), out, {3, 2, false}, second.weight, second.bias);
+    EXPECT_EQ(mismatch(second.finish(map), got.data()), "");
+  }
+  Buffer map(between.num_floats());
+  const Buffer stem_scratch = poisoned(data.plan.scratch_bytes());
+  table.run_stem(data.plan, {data.image.data(), map.get(), data.packed.get(), stem_scratch.get()},
+                 0, between.height);
+  ConvData stored = second;
+  from_blocked(between, map.get(), stored.src.data());
+  EXPECT_EQ(run_conv(table, conv_plan, stored, 1), got);
+}
+
+TEST_P(StemTest, FusedWithAConvolution) {
+  for (auto [height, width] : {std::pair{1, 1}, {2, 5}, {13, 31}, {34, 57}, {58, 121}, {64, 64}}) {
+    for (int step : {1, 2, 1000}) {
+      check_stem_conv(table, height, width, 32, 48, {Algorithm::kDirect, 2}, step);
+      check_stem_conv(table, height, width, 17, 33, {Algorithm::kDirect, 3}, step);
+      check_stem_conv(table, height, width, 24, 16, {Algorithm::kDirect, 1}, step,
+                      Activation::kSilu);
+    }
+  }
+  for (int step : {1, 3, 1000}) {
+    check_stem_conv(table, 64, 64, 32, 48, {Algorithm::kStrassen, 2}, step);
+    check_stem_conv(table, 61, 64, 17, 33, {Algorithm::kStrassen, 6}, step, Activation::kGelu);
+    check_stem_conv(table, 64, 94, 48, 48, {Algorithm::kStrassen, 4}, step);
+  }
+}
+
+TEST(StemPlan, RejectsOtherConvolutions) {
+  const StemPlan stem = plan_stem(avx512::kTraits, 32, 32, 48);
+  const auto plan = [&](auto change, int parts = 1) {
+    ConvShape shape = second_conv(stem.dst(), 64);
+    change(shape);
+    return plan_stem_conv(stem, plan_conv(avx512::kTraits, shape, {Algorithm::kDirect, 2, parts}));
+  };
+  EXPECT_NO_THROW(plan([](ConvShape&) {}));
+  EXPECT_THROW(plan([](ConvShape&) {}, 2), std::invalid_argument);
+  EXPECT_THROW(plan([](ConvShape& s) { s.stride = 1; }), std::invalid_argument);
+  EXPECT_THROW(plan([](ConvShape& s) { s.kernel = 1; }), std::invalid_argument);
+  EXPECT_THROW(plan([](ConvShape& s) { s.height = 15; }), std::invalid_argument);
+  EXPECT_THROW(plan([](ConvShape& s) { s.channels_in = 64; }), std::invalid_argument);
+  EXPECT_THROW(plan([](ConvShape& s) { s.channels_in2 = 16; }), std::invalid_argument);
+  EXPECT_THROW(plan([](ConvShape& s) { s.epilogue.residual = true; }), std::invalid_argument);
 }
 
 TEST(StemPlan, RejectsBadArguments) {

@@ -11,6 +11,8 @@ void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row
 void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
                     int tile_end);
 void run_conv(const ConvPlan& plan, const ConvArgs& args, int unit_begin, int unit_end);
+void run_stem_conv(const StemConvPlan& plan, const StemConvArgs& args, int tile_begin,
+                   int tile_end);
 void run_depthwise_map(const DepthwiseMapPlan& plan, const DepthwiseMapArgs& args, int unit_begin,
                        int unit_end);
 void run_channel_moves(const ChannelMoves& plan, const float* const* sources, float* dst,

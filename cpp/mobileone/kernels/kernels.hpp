@@ -6,6 +6,7 @@
 
 #include "mobileone/kernels/block/block.hpp"
 #include "mobileone/kernels/conv/conv.hpp"
+#include "mobileone/kernels/conv/stem_conv.hpp"
 #include "mobileone/kernels/elementwise.hpp"
 #include "mobileone/kernels/head/head.hpp"
 #include "mobileone/kernels/isa.hpp"
@@ -57,6 +58,8 @@ struct KernelTable {
   // conv/
   /// Units [unit_begin, unit_end) of one image's convolution.
   void (*run_conv)(const ConvPlan&, const ConvArgs&, int unit_begin, int unit_end);
+  /// Its tiles [tile_begin, tile_end), of one image's stem and the convolution after it.
+  void (*run_stem_conv)(const StemConvPlan&, const StemConvArgs&, int tile_begin, int tile_end);
 
   // maps/
   /// Units [unit_begin, unit_end) of one image's depthwise convolution.

@@ -15,6 +15,7 @@ const KernelTable kTable = {
     .run_stem = run_stem,
     .run_stem_block = run_stem_block,
     .run_conv = run_conv,
+    .run_stem_conv = run_stem_conv,
     .run_depthwise_map = run_depthwise_map,
     .run_channel_moves = run_channel_moves,
     .sum_maps = sum_maps,

@@ -29,6 +29,7 @@ std::size_t take(const Cursor& cursor, PlanBuilder& builder) {
 
 constexpr Pattern kPatterns[] = {
     {"stem and block", take<match_stem_block, emit_stem_block>},
+    {"stem and convolution", take<match_stem_conv, emit_stem_conv>},
     {"stem", take<match_stem, emit_stem>},
     {"block", take<match_block, emit_block>},
     {"transformer", take<match_transformer, emit_transformer>},

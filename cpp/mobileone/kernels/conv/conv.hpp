@@ -86,6 +86,10 @@ struct ConvPlan {
 /// Pointers of one run over one image. Maps are blocked (layout.hpp), with zero borders.
 struct ConvArgs {
   const float* src = nullptr;
+  // Of a source of which a few rows are there at a time: src is that of row `first_row`, in blocks
+  // of `rows` rows, those of the border included. 0: src is the whole map.
+  int rows = 0;
+  int first_row = 0;
   const float* src2 = nullptr;      // required when shape.channels_in2 > 0
   const float* residual = nullptr;  // a map of the output's shape, required when epilogue.residual
   float* dst = nullptr;

@@ -7,16 +7,15 @@ namespace {
 // Taps of output row `y` at x = 0, in the order of the packed weights.
 void set_segments(const ConvTile& conv, int y, PixelRun& run) {
   const ConvShape& shape = conv.plan.shape;
-  const MapShape maps[2] = {shape.src(), shape.src2()};
-  const float* const sources[2] = {conv.args.src, conv.args.src2};
+  const int channels[2] = {shape.channels_in, shape.channels_in2};
   const int reach = shape.kernel / 2;
   Segment* segment = run.segments;
   for (int ky = 0; ky < shape.kernel; ++ky) {
     for (int source = 0; source < (shape.channels_in2 > 0 ? 2 : 1); ++source) {
-      const MapShape& map = maps[source];
-      const float* row = sources[source] + map.offset(0, y * shape.stride + ky - reach, -reach);
+      const float* row = conv.source(source, y * shape.stride + ky - reach, -reach);
       for (int kx = 0; kx < shape.kernel; ++kx, row += kBlock) {
-        *segment++ = {row, map.block_stride(), blocks(map.channels), last_steps(map.channels)};
+        *segment++ = {row, conv.source_block(source), blocks(channels[source]),
+                      last_steps(channels[source])};
       }
     }
   }

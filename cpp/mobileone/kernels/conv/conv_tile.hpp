@@ -13,24 +13,32 @@ struct ConvTile {
   int row_begin, rows;
   float* t = nullptr;  // scratch, unless the plan goes by rows
 
+  /// Block 0 of source 0 or 1 at pixel (y, x), as MapShape::offset has them.
+  const float* source(int index, int y, int x) const {
+    const MapShape map = index == 0 ? plan.shape.src() : plan.shape.src2();
+    if (index == 0 && args.rows > 0) {
+      return args.src + (y - args.first_row) * map.row_stride() + std::ptrdiff_t{x + 1} * kBlock;
+    }
+    return (index == 0 ? args.src : args.src2) + map.offset(0, y, x);
+  }
+  /// Floats between the blocks of a source.
+  std::ptrdiff_t source_block(int index) const {
+    const MapShape map = index == 0 ? plan.shape.src() : plan.shape.src2();
+    return index == 0 && args.rows > 0 ? args.rows * map.row_stride() : map.block_stride();
+  }
+
   /// Block `k_block` of T: one tap of one source block.
   void gather(int k_block) const {
     const ConvShape& shape = plan.shape;
     const int taps = shape.taps(), tap = k_block % taps;
-    int block = k_block / taps;
-    const float* src = args.src;
-    MapShape map = shape.src();
-    if (block >= blocks(shape.channels_in)) {
-      block -= blocks(shape.channels_in);
-      src = args.src2;
-      map = shape.src2();
-    }
+    const int block = k_block / taps, first = blocks(shape.channels_in);
+    const int index = block >= first;
     const int reach = shape.kernel / 2;
-    const float* from =
-        src + map.offset(block, row_begin * shape.stride + tap / shape.kernel - reach,
-                         tap % shape.kernel - reach);
+    const float* from = source(index, row_begin * shape.stride + tap / shape.kernel - reach,
+                               tap % shape.kernel - reach) +
+                        (block - index * first) * source_block(index);
     const std::ptrdiff_t floats = std::ptrdiff_t{shape.out_width()} * kBlock;
-    const std::ptrdiff_t row = shape.stride * map.row_stride();
+    const std::ptrdiff_t row = shape.stride * shape.src().row_stride();
     float* to = t + std::ptrdiff_t{k_block} * plan.pointwise.pitch() * kBlock;
     for (int y = 0; y < rows; ++y, from += row, to += floats) {
       for (std::ptrdiff_t i = 0; i < floats; i += kBlock) {

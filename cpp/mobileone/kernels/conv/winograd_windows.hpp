@@ -105,17 +105,15 @@ class WinogradTile {
     const ConvShape& shape = conv_.plan.shape;
     const int first = blocks(shape.channels_in);
     for (int block = 0; block < parts_.k_blocks; ++block) {
-      const bool second = block >= first;
-      const MapShape map = second ? shape.src2() : shape.src();
-      const float* src = second ? conv_.args.src2 : conv_.args.src;
-      const int own = second ? block - first : block;
+      const int index = block >= first;
+      const std::ptrdiff_t offset = (block - index * first) * conv_.source_block(index);
       float* to = conv_.t + parts_.source() + std::ptrdiff_t{block} * parts_.pitch * kBlock;
       for (int y = 0; y < down_; ++y, to += std::ptrdiff_t{across_} * kBlock) {
         const int row = Windows::kStride * (conv_.row_begin + 2 * y) - 1;
-        const float* from = src + map.offset(own, row, -1);
+        const float* from = conv_.source(index, row, -1) + offset;
         for (int lane = 0; lane < kBlock; lane += kLanes) {
-          Windows::transform_row(from + lane, map.row_stride(), across_, parts_.source_form(),
-                                 to + lane);
+          Windows::transform_row(from + lane, shape.src().row_stride(), across_,
+                                 parts_.source_form(), to + lane);
         }
       }
     }

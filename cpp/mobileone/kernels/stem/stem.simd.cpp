@@ -1,3 +1,5 @@
+#include "mobileone/kernels/stem/stem_rows.hpp"
+
 #include "mobileone/kernels/depthwise/depthwise.hpp"
 #include "mobileone/kernels/entry_points.hpp"
 #include "mobileone/kernels/pointwise/pointwise.hpp"
@@ -86,52 +88,8 @@ StemKernel find_stem_kernel(int pixels, int vectors) {
   return kInstances<2>[pixels];
 }
 
-// Zero-padded copies of the image rows that the next output row reads: row y of channel c lives in
-// slot y mod 3. Column 0 of a slot is x = -1.
-class ImageRows {
- public:
-  ImageRows(const StemPlan& plan, const float* image, float* storage)
-      : plan_(plan), image_(image), storage_(storage) {
-    for (std::ptrdiff_t i = 0; i < 9 * plan.row_floats(); i += kLanes) store(storage + i, zero());
-  }
+}  // namespace
 
-  /// Pointers for output row `row` into `rows`[3 ky + channel].
-  void gather(int row, const float* rows[9]) {
-    const int first = 2 * row - 1;
-    for (int y = first > next_ ? first : next_; y < first + 3; ++y) copy(y);
-    next_ = first + 3;
-    for (int ky = 0; ky < 3; ++ky) {
-      for (int channel = 0; channel < 3; ++channel)
-        rows[3 * ky + channel] = slot(first + ky, channel);
-    }
-  }
-
- private:
-  float* slot(int y, int channel) {
-    return storage_ + ((y + 3) % 3 * 3 + channel) * plan_.row_floats();
-  }
-
-  void copy(int y) {
-    const bool inside = y >= 0 && y < plan_.height;
-    for (int channel = 0; channel < 3; ++channel) {
-      float* out = slot(y, channel) + 1;
-      const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(plan_.width);
-      const float* in = image_ + (std::ptrdiff_t{channel} * plan_.height + y) * plan_.width;
-      if (inside) {
-        __builtin_memcpy(out, in, bytes);
-      } else {
-        __builtin_memset(out, 0, bytes);
-      }
-    }
-  }
-
-  const StemPlan& plan_;
-  const float* image_;
-  float* storage_;
-  int next_ = -1;  // first image row that has not been copied yet
-};
-
-// One output row of all channels; dst is its first pixel in block 0.
 void stem_row(const StemPlan& plan, const float* packed, const float* const rows[9], float* dst,
               std::ptrdiff_t dst_block) {
   const float floor = activation_floor(plan.activation);
@@ -161,6 +119,8 @@ void stem_row(const StemPlan& plan, const float* packed, const float* const rows
     }
   }
 }
+
+namespace {
 
 // Stem rows that the depthwise still needs: row y in slot y mod 4, and a slot of zeros for the rows
 // outside the map. [blocks][5][width + 2][16].

@@ -23,10 +23,10 @@ bool is_known(const Conv2d& conv) {
 
 }  // namespace
 
-std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
+std::optional<DenseConvMatch> match_dense_conv_of(const Cursor& at) {
   Cursor cursor = at;
   DenseConvMatch match;
-  if (!take_sources(cursor, match) || !is_map(match.source, at.builder())) return std::nullopt;
+  if (!take_sources(cursor, match)) return std::nullopt;
   const auto* conv = cursor.take<Conv2d>();
   if (!conv || !is_known(*conv)) return std::nullopt;
   match.conv = cursor.node();
@@ -36,6 +36,12 @@ std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
   match.activation = *activation;
   match.ops = cursor.taken();
   return match;
+}
+
+std::optional<DenseConvMatch> match_dense_conv(const Cursor& at) {
+  if (!at.get<Conv2d>() && !at.get<Concat>()) return std::nullopt;
+  if (!is_map(at.inputs()[0], at.builder())) return std::nullopt;
+  return match_dense_conv_of(at);
 }
 
 }  // namespace mobileone::fused

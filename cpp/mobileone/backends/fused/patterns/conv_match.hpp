@@ -17,5 +17,7 @@ struct DenseConvMatch : Match {
 };
 
 std::optional<DenseConvMatch> match_dense_conv(const Cursor& cursor);
+// The same of whatever is to become a map.
+std::optional<DenseConvMatch> match_dense_conv_of(const Cursor& cursor);
 
 }  // namespace mobileone::fused

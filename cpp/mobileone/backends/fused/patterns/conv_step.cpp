@@ -11,20 +11,19 @@ namespace mobileone::fused {
 namespace {
 
 struct ConvOperands {
-  std::shared_ptr<const void> weights;
   ValueId src = -1, src2 = -1, residual = -1, dst = -1;
   std::ptrdiff_t fetched_floats = 0;
 };
 
 class ConvStep : public TiledStep {
  public:
-  ConvStep(StepInfo info, const Work& work, const kernels::ConvPlan& plan, ConvOperands operands)
-      : TiledStep(std::move(info), work), plan_(plan), operands_(std::move(operands)) {}
+  ConvStep(StepInfo info, const Work& work, PackedConv conv, const ConvOperands& operands)
+      : TiledStep(std::move(info), work), conv_(std::move(conv)), operands_(operands) {}
   Prefetching prefetching() const override { return Prefetching::brings; }
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
-    const kernels::ConvShape& shape = plan_.shape;
+    const kernels::ConvShape& shape = conv_.plan.shape;
     kernels::ConvArgs args;
     args.src = map_of(buffers, operands_.src, shape.src(), range.image);
     if (operands_.src2 >= 0) {
@@ -34,16 +33,16 @@ class ConvStep : public TiledStep {
       args.residual = map_of(buffers, operands_.residual, shape.dst(), range.image);
     }
     args.dst = map_of(buffers, operands_.dst, shape.dst(), range.image);
-    args.packed = static_cast<const float*>(operands_.weights.get());
+    args.packed = conv_.data();
     args.scratch = range.scratch;
     args.next_data = next().data;
     args.next_floats = next().floats;
     args.fetched_floats = operands_.fetched_floats;
-    table().run_conv(plan_, args, range.begin, range.end);
+    table().run_conv(conv_.plan, args, range.begin, range.end);
   }
 
  private:
-  kernels::ConvPlan plan_;
+  PackedConv conv_;
   ConvOperands operands_;
 };
 
@@ -96,31 +95,48 @@ kernels::Tiling choose(kernels::TilingRequest request, const DenseConvMatch& mat
 
 }  // namespace
 
-void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
+PackedConv pack_dense_conv(const DenseConvMatch& match,
+                           const std::function<bool(const kernels::ConvPlan&)>& fits,
+                           PlanBuilder& builder) {
   const kernels::ConvShape shape = shape_of(match, builder);
   const std::string& name = builder.node(match.conv).name;
-  const std::int64_t images = builder.shape(match.result())[0];
+  const auto plan_of = [&](const kernels::Tiling& tiling) {
+    return kernels::plan_conv(table().traits, shape, tiling);
+  };
   const auto tuned =
       tuned_tiling(name, builder, [&] { return well_scaled(match, shape, builder); });
-  const kernels::Tiling tiling =
-      tiling_for(name, images, false, tuned, builder, [&](const kernels::TilingRequest& request) {
-        return choose(request, match, shape, builder);
+  kernels::Tiling tiling = tiling_for(
+      name, builder.shape(match.result())[0], false, tuned, builder,
+      [&](const kernels::TilingRequest& request) {
+        kernels::Tiling chosen = choose(request, match, shape, builder);
+        while (fits && request.rows == 0 && chosen.tile_rows > 2 && !fits(plan_of(chosen))) {
+          chosen.tile_rows -= 2;
+        }
+        return chosen;
       });
-  const auto plan = kernels::plan_conv(table().traits, shape, tiling);
+  if (fits) tiling.column_parts = 1;
+  PackedConv packed;
+  const kernels::ConvPlan& plan = packed.plan = plan_of(tiling);
   // Also what the packed weights are filed under: each has an order of its own.
   const std::string algorithm = plan.by_rows                ? "rows"
                                 : plan.phases               ? phases_name(plan)
                                 : plan.winograd             ? "winograd"
                                 : plan.pointwise.strassen() ? "strassen"
                                                             : "direct";
-  ConvOperands operands;
-  operands.weights =
+  packed.weights =
       builder.packed(concat(name, " fused conv ", algorithm), plan.packed_bytes(), [&](void* out) {
         const NodeWeights weights(match.conv, builder);
         kernels::pack_conv(plan, weights.weight(), weights.bias(), static_cast<float*>(out));
       });
-  operands.fetched_floats =
-      announce(static_cast<const float*>(operands.weights.get()), plan.packed_bytes(), builder);
+  packed.details =
+      concat(algorithm, " rows=", plan.tile_rows, is_tuned(name, builder) ? " tuned" : "");
+  return packed;
+}
+
+void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
+  PackedConv conv = pack_dense_conv(match, nullptr, builder);
+  ConvOperands operands;
+  operands.fetched_floats = announce(conv.data(), conv.plan.packed_bytes(), builder);
   std::vector<ValueId> reads;
   const auto read = [&](NodeId id) {
     if (id < 0) return -1;
@@ -133,15 +149,13 @@ void emit_dense_conv(const DenseConvMatch& match, PlanBuilder& builder) {
   operands.dst = builder.new_result(match.result(), map_layout());
   TiledStep::Work work;
   work.map = operands.dst;
-  work.map_shape = shape.dst();
-  work.images = images;
-  work.units = plan.units();
+  work.map_shape = conv.plan.shape.dst();
+  work.images = builder.shape(match.result())[0];
+  work.units = conv.plan.units();
   work.threads = builder.options().threads;
-  work.thread_bytes = plan.scratch_bytes();
-  const char* const origin = is_tuned(name, builder) ? " tuned" : "";
-  StepInfo info = describe(match.ops, builder,
-                           implementation(concat(algorithm, " rows=", plan.tile_rows, origin)));
-  builder.add_step(std::make_unique<ConvStep>(std::move(info), work, plan, std::move(operands)),
+  work.thread_bytes = conv.plan.scratch_bytes();
+  StepInfo info = describe(match.ops, builder, implementation(conv.details));
+  builder.add_step(std::make_unique<ConvStep>(std::move(info), work, std::move(conv), operands),
                    reads, {work.map});
 }
 

@@ -43,4 +43,15 @@ std::optional<StemBlockMatch> match_stem_block(const Cursor& at) {
   return StemBlockMatch{{cursor.taken()}, *stem, *block};
 }
 
+std::optional<StemConvMatch> match_stem_conv(const Cursor& at) {
+  Cursor cursor = at;
+  const auto stem = take_stem(cursor);
+  if (!stem || !cursor.hands_over()) return std::nullopt;
+  const auto conv = match_dense_conv_of(cursor.here());
+  if (!conv || conv->source2 >= 0 || conv->residual >= 0) return std::nullopt;
+  if (!is_dense(std::get<Conv2d>(at.builder().node(conv->conv).op), 3, 2)) return std::nullopt;
+  cursor.skip(conv->ops.size());
+  return StemConvMatch{{cursor.taken()}, *stem, *conv};
+}
+
 }  // namespace mobileone::fused

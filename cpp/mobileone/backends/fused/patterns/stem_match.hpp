@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mobileone/backends/fused/patterns/block_match.hpp"
+#include "mobileone/backends/fused/patterns/conv_match.hpp"
 
 namespace mobileone::fused {
 
@@ -19,5 +20,12 @@ struct StemBlockMatch : Match {
   BlockMatch block;
 };
 std::optional<StemBlockMatch> match_stem_block(const Cursor& cursor);
+
+// The same and a dense 3x3 convolution with stride 2.
+struct StemConvMatch : Match {
+  StemMatch stem;
+  DenseConvMatch conv;
+};
+std::optional<StemConvMatch> match_stem_conv(const Cursor& cursor);
 
 }  // namespace mobileone::fused

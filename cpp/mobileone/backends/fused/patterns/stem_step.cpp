@@ -1,5 +1,6 @@
 #include "mobileone/backends/fused/patterns/stem_step.hpp"
 
+#include "mobileone/backends/fused/patterns/conv_step.hpp"
 #include "mobileone/backends/fused/patterns/packed_block.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
 #include "mobileone/base/error.hpp"
@@ -65,6 +66,30 @@ class StemBlockStep : public TiledStep {
   kernels::StemBlockPlan plan_;
 };
 
+// Units are tiles of the convolution.
+class StemConvStep : public TiledStep {
+ public:
+  StemConvStep(StepInfo info, const Work& work, StemOperands operands, PackedConv conv)
+      : TiledStep(std::move(info), work),
+        operands_(std::move(operands)),
+        conv_(std::move(conv)),
+        plan_(kernels::plan_stem_conv(operands_.plan, conv_.plan)) {}
+
+ protected:
+  void run_units(const Buffers& buffers, const UnitRange& range) const override {
+    const kernels::StemConvArgs args{
+        operands_.image(buffers, range.image),
+        map_of(buffers, operands_.dst, conv_.plan.shape.dst(), range.image), operands_.packed(),
+        conv_.data(), range.scratch};
+    table().run_stem_conv(plan_, args, range.begin, range.end);
+  }
+
+ private:
+  StemOperands operands_;
+  PackedConv conv_;
+  kernels::StemConvPlan plan_;
+};
+
 // Everything but where the result goes, for the kernels that will run it.
 StemOperands pack_stem(const StemMatch& match, const kernels::KernelTable& kernels,
                        PlanBuilder& builder) {
@@ -84,7 +109,31 @@ StemOperands pack_stem(const StemMatch& match, const kernels::KernelTable& kerne
   return operands;
 }
 
+// Of L2, what a tile of stem and convolution may use.
+constexpr double kTileShare = 0.6;
+
 }  // namespace
+
+void emit_stem_conv(const StemConvMatch& match, PlanBuilder& builder) {
+  StemOperands operands = pack_stem(match.stem, table(), builder);
+  const ValueId src = operands.src;
+  const double room = kTileShare * kernels::machine_model(table()).l2_bytes;
+  const auto fits = [&](const kernels::ConvPlan& plan) {
+    return double(kernels::plan_stem_conv(operands.plan, plan).scratch_bytes()) <= room;
+  };
+  PackedConv conv = pack_dense_conv(match.conv, fits, builder);
+  TiledStep::Work work;
+  work.map = operands.dst = builder.new_result(match.result(), map_layout());
+  work.map_shape = conv.plan.shape.dst();
+  work.images = builder.shape(match.result())[0];
+  work.units = conv.plan.units();
+  work.threads = builder.options().threads;
+  work.thread_bytes = kernels::plan_stem_conv(operands.plan, conv.plan).scratch_bytes();
+  StepInfo info = describe(match.ops, builder, implementation(conv.details));
+  builder.add_step(
+      std::make_unique<StemConvStep>(std::move(info), work, std::move(operands), std::move(conv)),
+      {src}, {work.map});
+}
 
 void emit_stem(const StemMatch& match, PlanBuilder& builder) {
   StemOperands operands = pack_stem(match, table(), builder);

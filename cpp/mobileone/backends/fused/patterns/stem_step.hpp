@@ -6,6 +6,7 @@
 namespace mobileone::fused {
 
 void emit_stem(const StemMatch& match, PlanBuilder& builder);
+void emit_stem_conv(const StemConvMatch& match, PlanBuilder& builder);
 void emit_stem_block(const StemBlockMatch& match, PlanBuilder& builder);
 
 }  // namespace mobileone::fused
