@@ -68,7 +68,9 @@ def test_onnx_runtime_computes_the_same_function(name: str, form: str, tmp_path:
         assert error(model, path, x) <= 1
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "se_relu"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "gelu", "silu", "se_relu", "dynamic_relu_a", "dynamic_relu_b"]
+)
 def test_activations(activation: str, tmp_path: Path) -> None:
     model, path = plain_cnn(activation, **SMALL), tmp_path / "x.onnx"
     model.export_onnx(path)
@@ -169,8 +171,8 @@ def test_operator_sets_out_of_range(opset: int, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotImplementedError, match=r"act: DynamicMax cannot be exported to ONNX"):
-        onnx_model(plain_cnn("dynamic_relu_a", **SMALL).bundle)
+    with pytest.raises(NotImplementedError, match=r"act: DynamicMax of 2 terms cannot be exported"):
+        onnx_model(plain_cnn("dynamic_shift_max", **SMALL).bundle)
     monkeypatch.delitem(onnx_operators.ACTIVATIONS, "relu")
     with pytest.raises(NotImplementedError, match=r"relu: activation relu cannot be exported"):
         onnx_model(MOBILEONE.make().bundle)

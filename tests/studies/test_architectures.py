@@ -12,6 +12,8 @@ from mobileone.studies import paper
 from mobileone.studies.architectures import ARCHITECTURES, architecture
 from mobileone.verification.rounding import rounding_bound
 from timm_weights import weights_of
+from torch_mobile_former import SIZES, scales_folded
+from torch_mobile_former import seeded as seeded_former
 
 CONVOLUTIONAL = {
     "MobileNetV1": "mobilenetv1_100",
@@ -95,6 +97,23 @@ def test_convolutional_networks_are_timms(name: str) -> None:
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_transformers_are_timms(name: str) -> None:
     check(name, TRANSFORMERS[name], 224)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_mobile_former_is_the_papers(name: str) -> None:
+    module = seeded_former(name, 0).double()
+    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    folded = scales_folded(module)
+    model = architecture(name)
+    network = weights_of(model, folded, x.double(), [module.tokens.detach().numpy()])
+    filled = mobileone.Model(network, model.config, arch=model.arch)
+    with torch.no_grad():
+        truth = module(x.double()).numpy()
+    found = filled(x.numpy())
+    assert found.shape == truth.shape
+    bound = rounding_bound(filled, x.numpy()).logits
+    assert np.abs(found - truth).max() <= bound
+    assert np.abs(truth[0] - truth[1]).max() > 100 * bound  # the image arrives
 
 
 @pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n in paper.TABLE9])

@@ -47,8 +47,8 @@ def table9(
     interleaved rounds; networks follow one another.
 
     Args:
-        names: of the paper, or of `studies.architectures`. None: all but Mobile-Former, which is
-            not described here, and MobileNetV3 with ReLU, too.
+        names: of the paper, or of `studies.architectures`. None: all, and MobileNetV3 with ReLU,
+            too.
         runtimes: which beside this engine: "onnxruntime", "openvino". None: those installed.
         budget_s: seconds of timed runs, for everything together.
         threads: of every engine.

@@ -203,6 +203,29 @@ def _expand(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     return writer.add("Expand", inputs[0], writer.vector([batch, *[1] * (rank - 1)]))
 
 
+def _dynamic_max(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
+    """The maximum of pieces that have one term each: a x, or a x + b."""
+    fields = node["attributes"]
+    if fields["terms"] != 1:
+        raise NotImplementedError(
+            f"{node['name']}: DynamicMax of {fields['terms']} terms cannot be exported to ONNX"
+        )
+    share = 1 if fields["shared"] else fields["channels"]
+
+    def vector(index: int, factor: float, constant: float) -> str:
+        bounds = (writer.integers(bound) for bound in (index * share, (index + 1) * share, 1))
+        scaled = writer.add("Mul", writer.add("Slice", inputs[1], *bounds), writer.scalar(factor))
+        return writer.add("Add", scaled, writer.scalar(constant)) if constant else scaled
+
+    def piece(index: int) -> str:
+        slope = writer.add("Mul", inputs[0], vector(index, 2.0, -1.0 if index else 0.0))
+        if not fields["offsets"]:
+            return slope
+        return writer.add("Add", slope, vector(fields["pieces"] + index, 1.0, -0.5))
+
+    return writer.add("Max", *(piece(index) for index in range(fields["pieces"])))
+
+
 def _dropout(writer: OnnxWriter, node: Node, inputs: list[str]) -> str:
     """Nothing in eval mode, in which networks are exported."""
     return inputs[0]
@@ -217,6 +240,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "Unfold": _unfold,
     "Fold": _fold,
     "Resize": _resize,
+    "DynamicMax": _dynamic_max,
     "Dropout": _dropout,
     "Expand": _expand,
     "Pad": _pad,

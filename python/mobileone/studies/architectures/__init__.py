@@ -1,8 +1,6 @@
 """The networks of the paper's Table 9 that are not MobileOne's or MobileViT's, after their papers.
 
-Graphs in inference form with seeded weights: latency does not depend on the weights. Mobile-Former
-is left out: its attention between maps and tokens, and its ReLUs made of a token, have no
-counterpart in the others.
+Graphs in inference form with seeded weights: latency does not depend on the weights.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from mobileone.studies.architectures.inverted import (
     mobilenet_v3_small,
 )
 from mobileone.studies.architectures.layers import SIZE
+from mobileone.studies.architectures.mobile_former import mobile_former
 from mobileone.studies.architectures.plain import mobilenext, repvgg, shufflenet_v2
 from mobileone.studies.architectures.transformers import convit_tiny, deit_tiny, pit_tiny
 
@@ -56,6 +55,8 @@ ARCHITECTURES: Mapping[str, Callable[[], Graph]] = MappingProxyType(
         "DeiT-tiny": deit_tiny,
         "PiT-ti": pit_tiny,
         "ConViT-tiny": convit_tiny,
+        "Mobile-Former-52": partial(mobile_former, "52"),
+        "Mobile-Former-96": partial(mobile_former, "96"),
     }
 )
 

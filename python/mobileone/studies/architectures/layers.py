@@ -61,14 +61,25 @@ class Layers:
         )  # fmt: skip
         return self.act(made, act)
 
-    def depthwise(self, x: str, kernel: int = 3, stride: int = 1, act: str | None = None) -> str:
-        """A convolution of each channel."""
-        channels = self.shapes[x][0]
-        return self.conv(x, channels, kernel, stride, act, groups=channels)
+    def depthwise(
+        self,
+        x: str,
+        kernel: int = 3,
+        stride: int = 1,
+        act: str | None = None,
+        channels: int | None = None,
+    ) -> str:
+        """A convolution of each channel, or several: `channels` in all."""
+        given = self.shapes[x][0]
+        return self.conv(x, channels or given, kernel, stride, act, groups=given)
 
     def act(self, x: str, kind: str | None) -> str:
         """An activation, or none."""
         return x if kind is None else self.add("Activation", [x], self.shapes[x], kind=kind)
+
+    def constant(self, *shape: int) -> str:
+        """A weight that is a value; the first axis is that of images."""
+        return self.add("Constant", [], shape[1:], shape=list(shape))
 
     def plus(self, x: str, y: str) -> str:
         """The sum of two values of one shape."""

@@ -62,19 +62,15 @@ def _tokens(net: Layers, x: str) -> str:
     return net.transposed(net.reshaped(x, (channels, height * width)), (0, 2, 1))
 
 
-def _constant(net: Layers, *shape: int) -> str:
-    return net.add("Constant", [], shape[1:], shape=list(shape))
-
-
 def _constant_plus(net: Layers, x: str) -> str:
     """Plus a position's embedding."""
     shape = net.shapes[x]
-    return net.add("Arithmetic", [x, _constant(net, 1, *shape)], shape, kind="add")
+    return net.add("Arithmetic", [x, net.constant(1, *shape)], shape, kind="add")
 
 
 def _with_class(net: Layers, x: str) -> str:
     features = net.shapes[x][1]
-    token = net.add("Expand", [_constant(net, 1, 1, features), x], (1, features))
+    token = net.add("Expand", [net.constant(1, 1, features), x], (1, features))
     return net.concat([token, x])
 
 
@@ -128,11 +124,11 @@ def _gated_attention(net: Layers, x: str, heads: int) -> str:
     )
     shape, size = (heads, tokens, tokens), features // heads
     scores = net.add("MatMul", [query, net.transposed(key, (0, 1, 3, 2))], shape, features=size)
-    scale = _constant(net, 1)
+    scale = net.constant(1)
     scores = net.add("Arithmetic", [scores, scale], shape, kind="multiply")
     patches = net.add("Softmax", [scores], shape, axis=3)
-    gated = net.add("Arithmetic", [patches, _constant(net, 1, heads, 1, 1)], shape, kind="multiply")
-    both = net.add("Arithmetic", [gated, _constant(net, 1, *shape)], shape, kind="add")
+    gated = net.add("Arithmetic", [patches, net.constant(1, heads, 1, 1)], shape, kind="multiply")
+    both = net.add("Arithmetic", [gated, net.constant(1, *shape)], shape, kind="add")
     total = net.add("Reduce", [both], (heads, tokens, 1), kind="sum", axes=[3])
     weights = net.add("Arithmetic", [both, total], shape, kind="divide")
     value = net.add(
