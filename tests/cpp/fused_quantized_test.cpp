@@ -220,6 +220,41 @@ TEST(FusedQuantized, SeamsToNumbers) {
   }
 }
 
+// From a map of one row to tokens and back, a step each; what is wanted of what lies between is
+// made.
+TEST(FusedQuantized, SeamsToTokens) {
+  for (const int channels : {24, 32}) {
+    Graph graph;
+    const NodeId input = graph.add("image", Input{3}, {});
+    NodeId last = graph.add("quantize", Quantize{0.008, 128}, {input});
+    last = graph.add("stem", convolution(3, channels, 3, 2, 128, 100), {last});
+    last = graph.add("numbers", Dequantize{0.04171, 100}, {last});
+    last = graph.add("flat", Reshape{{0, 0, -1}}, {last});
+    const NodeId tokens = graph.add("tokens", Transpose{{0, 2, 1}}, {last});
+    last = graph.add("first", Transpose{{0, 2, 1}}, {tokens});
+    const NodeId map = graph.add("map", Reshape{{0, 0, 1, -1}}, {last});
+    last = graph.add("bytes", Quantize{0.05313, 97}, {map});
+    graph.output = graph.add("after", convolution(channels, 40, 1, 1, 97, 0), {last});
+    const auto network = std::make_shared<const Network>(Network{graph, random_weights(graph)});
+    const Shape shape{2, 3, 2, 61};
+    const std::vector<float> pixels = image(shape);
+    const auto expected = reference_forward(
+        *network, ReferenceTensor{shape, {pixels.begin(), pixels.end()}}, {graph.output});
+    for (int threads : {1, 3}) {
+      const auto plan = compiled(network, shape, {graph.output}, threads);
+      EXPECT_EQ(plan->not_storable(), "");
+      EXPECT_EQ(plan->steps().size(), 5u);
+      for (int pass = 0; pass < 2; ++pass) {
+        const auto found = run(*plan, pixels);
+        EXPECT_EQ(std::vector<double>(found[0].begin(), found[0].end()), expected[0].values);
+      }
+      const std::vector<NodeId> wanted{tokens, map};
+      expect_near_reference(*network, shape, wanted,
+                            run(*compiled(network, shape, wanted, threads), pixels));
+    }
+  }
+}
+
 // Dense 3x3 convolutions of both strides, channels that fill blocks and such that do not: exact.
 TEST(FusedQuantized, DenseConvolutions) {
   for (const int channels : {32, 24}) {

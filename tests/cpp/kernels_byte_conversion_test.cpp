@@ -94,6 +94,42 @@ TEST(KernelsByteConversion, BytesOfNumbers) {
   }
 }
 
+// Tokens: the same numbers, of a map of one row.
+TEST(KernelsByteConversion, Tokens) {
+  for (const ByteMap& map : {ByteMap{1, 1, 1}, {16, 1, 5}, {24, 1, 7}, {40, 1, 33}, {64, 1, 8}}) {
+    const ByteMeaning meaning{0.037f, 131};
+    const auto bytes = random_bytes(map);
+    const auto wide = static_cast<std::size_t>(map.channels);
+    std::vector<float> numbers(bytes.size()), tokens(wide * std::size_t(map.width) + 1, 9.f);
+    run_rows(map, [&](int begin, int end) {
+      bytes_to_floats(map, meaning, bytes.data(), numbers.data(), begin, end);
+      bytes_to_tokens(map, meaning, bytes.data(), tokens.data(), begin, end);
+    });
+    EXPECT_EQ(tokens.back(), 9.f);
+    const auto token_of = [&](int c, int x) -> float& {
+      return tokens[std::size_t(x) * wide + std::size_t(c)];
+    };
+    std::mt19937 random(4);
+    for (int c = 0; c < map.channels; ++c) {
+      for (int x = 0; x < map.width; ++x) {
+        const auto at = std::size_t(map.offset(c / kBlock, 0, x) + c % kBlock);
+        EXPECT_EQ(token_of(c, x), numbers[at]);
+        // Others, ties and some out of range among them.
+        token_of(c, x) = static_cast<float>(static_cast<int>(random() % 1200) - 600) * 0.037f / 2.f;
+        numbers[at] = token_of(c, x);
+      }
+    }
+    std::vector<std::uint8_t> expected(bytes.size(), 77), found(bytes.size(), 77);
+    run_rows(map, [&](int begin, int end) {
+      floats_to_bytes(map, meaning, numbers.data(), expected.data(), begin, end);
+      tokens_to_bytes(map, meaning, tokens.data(), found.data(), begin, end);
+    });
+    for_pixels(map, [&](std::size_t at) { EXPECT_EQ(found[at], expected[at]); });
+    EXPECT_EQ(found.front(), 77);
+    EXPECT_EQ(found.back(), 77);
+  }
+}
+
 TEST(KernelsByteConversion, Tables) {
   ByteTable table;
   for (int q = 0; q < 256; ++q) {

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "mobileone/kernels/byte_rounding.hpp"
 #include "mobileone/kernels/isa.hpp"
@@ -85,6 +86,62 @@ void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float
   for_rows(map, begin, end, [&](std::ptrdiff_t at, int) {
     floats_to_bytes(meaning, src + at, dst + at, std::ptrdiff_t{map.width} * kBlock);
   });
+}
+
+void bytes_to_tokens(const ByteMap& map, const ByteMeaning& meaning, const std::uint8_t* src,
+                     float* dst, int begin, int end) {
+  const int zero_point = meaning.zero_point, width = map.width;
+  const float scale = meaning.scale;
+  const std::ptrdiff_t step = map.channels;
+  for (int block = begin; block < end; ++block) {
+    const std::uint8_t* const from = src + map.offset(block, 0, 0);
+    float* const to = dst + std::ptrdiff_t{block} * kBlock;
+    const int used = std::min(kBlock, map.channels - block * kBlock);
+    vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+      for (int x = 0; x < width; ++x) {
+        float row[kBlock];
+#pragma GCC ivdep
+        for (int i = 0; i < kBlock; ++i) {
+          row[i] = static_cast<float>(int{from[x * kBlock + i]} - zero_point) * scale;
+        }
+        float* const token = to + x * step;
+        if (used == kBlock) {
+          std::memcpy(token, row, sizeof row);
+        } else {
+          std::copy_n(row, used, token);
+        }
+      }
+    });
+  }
+}
+
+void tokens_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
+                     std::uint8_t* dst, int begin, int end) {
+  const int width = map.width;
+  const std::ptrdiff_t step = map.channels;
+  for (int block = begin; block < end; ++block) {
+    const float* const from = src + std::ptrdiff_t{block} * kBlock;
+    std::uint8_t* const to = dst + map.offset(block, 0, 0);
+    const int used = std::min(kBlock, map.channels - block * kBlock);
+    vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+      const ByteRounding rounding{static_cast<float>(meaning.zero_point), 0.f};
+      const float divisor = meaning.scale;
+      for (int x = 0; x < width; ++x) {
+        float row[kBlock] = {};
+        if (used == kBlock) {
+          std::memcpy(row, from + x * step, sizeof row);
+        } else {
+          std::copy_n(from + x * step, used, row);
+        }
+        std::uint8_t pixel[kBlock];
+#pragma GCC ivdep
+        for (int i = 0; i < kBlock; ++i) {
+          pixel[i] = static_cast<std::uint8_t>(static_cast<int>(rounding.round(row[i] / divisor)));
+        }
+        std::memcpy(to + x * kBlock, pixel, sizeof pixel);
+      }
+    });
+  }
 }
 
 void look_up_bytes(const ByteMap& map, const ByteTable& table, const std::uint8_t* src,

@@ -23,7 +23,13 @@ void bytes_to_floats(const ByteMap& map, const ByteMeaning& meaning, const std::
 void floats_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
                      std::uint8_t* dst, int begin, int end);
 
-/// The same of `count` numbers.
+/// The same of a map of one row from and to tokens [width][channels]: channel blocks [begin, end).
+void bytes_to_tokens(const ByteMap& map, const ByteMeaning& meaning, const std::uint8_t* src,
+                     float* dst, int begin, int end);
+void tokens_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
+                     std::uint8_t* dst, int begin, int end);
+
+/// The same as floats_to_bytes() of `count` numbers.
 void floats_to_bytes(const ByteMeaning& meaning, const float* src, std::uint8_t* dst,
                      std::ptrdiff_t count);
 

@@ -37,7 +37,7 @@ def linear_as_convolutions(
     network: Network, shape: tuple[int, ...], chosen: Callable[[Node, Shapes], bool]
 ) -> Network:
     """The same function: of linear layers on tokens [N, T, C] 1x1 convolutions of the same name on
-    maps [N, C, T, 1], and of a classifier one on its map [N, C, 1, 1]; an activation after it is on
+    maps [N, C, 1, T], and of a classifier one on its map [N, C, 1, 1]; an activation after it is on
     that map, too.
 
     Args:
@@ -102,7 +102,7 @@ class _Writer:
         if name not in self._maps:
             moved = f"{name}.channels_first"
             self.builder.add(moved, "Transpose", [self.as_it_was(name)], perm=(0, 2, 1))
-            shape = (0, 0, -1, 1)
+            shape = (0, 0, 1, -1)
             self._maps[name] = self.builder.add(f"{name}.map", "Reshape", [moved], shape=shape)
         return self._maps[name]
 

@@ -1,5 +1,6 @@
 #include "mobileone/backends/fused/patterns.hpp"
 
+#include "mobileone/backends/fused/patterns/attention_step.hpp"
 #include "mobileone/backends/fused/patterns/block_step.hpp"
 #include "mobileone/backends/fused/patterns/channels_step.hpp"
 #include "mobileone/backends/fused/patterns/conv_step.hpp"
@@ -41,6 +42,7 @@ constexpr Pattern kPatterns[] = {
     {"activation", take<match_activation, emit_elements>},
     {"maxima", take<match_maxima, emit_maxima>},
     {"channels", take<match_channels, emit_channels>},
+    {"attention", take<match_attention, emit_attention>},
     {"linear", take<match_linear, emit_linear>},
     {"quantized stem", take<match_quantized_stem, emit_quantized_stem>},
     {"quantized block", take<match_quantized_block, emit_quantized_block>},
@@ -50,6 +52,8 @@ constexpr Pattern kPatterns[] = {
     {"quantized pool", take<match_quantized_pool, emit_quantized_pool>},
     {"quantized linear", take<match_quantized_linear, emit_quantized_linear>},
     {"activation of bytes", take<match_byte_activation, emit_seam>},
+    {"tokens of bytes", take<match_tokens_of_bytes, emit_seam>},
+    {"bytes of tokens", take<match_bytes_of_tokens, emit_seam>},
     {"numbers of bytes", take<match_numbers, emit_seam>},
     {"bytes of numbers", take<match_bytes, emit_seam>},
 };

@@ -1,5 +1,5 @@
-// Scaled dot-product attention (Vaswani et al., 2017, section 3.2.1) in training: one head of one
-// sequence, tokens row by row as a linear layer leaves them.
+// Scaled dot-product attention (Vaswani et al., 2017, section 3.2.1): one head of one sequence,
+// tokens row by row as a linear layer leaves them. In training, and where it is a step of its own.
 #pragma once
 
 #include <cstddef>

@@ -20,6 +20,37 @@ bool is_byte_map(NodeId id, const PlanBuilder& builder) {
   return builder.value(builder.value_of(id)).layout.bytes;
 }
 
+// Numbers to integers that kernels of them read.
+const Quantize* take_bytes(Cursor& cursor) {
+  const PlanBuilder& builder = cursor.builder();
+  const auto* bytes = cursor.take<Quantize>();
+  if (!bytes || !quantized_kernels() || builder.shape(cursor.result()).size() != 4) return nullptr;
+  const auto& readers = builder.readers(cursor.result());
+  const bool wanted = std::ranges::any_of(readers, [&](NodeId reader) {
+    const auto* op = std::get_if<QuantizedConvolution>(&builder.node(reader).op);
+    return op && op->input_zero_point == bytes->zero_point &&
+           (runs_on_bytes(*op) || is_quantized_dense(*op));
+  });
+  return wanted && is_read_as_bytes(cursor.result(), builder) ? bytes : nullptr;
+}
+
+// A map [N, C, 1, T].
+bool is_row(const Shape& shape) { return shape.size() == 4 && shape[2] == 1; }
+
+// The next operator, where it alone reads what was taken last: of a result with so many dimensions,
+// the first two of which are those of what it reads, but for a transposition.
+template <typename T>
+const T* take_moved(Cursor& cursor, std::size_t dimensions) {
+  if (!cursor.hands_over()) return nullptr;
+  const Shape before = cursor.builder().shape(cursor.result());
+  const T* op = cursor.take<T>();
+  if (!op) return nullptr;
+  const Shape& after = cursor.builder().shape(cursor.result());
+  const bool keeps =
+      std::is_same_v<T, Transpose> || (after[0] == before[0] && after[1] == before[1]);
+  return keeps && after.size() == dimensions ? op : nullptr;
+}
+
 }  // namespace
 
 std::optional<SeamMatch> match_byte_activation(const Cursor& at) {
@@ -48,19 +79,34 @@ std::optional<SeamMatch> match_numbers(const Cursor& at) {
 
 std::optional<SeamMatch> match_bytes(const Cursor& at) {
   Cursor cursor = at;
-  const PlanBuilder& builder = at.builder();
-  const auto* bytes = cursor.take<Quantize>();
-  if (!bytes || !quantized_kernels() || builder.shape(cursor.result()).size() != 4) {
+  const auto* bytes = take_bytes(cursor);
+  if (!bytes) return std::nullopt;
+  return SeamMatch{{cursor.taken()}, at.inputs()[0], {}, meaning_of(*bytes), {}};
+}
+
+std::optional<SeamMatch> match_tokens_of_bytes(const Cursor& at) {
+  Cursor cursor = at;
+  const auto* numbers = cursor.take<Dequantize>();
+  if (!numbers || !is_byte_map(at.inputs()[0], at.builder())) return std::nullopt;
+  if (!is_row(at.builder().shape(cursor.result())) || !take_moved<Reshape>(cursor, 3)) {
     return std::nullopt;
   }
-  const auto& readers = builder.readers(cursor.result());
-  const bool wanted = std::ranges::any_of(readers, [&](NodeId reader) {
-    const auto* op = std::get_if<QuantizedConvolution>(&builder.node(reader).op);
-    return op && op->input_zero_point == bytes->zero_point &&
-           (runs_on_bytes(*op) || is_quantized_dense(*op));
-  });
-  if (!wanted || !is_read_as_bytes(cursor.result(), builder)) return std::nullopt;
-  return SeamMatch{{cursor.taken()}, at.inputs()[0], {}, meaning_of(*bytes), {}};
+  const auto* transpose = take_moved<Transpose>(cursor, 3);
+  if (!transpose || transpose->perm != Integers{0, 2, 1}) return std::nullopt;
+  return SeamMatch{{cursor.taken()}, at.inputs()[0], meaning_of(*numbers), {}, {}, true};
+}
+
+std::optional<SeamMatch> match_bytes_of_tokens(const Cursor& at) {
+  Cursor cursor = at;
+  const auto* transpose = cursor.take<Transpose>();
+  if (!transpose || transpose->perm != Integers{0, 2, 1} || !take_moved<Reshape>(cursor, 4) ||
+      !is_row(at.builder().shape(cursor.result()))) {
+    return std::nullopt;
+  }
+  const NodeId map = cursor.result();
+  const auto* bytes = cursor.hands_over() ? take_bytes(cursor) : nullptr;
+  if (!bytes || at.builder().is_output(map)) return std::nullopt;
+  return SeamMatch{{cursor.taken()}, at.inputs()[0], {}, meaning_of(*bytes), {}, true};
 }
 
 kernels::ByteTable byte_table(const SeamMatch& match) {

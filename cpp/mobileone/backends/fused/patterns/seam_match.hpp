@@ -12,9 +12,13 @@ struct SeamMatch : Match {
   NodeId source = -1;
   std::optional<kernels::ByteMeaning> from, to;
   std::optional<ActivationKind> activation;
+  // Whether the numbers are tokens [N, T, C], of a map [N, C, 1, T].
+  bool tokens = false;
 };
 
 std::optional<SeamMatch> match_byte_activation(const Cursor& at);
+std::optional<SeamMatch> match_tokens_of_bytes(const Cursor& at);
+std::optional<SeamMatch> match_bytes_of_tokens(const Cursor& at);
 std::optional<SeamMatch> match_numbers(const Cursor& at);
 std::optional<SeamMatch> match_bytes(const Cursor& at);
 
