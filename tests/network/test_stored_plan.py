@@ -187,6 +187,16 @@ def test_a_published_variant(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plan(x), model.compile(x.shape, threads=1)(x))
 
 
+def test_a_segmenter(tmp_path: Path) -> None:
+    """A map, and the bias that a pooled branch becomes."""
+    model = mobileone.create_segmenter("mobileone_s0", form="inference", seed=1)
+    x = images(2, (256, 256))
+    model.save_plan(tmp_path / "plan", x.shape, threads=1)
+    plan = mobileone.load_plan(tmp_path / "plan")
+    assert any(step["kind"] == "Bias" for step in plan.steps)
+    np.testing.assert_array_equal(plan(x), model.compile(x.shape, threads=1)(x))
+
+
 def test_what_travels_with_a_plan(tmp_path: Path) -> None:
     model = small_model()
     model.name = "flowers"

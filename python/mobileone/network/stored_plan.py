@@ -61,7 +61,12 @@ class StoredPlan(CompiledModel):
     """
 
     def __init__(
-        self, plan: Plan, header: Mapping[str, Any], weights: MappedWeights, path: str
+        self,
+        plan: Plan,
+        graph: Graph,
+        header: Mapping[str, Any],
+        weights: MappedWeights,
+        path: str,
     ) -> None:
         self._weights = weights
         self._path = path
@@ -69,7 +74,7 @@ class StoredPlan(CompiledModel):
         self._load_data_config = partial(_data_config, header["data_config"])
         told = {field: header[field] for field in ("config", "graph", "input_shape")}
         self._load_config = partial(_config, told, path)
-        self._adopt(plan, self._load_data_config)
+        self._adopt(plan, self._load_data_config, list(graph.outputs))
         self.name: str = header["name"]
         self.arch: str = header["arch"]
         names = header["class_names"]
@@ -184,8 +189,9 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
         where, {key: (start + at, n, crc) for key, (at, n, crc) in header["weights"].items()}
     )
     try:
+        graph = Graph.from_json(header["graph"])
         plan = restore_plan(
-            Graph.from_json(header["graph"]),
+            graph,
             weights,
             header["input_shape"],
             header["threads"],
@@ -194,7 +200,7 @@ def load_plan(path: str | os.PathLike[str]) -> StoredPlan:
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{where}: its header describes no plan: {error}") from error
-    return StoredPlan(plan, header, weights, os.path.abspath(where))
+    return StoredPlan(plan, graph, header, weights, os.path.abspath(where))
 
 
 def _config(header: Mapping[str, Any], where: str) -> dict[str, Any]:
