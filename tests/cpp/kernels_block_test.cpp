@@ -94,6 +94,33 @@ TEST_P(BlockTest, HalfBlocksOfOutput) {
   }
 }
 
+TEST_P(BlockTest, TilesAreAsTallAsEachOther) {
+  for (int height = 1; height <= 40; ++height) {
+    for (int rows = 1; rows <= height; ++rows) {
+      for (int width : {6, 7}) {
+        for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
+          BlockShape shape = block(32, 0, 32, height, 3, Activation::kRelu);
+          shape.width = width;
+          const BlockPlan plan = plan_block(table.traits, shape, {algorithm, rows});
+          const int step = algorithm == Algorithm::kStrassen ? 1 + width % 2 : 1;
+          int least = height, most = 0;
+          for (int tile = 0; tile < plan.tiles(); ++tile) {
+            const int begin = plan.first_row(tile), end = plan.first_row(tile + 1);
+            EXPECT_EQ(begin % step, 0);
+            if (end < height || height % step == 0) least = std::min(least, end - begin);
+            most = std::max(most, end - begin);
+          }
+          EXPECT_EQ(plan.first_row(0), 0);
+          EXPECT_EQ(plan.first_row(plan.tiles()), height);
+          EXPECT_GT(least, 0);
+          EXPECT_LE(most, plan.tile_rows);
+          EXPECT_LE(most - least, step) << height << ' ' << rows << ' ' << width;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(BlockTest, GatesAndActivationsOfTheSqueezeExcite) {
   for (ExcitePlace place : kPlaces) {
     for (Activation gate : {Activation::kSigmoid, Activation::kHardSigmoid}) {

@@ -78,6 +78,12 @@ bool BlockPlan::scales_weights() const {
          project.per_lane == 1 && project.packed_floats() < project.tile_floats();
 }
 
+int BlockPlan::first_row(int tile) const {
+  const int step = project.strassen() && shape.out_width() % 2 == 1 ? 2 : 1;
+  const int height = shape.out_height();
+  return std::min(step * (ceil_div(height, step) * tile / tiles()), height);
+}
+
 int BlockPlan::ring_blocks() const {
   if (ring_holds_all()) return project.k_blocks;
   if (!shape.expands()) return 1;

@@ -78,6 +78,9 @@ struct BlockPlan {
   /// Rows of T: a squeeze-and-excite pools the whole map before the projection may start.
   int depthwise_rows() const { return shape.excites() ? shape.out_height() : tile_rows; }
   int tiles() const { return ceil_div(shape.out_height(), depthwise_rows()); }
+  /// First output row of a tile (tile == tiles(): the end). Tiles are as tall as each other, but
+  /// for a row, or two where pairs of pixels would be cut: threads have equal shares.
+  int first_row(int tile) const;
   int units() const { return tiles() * column_parts; }
   /// From the start of the packed weights to the end of the first panel: what a step reads first.
   std::ptrdiff_t first_floats() const {

@@ -41,9 +41,8 @@ class BlockRun {
 
   /// Panels [panel_begin, panel_end) of tile `index`.
   void run(int index, int panel_begin, int panel_end, PrefetchStream& late) {
-    const int row_begin = index * plan_.depthwise_rows();
-    const int rows_left = plan_.shape.out_height() - row_begin;
-    const int rows = rows_left < plan_.depthwise_rows() ? rows_left : plan_.depthwise_rows();
+    const int row_begin = plan_.first_row(index);
+    const int rows = plan_.first_row(index + 1) - row_begin;
     tile_.dst = args_.dst + plan_.shape.dst().offset(0, row_begin, 0);
     tile_.fetched = plan_.weights_stay && index > 0 ? tile_.packed + plan_.project.packed_floats()
                                                     : args_.packed + args_.fetched_floats;

@@ -184,7 +184,7 @@ class StemBlockRun {
     tile_.floor = epilogue_floor(plan.block.shape.project);
     tile_.dst_block = dst.block_stride();
     tile_.panel_end = project.num_panels();
-    next_stem_row_ = 2 * tile_begin * plan.block.tile_rows - 1;
+    next_stem_row_ = 2 * plan.block.first_row(tile_begin) - 1;
     if (next_stem_row_ < 0) next_stem_row_ = 0;
   }
 
@@ -192,9 +192,8 @@ class StemBlockRun {
     const PointwisePlan& project = plan_.block.project;
     const BlockShape& shape = plan_.block.shape;
     const MapShape dst = shape.dst();
-    const int row_begin = index * plan_.block.tile_rows;
-    const int row_limit = row_begin + plan_.block.tile_rows;
-    const int row_end = row_limit < dst.height ? row_limit : dst.height;
+    const int row_begin = plan_.block.first_row(index);
+    const int row_end = plan_.block.first_row(index + 1);
     for (int y = row_begin; y < row_end; ++y) {
       fill_ring(2 * y + 1);
       for (int block = 0; block < project.k_blocks; ++block) depthwise(block, y, y - row_begin);

@@ -47,6 +47,22 @@ bool fits_l2(const BlockPlan& plan, const MachineModel& machine) {
   return weights + tile_bytes(plan.project) <= kResidentShare * machine.l2_bytes;
 }
 
+// Of the rows of all units, those of the thread that has most; each has a contiguous share of
+// units.
+double busiest_share(const BlockPlan& plan, int threads) {
+  const int units = plan.units();
+  int most = 0;
+  for (int thread = 0; thread < threads; ++thread) {
+    int rows = 0;
+    for (int unit = units * thread / threads; unit < units * (thread + 1) / threads; ++unit) {
+      const int tile = unit / plan.column_parts;
+      rows += plan.first_row(tile + 1) - plan.first_row(tile);
+    }
+    most = std::max(most, rows);
+  }
+  return double(most) / (double(plan.shape.out_height()) * plan.column_parts);
+}
+
 }  // namespace
 
 std::ptrdiff_t next_step_floats(const MachineModel& machine) {
@@ -87,7 +103,7 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
   const double one_thread =
       std::max(arithmetic + kExposedWeights * weights / far + machine.exposed_tile * streamed / far,
                weights / (machine.prefetch_share * far) + streamed / far);
-  return one_thread * ceil_div(plan.units(), threads) / plan.units();
+  return one_thread * busiest_share(plan, threads);
 }
 
 namespace {
