@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cfloat>
 #include <chrono>
@@ -210,6 +211,54 @@ TEST(ThreadPool, ALateWorkerLeavesTheCallersCpu) {
     moved = !CPU_EQUAL(&mask, &here);
   }
   EXPECT_TRUE(moved);
+}
+
+// Two of the CPUs that the calling thread may run on, the one it is on first.
+std::array<int, 2> two_cpus() {
+  cpu_set_t mask;
+  EXPECT_EQ(sched_getaffinity(0, sizeof mask, &mask), 0);
+  const int here = sched_getcpu();
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (cpu != here && CPU_ISSET(cpu, &mask)) return {here, cpu};
+  }
+  return {here, here};
+}
+
+// A worker that something else keeps off its CPU, with a unit in hand, gets the waiting caller's.
+TEST(ThreadPool, AWorkerThatLostItsCpuGetsTheCallers) {
+  if (available_cpus() < 2) GTEST_SKIP() << "one CPU";
+  const auto [here, there] = two_cpus();
+  cpu_set_t both = only(here);
+  CPU_SET(there, &both);
+  const ScopedMask scope(both);
+  ThreadPool pool(2);
+  const pid_t worker = find_worker(pool);
+  std::atomic<bool> stop{false};
+  std::thread neighbour([&] {
+    const ScopedMask confined(only(there));
+    while (!stop) _mm_pause();
+  });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  std::atomic<bool> came{false};
+  while (!came && std::chrono::steady_clock::now() < deadline) {
+    sleep_until_workers_do();
+    const cpu_set_t away = only(there);
+    ASSERT_EQ(sched_setaffinity(worker, sizeof away, &away), 0);
+    std::atomic<bool> started{false};
+    const int caller_cpu = sched_getcpu();
+    ASSERT_TRUE(pool.run(2, [&](int thread, int) {
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+      if (thread == 1) started = true;
+      while (!came && std::chrono::steady_clock::now() < end) {
+        if (thread == 0 && started) break;
+        if (thread == 1 && caller_cpu == here && sched_getcpu() == here) came = true;
+      }
+    }));
+  }
+  stop = true;
+  neighbour.join();
+  EXPECT_TRUE(came);
+  EXPECT_EQ(sum_of_units(pool, 10), 45);
 }
 
 TEST(ThreadPool, ASecondCallerIsTurnedAway) {

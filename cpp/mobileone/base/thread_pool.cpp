@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "mobileone/base/placement.hpp"
+#include "mobileone/base/waiting.hpp"
 
 namespace mobileone {
 
@@ -41,50 +41,7 @@ void watch_forks() {
       pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); });
 }
 
-using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
-
-// Spins until value differs from `old`, for at most `spin`; then sleeps, and counts itself among
-// `sleeping` meanwhile. Returns how long it took, unless it was too short to look at the clock.
-template <typename T>
-Clock::duration await_change(std::atomic<T>& value, T old, Clock::duration spin,
-                             std::atomic<int>* sleeping) {
-  const auto changes = [&] {
-    for (int i = 0; i < 32; ++i) {
-      if (value.load(std::memory_order_acquire) != old) return true;
-      _mm_pause();
-    }
-    return false;
-  };
-  if (changes()) return {};
-  const auto start = Clock::now();
-  do {
-    if (changes()) return Clock::now() - start;
-  } while (Clock::now() < start + spin);
-  if (sleeping != nullptr) sleeping->fetch_add(1, std::memory_order_relaxed);
-  value.wait(old, std::memory_order_acquire);
-  if (sleeping != nullptr) sleeping->fetch_sub(1, std::memory_order_relaxed);
-  return Clock::now() - start;
-}
-
-// How long a worker spins: somewhat longer than its pauses have been lately, if that is worth it.
-class Spin {
- public:
-  Clock::duration limit() const { return limit_; }
-  void paused(Clock::duration pause) {
-    const auto wanted = pause > kMost ? kLeast : std::clamp(2 * pause, kLeast, kMost);
-    limit_ = std::max(wanted, limit_ - limit_ / 64);  // grows at once, shrinks slowly
-  }
-
- private:
-  static constexpr Clock::duration kLeast = microseconds(ThreadPool::kSpinMicroseconds),
-                                   kMost = microseconds(ThreadPool::kMostSpinMicroseconds);
-  Clock::duration limit_ = kLeast;
-};
-
-}  // namespace
-
-namespace {
 
 // The units that one thread has left, tagged with the run they belong to: a worker that wakes up
 // late finds another run's tag, or nothing left, and takes nothing.
@@ -96,8 +53,12 @@ static_assert(sizeof(Share) == 8);
 
 struct alignas(64) ShareCell {
   std::atomic<std::uint64_t> bits{0};
-  // The last run that the thread came to; here, where its owner and the caller are anyway.
+  // Here, where its owner and the caller are anyway: the last run that the thread came to; whether
+  // it has a unit in hand; and what the caller asks it for.
   std::atomic<std::uint32_t> seen{0};
+  std::atomic<bool> working{false};
+  std::atomic<bool> hurry{false};    // shorter slices
+  std::atomic<bool> brought{false};  // it is on the caller's CPU, which it should leave soon
 
   void set(Share share) { bits.store(std::bit_cast<std::uint64_t>(share)); }
   /// The next unit of run `run`, or -1.
@@ -156,11 +117,7 @@ class ThreadPool::Workers {
     }
     wake(run);
     take_units(run, 0);
-    Clock::duration waited{};
-    for (int left; (left = pending_.load(std::memory_order_acquire)) != 0;) {
-      waited += await_change(pending_, left, microseconds(kSpinMicroseconds), nullptr);
-    }
-    if (waited > microseconds(kStallMicroseconds) && placement_->has_moved()) placement_->rest();
+    if (pending_.load(std::memory_order_acquire) != 0) await_workers();
   }
 
  private:
@@ -177,14 +134,57 @@ class ThreadPool::Workers {
 
   void work(int thread) {
     const ScopedFlushDenormals flush;
-    Spin spin;
+    ShareCell& own = shares_[thread];
+    Spin spin{microseconds(kSpinMicroseconds), microseconds(kMostSpinMicroseconds)};
     for (std::uint32_t seen = 0;;) {
-      spin.paused(await_change(run_, seen, spin.limit(), &sleeping_));
+      const auto start = Clock::now();
+      await_change(run_, seen, own.brought.exchange(false) ? Clock::duration{} : spin.limit(),
+                   sleeping_);
+      spin.paused(Clock::now() - start);
       seen = run_.load(std::memory_order_acquire);
       if (stop_.load()) return;
-      shares_[thread].seen.store(seen, std::memory_order_relaxed);
+      own.seen.store(seen, std::memory_order_relaxed);
       take_units(seen, thread);
+      if (own.hurry.exchange(false)) shorten_slice();
     }
+  }
+
+  // All units are taken. Spins while those who have them compute; where one of them waits for a
+  // CPU, because something else has it, it gets the caller's, which has nothing to do.
+  void await_workers() {
+    const auto done = [&] { return pending_.load(std::memory_order_acquire) == 0; };
+    constexpr microseconds kLook(kLookMicroseconds);
+    if (spin_until(done, kLook)) return;
+    bool brought = false;
+    for (Clock::duration waited = kLook; !brought && waited < microseconds(kWaitMicroseconds);
+         waited += kLook) {
+      note_cpu_times();
+      if (spin_until(done, kLook)) return;
+      brought = bring_those_that_stand_still();
+    }
+    if (!brought) placement_->release();
+    for (int left; (left = pending_.load(std::memory_order_acquire)) != 0;) pending_.wait(left);
+    placement_->send_back();
+  }
+
+  void note_cpu_times() {
+    for (std::size_t i = 1; i < shares_.size(); ++i) {
+      if (shares_[i].working) absent_[i].cpu_time = placement_->cpu_time(static_cast<int>(i) - 1);
+    }
+  }
+
+  bool bring_those_that_stand_still() {
+    bool any = false;
+    for (std::size_t i = 1; i < shares_.size(); ++i) {
+      if (!shares_[i].working) continue;
+      const int worker = static_cast<int>(i) - 1;
+      const auto used = placement_->cpu_time(worker) - absent_[i].cpu_time;
+      if (used > microseconds(kLookMicroseconds) / 4) continue;
+      shares_[i].brought.store(true);
+      placement_->bring_to_caller(worker);
+      any = true;
+    }
+    return any;
   }
 
   // Before run `run`: whether a worker, another one every time, has come to the run before. One
@@ -209,7 +209,7 @@ class ThreadPool::Workers {
     if (shares_[missing_].seen.load(std::memory_order_relaxed) == run) {
       missing_ = 0;
     } else if (Clock::now() - absence.since > microseconds(kLateMicroseconds)) {
-      placement_->move_off_caller(missing_ - 1);
+      if (placement_->move_off_caller(missing_ - 1)) shares_[missing_].hurry.store(true);
       absence.moved = true;
       missing_ = 0;
     }
@@ -222,7 +222,9 @@ class ThreadPool::Workers {
     for (int i = 0; i < threads; ++i) {
       ShareCell& share = shares_[(thread + i) % threads];
       for (int unit; (unit = share.take(run)) >= 0;) {
+        shares_[thread].working.store(true, std::memory_order_relaxed);
         task_(context_, thread, unit);
+        shares_[thread].working.store(false, std::memory_order_relaxed);
         if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
         if (thread == 0 && missing_ != 0) move_if_late(run);
       }
@@ -241,6 +243,7 @@ class ThreadPool::Workers {
   struct Absence {
     Clock::time_point since;
     bool moved = false;
+    std::chrono::nanoseconds cpu_time{};
   };
   std::vector<Absence> absent_;
   int missing_ = 0;

@@ -30,17 +30,20 @@ class ScopedFlushDenormals {
 /// and no more.
 ///
 /// A worker without work spins for kSpinMicroseconds, or up to kMostSpinMicroseconds where its
-/// pauses have been about as long, then sleeps until the next run; the caller waits for
-/// kSpinMicroseconds. Workers run on the CPUs of the caller's affinity mask, also after it has
-/// changed. One that has not come for kLateMicroseconds, because the system queued it on the CPU
-/// that the caller keeps busy, is moved to the others (placement.hpp); where one that was moved
-/// keeps the caller waiting for kStallMicroseconds, workers stay where they are for a while.
+/// pauses have been about as long, then sleeps until the next run. Workers run on the CPUs of the
+/// caller's affinity mask, also after it has changed. One that has not come for kLateMicroseconds,
+/// because the system queued it on the CPU that the caller keeps busy, is moved to the others
+/// (placement.hpp); where something else computes there, too, it asks for shorter slices, and wakes
+/// up sooner from then on. The caller that has no units left spins while the others compute, for
+/// kWaitMicroseconds at most, and looks every kLookMicroseconds whether they do: one that lost its
+/// CPU in the middle of a unit gets the caller's.
 /// Workers flush denormals, as the caller is expected to. After a fork the child's pool starts
 /// workers of its own on its first run.
 class ThreadPool {
  public:
   static constexpr int kSpinMicroseconds = 50, kMostSpinMicroseconds = 200;
-  static constexpr int kLateMicroseconds = 100, kStallMicroseconds = 1000;
+  static constexpr int kLateMicroseconds = 100;
+  static constexpr int kLookMicroseconds = 25, kWaitMicroseconds = 1000;
   static constexpr int kMaxUnits = 65535;
 
   /// Throws std::invalid_argument when threads < 1, and std::runtime_error when the system does not
