@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
     add("--batches", "--batch", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
     add("--size", type=int, help="height and width of the images; default: the model's own")
-    engines_help = "default: all but mobileone-onednn, mobileone-plan and torch-compile"
+    engines_help = "default: all but mobileone-onednn, mobileone-plan, mnn and torch-compile"
     add("--engines", nargs="+", default=list(DEFAULT), metavar="ENGINE", help=engines_help)
     add("--isa", choices=["avx2", "avx512"], help="hold the engines to it that can be held")
     add("--cpus", nargs="+", type=int, metavar="CPU", help="choose among these CPUs")

@@ -95,7 +95,7 @@ ENGINES = (
     Engine(
         "openvino", "openvino_engine", "openvino", _HELD_BY_ONEDNN, dtypes=_ALL, quantizer="nncf"
     ),
-    # MLAS, XNNPACK and ncnn pick their kernels by CPUID and have no switch.
+    # MLAS, XNNPACK, ncnn and MNN pick their kernels by CPUID and have no switch.
     Engine("onnxruntime", "onnxruntime_engine", "onnxruntime", {}, dtypes=_INTEGERS),
     Engine(
         "litert",
@@ -106,6 +106,7 @@ ENGINES = (
         quantizer="ai-edge-quantizer",
     ),
     Engine("ncnn", "ncnn_engine", "ncnn", {}),
+    Engine("mnn", "mnn_engine", "mnn", {}, default=False),
     Engine("torchscript", "torchscript_engine", "torch", _HELD_TORCH),
     Engine("torch-eager", "torch_eager_engine", "torch", _HELD_TORCH),
     Engine(
