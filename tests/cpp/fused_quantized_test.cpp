@@ -18,7 +18,7 @@ struct Zeros {
 QuantizedConvolution convolution(std::int64_t in, std::int64_t out, std::int64_t kernel,
                                  std::int64_t stride, int from, int to) {
   QuantizedConvolution op{in, out, {kernel, kernel}, {stride, stride}, {kernel / 2, kernel / 2}};
-  if (kernel == 3 && in == out) op.groups = in;
+  if (kernel > 1 && in == out) op.groups = in;
   op.input_zero_point = from;
   op.output_zero_point = to;
   op.relu = to < 100;
@@ -58,10 +58,11 @@ std::shared_ptr<const Network> small_network(const Zeros& zeros, std::vector<Nod
   add("stem", convolution(3, 24, 3, 2, zeros.image, zeros.result));
   wanted.push_back(last);
   std::int64_t channels = 24;
-  for (const auto& [width, stride] : {std::pair<int, int>{40, 2}, {40, 1}, {64, 1}}) {
+  for (const auto& [width, stride] : {std::pair<int, int>{40, 2}, {40, 2}, {64, 1}}) {
     const std::string name = concat("block", wanted.size());
+    const int kernel = wanted.size() == 1 ? 3 : 5;
     add(name + ".depthwise",
-        convolution(channels, channels, 3, stride, zeros.result, zeros.hidden));
+        convolution(channels, channels, kernel, stride, zeros.result, zeros.hidden));
     add(name + ".pointwise", convolution(channels, width, 1, 1, zeros.hidden, zeros.result));
     wanted.push_back(last);
     channels = width;
@@ -383,10 +384,7 @@ TEST(FusedQuantized, WhatDoesNotFitIsLeftToOthers) {
   check(other_zero_point, 1);
   Graph large_kernel;
   last = stem(large_kernel, 5);
-  QuantizedConvolution five = convolution(32, 32, 3, 1, 5, 0);
-  five.kernel = {5, 5};
-  five.padding = {2, 2};
-  last = large_kernel.add("depthwise", five, {last});
+  last = large_kernel.add("depthwise", convolution(32, 32, 7, 1, 5, 0), {last});
   large_kernel.output = large_kernel.add("pointwise", convolution(32, 16, 1, 1, 0, 0), {last});
   check(large_kernel, 1);
   Graph read_twice;

@@ -134,8 +134,9 @@ Bytes depthwise_reference(const QuantizedBlockShape& shape, Bytes& source, const
     for (int y = 0; y < height; ++y) {
       for (int x = 0; x < width; ++x) {
         std::int64_t sum = 0;
-        for (int tap = 0; tap < 9; ++tap) {
-          const int row = y * shape.stride + tap / 3 - 1, column = x * shape.stride + tap % 3 - 1;
+        for (int tap = 0; tap < shape.taps(); ++tap) {
+          const int row = y * shape.stride + tap / shape.kernel - shape.kernel / 2;
+          const int column = x * shape.stride + tap % shape.kernel - shape.kernel / 2;
           if (row < 0 || row >= shape.height || column < 0 || column >= shape.width) continue;
           sum +=
               (pixel(source, shape.height, shape.width, c, row, column) - shape.source_zero_point) *
@@ -168,7 +169,7 @@ Bytes project_reference(const QuantizedBlockShape& shape, Bytes& hidden, const W
 
 void check_block(const QuantizedBlockShape& shape, Numbers numbers, bool bright) {
   std::mt19937 random(3);
-  Weights depthwise = random_weights(shape.channels_in, 9, numbers, random);
+  Weights depthwise = random_weights(shape.channels_in, shape.taps(), numbers, random);
   Weights project = random_weights(shape.channels_out, shape.channels_in, numbers, random);
   Bytes source = random_bytes(shape.channels_in, shape.height * shape.width, bright, random);
   Bytes hidden = shape.has_depthwise() ? depthwise_reference(shape, source, depthwise) : source;
@@ -177,7 +178,8 @@ void check_block(const QuantizedBlockShape& shape, Numbers numbers, bool bright)
   for (const QuantizedKernels* kernels : supported_quantized_kernels()) {
     SCOPED_TRACE(std::string(kernels->name) + " " + std::to_string(shape.channels_in) + " to " +
                  std::to_string(shape.channels_out) + ", " + std::to_string(shape.height) + " x " +
-                 std::to_string(shape.width) + ", stride " + std::to_string(shape.stride));
+                 std::to_string(shape.width) + ", stride " + std::to_string(shape.stride) +
+                 ", kernel " + std::to_string(shape.kernel));
     QuantizedBlockPlan plan = plan_quantized_block(kernels->traits, shape);
     for (int rows : {plan.tile_rows, 1, 3}) {
       plan.tile_rows = std::min(rows, shape.out_height());
@@ -197,28 +199,37 @@ void check_block(const QuantizedBlockShape& shape, Numbers numbers, bool bright)
   }
 }
 
-TEST(KernelsQuantized, Blocks) {
-  for (int stride : {1, 2}) {
-    for (auto [height, width] : {std::pair{1, 1}, {2, 3}, {5, 4}, {7, 7}, {13, 6}, {9, 17}}) {
-      for (auto [in, out] : {std::pair{1, 1}, {16, 16}, {17, 33}, {48, 48}, {40, 15}, {32, 96}}) {
+void check_blocks(int stride, int kernel) {
+  for (auto [height, width] : {std::pair{1, 1}, {2, 3}, {5, 4}, {7, 7}, {13, 6}, {9, 17}}) {
+    for (auto [in, out] : {std::pair{1, 1}, {16, 16}, {17, 33}, {48, 48}, {40, 15}, {32, 96}}) {
+      for (Numbers numbers : {Numbers::usual, Numbers::fused}) {
         QuantizedBlockShape shape{in, out, height, width, stride, 0, {}, {}};
-        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
+        shape.kernel = kernel;
+        check_block(shape, numbers, false);
         shape.source_zero_point = 128;
         shape.depthwise = {100, 100};
         shape.project = {255, 0};
-        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
+        check_block(shape, numbers, false);
         // Each of the two alone.
         shape.channels_out = in;
         shape.parts = BlockParts::kDepthwise;
-        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
-        if (stride == 2) continue;
+        check_block(shape, numbers, false);
+        if (stride == 2 || kernel == 5) continue;
         shape.channels_out = out;
         shape.parts = BlockParts::kProject;
         shape.depthwise.zero_point = shape.source_zero_point;
-        for (Numbers numbers : {Numbers::usual, Numbers::fused}) check_block(shape, numbers, false);
+        check_block(shape, numbers, false);
       }
     }
   }
+}
+
+TEST(KernelsQuantized, Blocks) {
+  for (int stride : {1, 2}) check_blocks(stride, 3);
+}
+
+TEST(KernelsQuantized, BlocksOfLargeKernels) {
+  for (int stride : {1, 2}) check_blocks(stride, 5);
 }
 
 // The largest weights and inputs, zero points at the ends, and products beyond 32 bits.
@@ -229,7 +240,10 @@ TEST(KernelsQuantized, BlocksOfExtremes) {
         QuantizedBlockShape shape{48, 40, 6, 9, 1, zero_point, {}, {}};
         shape.depthwise = {zero_point, zero_point};
         shape.project = {zero_point, 0};
-        check_block(shape, numbers, bright);
+        for (int kernel : {3, 5}) {
+          shape.kernel = kernel;
+          check_block(shape, numbers, bright);
+        }
       }
     }
   }

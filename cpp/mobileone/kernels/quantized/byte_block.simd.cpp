@@ -124,7 +124,8 @@ class BlockRun {
         args_(args),
         projection_(plan, args),
         t_(reinterpret_cast<std::uint8_t*>(args.scratch)),
-        places_(reinterpret_cast<int*>(args.scratch + plan.tile_bytes())) {
+        places_(reinterpret_cast<int*>(args.scratch + plan.tile_bytes())),
+        wide_(t_ + plan.tile_bytes() + plan.places_bytes()) {
     const int width = plan.shape.out_width();
     const std::ptrdiff_t row = plan.shape.dst().row_stride();
     int* place = places_;
@@ -150,7 +151,7 @@ class BlockRun {
     const std::ptrdiff_t pitch = std::ptrdiff_t{plan_.pitch()} * kBlock;
     for (int block = 0; block < plan_.k_blocks(); ++block) {
       depthwise_bytes(plan_.shape, args_.src, block, taps(block), begin, end, t_ + block * pitch,
-                      std::ptrdiff_t{width} * kBlock);
+                      std::ptrdiff_t{width} * kBlock, wide_);
     }
     Projection::After after = after_of(begin);
     for (int i = 0; i < projection_.panels(); ++i) {
@@ -163,7 +164,7 @@ class BlockRun {
     const ByteMap map = plan_.shape.dst();
     for (int block = 0; block < plan_.k_blocks(); ++block) {
       depthwise_bytes(plan_.shape, args_.src, block, taps(block), begin, end,
-                      args_.dst + map.offset(block, begin, 0), map.row_stride());
+                      args_.dst + map.offset(block, begin, 0), map.row_stride(), wide_);
     }
   }
 
@@ -190,6 +191,7 @@ class BlockRun {
   Projection projection_;
   std::uint8_t* t_;
   int* places_;
+  std::uint8_t* wide_;  // of a 5x5 kernel's source
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "mobileone/kernels/quantized/byte_depthwise.hpp"
 
+#include "mobileone/kernels/quantized/byte_depthwise_five.hpp"
+
 #if defined(__AVX512VNNI__)
 #include "mobileone/kernels/quantized/byte_depthwise_columns.hpp"
 #else
@@ -10,7 +12,10 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 void depthwise_bytes(const QuantizedBlockShape& shape, const std::uint8_t* src, int block,
                      const std::byte* packed, int begin, int end, std::uint8_t* to,
-                     std::ptrdiff_t pitch) {
+                     std::ptrdiff_t pitch, std::uint8_t* scratch) {
+  if (shape.kernel == 5) {
+    return depthwise_five(shape, src, block, packed, begin, end, to, pitch, scratch);
+  }
   const ByteMap map = shape.src();
   const Requantize requantize(shape.depthwise);
   const int width = shape.out_width();

@@ -2,22 +2,10 @@
 // of a channel are one dot product.
 #pragma once
 
+#include "mobileone/kernels/quantized/byte_quads.hpp"
 #include "mobileone/kernels/quantized/requantize.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
-
-/// Four channels of each pixel in a vector, every one with its bytes of four rows: 16 channels.
-struct Quads {
-  Bytes vector[4];
-};
-
-/// As a sum takes them: the rows' bytes are the four factors of one dot product.
-MOBILEONE_INLINE Quads interleave(Bytes a, Bytes b, Bytes c, Bytes d) {
-  const Bytes low = low_bytes(a, b), high = high_bytes(a, b);
-  const Bytes low2 = low_bytes(c, d), high2 = high_bytes(c, d);
-  return {{low_pairs(low, low2), high_pairs(low, low2), low_pairs(high, high2),
-           high_pairs(high, high2)}};
-}
 
 /// Packed taps of a block: [row][column][four vectors], biases, multipliers.
 struct RowTaps {
@@ -46,11 +34,6 @@ MOBILEONE_INLINE Bytes sum_columns(const Quads (&quads)[3], const RowTaps& taps,
     sums[v] = requantize.round(sums[v], taps.multiplier(v));
   }
   return requantize.pack<false>(sums[0], sums[1], sums[2], sums[3]);
-}
-
-MOBILEONE_INLINE void store_some(std::uint8_t* to, Bytes x, int pixels) {
-  if (pixels >= kPixelsPerVector) return store(to, x);
-  store_pixels(to, x, pixels);
 }
 
 /// Of stride 1: two rows of the result share four of the source. `second` may be null.

@@ -20,13 +20,15 @@ struct ByteRange {
 /// What of a block there is.
 enum class BlockParts { kBoth, kDepthwise, kProject };
 
-/// A depthwise 3x3 convolution (stride 1 or 2, padding 1), then a 1x1 convolution, or one of them:
-/// then the other one's channels are the same, and the source's zero point is the depthwise's.
+/// A depthwise 3x3 or 5x5 convolution (stride 1 or 2, padding half the kernel), then a 1x1
+/// convolution, or one of them: then the other one's channels are the same, and the source's zero
+/// point is the depthwise's.
 struct QuantizedBlockShape {
   int channels_in = 0, channels_out = 0, height = 0, width = 0, stride = 1;
   int source_zero_point = 0;  // of the map that the depthwise reads
   ByteRange depthwise, project;
   BlockParts parts = BlockParts::kBoth;
+  int kernel = 3;
 
   bool has_depthwise() const { return parts != BlockParts::kProject; }
   bool has_project() const { return parts != BlockParts::kDepthwise; }
@@ -34,6 +36,9 @@ struct QuantizedBlockShape {
   int out_width() const { return (width - 1) / stride + 1; }
   ByteMap src() const { return {channels_in, height, width}; }
   ByteMap dst() const { return {channels_out, out_height(), out_width()}; }
+  int taps() const { return kernel * kernel; }
+  /// A source row with two pixels before and after it.
+  std::ptrdiff_t wide_row_bytes() const { return std::ptrdiff_t{width + 4} * kBlock; }
 };
 
 /// A 1x1 convolution's packed form: panels of [inputs / 4][two vectors of outputs][4], then those
@@ -70,6 +75,11 @@ struct QuantizedBlockPlan {
   /// A channel block's taps, biases and multipliers: of three rows, with offsets and a line as
   /// panels have; or for the first and the second of two rows of the result.
   std::size_t taps_bytes() const {
+    if (shape.kernel == 5) {
+      const int columns = 5, parts = 2, vectors = 4;
+      return std::size_t(traits.vector_bytes()) *
+             std::size_t((columns * parts * traits.weight_size + 2) * vectors);
+    }
     if (traits.dots_of_columns()) return std::size_t(traits.vector_bytes()) * (3 + 3) + kAlignment;
     const int rows = 2, columns = 3, vectors = 4;
     return std::size_t(traits.vector_bytes()) *
@@ -90,7 +100,16 @@ struct QuantizedBlockPlan {
   std::size_t bring_bytes() const { return std::size_t(tiles()) * bring_bytes_of_tile(); }
   /// Of each thread: T [k_blocks][pitch][16], and the places of a tile's pixels in the result.
   std::size_t tile_bytes() const { return std::size_t(k_blocks()) * std::size_t(pitch()) * kBlock; }
-  std::size_t scratch_bytes() const { return tile_bytes() + sizeof(int) * std::size_t(pitch()); }
+  std::size_t places_bytes() const {
+    return (sizeof(int) * std::size_t(pitch()) + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  /// And of a 5x5 kernel the rows of a tile's source, of a channel block, and what is read beyond.
+  std::size_t wide_bytes() const {
+    if (shape.kernel != 5 || !shape.has_depthwise()) return 0;
+    return std::size_t(tile_rows * shape.stride + 4) * std::size_t(shape.wide_row_bytes()) +
+           ByteMap::kSlack;
+  }
+  std::size_t scratch_bytes() const { return tile_bytes() + places_bytes() + wide_bytes(); }
 };
 
 struct QuantizedBlockArgs {

@@ -75,7 +75,9 @@ namespace {
 
 bool is_depthwise(const QuantizedConvolution& op) {
   const Conv2d conv = op.convolution();
-  return conv.depthwise() && (is_square(conv, 3, 1) || is_square(conv, 3, 2)) && !op.float_result;
+  const std::int64_t kernel = conv.kernel[0], stride = conv.stride[0];
+  return conv.depthwise() && (kernel == 3 || kernel == 5) && stride <= 2 &&
+         is_square(conv, kernel, stride) && !op.float_result;
 }
 
 // Depthwise and pointwise, or the former alone.
@@ -84,6 +86,7 @@ std::optional<QuantizedBlockMatch> take_depthwise(Cursor cursor) {
   const auto* depthwise = cursor.take<QuantizedConvolution>();
   match.depthwise = cursor.node();
   match.shape.stride = static_cast<int>(depthwise->stride[0]);
+  match.shape.kernel = static_cast<int>(depthwise->kernel[0]);
   match.shape.depthwise = range_of(*depthwise);
   match.shape.channels_out = static_cast<int>(depthwise->out_channels);
   match.shape.parts = kernels::BlockParts::kDepthwise;

@@ -15,8 +15,8 @@ struct QuantizedStemMatch : Match {
 };
 std::optional<QuantizedStemMatch> match_quantized_stem(const Cursor& at);
 
-// Depthwise 3x3, then 1x1, from one map of bytes to another; or one of them, where something else
-// is between them.
+// Depthwise 3x3 or 5x5, then 1x1, from one map of bytes to another; or one of them, where something
+// else is between them.
 struct QuantizedBlockMatch : Match {
   NodeId source = -1, depthwise = -1, project = -1;
   kernels::QuantizedBlockShape shape;
@@ -31,7 +31,7 @@ bool is_usual(double scale);
 bool is_read_as_bytes(NodeId id, const PlanBuilder& builder);
 // Whether nobody else reads a node for what is wanted: feature levels that are not are no reason.
 bool is_only_needed_by(NodeId id, NodeId reader, const PlanBuilder& builder);
-// What a block has: depthwise 3x3 and 1x1.
+// What a block has: depthwise 3x3 or 5x5, and 1x1.
 bool runs_on_bytes(const QuantizedConvolution& op);
 
 }  // namespace mobileone::fused
