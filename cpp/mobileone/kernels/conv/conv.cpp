@@ -36,6 +36,15 @@ bool strassen_applies(const ConvShape& shape) {
          strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
 }
 
+Windows windows_of(const ConvShape& shape) {
+  if (shape.stride == 1) return Windows::kPlain;
+  // 45 matrices of 16 KiB, a fraction of any L2: a tile has few windows to use each of them for.
+  constexpr int kMostWideWeights = 4096;
+  const bool small =
+      (shape.channels_in + shape.channels_in2) * shape.channels_out <= kMostWideWeights;
+  return small && shape.out_width() % 4 == 0 ? Windows::kWide : Windows::kStrided;
+}
+
 namespace {
 
 ConvPlan with_phases(ConvPlan plan, const IsaTraits& isa, const Tiling& tiling) {
@@ -82,7 +91,8 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
                        ? strassen_rows(tiling.tile_rows, shape.out_height(), shape.out_width())
                        : std::min(tiling.tile_rows + (plan.winograd ? tiling.tile_rows % 2 : 0),
                                   shape.out_height());
-  const int pixels = plan.tile_rows * shape.out_width() / (plan.winograd ? 4 : 1);
+  const int pixels = plan.tile_rows * shape.out_width() /
+                     (plan.winograd ? 2 * window_columns(windows_of(shape)) : 1);
   plan.pointwise = {.k_blocks = plan.winograd ? shape.source_blocks() : shape.k_blocks(),
                     .n_blocks = blocks(shape.channels_out),
                     .tile_pixels = pixels,
@@ -96,7 +106,7 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
 }
 
 int ConvPlan::products() const {
-  if (!phases) return winograd ? winograd_forms(shape.stride) : 1;
+  if (!phases) return winograd ? winograd_forms(windows_of(shape)) : 1;
   return PhaseAxis(shape.height, shape.dilation).forms() *
          PhaseAxis(shape.width, shape.dilation).forms();
 }

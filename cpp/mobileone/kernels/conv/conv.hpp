@@ -10,7 +10,8 @@
 //
 // Third, of a 3x3 kernel whose result has even sides, Winograd's minimal filtering F(2x2, 3x3)
 // (Lavin and Gray, arXiv 1509.09308, section 4.1), which is what Algorithm::kStrassen stands for
-// there: 16 products of tiles and channels in place of 36, or 25 for a stride of 2 (winograd.hpp).
+// there: 16 products of tiles and channels in place of 36, or 25 or 22.5 for a stride of 2
+// (winograd.hpp).
 //
 // A dilated kernel goes by rows, whatever their width. Its taps reach further than a map's border:
 // a row is cut where a tap enters or leaves the map, and each piece has runs of the taps that are
@@ -51,8 +52,15 @@ struct ConvShape {
   double macs() const;
 };
 
-/// Forms of the kernel of F(2x2, 3x3), each multiplied by one of the source.
-constexpr int winograd_forms(int stride) { return stride == 2 ? 25 : 16; }
+/// Outputs that Winograd's algorithm makes of a window of the source: two rows by two columns of
+/// stride 1 or 2, or by four of stride 2, where the matrices of weights stay small.
+enum class Windows { kPlain, kStrided, kWide };
+Windows windows_of(const ConvShape& shape);
+constexpr int window_columns(Windows windows) { return windows == Windows::kWide ? 4 : 2; }
+/// Forms of the kernel, each multiplied by one of the source.
+constexpr int winograd_forms(Windows windows) {
+  return windows == Windows::kPlain ? 16 : windows == Windows::kStrided ? 25 : 45;
+}
 
 struct ConvPlan {
   ConvShape shape;

@@ -9,27 +9,34 @@ namespace {
 
 // Forms of three weights in a row or column.
 struct Forms {
-  double at[5];
+  double at[9];
 
-  Forms(int stride, double a, double b, double c) : at{a, (a + b + c) / 2, (a - b + c) / 2, c, 0} {
-    if (stride == 2) *this = {a, b, c, b, a + c};
+  Forms(Windows windows, double a, double b, double c) : at{} {
+    const double sum = a + c;
+    const double plain[] = {a, (sum + b) / 2, (sum - b) / 2, c};
+    const double strided[] = {a, b, c, b, sum};
+    const double wide[] = {a, b, sum / 2, (a - c) / 6, (a + 2 * c) / 6, c, b, b, b};
+    if (windows == Windows::kPlain) std::copy_n(plain, 4, at);
+    if (windows == Windows::kStrided) std::copy_n(strided, 5, at);
+    if (windows == Windows::kWide) std::copy_n(wide, 9, at);
   }
-
- private:
-  Forms(double f0, double f1, double f2, double f3, double f4) : at{f0, f1, f2, f3, f4} {}
 };
 
 // G g G' of one 3x3 kernel.
 struct Filter {
-  double at[25];
+  double at[winograd_forms(Windows::kWide)];
 
-  Filter(int stride, const float* g) {
-    const int forms = stride == 2 ? 5 : 4;
-    const Forms columns[3] = {
-        {stride, g[0], g[3], g[6]}, {stride, g[1], g[4], g[7]}, {stride, g[2], g[5], g[8]}};
-    for (int i = 0; i < forms; ++i) {
-      const Forms row(stride, columns[0].at[i], columns[1].at[i], columns[2].at[i]);
-      for (int j = 0; j < forms; ++j) at[stride == 2 ? strided_slot(i, j) : 4 * i + j] = row.at[j];
+  Filter(Windows windows, const float* g) {
+    const bool plain = windows == Windows::kPlain, wide = windows == Windows::kWide;
+    const Windows down = plain ? Windows::kPlain : Windows::kStrided;
+    const int rows = plain ? 4 : 5, columns = plain ? 4 : wide ? 9 : 5;
+    const Forms column[3] = {
+        {down, g[0], g[3], g[6]}, {down, g[1], g[4], g[7]}, {down, g[2], g[5], g[8]}};
+    for (int i = 0; i < rows; ++i) {
+      const Forms row(windows, column[0].at[i], column[1].at[i], column[2].at[i]);
+      for (int j = 0; j < columns; ++j) {
+        at[plain ? 4 * i + j : wide ? wide_slot(i, j) : strided_slot(i, j)] = row.at[j];
+      }
     }
   }
 };
@@ -43,11 +50,12 @@ void pack_winograd(const ConvPlan& plan, const float* weight, const float* bias,
   const std::ptrdiff_t k = std::ptrdiff_t{product.k_blocks} * kBlock;
   // By form [channels_out][K].
   const std::ptrdiff_t floats = k * shape.channels_out;
-  const int forms = winograd_forms(shape.stride);
+  const Windows windows = windows_of(shape);
+  const int forms = winograd_forms(windows);
   std::vector<float> matrices(static_cast<std::size_t>(forms * floats));
   for (int n = 0; n < shape.channels_out; ++n) {
     for (int c = 0; c < channels; ++c, weight += 9) {
-      const Filter filter(shape.stride, weight);
+      const Filter filter(windows, weight);
       const int place =
           c < shape.channels_in ? c : padded(shape.channels_in) + c - shape.channels_in;
       for (int i = 0; i < forms; ++i) {

@@ -11,19 +11,19 @@ void multiply_windows(const ConvTile& conv, const WinogradScratch& parts, int wi
                       const PointwiseTile& tile, const Panel& panel, PrefetchStream* background) {
   const int vectors = panel.columns() / kLanes;
   const PixelGroups groups(windows, max_pixels(vectors));
-  const int stride = parts.stride, positions = winograd_positions(stride);
+  const int positions = winograd_positions(parts.kind);
   const std::ptrdiff_t matrix = std::ptrdiff_t{parts.k_blocks} * kBlock * panel.columns();
   const float* end = tile.packed + conv.plan.panels_floats();
   Chain chain = chain_of_windows(parts.pitch, conv.t + parts.zeros());
   Link& link = chain.links[0];
-  link.b =
-      tile.packed + winograd_forms(stride) * conv.plan.pointwise.panel_offset(panel.first_block);
+  link.b = tile.packed +
+           winograd_forms(parts.kind) * conv.plan.pointwise.panel_offset(panel.first_block);
   const float* source = conv.t + parts.source();
   for (int i = 0; i < positions; ++i) {
-    const int forms = position_forms(stride, i);
+    const int forms = position_forms(parts.kind, i);
     const float* const next = link.b + forms * matrix;
     const float* const next_end =
-        next + matrix * position_forms(stride, i + 1 < positions ? i + 1 : 0);
+        next + matrix * position_forms(parts.kind, i + 1 < positions ? i + 1 : 0);
     PrefetchStream stream = tile.stream(next, next_end < end ? next_end : end);
     if (next >= end) stream = {};
     chain.k_blocks = forms * parts.k_blocks;
@@ -54,8 +54,14 @@ void run(const ConvTile& conv, const PointwiseTile& tile, PrefetchStream* backgr
 }  // namespace
 
 void run_winograd(const ConvTile& conv, const PointwiseTile& tile, PrefetchStream* background) {
-  conv.plan.shape.stride == 2 ? run<StridedWindows>(conv, tile, background)
-                              : run<PlainWindows>(conv, tile, background);
+  switch (windows_of(conv.plan.shape)) {
+    case Windows::kPlain:
+      return run<PlainWindows>(conv, tile, background);
+    case Windows::kStrided:
+      return run<StridedWindows>(conv, tile, background);
+    default:
+      return run<WideWindows>(conv, tile, background);
+  }
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

@@ -9,7 +9,7 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 
 /// Stride 1: windows of 4x4 pixels, two pixels apart.
 struct PlainWindows {
-  static constexpr int kStride = 1, kForms = 4, kPositions = 4;
+  static constexpr int kStride = 1, kForms = 4, kPositions = 4, kAcross = 4, kColumns = 2;
 
   // B' d of one column of pixels.
   struct Column {
@@ -42,16 +42,19 @@ struct PlainWindows {
     }
   }
 
-  // Outputs of four products in a row or column.
-  static inline __attribute__((always_inline)) void result(const Vec (&m)[4], Vec (&y)[2]) {
+  // Outputs of four products in a column or row.
+  static inline __attribute__((always_inline)) void column_result(const Vec (&m)[4], Vec (&y)[2]) {
     y[0] = add(add(m[0], m[1]), m[2]);
     y[1] = sub(sub(m[1], m[2]), m[3]);
+  }
+  static inline __attribute__((always_inline)) void row_result(const Vec (&m)[4], Vec (&y)[2]) {
+    column_result(m, y);
   }
 };
 
 /// Stride 2: windows of 5x5 pixels, four pixels apart.
 struct StridedWindows {
-  static constexpr int kStride = 2, kForms = 5, kPositions = 3;
+  static constexpr int kStride = 2, kForms = 5, kPositions = 3, kAcross = 3, kColumns = 2;
 
   struct Column {
     Vec at[kForms];
@@ -82,20 +85,75 @@ struct StridedWindows {
     }
   }
 
-  static inline __attribute__((always_inline)) void result(const Vec (&m)[3], Vec (&y)[2]) {
+  static inline __attribute__((always_inline)) void column_result(const Vec (&m)[3], Vec (&y)[2]) {
     y[0] = add(m[0], m[2]);
     y[1] = add(m[1], m[2]);
   }
+  static inline __attribute__((always_inline)) void row_result(const Vec (&m)[3], Vec (&y)[2]) {
+    column_result(m, y);
+  }
 };
 
-/// A tile of output rows: windows in rows, each two outputs from the next.
+/// The same with four columns of outputs: 5x9 pixels, eight columns apart.
+struct WideWindows {
+  static constexpr int kStride = 2, kPositions = 3, kAcross = 7, kColumns = 4;
+
+  // One row of windows, [45][..][16], form of rows by form of rows.
+  static void transform_row(const float* pixel, std::ptrdiff_t row, int count, std::ptrdiff_t form,
+                            float* to) {
+    for (int x = 0; x < count; ++x, pixel += 8 * kBlock, to += kBlock) {
+      const float* const b = pixel + 2 * row;
+      transform<0>(to, form, [=](int at) { return sub(load(pixel + at), load(b + at)); });
+      transform<1>(to, form, [=](int at) { return load(pixel + row + at); });
+      transform<2>(to, form, [=](int at) { return sub(load(pixel + 4 * row + at), load(b + at)); });
+      transform<3>(to, form, [=](int at) { return load(pixel + 3 * row + at); });
+      transform<4>(to, form, [=](int at) { return load(b + at); });
+    }
+  }
+
+  static inline __attribute__((always_inline)) void column_result(const Vec (&m)[3], Vec (&y)[2]) {
+    StridedWindows::column_result(m, y);
+  }
+  // Products of the points 0 (with d0), 1, -1, 2 and infinity (with d3), d1 and d2.
+  static inline __attribute__((always_inline)) void row_result(const Vec (&m)[7], Vec (&y)[4]) {
+    const Vec sum = add(m[1], m[2]), difference = sub(m[1], m[2]);
+    y[0] = add(add(m[0], m[3]), sum);
+    y[1] = add(fma(broadcast(2.0f), m[3], difference), m[5]);
+    y[2] = add(fma(broadcast(4.0f), m[3], sum), m[6]);
+    y[3] = add(fma(broadcast(8.0f), m[3], difference), m[4]);
+  }
+
+ private:
+  // B' of F(4, 2), which is that of F(3, 3); `value(at)` is one form of rows of a column.
+  template <int kRow, typename Value>
+  static inline __attribute__((always_inline)) void transform(float* to, std::ptrdiff_t form,
+                                                              const Value& value) {
+    const auto put = [&](int column, Vec v) __attribute__((always_inline)) {
+      store(to + wide_slot(kRow, column) * form, v);
+    };
+    const Vec e0 = value(0), e1 = value(2 * kBlock), e2 = value(4 * kBlock), e3 = value(6 * kBlock),
+              e4 = value(8 * kBlock);
+    const Vec two = broadcast(2.0f), odd = sub(e1, e3);
+    put(0, fma(broadcast(-0.5f), odd, sub(e0, e2)));
+    put(1, value(kBlock));
+    put(2, sub(fma(two, e1, e2), e3));
+    put(3, sub(mul(broadcast(3.0f), e2), fma(two, e1, e3)));
+    put(4, sub(e3, e1));
+    put(5, fma(two, odd, sub(e4, e2)));
+    put(6, value(7 * kBlock));
+    put(7, value(3 * kBlock));
+    put(8, value(5 * kBlock));
+  }
+};
+
+/// A tile of output rows: windows in rows, one after the other.
 template <typename Windows>
 class WinogradTile {
  public:
   WinogradTile(const ConvTile& conv, const WinogradScratch& parts)
       : conv_(conv),
         parts_(parts),
-        across_(conv.plan.shape.out_width() / 2),
+        across_(conv.plan.shape.out_width() / Windows::kColumns),
         down_(conv.rows / 2) {}
 
   int windows() const { return across_ * down_; }
@@ -129,7 +187,7 @@ class WinogradTile {
       const float* m = conv_.t + parts_.result() + i * kBlock;
       for (int y = 0; y < down_; ++y) {
         float* to = conv_.args.dst + dst.offset(block, conv_.row_begin + 2 * y, 0);
-        for (int x = 0; x < across_; ++x, m += panel.columns(), to += 2 * kBlock) {
+        for (int x = 0; x < across_; ++x, m += panel.columns(), to += kColumns * kBlock) {
           for (int lane = 0; lane < kBlock; lane += kLanes) {
             const Vec bias = load(tile.bias + block * kBlock + lane);
             transform_window(m + lane, position, bias, floor, dst.row_stride(), to + lane);
@@ -140,32 +198,34 @@ class WinogradTile {
   }
 
  private:
-  static constexpr int kPositions = Windows::kPositions;
+  static constexpr int kPositions = Windows::kPositions;  // of a column
+  static constexpr int kAcross = Windows::kAcross;        // of a row
+  static constexpr int kColumns = Windows::kColumns;
 
   __attribute__((always_inline)) static void transform_window(const float* m,
                                                               std::ptrdiff_t position, Vec bias,
                                                               Vec floor, std::ptrdiff_t row,
                                                               float* to) {
-    Vec upper[kPositions], lower[kPositions];
-#pragma GCC unroll 4
-    for (int j = 0; j < kPositions; ++j, m += position) {
+    Vec upper[kAcross], lower[kAcross];
+#pragma GCC unroll 7
+    for (int j = 0; j < kAcross; ++j, m += position) {
       Vec column[kPositions], y[2];
 #pragma GCC unroll 4
-      for (int i = 0; i < kPositions; ++i) column[i] = load(m + i * kPositions * position);
-      Windows::result(column, y);
+      for (int i = 0; i < kPositions; ++i) column[i] = load(m + i * kAcross * position);
+      Windows::column_result(column, y);
       upper[j] = y[0];
       lower[j] = y[1];
     }
-    write_pair(upper, bias, floor, to);
-    write_pair(lower, bias, floor, to + row);
+    write_row(upper, bias, floor, to);
+    write_row(lower, bias, floor, to + row);
   }
 
-  __attribute__((always_inline)) static void write_pair(const Vec (&m)[kPositions], Vec bias,
-                                                        Vec floor, float* to) {
-    Vec y[2];
-    Windows::result(m, y);
-    store(to, max(floor, add(y[0], bias)));
-    store(to + kBlock, max(floor, add(y[1], bias)));
+  __attribute__((always_inline)) static void write_row(const Vec (&m)[kAcross], Vec bias, Vec floor,
+                                                       float* to) {
+    Vec y[kColumns];
+    Windows::row_result(m, y);
+#pragma GCC unroll 4
+    for (int i = 0; i < kColumns; ++i) store(to + i * kBlock, max(floor, add(y[i], bias)));
   }
 
   const ConvTile& conv_;

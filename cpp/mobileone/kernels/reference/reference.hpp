@@ -65,10 +65,10 @@ void multiply(Map& map, const Map& scale);
 double strassen_bound(const Map& src, const std::vector<float>& weight,
                       const std::vector<float>& bias);
 
-/// Replaces the bounds of a dense 3x3 convolution's result by those of Winograd's F(2x2, 3x3) for
-/// stride 1 or 2, whose windows begin at even pixels of the result; even sides. `src` is without
-/// error.
-void winograd_bounds(const Map& src, int stride, const std::vector<float>& weight,
+/// Replaces the bounds of a dense 3x3 convolution's result by those of Winograd's algorithm for
+/// stride 1 or 2, whose windows have two rows and two or (of stride 2) four columns of the result,
+/// whose sides they divide. `src` is without error.
+void winograd_bounds(const Map& src, int stride, int columns, const std::vector<float>& weight,
                      const std::vector<float>& bias, Map& result);
 
 /// The same of a dilated one by minimal algorithms along both sides of its phases

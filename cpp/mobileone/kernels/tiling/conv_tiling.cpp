@@ -12,6 +12,7 @@ namespace {
 constexpr int kEnoughPixels = 256;     // of a tile
 constexpr double kScratchShare = 0.4;  // of L2
 constexpr double kPhaseShare = 2.5;    // of L2
+constexpr double kStridedShare = 0.2;  // the same of Winograd's algorithm with stride 2
 constexpr int kTilesPerThread = 4;
 constexpr int kMaxTileRows = 16;
 constexpr double kOperandPasses = 2.0;  // Winograd's operands are written and read once
@@ -26,10 +27,10 @@ Tiling winograd_tiling(const KernelTable& table, const MachineModel& machine,
     tiling.tile_rows = request.rows;
     return tiling;
   }
+  const double share = shape.stride == 2 ? kStridedShare : kScratchShare;
   for (int rows = 4; rows <= std::min(kMaxTileRows, shape.out_height()); rows += 2) {
     const ConvPlan plan = plan_conv(table.traits, shape, {tiling.algorithm, rows});
-    if (double(plan.scratch_bytes()) > kScratchShare * machine.l2_bytes ||
-        plan.tiles() < request.threads) {
+    if (double(plan.scratch_bytes()) > share * machine.l2_bytes || plan.tiles() < request.threads) {
       break;
     }
     tiling.tile_rows = rows;
@@ -40,14 +41,16 @@ Tiling winograd_tiling(const KernelTable& table, const MachineModel& machine,
 // Whether 16 or 25 products in place of 36 are faster, with all that they read and write.
 bool winograd_pays(const KernelTable& table, const MachineModel& machine, const ConvShape& shape) {
   const ConvPlan plan = plan_conv(table.traits, shape, winograd_tiling(table, machine, shape, {}));
-  const double windows = double(shape.out_height()) * shape.out_width() / 4.0;
+  const Windows kind = windows_of(shape);
+  const double per_window = 2.0 * window_columns(kind);
+  const double windows = double(shape.out_height()) * shape.out_width() / per_window;
   const double operands = windows * kBlock * sizeof(float) *
-                          (winograd_forms(shape.stride) * plan.pointwise.k_blocks +
-                           winograd_positions(shape.stride) * plan.pointwise.n_blocks);
+                          (winograd_forms(kind) * plan.pointwise.k_blocks +
+                           winograd_positions(kind) * plan.pointwise.n_blocks);
   const double weights = double(plan.packed_bytes());
   const double passes = weights <= kScratchShare * machine.l2_bytes ? 1.0 : plan.tiles();
   const double direct = 2.0 * shape.macs() / machine.peak_flops;
-  const double winograd = direct * winograd_forms(shape.stride) / 36.0 +
+  const double winograd = direct * winograd_forms(kind) / (9.0 * per_window) +
                           kOperandPasses * operands / machine.l2_bytes_per_second +
                           passes * weights / machine.far_bytes_per_second;
   return kMinWinogradGain * winograd < direct;
