@@ -23,8 +23,8 @@ struct StemPlan {
   double macs() const { return double(out_height()) * out_width() * channels * kStemTaps; }
   /// Packed: bias [16 blocks], then panels [27][width] with rows ordered ky, channel, kx.
   std::size_t packed_bytes() const;
-  /// Floats of one zero-padded image row in scratch.
-  std::ptrdiff_t row_floats() const { return ceil_div(width + 3, kBlock) * kBlock; }
+  /// Floats of one zero-padded image row in scratch, whose first pixel is aligned as maps are.
+  std::ptrdiff_t row_floats() const { return kBlock + ceil_div(width + 2, kBlock) * kBlock; }
   /// Scratch of the stem itself: padded image rows and the offset table.
   std::ptrdiff_t scratch_floats() const { return 9 * row_floats() + kBlock; }
   std::size_t scratch_bytes() const { return sizeof(float) * std::size_t(scratch_floats()); }

@@ -7,7 +7,7 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 
 /// Zero-padded copies of the image rows that the next output row reads: row y of channel c lives in
-/// slot y mod 3. Column 0 of a slot is x = -1.
+/// slot y mod 3, whose pointer is to x = -1.
 class ImageRows {
  public:
   ImageRows(const StemPlan& plan, const float* image, float* storage)
@@ -28,7 +28,7 @@ class ImageRows {
 
  private:
   float* slot(int y, int channel) {
-    return storage_ + ((y + 3) % 3 * 3 + channel) * plan_.row_floats();
+    return storage_ + ((y + 3) % 3 * 3 + channel) * plan_.row_floats() + kBlock - 1;
   }
 
   void copy(int y) {
