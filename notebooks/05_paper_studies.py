@@ -69,8 +69,9 @@ plt.show()
 # ## Published networks (Table 9)
 #
 # The paper's comparison: convolutional networks and transformers of its time, with the accuracy
-# that their authors report beside the latency on a CPU, a GPU and a phone. Here all of them but
-# Mobile-Former run in this engine, with seeded weights, which do not change the time. *The figure*
+# that their authors report beside the latency on a CPU, a GPU and a phone. Here they run in this
+# engine, with seeded weights, which do not change the time; what is shown was made before
+# Mobile-Former was among them. *The figure*
 # joins those that no other network is both faster than and as accurate as.
 
 # %%
