@@ -117,30 +117,24 @@ void bytes_to_tokens(const ByteMap& map, const ByteMeaning& meaning, const std::
 
 void tokens_to_bytes(const ByteMap& map, const ByteMeaning& meaning, const float* src,
                      std::uint8_t* dst, int begin, int end) {
-  const int width = map.width;
-  const std::ptrdiff_t step = map.channels;
+  constexpr int kPixels = 64;
+  float pixels[kPixels * kBlock] = {};  // of some tokens a block's channels, beside each other
   for (int block = begin; block < end; ++block) {
-    const float* const from = src + std::ptrdiff_t{block} * kBlock;
-    std::uint8_t* const to = dst + map.offset(block, 0, 0);
+    const float* from = src + std::ptrdiff_t{block} * kBlock;
+    std::uint8_t* to = dst + map.offset(block, 0, 0);
     const int used = std::min(kBlock, map.channels - block * kBlock);
-    vectorized([&]() MOBILEONE_INLINE_LAMBDA {
-      const ByteRounding rounding{static_cast<float>(meaning.zero_point), 0.f};
-      const float divisor = meaning.scale;
-      for (int x = 0; x < width; ++x) {
-        float row[kBlock] = {};
+    for (int left = map.width; left > 0; left -= kPixels) {
+      const int count = std::min(left, kPixels);
+      for (int x = 0; x < count; ++x, from += map.channels) {
         if (used == kBlock) {
-          std::memcpy(row, from + x * step, sizeof row);
+          std::memcpy(pixels + x * kBlock, from, kBlock * sizeof(float));
         } else {
-          std::copy_n(from + x * step, used, row);
+          std::copy_n(from, used, pixels + x * kBlock);
         }
-        std::uint8_t pixel[kBlock];
-#pragma GCC ivdep
-        for (int i = 0; i < kBlock; ++i) {
-          pixel[i] = static_cast<std::uint8_t>(static_cast<int>(rounding.round(row[i] / divisor)));
-        }
-        std::memcpy(to + x * kBlock, pixel, sizeof pixel);
       }
-    });
+      floats_to_bytes(meaning, pixels, to, std::ptrdiff_t{count} * kBlock);
+      to += count * kBlock;
+    }
   }
 }
 

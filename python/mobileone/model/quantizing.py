@@ -62,8 +62,8 @@ def quantize(
             alone, make far more noise than others.
         keep_float: convolutions and linear layers that stay in float32, by name.
         linear_layers: whether those on tokens, and the convolutions around transformers, are
-            integers, too; else a transformer stays one step in float32. Wide ones are faster in
-            integers, narrow ones as fast.
+            integers, too, which is faster and a little less exact; else a transformer stays one
+            step in float32.
         images: how many of the images are used, spread over all where their number is known.
         ablation: whether the report shows every cure off, too; takes several times as long.
         progress: a bar on stderr; None: in terminals only.
