@@ -70,8 +70,7 @@ plt.show()
 #
 # The paper's comparison: convolutional networks and transformers of its time, with the accuracy
 # that their authors report beside the latency on a CPU, a GPU and a phone. Here they run in this
-# engine, with seeded weights, which do not change the time; what is shown was made before
-# Mobile-Former was among them. *The figure*
+# engine, with seeded weights, which do not change the time. *The figure*
 # joins those that no other network is both faster than and as accurate as.
 
 # %%
