@@ -3,6 +3,7 @@
 #pragma once
 
 #include "mobileone/kernels/conv/conv_tile.hpp"
+#include "mobileone/kernels/conv/phase_windows.hpp"
 #include "mobileone/kernels/conv/winograd.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
@@ -131,15 +132,16 @@ struct WideWindows {
     const auto put = [&](int column, Vec v) __attribute__((always_inline)) {
       store(to + wide_slot(kRow, column) * form, v);
     };
-    const Vec e0 = value(0), e1 = value(2 * kBlock), e2 = value(4 * kBlock), e3 = value(6 * kBlock),
-              e4 = value(8 * kBlock);
-    const Vec two = broadcast(2.0f), odd = sub(e1, e3);
-    put(0, fma(broadcast(-0.5f), odd, sub(e0, e2)));
+    const Vec even[5] = {value(0), value(2 * kBlock), value(4 * kBlock), value(6 * kBlock),
+                         value(8 * kBlock)};
+    Vec forms[5];
+    Three::source(even, forms);
+    put(0, forms[0]);
     put(1, value(kBlock));
-    put(2, sub(fma(two, e1, e2), e3));
-    put(3, sub(mul(broadcast(3.0f), e2), fma(two, e1, e3)));
-    put(4, sub(e3, e1));
-    put(5, fma(two, odd, sub(e4, e2)));
+    put(2, forms[1]);
+    put(3, forms[2]);
+    put(4, forms[4]);
+    put(5, forms[3]);
     put(6, value(7 * kBlock));
     put(7, value(3 * kBlock));
     put(8, value(5 * kBlock));
