@@ -1,27 +1,10 @@
 // Blocks whose projection is of bfloat16: bit for bit what a scalar model of the instruction makes,
 // and within the derived bound of float64 in all other forms.
-#include <immintrin.h>
-
+#include "kernels_bfloat16_testing.hpp"
 #include "kernels_block_testing.hpp"
-#include "mobileone/kernels/bfloat16.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {
-
-// Subnormal numbers are 0 while a plan runs; vdpbf16ps does so by itself.
-class FlushSubnormals {
- public:
-  FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~FlushSubnormals() { _mm_setcsr(before_); }
-
- private:
-  unsigned before_;
-};
-
-float flushed(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x; }
-float fused(float a, float b, float c) {
-  return flushed(std::fma(flushed(a), flushed(b), flushed(c)));
-}
 
 // One pixel of depthwise convolution in the order of the kernels: a row's taps from left to right;
 // with stride 2 and three taps the middle one last.
@@ -45,7 +28,6 @@ float filtered(const BlockData& data, int channel, int y, int x) {
 // The sums of vdpbf16ps over pairs of channels: the odd one first.
 float projected(const BlockData& data, const std::vector<float>& pixel, int n) {
   float sum = data.project_bias[std::size_t(n)];
-  const auto rounded = [](float x) { return from_bfloat16(to_bfloat16(x)); };
   const int hidden = data.shape.hidden();
   for (int k = 0; k < hidden; k += 2) {
     for (int channel : {k + 1, k}) {
@@ -123,16 +105,10 @@ TEST_P(Bfloat16BlockTest, SubnormalNumbersAreZero) {
   BlockData data(pair(34, 20, 6, 11, 1));
   data.shape.project.activation = data.shape.depthwise_activation = Activation::kNone;
   std::mt19937 engine(9);
-  std::uniform_real_distribution<float> exponent(-42.0f, -36.0f), sign(-1.0f, 1.0f);
-  const auto tiny = [&](std::vector<float>& values, bool all) {
-    for (float& x : values) {
-      if (all || engine() % 2) x = std::copysign(std::pow(10.0f, exponent(engine)), sign(engine));
-    }
-  };
-  tiny(data.src, true);
-  tiny(data.depthwise_bias, true);
-  tiny(data.project_bias, true);
-  tiny(data.project, false);
+  make_tiny(data.src, 1, engine);
+  make_tiny(data.depthwise_bias, 1, engine);
+  make_tiny(data.project_bias, 1, engine);
+  make_tiny(data.project, 2, engine);
   expect_equal(data, {Algorithm::kDirect, 2}, 1);
 }
 
@@ -196,7 +172,6 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Bfloat16BlockTest,
                          [](const auto& test) { return label(*test.param); });
 
 TEST(Bfloat16, RoundsToNearestEven) {
-  const auto rounded = [](float x) { return from_bfloat16(to_bfloat16(x)); };
   EXPECT_EQ(rounded(1.0f), 1.0f);
   EXPECT_EQ(rounded(1.0f + 0x1p-8f), 1.0f);                    // a tie: to even
   EXPECT_EQ(rounded(1.0f + 3 * 0x1p-8f), 1.0f + 4 * 0x1p-8f);  // a tie: to even

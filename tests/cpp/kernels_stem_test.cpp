@@ -1,39 +1,11 @@
 // The stem, alone and fused with the first block, against the float64 reference.
-#include "kernels_block_testing.hpp"
 #include "kernels_conv_testing.hpp"
+#include "kernels_stem_testing.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {
 
 using namespace mobileone::kernels::reference;
-
-struct StemData {
-  StemPlan plan;
-  std::vector<float> image, weight, bias;
-  Buffer packed;
-
-  StemData(const KernelTable& table, int height, int width, int channels,
-           Activation activation = Activation::kRelu)
-      : plan(plan_stem(table.traits, height, width, channels, activation)),
-        image(random_floats(std::size_t(3) * height * width, 1)),
-        weight(random_floats(std::size_t(channels) * kStemTaps, 2, 0.3f)),
-        bias(random_floats(channels, 3)),
-        packed(plan.packed_bytes() / 4) {
-    pack_stem(plan, weight.data(), bias.data(), packed.get());
-  }
-  Map reference() const {
-    Map map = conv(exact_map(3, plan.height, plan.width, image), plan.channels, {3, 2, false},
-                   weight, bias);
-    activate(plan.activation, map);
-    return map;
-  }
-};
-
-Buffer poisoned(std::size_t bytes) {
-  Buffer buffer(bytes / 4);
-  std::fill_n(buffer.get(), buffer.size, std::numeric_limits<float>::quiet_NaN());
-  return buffer;
-}
 
 using StemTest = KernelTest;
 
@@ -59,17 +31,6 @@ TEST_P(StemTest, MatchesReference) {
       }
     }
   }
-}
-
-BlockShape first_block(const MapShape& stem, int out) {
-  BlockShape shape;
-  shape.channels_in = stem.channels;
-  shape.channels_out = out;
-  shape.height = stem.height;
-  shape.width = stem.width;
-  shape.stride = 2;
-  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
-  return shape;
 }
 
 void check_stem_block(const KernelTable& table, int height, int width, int channels, int out,

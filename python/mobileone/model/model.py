@@ -222,9 +222,10 @@ class Model(ModelState):
 
         Args:
             input_shape: (N, C, H, W).
-            dtype: "float32", or "bfloat16": blocks of depthwise and 1x1 convolution multiply that,
-                with float32 sums, maps and everything else (docs/low_precision.md). "int8" is of
-                networks that `mobileone.quantize` made, which run so with "float32", too.
+            dtype: "float32", or "bfloat16": blocks of depthwise and 1x1 convolution, and the stem
+                before them, multiply that, with float32 sums, maps and everything else
+                (docs/low_precision.md). "int8" is of networks that `mobileone.quantize` made, which
+                run so with "float32", too.
             threads: default: `mobileone.show_config()` says how many and why.
             backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
                 everything in plain loops, without loading oneDNN. Of bfloat16 "emulated": the same
@@ -241,7 +242,7 @@ class Model(ModelState):
         Raises:
             ValueError: a shape, name or combination that there is not.
             NotImplementedError: bfloat16 on a CPU without its instructions, or of a network without
-                such blocks.
+                what multiplies that.
         """
         how: dict[str, Any] = {"dtype": dtype, "backend": backend, "algorithm": algorithm}
         how |= {"tune": tune, "tune_budget_s": tune_budget_s, "progress": progress}

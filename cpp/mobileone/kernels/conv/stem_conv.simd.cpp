@@ -56,14 +56,14 @@ class TileRows {
       }
       return;
     }
-    const float* rows[9];
+    const float* rows[StemRows::kRows];
     image_.gather(y, rows);
     stem_row(plan_.stem, packed_, rows, at(0, slot) + kBlock, plan_.block_floats());
   }
 
   const StemConvPlan& plan_;
   const float* packed_;
-  ImageRows image_;
+  StemRows image_;
   float* rows_;
   int last_ = -2;  // of the rows that are there; none is before a tile's first
 };

@@ -73,6 +73,17 @@ inline void store_bfloat16(float* dst, Vec v) {
 #endif
 }
 
+/// Of two vectors of pairs their even numbers: pairs of one of a and one of b.
+inline Vec even_numbers(Vec a, Vec b) {
+#ifdef __AVX512F__
+  const __m512i upper = _mm512_slli_epi32(_mm512_castps_si512(b), 16);
+  return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_castps_si512(a), upper));
+#else
+  const __m256i upper = _mm256_slli_epi32(_mm256_castps_si256(b), 16);
+  return _mm256_castsi256_ps(_mm256_blend_epi16(_mm256_castps_si256(a), upper, 0xaa));
+#endif
+}
+
 /// dst = src, `count` numbers (a multiple of kBlock), as T holds them.
 inline void store_tile(const float* src, float* dst, std::ptrdiff_t count) {
   for (std::ptrdiff_t i = 0; i < count; i += kLanes) {

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "mobileone/kernels/bfloat16.hpp"
+
 namespace mobileone::kernels {
 
 namespace {
@@ -14,10 +16,20 @@ PointwisePlan panels_of(const StemPlan& plan) {
           .panel_blocks = plan.panel_blocks};
 }
 
+/// Of one output channel's weights [3][3][3], products in the order of the packed panels.
+float packed_product(const StemPlan& plan, const float* weight, int product) {
+  const auto at = [&](int channel, int ky, int kx) { return weight[(channel * 3 + ky) * 3 + kx]; };
+  if (plan.per_lane == 1) return at(product / 3 % 3, product / 9, product % 3);
+  const int ky = product / 5, pair = product % 5;
+  if (pair < kImageChannels) return bfloat16_pair(at(pair, ky, 0), at(pair, ky, 1));
+  if (pair == kImageChannels) return bfloat16_pair(at(0, ky, 2), at(1, ky, 2));
+  return bfloat16_pair(at(2, ky, 2), 0.0f);
+}
+
 }  // namespace
 
 std::size_t StemPlan::packed_bytes() const {
-  return sizeof(float) * std::size_t(padded(channels)) * (1 + kStemTaps);
+  return sizeof(float) * std::size_t(padded(channels)) * (1 + products());
 }
 
 StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels,
@@ -25,7 +37,7 @@ StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels,
   if (height < 1 || width < 1 || channels < 1) {
     throw std::invalid_argument("[stem] channels and sizes must be at least 1");
   }
-  return {height, width, channels, activation, isa.panel_blocks};
+  return {height, width, channels, activation, isa.panel_blocks, isa.per_lane};
 }
 
 void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed) {
@@ -34,11 +46,11 @@ void pack_stem(const StemPlan& plan, const float* weight, const float* bias, flo
   const PointwisePlan panels = panels_of(plan);
   for (int index = 0; index < panels.num_panels(); ++index) {
     const Panel panel = panels.panel(index);
-    for (int tap = 0; tap < kStemTaps; ++tap) {
-      const int ky = tap / 9, channel = tap / 3 % 3, kx = tap % 3;
+    for (int product = 0; product < plan.products(); ++product) {
       for (int i = 0; i < panel.num_blocks * kBlock; ++i) {
         const int n = panel.first_block * kBlock + i;
-        *packed++ = n < plan.channels ? weight[((n * 3 + channel) * 3 + ky) * 3 + kx] : 0.0f;
+        const bool padding = n >= plan.channels;
+        *packed++ = padding ? 0.0f : packed_product(plan, weight + n * kStemTaps, product);
       }
     }
   }

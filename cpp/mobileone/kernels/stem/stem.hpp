@@ -9,6 +9,10 @@ namespace mobileone::kernels {
 
 inline constexpr int kImageChannels = 3;
 inline constexpr int kStemTaps = 9 * kImageChannels;
+/// Of bfloat16 a sum's taps are pairs. In the order of the sum, for each row of the window: columns
+/// 0 and 1 of channel 0, of channel 1, of channel 2; column 2 of channels 0 and 1; that of channel
+/// 2 and a zero.
+inline constexpr int kStemPairs = 15;
 
 struct StemPlan {
   int height = 0;  // of the image
@@ -16,17 +20,25 @@ struct StemPlan {
   int channels = 0;
   Activation activation = Activation::kRelu;
   int panel_blocks = 0;
+  int per_lane = 1;  // IsaTraits::per_lane
 
   int out_height() const { return (height - 1) / 2 + 1; }
   int out_width() const { return (width - 1) / 2 + 1; }
   MapShape dst() const { return {channels, out_height(), out_width()}; }
   double macs() const { return double(out_height()) * out_width() * channels * kStemTaps; }
-  /// Packed: bias [16 blocks], then panels [27][width] with rows ordered ky, channel, kx.
+  /// Products of a sum, each of per_lane numbers.
+  int products() const { return per_lane == 1 ? kStemTaps : kStemPairs; }
+  /// Packed: bias [16 blocks], then panels [products][width], of float32 ordered ky, channel, kx.
   std::size_t packed_bytes() const;
   /// Floats of one zero-padded image row in scratch, whose first pixel is aligned as maps are.
   std::ptrdiff_t row_floats() const { return kBlock + ceil_div(width + 2, kBlock) * kBlock; }
-  /// Scratch of the stem itself: padded image rows and the offset table.
-  std::ptrdiff_t scratch_floats() const { return 9 * row_floats() + kBlock; }
+  /// Floats of one row of pairs, of an output's columns 0 and 1 or of its column 2.
+  std::ptrdiff_t pair_floats() const { return ceil_div(out_width() + 1, kBlock) * kBlock + kBlock; }
+  /// Scratch of the stem itself: three padded rows of the image, or their pairs and a padded row.
+  std::ptrdiff_t scratch_floats() const {
+    if (per_lane == 1) return 9 * row_floats() + kBlock;
+    return kBlock + (2 + kStemPairs) * pair_floats();
+  }
   std::size_t scratch_bytes() const { return sizeof(float) * std::size_t(scratch_floats()); }
 };
 

@@ -8,14 +8,21 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-// The microkernel over 27 taps. rows[3 ky + channel] are padded image rows; the group's first pixel
-// reads column `column`. Neighbouring pixels share a broadcast (kx = 2 of one is kx = 0 of the
-// next): the opaque pointer keeps GCC from holding on to it, for which there is no register.
+// Of float32 three products are a row of taps, rows[3 ky + channel], a padded image row, and
+// neighbouring pixels' first taps lie two columns apart; of bfloat16 products have rows of pairs.
+constexpr bool kPairs = kTraits.per_lane > 1;
+constexpr int kPixelFloats = kPairs ? 1 : 2;
+constexpr int kProducts = kPairs ? kStemPairs : kStemTaps;
+
+// The microkernel over all products, for the pixels from output column `x` on. Neighbouring pixels
+// share a broadcast (kx = 2 of one is kx = 0 of the next): the opaque pointer keeps GCC from
+// holding on to it, for which there is no register.
 template <int kPixels, int kVectors>
-__attribute__((noinline)) void stem_group(const float* const* rows, int column, const float* b,
+__attribute__((noinline)) void stem_group(const float* const* rows, int x, const float* b,
                                           const float* bias, float floor, float* dst,
                                           std::ptrdiff_t dst_block) {
   constexpr int kWidth = kVectors * kLanes;
+  constexpr int kLastTriple = kProducts / 3 - 1;
   Vec acc[kPixels][kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
@@ -23,29 +30,30 @@ __attribute__((noinline)) void stem_group(const float* const* rows, int column, 
 #pragma GCC unroll 16
     for (int p = 0; p < kPixels; ++p) acc[p][v] = start;
   }
-  const auto tap = [&](int row, int kx, const auto& emit) __attribute__((always_inline)) {
-    const float* x = opaque(rows[row] + column + kx);
+  const auto product = [&](int triple, int i, const auto& emit) __attribute__((always_inline)) {
+    const float* pixels = kPairs ? rows[3 * triple + i] : rows[triple] + i;
+    pixels = opaque(pixels + kPixelFloats * x);
     Vec w[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) w[v] = load(b + kx * kWidth + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) w[v] = load(b + i * kWidth + v * kLanes);
 #pragma GCC unroll 16
     for (int p = 0; p < kPixels; ++p) {
-      const Vec value = broadcast(x[2 * p]);
+      const Vec value = broadcast(pixels[kPixelFloats * p]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) accumulate(acc[p][v], value, w[v]);
+      for (int v = 0; v < kVectors; ++v) TileElement::accumulate(acc[p][v], value, w[v]);
       emit(p);
     }
   };
   const auto nothing = [](int) {};
-  for (int row = 0; row < 8; ++row, b += 3 * kWidth) {
-    tap(row, 0, nothing);
-    tap(row, 1, nothing);
-    tap(row, 2, nothing);
+  for (int triple = 0; triple < kLastTriple; ++triple, b += 3 * kWidth) {
+    product(triple, 0, nothing);
+    product(triple, 1, nothing);
+    product(triple, 2, nothing);
   }
-  tap(8, 0, nothing);
-  tap(8, 1, nothing);
+  product(kLastTriple, 0, nothing);
+  product(kLastTriple, 1, nothing);
   const Vec low = broadcast(floor);
-  tap(8, 2, [&](int p) __attribute__((always_inline)) {  // as in multiply_column
+  product(kLastTriple, 2, [&](int p) __attribute__((always_inline)) {  // as in multiply_column
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       store(dst + vector_block(v) * dst_block + vector_lane(v) + p * kBlock, max(low, acc[p][v]));
@@ -90,8 +98,8 @@ StemKernel find_stem_kernel(int pixels, int vectors) {
 
 }  // namespace
 
-void stem_row(const StemPlan& plan, const float* packed, const float* const rows[9], float* dst,
-              std::ptrdiff_t dst_block) {
+void stem_row(const StemPlan& plan, const float* packed, const float* const rows[StemRows::kRows],
+              float* dst, std::ptrdiff_t dst_block) {
   const float floor = activation_floor(plan.activation);
   PointwisePlan panels;
   panels.n_blocks = blocks(plan.channels);
@@ -107,7 +115,7 @@ void stem_row(const StemPlan& plan, const float* packed, const float* const rows
     int x = 0;
     for (int group = 0; group < groups.count; ++group) {
       find_stem_kernel(groups.size(group), vectors)(
-          rows, 2 * x, weights + std::ptrdiff_t{column} * kStemTaps, packed + column, floor,
+          rows, x, weights + std::ptrdiff_t{column} * kProducts, packed + column, floor,
           dst + panel.first_block * dst_block + x * kBlock, dst_block);
       x += groups.size(group);
     }
@@ -155,8 +163,8 @@ class StemRing {
 
 void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row_end) {
   const MapShape map = plan.dst();
-  ImageRows image(plan, args.image, static_cast<float*>(args.scratch));
-  const float* rows[9];
+  StemRows image(plan, args.image, static_cast<float*>(args.scratch));
+  const float* rows[StemRows::kRows];
   for (int y = row_begin; y < row_end; ++y) {
     image.gather(y, rows);
     stem_row(plan, args.packed, rows, args.dst + map.offset(0, y, 0), map.block_stride());
@@ -211,7 +219,7 @@ class StemBlockRun {
   // The stem's rows up to `last`.
   void fill_ring(int last) {
     for (; next_stem_row_ <= last && next_stem_row_ < plan_.block.shape.height; ++next_stem_row_) {
-      const float* rows[9];
+      const float* rows[StemRows::kRows];
       image_.gather(next_stem_row_, rows);
       stem_row(plan_.stem, args_.stem_packed, rows, ring_.row(0, next_stem_row_) + kBlock,
                plan_.ring_block_floats());
@@ -241,7 +249,7 @@ class StemBlockRun {
   const StemBlockPlan& plan_;
   const StemBlockArgs& args_;
   float* scratch_;
-  ImageRows image_;
+  StemRows image_;
   StemRing ring_;
   PointwiseTile tile_;
   int next_stem_row_ = 0;

@@ -1,8 +1,7 @@
 // Rows of a stem's map, one after the other.
 #pragma once
 
-#include "mobileone/kernels/simd/simd.hpp"
-#include "mobileone/kernels/stem/stem.hpp"
+#include "mobileone/kernels/stem/image_pairs.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
@@ -10,13 +9,15 @@ namespace mobileone::kernels::MOBILEONE_ISA {
 /// slot y mod 3, whose pointer is to x = -1.
 class ImageRows {
  public:
+  static constexpr int kRows = 9;
+
   ImageRows(const StemPlan& plan, const float* image, float* storage)
       : plan_(plan), image_(image), storage_(storage) {
     for (std::ptrdiff_t i = 0; i < 9 * plan.row_floats(); i += kLanes) store(storage + i, zero());
   }
 
   /// Pointers for output row `row` into `rows`[3 ky + channel].
-  void gather(int row, const float* rows[9]) {
+  void gather(int row, const float* rows[kRows]) {
     const int first = 2 * row - 1;
     for (int y = first > next_ ? first : next_; y < first + 3; ++y) copy(y);
     next_ = first + 3;
@@ -51,8 +52,19 @@ class ImageRows {
   int next_ = -1;  // first image row that has not been copied yet
 };
 
+/// What a stem of this build multiplies.
+template <int kPerLane>
+struct StemRowsOf {
+  using Type = ImageRows;
+};
+template <>
+struct StemRowsOf<2> {
+  using Type = ImagePairs;
+};
+using StemRows = StemRowsOf<kTraits.per_lane>::Type;
+
 /// One output row of all channels; dst is its first pixel in block 0.
-void stem_row(const StemPlan& plan, const float* packed, const float* const rows[9], float* dst,
-              std::ptrdiff_t dst_block);
+void stem_row(const StemPlan& plan, const float* packed, const float* const rows[StemRows::kRows],
+              float* dst, std::ptrdiff_t dst_block);
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

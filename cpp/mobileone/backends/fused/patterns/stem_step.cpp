@@ -25,18 +25,20 @@ struct StemOperands {
 // Units are rows.
 class StemStep : public TiledStep {
  public:
-  StemStep(StepInfo info, const Work& work, StemOperands operands)
-      : TiledStep(std::move(info), work), operands_(std::move(operands)) {}
+  StemStep(StepInfo info, const Work& work, const kernels::KernelTable& kernels,
+           StemOperands operands)
+      : TiledStep(std::move(info), work), kernels_(kernels), operands_(std::move(operands)) {}
 
  protected:
   void run_units(const Buffers& buffers, const UnitRange& range) const override {
     const kernels::StemArgs args{operands_.image(buffers, range.image),
                                  map_of(buffers, operands_.dst, operands_.plan.dst(), range.image),
                                  operands_.packed(), range.scratch};
-    table().run_stem(operands_.plan, args, range.begin, range.end);
+    kernels_.run_stem(operands_.plan, args, range.begin, range.end);
   }
 
  private:
+  const kernels::KernelTable& kernels_;
   StemOperands operands_;
 };
 
@@ -99,8 +101,10 @@ StemOperands pack_stem(const StemMatch& match, const kernels::KernelTable& kerne
   operands.plan = kernels::plan_stem(kernels.traits, in.height, in.width,
                                      static_cast<int>(std::get<Conv2d>(node.op).out_channels),
                                      match.activation);
+  const bool float32 = kernels.precision == kernels::Precision::kFloat32;
+  if (!float32) builder.bfloat16_nodes.push_back(match.conv);
   // An emulation has the panels of another instruction set.
-  const std::string key = node.name + (kernels.emulated ? " fused emulated" : " fused");
+  const std::string key = node.name + (float32 ? " fused" : " " + implementation("", kernels));
   operands.weights = builder.packed(key, operands.plan.packed_bytes(), [&](void* out) {
     const NodeWeights weights(match.conv, builder);
     kernels::pack_stem(operands.plan, weights.weight(), weights.bias(), static_cast<float*>(out));
@@ -136,7 +140,7 @@ void emit_stem_conv(const StemConvMatch& match, PlanBuilder& builder) {
 }
 
 void emit_stem(const StemMatch& match, PlanBuilder& builder) {
-  StemOperands operands = pack_stem(match, table(), builder);
+  StemOperands operands = pack_stem(match, table(builder), builder);
   const ValueId src = operands.src;
   TiledStep::Work work;
   work.map = operands.dst = builder.new_result(match.result(), map_layout());
@@ -145,9 +149,10 @@ void emit_stem(const StemMatch& match, PlanBuilder& builder) {
   work.units = work.map_shape.height;
   work.threads = builder.options().threads;
   work.thread_bytes = operands.plan.scratch_bytes();
-  StepInfo info = describe(match.ops, builder, implementation());
-  builder.add_step(std::make_unique<StemStep>(std::move(info), work, std::move(operands)), {src},
-                   {work.map});
+  StepInfo info = describe(match.ops, builder, implementation("", table(builder)));
+  builder.add_step(
+      std::make_unique<StemStep>(std::move(info), work, table(builder), std::move(operands)), {src},
+      {work.map});
 }
 
 void emit_stem_block(const StemBlockMatch& match, PlanBuilder& builder) {
