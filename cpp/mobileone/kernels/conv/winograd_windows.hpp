@@ -99,17 +99,18 @@ struct StridedWindows {
 struct WideWindows {
   static constexpr int kStride = 2, kPositions = 3, kAcross = 7, kColumns = 4;
 
-  // One row of windows, [45][..][16], form of rows by form of rows.
+  // One row of windows, [45][..][16], form of rows by form of rows: a loop each, or registers run
+  // out.
   static void transform_row(const float* pixel, std::ptrdiff_t row, int count, std::ptrdiff_t form,
                             float* to) {
-    for (int x = 0; x < count; ++x, pixel += 8 * kBlock, to += kBlock) {
-      const float* const b = pixel + 2 * row;
-      transform<0>(to, form, [=](int at) { return sub(load(pixel + at), load(b + at)); });
-      transform<1>(to, form, [=](int at) { return load(pixel + row + at); });
-      transform<2>(to, form, [=](int at) { return sub(load(pixel + 4 * row + at), load(b + at)); });
-      transform<3>(to, form, [=](int at) { return load(pixel + 3 * row + at); });
-      transform<4>(to, form, [=](int at) { return load(b + at); });
-    }
+    const float *const b = pixel + 2 * row, *const c = pixel + 4 * row;
+    transform<0>(to, form, count,
+                 [=](std::ptrdiff_t at) { return sub(load(pixel + at), load(b + at)); });
+    transform<1>(to, form, count, [=](std::ptrdiff_t at) { return load(pixel + row + at); });
+    transform<2>(to, form, count,
+                 [=](std::ptrdiff_t at) { return sub(load(c + at), load(b + at)); });
+    transform<3>(to, form, count, [=](std::ptrdiff_t at) { return load(pixel + 3 * row + at); });
+    transform<4>(to, form, count, [=](std::ptrdiff_t at) { return load(b + at); });
   }
 
   static inline __attribute__((always_inline)) void column_result(const Vec (&m)[3], Vec (&y)[2]) {
@@ -128,23 +129,26 @@ struct WideWindows {
   // B' of F(4, 2), which is that of F(3, 3); `value(at)` is one form of rows of a column.
   template <int kRow, typename Value>
   static inline __attribute__((always_inline)) void transform(float* to, std::ptrdiff_t form,
-                                                              const Value& value) {
-    const auto put = [&](int column, Vec v) __attribute__((always_inline)) {
-      store(to + wide_slot(kRow, column) * form, v);
-    };
-    const Vec even[5] = {value(0), value(2 * kBlock), value(4 * kBlock), value(6 * kBlock),
-                         value(8 * kBlock)};
-    Vec forms[5];
-    Three::source(even, forms);
-    put(0, forms[0]);
-    put(1, value(kBlock));
-    put(2, forms[1]);
-    put(3, forms[2]);
-    put(4, forms[4]);
-    put(5, forms[3]);
-    put(6, value(7 * kBlock));
-    put(7, value(3 * kBlock));
-    put(8, value(5 * kBlock));
+                                                              int count, const Value& value) {
+    for (std::ptrdiff_t at = 0, end = std::ptrdiff_t{count} * 8 * kBlock; at < end;
+         at += 8 * kBlock, to += kBlock) {
+      const auto put = [&](int column, Vec v) __attribute__((always_inline)) {
+        store(to + wide_slot(kRow, column) * form, v);
+      };
+      const Vec even[5] = {value(at), value(at + 2 * kBlock), value(at + 4 * kBlock),
+                           value(at + 6 * kBlock), value(at + 8 * kBlock)};
+      Vec forms[5];
+      Three::source(even, forms);
+      put(0, forms[0]);
+      put(1, value(at + kBlock));
+      put(2, forms[1]);
+      put(3, forms[2]);
+      put(4, forms[4]);
+      put(5, forms[3]);
+      put(6, value(at + 7 * kBlock));
+      put(7, value(at + 3 * kBlock));
+      put(8, value(at + 5 * kBlock));
+    }
   }
 };
 
