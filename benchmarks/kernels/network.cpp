@@ -126,7 +126,7 @@ Network::Network(const KernelTable& table, const Variant& variant, int image_siz
       set_tiling(num_blocks() - 1, {Algorithm::kDirect, std::max(1, 224 / map.width)});
     }
   }
-  linear_ = {map.channels, 1000, table.traits.linear_columns()};
+  linear_ = {map.channels, 1000, table.traits.linear_columns(), table.traits.per_lane};
   linear_weight_ = random.weights(std::size_t(map.channels) * 1000, map.channels);
   linear_bias_ = random.bias(1000);
   linear_packed_ = Buffer(linear_.packed_bytes());

@@ -102,7 +102,7 @@ def test_what_is_refused() -> None:
     builder.add("conv", "Conv2d", ["x"], in_channels=3, out_channels=4, kernel_size=[3, 3])
     builder.output("conv")
     network = initialize(builder.build(), 0)
-    with pytest.raises(NotImplementedError, match=r"no stem and no block .*expected 'float32'"):
+    with pytest.raises(NotImplementedError, match=r"no stem, no block .*expected 'float32'"):
         Plan(network, shape, ["conv"], 1, backend="emulated", dtype="bfloat16")
 
 

@@ -25,9 +25,9 @@ namespace mobileone::kernels {
 
 /// What kernels multiply: sums and maps are float32 in either.
 ///
-/// kBfloat16: the operands of a block's projection, T and weights, and of a stem, the image and
-/// weights, are rounded to bfloat16 once, to nearest even. A sum starts from the bias and takes the
-/// products of channels 2 i + 1, then 2 i, for ascending i (a stem's: kStemPairs), each as a
+/// kBfloat16: the operands of a block's projection, T and weights, and those of a stem and of a
+/// classifier, are rounded to bfloat16 once, to nearest even. A sum starts from the bias and takes
+/// the products of channels 2 i + 1, then 2 i, for ascending i (a stem's: kStemPairs), each as a
 /// float32 fused multiply-add to nearest even; subnormal operands and sums are 0. That is what
 /// vdpbf16ps does, whatever MXCSR says, and what an emulation does under the flushing of subnormals
 /// that plans run with.

@@ -198,7 +198,7 @@ class PlanBuilder {
   void finish_outputs();
 
   std::vector<std::unique_ptr<Step>> steps;
-  // The convolutions whose operands steps round to bfloat16.
+  // The nodes whose operands steps round to bfloat16.
   std::vector<NodeId> bfloat16_nodes;
   std::map<std::string, PackedWeight> packed_weights;
   Records records;  // of the steps

@@ -83,8 +83,8 @@ Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> 
   bfloat16_nodes_ = std::move(builder.bfloat16_nodes);
   if (options.arithmetic != PlanArithmetic::float32 && bfloat16_nodes_.empty()) {
     throw NotSupported(
-        "[compile] dtype is 'bfloat16': this network has no stem and no block (depthwise, then 1x1 "
-        "convolution) for its kernels; expected 'float32'");
+        "[compile] dtype is 'bfloat16': this network has no stem, no block (depthwise, then 1x1 "
+        "convolution) and no large classifier for its kernels; expected 'float32'");
   }
   outputs_ = std::move(builder.outputs);
   for (const PlanOutput& output : outputs_) output_shapes_.push_back(output.shape);

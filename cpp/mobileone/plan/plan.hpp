@@ -54,7 +54,7 @@ class Plan {
   // records.
   const std::map<std::string, PackedWeight>& packed_weights() const { return packed_weights_; }
   const Records& records() const { return records_; }
-  // The convolutions whose operands are rounded to bfloat16.
+  // The nodes whose operands are rounded to bfloat16.
   const std::vector<NodeId>& bfloat16_nodes() const { return bfloat16_nodes_; }
   // The first operator whose step cannot be stored; empty when all can.
   const std::string& not_storable() const { return not_storable_; }

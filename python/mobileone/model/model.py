@@ -222,8 +222,8 @@ class Model(ModelState):
 
         Args:
             input_shape: (N, C, H, W).
-            dtype: "float32", or "bfloat16": blocks of depthwise and 1x1 convolution, and the stem
-                before them, multiply that, with float32 sums, maps and everything else
+            dtype: "float32", or "bfloat16": blocks of depthwise and 1x1 convolution, the stem and
+                the classifier multiply that, with float32 sums, maps and everything else
                 (docs/low_precision.md). "int8" is of networks that `mobileone.quantize` made, which
                 run so with "float32", too.
             threads: default: `mobileone.show_config()` says how many and why.

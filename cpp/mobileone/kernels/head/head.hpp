@@ -6,17 +6,19 @@
 namespace mobileone::kernels {
 
 /// y[n][out] = W x[n] + b. The weights are cut into panels of `panel_columns` outputs,
-/// [in][columns].
+/// [rows][columns]; a row is one input, of bfloat16 a pair.
 struct LinearPlan {
   int in_features = 0;
   int out_features = 0;
   int panel_columns = 0;  // IsaTraits::linear_columns
+  int per_lane = 1;       // IsaTraits::per_lane
 
+  int rows() const { return ceil_div(in_features, per_lane); }
   int num_panels() const { return ceil_div(out_features, panel_columns); }
-  /// Packed: bias [num_panels][columns], then panels [num_panels][in][columns].
+  /// Packed: bias [num_panels][columns], then panels [num_panels][rows][columns].
   std::size_t packed_bytes() const {
     return sizeof(float) * std::size_t(num_panels()) * std::size_t(panel_columns) *
-           (std::size_t(in_features) + 1);
+           (std::size_t(rows()) + 1);
   }
 };
 

@@ -39,6 +39,7 @@ ValueId add_pixel_bias(const JoinedMaps& joined, NodeId id, PlanBuilder& builder
   const Node& node = builder.node(id);
   const auto& conv = std::get<Conv2d>(node.op);
   LinearWork work;
+  work.kernels = &table();
   work.plan = {joined.pixel_channels, kernels::padded(static_cast<int>(conv.out_channels)),
                table().traits.linear_columns()};
   work.batch = static_cast<int>(builder.shape(joined.pixel)[0]);

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "mobileone/backends/fused/patterns/linear_match.hpp"
-#include "mobileone/kernels/head/head.hpp"
+#include "mobileone/kernels/kernels.hpp"
 
 namespace mobileone::fused {
 
@@ -13,6 +13,7 @@ void emit_linear(const LinearMatch& match, PlanBuilder& builder);
 // Products of the batch's pixels [N, in] in 16-channel blocks with weights that are packed
 // already; `dst` is [N, out].
 struct LinearWork {
+  const kernels::KernelTable* kernels = nullptr;  // that the plan is for
   kernels::LinearPlan plan;
   int batch = 0;
   kernels::Activation activation = kernels::Activation::kNone;
