@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mobileone/kernels/simd/element.hpp"
+#include "mobileone/kernels/simd/lanes.hpp"
 #include "mobileone/kernels/stem/stem.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
@@ -13,12 +14,7 @@ class ImagePairs {
   static constexpr int kRows = kStemPairs;
 
   ImagePairs(const StemPlan& plan, const float* image, float* storage)
-      : plan_(plan),
-        image_(image),
-        wide_(storage + kBlock),
-        pairs_(wide_ + 2 * plan.pair_floats()) {
-    clear();
-  }
+      : plan_(plan), image_(image), pairs_(storage) {}
 
   /// Pointers for output row `row` into `rows`[5 ky + pair].
   void gather(int row, const float* rows[kRows]) {
@@ -38,35 +34,39 @@ class ImagePairs {
   float* slot(int y, int pair) const {
     return pairs_ + ((y + 3) % 3 * kRowPairs + pair) * plan_.pair_floats();
   }
-  void clear() {
-    for (std::ptrdiff_t i = -kBlock; i < 2 * plan_.pair_floats(); i += kLanes)
-      store(wide_ + i, zero());
+
+  // Pairs from column -1 on, the first output's column 0; what is beyond the image is 0. A row that
+  // is not in the image has the width -1.
+  static void round_row(const float* row, int width, int columns, float* out) {
+    store_bfloat16(out, load_lanes(row - 1, 1, width + 1));
+    int x = kLanes - 1;
+    for (; x + kLanes <= width; x += kLanes) store_bfloat16(out += kLanes / 2, load(row + x));
+    for (; x + 1 < columns; x += kLanes) {
+      store_bfloat16(out += kLanes / 2, load_lanes(row + x, 0, width - x));
+    }
   }
 
   void convert(int y) {
     const bool inside = y >= 0 && y < plan_.height;
-    if (!inside) clear();
+    const int columns = 2 * (plan_.out_width() + 1);
     for (int channel = 0; channel < kImageChannels; ++channel) {
       const float* in = image_ + (std::ptrdiff_t{channel} * plan_.height + y) * plan_.width;
-      if (inside) {
-        __builtin_memcpy(wide_, in, sizeof(float) * static_cast<std::size_t>(plan_.width));
-      }
-      // The first output's column 0 is the image's -1.
-      store_tile(wide_ - 1, slot(y, channel), 2 * plan_.pair_floats());
+      round_row(in, inside ? plan_.width : -1, columns, slot(y, channel));
     }
     // An output's column 2 is the next one's column 0.
     const float* const red = slot(y, 0) + 1;
     const float* const green = slot(y, 1) + 1;
     const float* const blue = slot(y, 2) + 1;
-    for (int x = 0; x < plan_.out_width(); x += kLanes) {
-      store(slot(y, 3) + x, even_numbers(load(red + x), load(green + x)));
-      store(slot(y, 4) + x, even_numbers(load(blue + x), zero()));
+    float* const both = slot(y, 3);
+    float* const last = slot(y, 4);
+    for (int x = 0, width = plan_.out_width(); x < width; x += kLanes) {
+      store(both + x, even_numbers(load(red + x), load(green + x)));
+      store(last + x, even_numbers(load(blue + x), zero()));
     }
   }
 
   const StemPlan& plan_;
   const float* image_;
-  float* wide_;    // an image row of one channel, with zeros before and after it
   float* pairs_;   // [slot][pair][pair_floats]
   int next_ = -1;  // first image row that has not been converted yet
 };

@@ -34,10 +34,10 @@ struct StemPlan {
   std::ptrdiff_t row_floats() const { return kBlock + ceil_div(width + 2, kBlock) * kBlock; }
   /// Floats of one row of pairs, of an output's columns 0 and 1 or of its column 2.
   std::ptrdiff_t pair_floats() const { return ceil_div(out_width() + 1, kBlock) * kBlock + kBlock; }
-  /// Scratch of the stem itself: three padded rows of the image, or their pairs and a padded row.
+  /// Scratch of the stem itself: three padded rows of the image, or their pairs.
   std::ptrdiff_t scratch_floats() const {
     if (per_lane == 1) return 9 * row_floats() + kBlock;
-    return kBlock + (2 + kStemPairs) * pair_floats();
+    return kStemPairs * pair_floats();
   }
   std::size_t scratch_bytes() const { return sizeof(float) * std::size_t(scratch_floats()); }
 };
