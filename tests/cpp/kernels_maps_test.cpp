@@ -34,17 +34,6 @@ Buffer unwritten(const MapShape& map) {
   return buffer;
 }
 
-// Its interior; borders and padding channels are to be zero.
-std::vector<float> interior(const MapShape& map, const Buffer& buffer) {
-  std::vector<float> out(elements(map));
-  from_blocked(map, buffer.get(), out.data());
-  const Buffer again = blocked(map, out);
-  const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
-  EXPECT_TRUE(std::equal(buffer.get(), buffer.get() + buffer.size, again.get(), same))
-      << "the border or the padding channels are not zero";
-  return out;
-}
-
 class DepthwiseMapTest : public KernelTest {
  protected:
   void check(const DepthwiseMapShape& shape) {

@@ -42,6 +42,18 @@ struct Buffer {
   std::unique_ptr<float, decltype(&std::free)> data;
 };
 
+/// A blocked map's interior, [channels][height][width]; borders and padding channels must be zero.
+inline std::vector<float> interior(const MapShape& map, const Buffer& blocked) {
+  std::vector<float> out(std::size_t(map.channels) * map.height * map.width);
+  from_blocked(map, blocked.get(), out.data());
+  Buffer again(blocked.size);
+  to_blocked(map, out.data(), again.get());
+  const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+  EXPECT_TRUE(std::equal(blocked.get(), blocked.get() + blocked.size, again.get(), same))
+      << "the border or the padding channels are not zero";
+  return out;
+}
+
 inline std::vector<float> random_floats(std::size_t count, unsigned seed, float scale = 1.0f) {
   std::mt19937 engine(seed);
   std::normal_distribution<float> normal(0.0f, scale);

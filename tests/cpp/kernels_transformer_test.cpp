@@ -149,16 +149,6 @@ struct Pass {
     table.resize_map(shape, last.get(), dst.get(), 0, to.height);
   }
   std::vector<float> result() const { return interior(block.shape.dst(), dst); }
-  static std::vector<float> interior(const MapShape& shape, const Buffer& dst) {
-    std::vector<float> out(std::size_t(shape.channels) * shape.height * shape.width);
-    from_blocked(shape, dst.get(), out.data());
-    Buffer again(dst.size);
-    to_blocked(shape, out.data(), again.get());
-    const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
-    EXPECT_TRUE(std::equal(dst.get(), dst.get() + dst.size, again.get(), same))
-        << "the border or the padding channels are not zero";
-    return out;
-  }
   std::vector<float> whole(int step) const {
     tokens(0, step);
     for (int i = 0; i < block.shape.depth; ++i) {
@@ -262,7 +252,7 @@ class TransformerTest : public KernelTest {
     Map map = fold(out, t.height, t.width, t.patch_height, t.patch_width);
     if (!shape.resizes()) activate(Activation::kSilu, map);
     const Buffer& got = shape.resizes() ? run.last : run.dst;
-    EXPECT_EQ(mismatch(map, run.interior(shape.last(), got).data()), "");
+    EXPECT_EQ(mismatch(map, interior(shape.last(), got).data()), "");
   }
 
   static std::string name(const TransformerShape& s) {
@@ -287,7 +277,7 @@ TEST_P(TransformerTest, PassByPass) {
     }
     if (!shape.resizes()) continue;
     const MapShape last = shape.last();
-    const Map big = exact_map(last.channels, last.height, last.width, run.interior(last, run.last));
+    const Map big = exact_map(last.channels, last.height, last.width, interior(last, run.last));
     run.resize();
     Map expected = resize(big, shape.height, shape.width);
     activate(Activation::kSilu, expected);

@@ -48,6 +48,12 @@ std::string implementation(const std::string& details, const kernels::KernelTabl
   return details.empty() ? name : concat(name, " ", details);
 }
 
+std::string note_precision(NodeId id, const kernels::KernelTable& kernels, PlanBuilder& builder) {
+  if (kernels.precision == kernels::Precision::kFloat32) return "";
+  builder.bfloat16_nodes.push_back(id);
+  return concat(" ", implementation("", kernels));
+}
+
 const float* NodeWeights::weight() const {
   return builder_.network().weight(node_.name + ".weight").f32();
 }

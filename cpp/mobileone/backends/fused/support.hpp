@@ -36,6 +36,10 @@ kernels::ByteMap byte_map(const Shape& shape);
 std::string implementation(const std::string& details = "",
                            const kernels::KernelTable& kernels = table());
 
+// What weights packed for these kernels are filed under beside those of float32: "", or a space and
+// the kernels' name. Notes that the node's operands are rounded, where they are.
+std::string note_precision(NodeId id, const kernels::KernelTable& kernels, PlanBuilder& builder);
+
 // float32 weight and bias of a convolution, a linear layer or a norm, looked up when asked for: the
 // network of a stored plan has none.
 class NodeWeights {

@@ -1,6 +1,8 @@
 // What a projection's operands are made of: float32, or pairs of bfloat16 in the place of a float.
 #pragma once
 
+#include <type_traits>
+
 #include "mobileone/kernels/layout.hpp"
 #include "mobileone/kernels/simd/simd.hpp"
 
@@ -37,16 +39,12 @@ struct Bfloat16 {
   }
 };
 
-/// Of T and of its panels in this build.
-template <int kPerLane>
-struct ElementOf {
-  using Type = Float32;
-};
-template <>
-struct ElementOf<2> {
-  using Type = Bfloat16;
-};
-using TileElement = ElementOf<kTraits.per_lane>::Type;
+/// What this build has: of numbers, or of pairs.
+template <typename Numbers, typename Pairs>
+using OfElement = std::conditional_t<kTraits.per_lane == 1, Numbers, Pairs>;
+
+/// Of T and of its panels.
+using TileElement = OfElement<Float32, Bfloat16>;
 
 /// A vector's numbers as bfloat16, to kLanes / 2 floats at `dst`; rounded as to_bfloat16().
 inline void store_bfloat16(float* dst, Vec v) {

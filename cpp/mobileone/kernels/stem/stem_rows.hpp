@@ -53,15 +53,7 @@ class ImageRows {
 };
 
 /// What a stem of this build multiplies.
-template <int kPerLane>
-struct StemRowsOf {
-  using Type = ImageRows;
-};
-template <>
-struct StemRowsOf<2> {
-  using Type = ImagePairs;
-};
-using StemRows = StemRowsOf<kTraits.per_lane>::Type;
+using StemRows = OfElement<ImageRows, ImagePairs>;
 
 /// One output row of all channels; dst is its first pixel in block 0.
 void stem_row(const StemPlan& plan, const float* packed, const float* const rows[StemRows::kRows],

@@ -17,7 +17,8 @@ struct PackedConv {
   const float* data() const { return static_cast<const float*>(weights.get()); }
 };
 
-// In one column part, and in tiles that `fits` accepts, if there are any.
+// Unless `fits` is empty: in one column part, and in the tallest of the usual tiles that it
+// accepts.
 PackedConv pack_dense_conv(const DenseConvMatch& match,
                            const std::function<bool(const kernels::ConvPlan&)>& fits,
                            PlanBuilder& builder);

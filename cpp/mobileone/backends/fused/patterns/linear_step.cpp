@@ -32,6 +32,14 @@ class LinearStep : public TiledStep {
   LinearWork operands_;
 };
 
+// Fewer weights than this are read in no time: bfloat16 would only be less exact.
+constexpr std::int64_t kMinBfloat16Weights = std::int64_t{1} << 16;
+
+const kernels::KernelTable& kernels_of(const LinearMatch& match, const PlanBuilder& builder) {
+  const std::int64_t weights = std::int64_t{match.in_features} * match.out_features;
+  return weights < kMinBfloat16Weights ? table() : table(builder);
+}
+
 }  // namespace
 
 void add_linear(StepInfo info, const LinearWork& operands, PlanBuilder& builder) {
@@ -43,38 +51,22 @@ void add_linear(StepInfo info, const LinearWork& operands, PlanBuilder& builder)
                    {operands.dst});
 }
 
-namespace {
-
-// Fewer weights than this are read in no time: bfloat16 would only be less exact.
-constexpr std::int64_t kMinBfloat16Weights = std::int64_t{1} << 16;
-
-const kernels::KernelTable& kernels_of(const LinearMatch& match, const PlanBuilder& builder) {
-  const std::int64_t weights = std::int64_t{match.in_features} * match.out_features;
-  return weights < kMinBfloat16Weights ? table() : table(builder);
-}
-
-}  // namespace
-
 void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
   const std::string& name = builder.node(match.layer).name;
   const bool is_conv = std::holds_alternative<Conv2d>(builder.node(match.layer).op);
   const kernels::KernelTable& kernels = kernels_of(match, builder);
-  const bool float32 = kernels.precision == kernels::Precision::kFloat32;
-  if (!float32) builder.bfloat16_nodes.push_back(match.layer);
   LinearWork operands;
   operands.kernels = &kernels;
   operands.plan = {match.in_features, match.out_features, kernels.traits.linear_columns(),
                    kernels.traits.per_lane};
   operands.batch = static_cast<int>(builder.shape(match.result())[0]);
   operands.activation = match.activation;
-  operands.weights =
-      builder.packed(concat(name, is_conv ? " fused linear" : " fused",
-                            float32 ? "" : " " + implementation("", kernels)),
-                     operands.plan.packed_bytes(), [&](void* out) {
-                       const NodeWeights weights(match.layer, builder);
-                       kernels::pack_linear(operands.plan, weights.weight(), weights.bias(),
-                                            static_cast<float*>(out));
-                     });
+  const std::string key = concat(name, is_conv ? " fused linear" : " fused",
+                                 note_precision(match.layer, kernels, builder));
+  operands.weights = builder.packed(key, operands.plan.packed_bytes(), [&](void* out) {
+    const NodeWeights weights(match.layer, builder);
+    kernels::pack_linear(operands.plan, weights.weight(), weights.bias(), static_cast<float*>(out));
+  });
   const auto* const packed = static_cast<const float*>(operands.weights.get());
   if (announce(packed, operands.plan.packed_bytes(), builder) == 0) {
     announce_stream(packed, operands.plan.packed_bytes(), builder);

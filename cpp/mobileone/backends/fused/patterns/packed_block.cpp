@@ -131,20 +131,19 @@ PackedBlock pack_block(const BlockMatch& match, bool one_part, PlanBuilder& buil
   const kernels::KernelTable& kernels = table(builder);
   PackedBlock packed{kernels::plan_block(kernels.traits, shape, tiling), nullptr,
                      is_tuned(builder.node(match.project.node).name, builder)};
-  const bool float32 = kernels.precision == kernels::Precision::kFloat32;
   const bool narrowed = match.joined && match.joined->pixel >= 0;
-  const std::string kind = concat(narrowed       ? " fused block of maps "
-                                  : match.expand ? " fused block "
-                                                 : " fused ",
-                                  float32 ? "" : implementation("", kernels) + " ");
-  if (!float32) builder.bfloat16_nodes.push_back(match.project.node);
-  packed.weights = builder.packed(
-      concat(builder.node(match.project.node).name, kind, algorithm_name(packed.plan)),
-      packed.plan.packed_bytes(), [&](void* out) {
-        std::vector<float> kept;
-        kernels::pack_block(packed.plan, weights_of(match, builder, kept),
-                            static_cast<float*>(out));
-      });
+  const char* const kind = narrowed       ? " fused block of maps"
+                           : match.expand ? " fused block"
+                                          : " fused";
+  const std::string precision = note_precision(match.project.node, kernels, builder);
+  packed.weights =
+      builder.packed(concat(builder.node(match.project.node).name, kind, precision, " ",
+                            algorithm_name(packed.plan)),
+                     packed.plan.packed_bytes(), [&](void* out) {
+                       std::vector<float> kept;
+                       kernels::pack_block(packed.plan, weights_of(match, builder, kept),
+                                           static_cast<float*>(out));
+                     });
   return packed;
 }
 

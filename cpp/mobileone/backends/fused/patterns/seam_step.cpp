@@ -51,10 +51,6 @@ class SeamStep : public TiledStep {
   ValueId src_, dst_;
 };
 
-}  // namespace
-
-namespace {
-
 // Of a step that makes numbers: tokens, or a map.
 TiledStep::Work numbers_work(const SeamMatch& match, const kernels::ByteMap& map, int units,
                              PlanBuilder& builder, ValueId& dst) {

@@ -101,10 +101,8 @@ StemOperands pack_stem(const StemMatch& match, const kernels::KernelTable& kerne
   operands.plan = kernels::plan_stem(kernels.traits, in.height, in.width,
                                      static_cast<int>(std::get<Conv2d>(node.op).out_channels),
                                      match.activation);
-  const bool float32 = kernels.precision == kernels::Precision::kFloat32;
-  if (!float32) builder.bfloat16_nodes.push_back(match.conv);
-  // An emulation has the panels of another instruction set.
-  const std::string key = node.name + (float32 ? " fused" : " " + implementation("", kernels));
+  const std::string precision = note_precision(match.conv, kernels, builder);
+  const std::string key = node.name + (precision.empty() ? " fused" : precision);
   operands.weights = builder.packed(key, operands.plan.packed_bytes(), [&](void* out) {
     const NodeWeights weights(match.conv, builder);
     kernels::pack_stem(operands.plan, weights.weight(), weights.bias(), static_cast<float*>(out));
