@@ -113,14 +113,41 @@ class Layers:
         shape = (0, *self.shapes[x])
         return self.add("Transpose", [x], [shape[i] for i in perm[1:]], perm=list(perm))
 
-    def linear(self, x: str, features: int, act: str | None = None) -> str:
+    def linear(self, x: str, features: int, act: str | None = None, bias: bool = True) -> str:
         """Of the last axis, or of a pooled map."""
         shape = self.shapes[x]
         pooled = len(shape) == 3
         given = shape[0] if pooled else shape[-1]
         result = (features,) if pooled else (*shape[:-1], features)
-        made = self.add("Linear", [x], result, in_features=given, out_features=features)
+        sizes = {"in_features": given, "out_features": features}
+        made = self.add("Linear", [x], result, bias=bias, **sizes)
         return self.act(made, act)
+
+    def norm(self, x: str, eps: float) -> str:
+        """Layer normalisation of the last axis."""
+        shape = self.shapes[x]
+        return self.add("LayerNorm", [x], shape, channels=shape[-1], eps=eps)
+
+    def softmax(self, x: str, axis: int) -> str:
+        """Along an axis, images being axis 0."""
+        return self.add("Softmax", [x], self.shapes[x], axis=axis)
+
+    def product(self, a: str, b: str) -> str:
+        """Of matrices [..., rows, features] and [..., features, columns]."""
+        (*lead, rows, features), columns = self.shapes[a], self.shapes[b][-1]
+        return self.add("MatMul", [a, b], (*lead, rows, columns), features=features)
+
+    def rows_of_heads(self, x: str, heads: int) -> str:
+        """[heads, tokens, features of one] of [tokens, features]."""
+        return self._heads(x, heads, (0, 2, 1, 3))
+
+    def columns_of_heads(self, x: str, heads: int) -> str:
+        """[heads, features of one, tokens] of [tokens, features]."""
+        return self._heads(x, heads, (0, 2, 3, 1))
+
+    def _heads(self, x: str, heads: int, perm: Sequence[int]) -> str:
+        tokens, features = self.shapes[x]
+        return self.transposed(self.reshaped(x, (tokens, heads, features // heads)), perm)
 
     def finish(self, x: str) -> Graph:
         """The graph whose result is that value."""

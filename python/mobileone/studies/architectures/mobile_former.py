@@ -99,32 +99,6 @@ def _dynamic_relu(net: Layers, x: str, tokens: str) -> str:
     return net.add("DynamicMax", [x, slopes], net.shapes[x], channels=channels, offsets=False)
 
 
-def _norm(net: Layers, x: str) -> str:
-    shape = net.shapes[x]
-    return net.add("LayerNorm", [x], shape, channels=shape[-1], eps=_EPS)
-
-
-def _product(net: Layers, a: str, b: str) -> str:
-    (*lead, rows, features), columns = net.shapes[a], net.shapes[b][-1]
-    return net.add("MatMul", [a, b], (*lead, rows, columns), features=features)
-
-
-def _softmax(net: Layers, x: str, axis: int) -> str:
-    return net.add("Softmax", [x], net.shapes[x], axis=axis)
-
-
-def _rows_of_heads(net: Layers, x: str, heads: int) -> str:
-    """[heads, tokens, features of one]"""
-    tokens, features = net.shapes[x]
-    return net.transposed(net.reshaped(x, (tokens, heads, features // heads)), (0, 2, 1, 3))
-
-
-def _columns_of_heads(net: Layers, x: str, heads: int) -> str:
-    """[heads, features of one, tokens]"""
-    tokens, features = net.shapes[x]
-    return net.transposed(net.reshaped(x, (tokens, heads, features // heads)), (0, 2, 3, 1))
-
-
 def _together(net: Layers, x: str) -> str:
     """[tokens, features] of columns of heads."""
     heads, size, tokens = net.shapes[x]
@@ -141,33 +115,33 @@ def _look_at_map(net: Layers, tokens: str, x: str) -> str:
     """Equation 1, Mobile to Former: tokens plus what they attend to in the map, gated."""
     channels, features = net.shapes[x][0], net.shapes[tokens][1]
     pixels = _pixels(net, x)
-    query = _rows_of_heads(net, net.linear(tokens, channels), _MAP_HEADS)
-    attention = _softmax(net, _product(net, query, pixels), 3)
-    found = _product(net, pixels, net.transposed(attention, (0, 1, 3, 2)))
+    query = net.rows_of_heads(net.linear(tokens, channels), _MAP_HEADS)
+    attention = net.softmax(net.product(query, pixels), 3)
+    found = net.product(pixels, net.transposed(attention, (0, 1, 3, 2)))
     gate = net.linear(tokens, channels, "hard_sigmoid")
     gated = net.add("Multiply", [_together(net, found), gate], net.shapes[gate])
-    return _norm(net, net.plus(tokens, net.linear(gated, features)))
+    return net.norm(net.plus(tokens, net.linear(gated, features)), _EPS)
 
 
 def _former(net: Layers, tokens: str) -> str:
     """Attention among tokens, which are key and value as they are, and a feed-forward network."""
     features = net.shapes[tokens][1]
-    query = _rows_of_heads(net, net.linear(tokens, features), _TOKEN_HEADS)
-    values = _columns_of_heads(net, tokens, _TOKEN_HEADS)
-    attention = _softmax(net, _product(net, query, values), 3)
-    found = _product(net, values, net.transposed(attention, (0, 1, 3, 2)))
-    tokens = _norm(net, net.plus(tokens, net.linear(_together(net, found), features)))
+    query = net.rows_of_heads(net.linear(tokens, features), _TOKEN_HEADS)
+    values = net.columns_of_heads(tokens, _TOKEN_HEADS)
+    attention = net.softmax(net.product(query, values), 3)
+    found = net.product(values, net.transposed(attention, (0, 1, 3, 2)))
+    tokens = net.norm(net.plus(tokens, net.linear(_together(net, found), features)), _EPS)
     hidden = net.linear(tokens, 2 * features, "gelu")
-    return _norm(net, net.plus(tokens, net.linear(hidden, features)))
+    return net.norm(net.plus(tokens, net.linear(hidden, features)), _EPS)
 
 
 def _look_at_tokens(net: Layers, x: str, tokens: str) -> str:
     """Equation 2, Former to Mobile: the map plus what every pixel attends to in the tokens."""
     channels = net.shapes[x][0]
-    key = _rows_of_heads(net, net.linear(tokens, channels), _MAP_HEADS)
-    value = _columns_of_heads(net, net.linear(tokens, channels), _MAP_HEADS)
-    attention = _softmax(net, _product(net, key, _pixels(net, x)), 2)
-    return net.plus(x, net.reshaped(_product(net, value, attention), net.shapes[x]))
+    key = net.rows_of_heads(net.linear(tokens, channels), _MAP_HEADS)
+    value = net.columns_of_heads(net.linear(tokens, channels), _MAP_HEADS)
+    attention = net.softmax(net.product(key, _pixels(net, x)), 2)
+    return net.plus(x, net.reshaped(net.product(value, attention), net.shapes[x]))
 
 
 def _classified(net: Layers, x: str, tokens: str, head: int) -> Graph:

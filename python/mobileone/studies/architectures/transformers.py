@@ -17,7 +17,7 @@ def deit_tiny() -> Graph:
                                                                    padding=0))))  # fmt: skip
     for _ in range(12):
         x = _layer(net, x, 3)
-    return _class_logits(net, _norm(net, x))
+    return _class_logits(net, net.norm(x, _EPS))
 
 
 def pit_tiny() -> Graph:
@@ -40,7 +40,7 @@ def pit_tiny() -> Graph:
         token = net.sliced(y, 1, 0, 1)
         pixels = net.transposed(net.sliced(y, 1, 1, 1 + height * width), (0, 2, 1))
         x = net.reshaped(pixels, (channels, height, width))
-    return net.finish(net.linear(_flat(net, _norm(net, token)), 1000))
+    return net.finish(net.linear(_flat(net, net.norm(token, _EPS)), 1000))
 
 
 def convit_tiny() -> Graph:
@@ -49,12 +49,12 @@ def convit_tiny() -> Graph:
     net = Layers()
     x = _constant_plus(net, _tokens(net, net.conv(net.image, 192, 16, 16, padding=0)))
     for _ in range(10):
-        x = net.plus(x, _gated_attention(net, _norm(net, x), 4))
+        x = net.plus(x, _gated_attention(net, net.norm(x, _EPS), 4))
         x = _feed_forward(net, x)
     x = _with_class(net, x)
     for _ in range(2):
         x = _layer(net, x, 4, bias=False)
-    return _class_logits(net, _norm(net, x))
+    return _class_logits(net, net.norm(x, _EPS))
 
 
 def _tokens(net: Layers, x: str) -> str:
@@ -74,11 +74,6 @@ def _with_class(net: Layers, x: str) -> str:
     return net.concat([token, x])
 
 
-def _norm(net: Layers, x: str) -> str:
-    shape = net.shapes[x]
-    return net.add("LayerNorm", [x], shape, channels=shape[-1], eps=_EPS)
-
-
 def _flat(net: Layers, x: str) -> str:
     """The one token."""
     return net.reshaped(x, net.shapes[x][1:])
@@ -90,52 +85,36 @@ def _class_logits(net: Layers, x: str) -> Graph:
 
 def _feed_forward(net: Layers, x: str) -> str:
     features = net.shapes[x][1]
-    hidden = net.linear(_norm(net, x), 4 * features, "gelu")
+    hidden = net.linear(net.norm(x, _EPS), 4 * features, "gelu")
     return net.plus(x, net.linear(hidden, features))
 
 
 def _layer(net: Layers, x: str, heads: int, bias: bool = True) -> str:
     """x += proj(attention(norm x)); x += fc2(gelu(fc1(norm x)))."""
     tokens, features = net.shapes[x]
-    qkv = net.add(
-        "Linear", [_norm(net, x)], (tokens, 3 * features),
-        in_features=features, out_features=3 * features, bias=bias,
-    )  # fmt: skip
+    qkv = net.linear(net.norm(x, _EPS), 3 * features, bias=bias)
     mixed = net.add("Attention", [qkv], (tokens, features), heads=heads)
     return _feed_forward(net, net.plus(x, net.linear(mixed, features)))
-
-
-def _heads(net: Layers, x: str, heads: int) -> str:
-    """[heads, tokens, features of one]"""
-    tokens, features = net.shapes[x]
-    split = net.reshaped(x, (tokens, heads, features // heads))
-    return net.transposed(split, (0, 2, 1, 3))
 
 
 def _gated_attention(net: Layers, x: str, heads: int) -> str:
     """Equation 7: (1 - g) softmax(Q K^T / sqrt d) + g softmax(position), over its sum."""
     tokens, features = net.shapes[x]
-    parts = net.add(
-        "Linear", [x], (tokens, 2 * features),
-        in_features=features, out_features=2 * features, bias=False,
-    )  # fmt: skip
+    parts = net.linear(x, 2 * features, bias=False)
     query, key = (
-        _heads(net, net.sliced(parts, 2, start, start + features), heads) for start in (0, features)
+        net.rows_of_heads(net.sliced(parts, 2, start, start + features), heads)
+        for start in (0, features)
     )
-    shape, size = (heads, tokens, tokens), features // heads
-    scores = net.add("MatMul", [query, net.transposed(key, (0, 1, 3, 2))], shape, features=size)
+    shape = (heads, tokens, tokens)
+    scores = net.product(query, net.transposed(key, (0, 1, 3, 2)))
     scale = net.constant(1)
     scores = net.add("Arithmetic", [scores, scale], shape, kind="multiply")
-    patches = net.add("Softmax", [scores], shape, axis=3)
+    patches = net.softmax(scores, 3)
     gated = net.add("Arithmetic", [patches, net.constant(1, heads, 1, 1)], shape, kind="multiply")
     both = net.add("Arithmetic", [gated, net.constant(1, *shape)], shape, kind="add")
     total = net.add("Reduce", [both], (heads, tokens, 1), kind="sum", axes=[3])
     weights = net.add("Arithmetic", [both, total], shape, kind="divide")
-    value = net.add(
-        "Linear", [x], (tokens, features), in_features=features, out_features=features, bias=False
-    )
-    mixed = net.add(
-        "MatMul", [weights, _heads(net, value, heads)], (heads, tokens, size), features=tokens
-    )
+    value = net.linear(x, features, bias=False)
+    mixed = net.product(weights, net.rows_of_heads(value, heads))
     together = net.reshaped(net.transposed(mixed, (0, 2, 1, 3)), (tokens, features))
     return net.linear(together, features)
