@@ -1,4 +1,4 @@
-// The thread pool, and blocks that run on it.
+// The thread pool.
 #include <gtest/gtest.h>
 #include <immintrin.h>
 #include <sched.h>
@@ -15,11 +15,9 @@
 #include <stdexcept>
 #include <string_view>
 #include <thread>
+#include <vector>
 
-#include "kernels_testing.hpp"
 #include "mobileone/base/thread_pool.hpp"
-#include "mobileone/kernels/kernels.hpp"
-#include "mobileone/kernels/tiling/cost_model.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {
@@ -313,113 +311,6 @@ TEST(ThreadPool, DenormalsAreFlushedInScopeAndRestoredAfter) {
     while (!worker_ran && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   }));
   EXPECT_EQ(half, 0.0f);
-}
-
-BlockShape pair(int in, int out, int size) {
-  BlockShape shape;
-  shape.channels_in = in;
-  shape.channels_out = out;
-  shape.height = shape.width = size;
-  shape.depthwise_activation = shape.project.activation = Activation::kRelu;
-  return shape;
-}
-
-// Whatever the number of threads and the cost model choose, the result is the same to the bit as
-// long as the algorithm is.
-TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
-  for (Isa isa : supported_isas()) {
-    const KernelTable& table = kernels(isa);
-    const BlockShape shape = pair(64, 160, 14);
-    const auto dw = random_floats(64 * 9, 1), pw = random_floats(64 * 160, 2);
-    const auto image = random_floats(64 * 14 * 14, 3);
-    Buffer src(shape.src().num_floats());
-    to_blocked(shape.src(), image.data(), src.get());
-    std::vector<float> expected;
-    for (int threads : {1, 2, 3, 4}) {
-      ThreadPool pool(threads);
-      const Tiling tiling =
-          choose_tiling(table, machine_model(table), shape, {AlgorithmChoice::kDirect, threads});
-      EXPECT_EQ(tiling.algorithm, Algorithm::kDirect);
-      const BlockPlan plan = plan_block(table.traits, shape, tiling);
-      EXPECT_GE(plan.units(), threads);
-      Buffer packed(plan.packed_bytes() / 4), dst(shape.dst().num_floats());
-      pack_block(plan, {.depthwise = dw.data(), .project = pw.data()}, packed.get());
-      std::vector<Buffer> scratch;
-      for (int i = 0; i < threads; ++i) scratch.emplace_back(plan.scratch_bytes() / 4);
-      ASSERT_TRUE(pool.run(plan.units(), [&](int thread, int unit) {
-        BlockArgs args;
-        args.src = src.get();
-        args.dst = dst.get();
-        args.packed = packed.get();
-        args.scratch = scratch[thread].get();
-        table.run_block(plan, args, unit, unit + 1);
-      }));
-      const std::vector<float> got(dst.get(), dst.get() + dst.size);
-      if (threads == 1) expected = got;
-      EXPECT_EQ(got, expected) << isa_name(isa) << ", " << threads << " threads";
-    }
-  }
-}
-
-// The model is not asked for exact times, but for choices that hold by construction.
-TEST(CostModel, Choices) {
-  for (Isa isa : supported_isas()) {
-    const KernelTable& table = kernels(isa);
-    const MachineModel machine{48e3, 2e6, 2e11, 1e11, 3e10};
-    const BlockShape wide = pair(512, 512, 14), odd = pair(48, 48, 7), narrow = pair(32, 32, 56);
-    using enum AlgorithmChoice;
-    EXPECT_EQ(choose_tiling(table, machine, wide, {kAuto, 1}).algorithm, Algorithm::kStrassen);
-    EXPECT_EQ(choose_tiling(table, machine, wide, {kDirect, 1}).algorithm, Algorithm::kDirect);
-    EXPECT_EQ(choose_tiling(table, machine, odd, {kStrassen, 1}).algorithm, Algorithm::kDirect);
-    EXPECT_EQ(choose_tiling(table, machine, narrow, {kAuto, 1}).algorithm, Algorithm::kDirect);
-    EXPECT_EQ(choose_tiling(table, machine, narrow, {kStrassen, 1}).algorithm,
-              Algorithm::kStrassen);
-    // Where weights come slowly, they are read once: the whole map is one tile.
-    MachineModel slow = machine;
-    slow.far_bytes_per_second = 1e9;
-    EXPECT_EQ(choose_tiling(table, slow, wide, {kAuto, 1}).tile_rows, 14);
-    for (int threads : {2, 3, 4}) {
-      const Tiling tiling = choose_tiling(table, machine, wide, {kAuto, threads});
-      EXPECT_GE(plan_block(table.traits, wide, tiling).units(), threads);
-    }
-  }
-}
-
-void expect_plausible(const MachineModel& machine) {
-  EXPECT_GE(machine.l1_bytes, 8 << 10);
-  EXPECT_GE(machine.l2_bytes, machine.l1_bytes);
-  EXPECT_GT(machine.peak_flops, 1e9);
-  EXPECT_GT(machine.l2_bytes_per_second, 1e8);
-  EXPECT_GT(machine.far_bytes_per_second, 1e7);
-}
-
-TEST(Machine, MeasuresPlausibleNumbers) {
-  for (Isa isa : supported_isas()) expect_plausible(measure_machine(kernels(isa)));
-}
-
-TEST(Machine, IsKnownByVendorFamilyAndModel) {
-  EXPECT_EQ(find_machine("GenuineIntel", 6, 0xcf).name, "emerald-rapids");
-  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x8f).name, "emerald-rapids");
-  EXPECT_EQ(find_machine("GenuineIntel", 6, 0x55).name, "cascade-lake");
-  EXPECT_EQ(find_machine("AuthenticAMD", 0x1a, 0x44).name, "zen5");
-  EXPECT_EQ(find_machine("AuthenticAMD", 0x19, 0x61).name, "other");
-  EXPECT_EQ(find_machine("", 0, 0).name, "other");
-}
-
-TEST(Machine, CanBeForced) {
-  const std::string_view own = this_machine().name;
-  for (const KnownMachine& machine : known_machines()) {
-    force_machine(machine.name);
-    EXPECT_EQ(this_machine().name, machine.name);
-    for (Isa isa : supported_isas()) {
-      const MachineModel model = machine_model(kernels(isa));
-      expect_plausible(model);
-      EXPECT_EQ(model.l2_bytes, machine.model(Isa::kAvx512).l2_bytes);
-    }
-  }
-  force_machine("");
-  EXPECT_EQ(this_machine().name, own);
-  EXPECT_THROW(force_machine("abacus"), std::invalid_argument);
 }
 
 }  // namespace
