@@ -28,6 +28,8 @@ void transform_tokens(const TransformerPlan& plan, const TransformerArgs& args, 
                       int half_begin, int half_end);
 void attention(const TransformerPlan& plan, const TransformerArgs& args, int unit_begin,
                int unit_end);
+void attention_forward(const AttentionForward& args);
+void attention_gradient(const AttentionGradient& args);
 void resize_map(const ResizeShape& shape, const float* src, float* dst, int row_begin, int row_end);
 void multiply(const Product& product);
 void add_outer_products(const OuterProducts& products);
@@ -38,8 +40,6 @@ void depthwise_weight_gradient(const DepthwiseWeightGradient& args);
 void depthwise_input_gradient(const DepthwiseInputGradient& args);
 void planes_to_block(const Planes& shape, const float* planes, float* block);
 void block_to_planes(const Planes& shape, const float* block, const float* addend, float* planes);
-void attention_forward(const AttentionForward& args);
-void attention_gradient(const AttentionGradient& args);
 double peak(long iterations, float* sink);
 float read_sum(const float* data, std::ptrdiff_t count);
 

@@ -15,8 +15,8 @@
 #include "mobileone/kernels/maps/map_elements.hpp"
 #include "mobileone/kernels/stem/stem.hpp"
 #include "mobileone/kernels/tokens/resize.hpp"
+#include "mobileone/kernels/tokens/row_attention.hpp"
 #include "mobileone/kernels/tokens/transformer.hpp"
-#include "mobileone/kernels/training/attention.hpp"
 #include "mobileone/kernels/training/depthwise.hpp"
 #include "mobileone/kernels/training/planes.hpp"
 #include "mobileone/kernels/training/products.hpp"
@@ -86,6 +86,9 @@ struct KernelTable {
                            int half_begin, int half_end);
   /// Units [unit_begin, unit_end) of attention.
   void (*attention)(const TransformerPlan&, const TransformerArgs&, int unit_begin, int unit_end);
+  /// Of one head on tokens that lie row by row.
+  void (*attention_forward)(const AttentionForward&);
+  void (*attention_gradient)(const AttentionGradient&);
   /// Output rows [row_begin, row_end) of one image's map.
   void (*resize_map)(const ResizeShape&, const float* src, float* dst, int row_begin, int row_end);
 
@@ -100,8 +103,6 @@ struct KernelTable {
   void (*planes_to_block)(const Planes&, const float* planes, float* block);
   /// planes = block + addend, which lies as planes do and may be null.
   void (*block_to_planes)(const Planes&, const float* block, const float* addend, float* planes);
-  void (*attention_forward)(const AttentionForward&);
-  void (*attention_gradient)(const AttentionGradient&);
 
   // simd/
   /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may

@@ -17,7 +17,7 @@ struct Heads {
   std::int64_t result(std::int64_t task) const {
     return task / heads * tokens * width + task % heads * size();
   }
-  kernels::AttentionTraining shape() const {
+  kernels::RowAttention shape() const {
     return {static_cast<int>(tokens), static_cast<int>(size()), 3 * width, width};
   }
   kernels::PackedHead head(const float* packed) const {

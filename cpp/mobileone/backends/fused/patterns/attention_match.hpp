@@ -2,7 +2,7 @@
 #pragma once
 
 #include "mobileone/backends/fused/match.hpp"
-#include "mobileone/kernels/training/attention.hpp"
+#include "mobileone/kernels/tokens/row_attention.hpp"
 
 namespace mobileone::fused {
 
@@ -10,7 +10,7 @@ struct AttentionMatch : Match {
   NodeId source = -1;  // packed projections [sequences, tokens, 3 width]
   std::int64_t sequences = 0, width = 0;
   int heads = 0;
-  kernels::AttentionTraining head;
+  kernels::RowAttention head;
 };
 
 std::optional<AttentionMatch> match_attention(const Cursor& at);

@@ -31,7 +31,7 @@ class AttentionStep : public TiledStep {
   }
 
  private:
-  kernels::AttentionTraining head_;
+  kernels::RowAttention head_;
   std::int64_t width_;
   ValueId src_, dst_;
 };

@@ -57,7 +57,7 @@ void clear(float* at, std::ptrdiff_t count) {
 // What both directions share: operands with tokens in lanes, and a panel of scores.
 class Head {
  public:
-  Head(const AttentionTraining& shape, const PackedHead& x)
+  Head(const RowAttention& shape, const PackedHead& x)
       : shape_(shape), x_(x), step_(ceil_div(shape.tokens, kPanel) * kPanel) {}
 
   std::ptrdiff_t step() const { return step_; }
@@ -114,7 +114,7 @@ class Head {
     }
   }
 
-  const AttentionTraining& shape_;
+  const RowAttention& shape_;
   const PackedHead& x_;
 
  private:
@@ -128,7 +128,7 @@ void start_maxima(float* lanes) {
 }  // namespace
 
 void attention_forward(const AttentionForward& args) {
-  const AttentionTraining& shape = args.shape;
+  const RowAttention& shape = args.shape;
   const Head head(shape, args.x);
   float* const queries = args.scratch;
   float* const keys = queries + shape.features * head.step();
@@ -192,7 +192,7 @@ void differentiate_softmax(int keys, Vec top, float* scores, float* gradients) {
 }  // namespace
 
 void attention_gradient(const AttentionGradient& args) {
-  const AttentionTraining& shape = args.shape;
+  const RowAttention& shape = args.shape;
   const PackedHead& x = args.x;
   const Head head(shape, x);
   const int wide = padded(shape.features);

@@ -1,7 +1,7 @@
-// Training's attention against plain float64 sums, on every instruction set. Bounds are first-order
-// ones (Higham, Accuracy and Stability, 2nd ed., section 3.1), a hundredth wider for the rest:
-// a sum of n products is off by gamma(n + 1) times the sum of magnitudes, 2^x by 4 u and what an
-// error of x makes of it.
+// Attention on rows of tokens against plain float64 sums, on every instruction set. Bounds are
+// first-order ones (Higham, Accuracy and Stability, 2nd ed., section 3.1), a hundredth wider for
+// the rest: a sum of n products is off by gamma(n + 1) times the sum of magnitudes, 2^x by 4 u and
+// what an error of x makes of it.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -133,7 +133,7 @@ class TrainingAttention : public KernelTest {
         differentiate(read(head.queries, packed), read(head.keys, packed),
                       read(head.values, packed), read(dy.get() + features, width));
 
-    AttentionTraining shape{tokens, features, packed, width};
+    RowAttention shape{tokens, features, packed, width};
     Buffer scratch(shape.forward_floats(table.traits));
     table.attention_forward({shape, head, y.get() + features, scratch.get()});
     Buffer more(shape.gradient_floats(table.traits));

@@ -9,7 +9,7 @@
 
 namespace mobileone::kernels {
 
-struct AttentionTraining {
+struct RowAttention {
   int tokens = 0;
   int features = 0;                // of the head
   std::ptrdiff_t packed_step = 0;  // floats from one token's queries, keys and values to the next's
@@ -41,7 +41,7 @@ struct PackedHead {
 
 /// y = softmax(Q K' / sqrt(features)) V.
 struct AttentionForward {
-  AttentionTraining shape;
+  RowAttention shape;
   PackedHead x;
   float* y = nullptr;
   float* scratch = nullptr;
@@ -49,7 +49,7 @@ struct AttentionForward {
 
 /// From the gradient of y those of Q, K and V, which lie as these do. Weights are made again.
 struct AttentionGradient {
-  AttentionTraining shape;
+  RowAttention shape;
   PackedHead x;
   const float* dy = nullptr;
   float* dqueries = nullptr;
