@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -120,6 +121,7 @@ def check_mutated(seed: int, folder: Path, run: bool = False) -> str:
 def campaign(check: Callable[[int, Path], str], count: int, first: int = 0) -> None:
     """Check so many seeds from the first on, and print what became of them."""
     outcomes: dict[str, int] = {}
+    warnings.simplefilter("error")  # as pytest has it
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(first, first + count):
             try:

@@ -220,6 +220,20 @@ def test_a_damaged_model_is_an_error_that_says_where(
     assert [entry.name for entry in tmp_path.iterdir()] == ["damaged.onnx"]
 
 
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000], ids=["signalling", "quiet"])
+def test_nan_among_weights_is_left_as_it_is_without_a_warning(bits: int, tmp_path: Path) -> None:
+    graph = Graph(C)
+    block(graph, out="y")
+    for index in range(len(graph.model().graph.initializer)):
+        model = graph.model()
+        tensor = model.graph.initializer[index]
+        values = numpy_helper.to_array(tensor).copy()
+        values.reshape(-1)[:1].view(np.uint32)[...] = bits
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        fusion, _ = fuse(model, tmp_path, run=False)
+        assert any("finite" in left.reason for left in fusion.left), (tensor.name, fusion.left)
+
+
 def _outside(model: onnx.ModelProto, location: str) -> None:
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")

@@ -61,7 +61,8 @@ def fuse_onnx(
     """
     source, target = os.fsdecode(path), os.path.abspath(os.fsdecode(out))
     work = _Work(source)
-    work.fuse()
+    with np.errstate(invalid="ignore"):  # a file's NaN, signalling ones too: left as it is, and said
+        work.fuse()
     rows, whole = work.rows, WholeFile([], "not run", math.nan, "no input")
     if all(row.ok for row in rows):
         # Under its own name from the beginning, which the file with the weights is called after.
