@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kRestartCycles = 35.0;  // a microkernel call that does not overlap the previous
 constexpr double kStoreFlops = 6.0;      // per output: bias, floor, store, in FMA slots
-constexpr double kPartialFlops = 6.0;    // per output: Strassen's U0 and U1
+constexpr double kPartialFlops = 2.0;    // per output: Strassen's U0 and U1, from L1
 constexpr double kDepthwiseShare = 0.6;  // of peak, typical
 constexpr double kResidentShare = 0.6;   // of L2 that a tile may count on
 constexpr double kExposedWeights = 0.2;  // of the time to fetch them; the rest hides behind FMAs
