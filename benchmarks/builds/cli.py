@@ -54,7 +54,7 @@ def _bits(options: argparse.Namespace, old: Build, new: Build) -> int:
 def _speed(options: argparse.Namespace, old: Build, new: Build) -> int:
     networks = options.models or speed.NETWORKS
     turns = speed.Turns(options.rounds, turn_s=options.turn)
-    results = speed.measure(old, new, networks, options.threads, turns, _say)
+    results = speed.measure(old, new, networks, options.threads, turns, _say, options.isa)
     cold = speed.measure_cold(old, new, networks, options.cold_starts, _say)
     _say("")
     print(f"\n{speed.table(results)}\n\nCold start:\n\n{speed.cold_table(cold)}")
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--isas", nargs="+", choices=["avx512", "avx2"])
             sub.add_argument("--tries", type=_count, default=1, help="processes of the old build")
         else:
+            sub.add_argument(
+                "--isa", choices=["avx512", "avx2"], help="of both; not of cold starts"
+            )
             sub.add_argument("--rounds", type=_count, default=15)
             sub.add_argument("--turn", type=float, default=0.3, help="seconds a process measures")
             sub.add_argument("--cold-starts", type=_count, default=11)

@@ -56,24 +56,29 @@ def measure(
     threads: Sequence[int],
     turns: Turns,
     say: Callable[[str], None],
+    isa: str | None = None,
 ) -> list[Speed]:
     """Interleaved rounds of the fused networks, batch 1. WorkerError if a build cannot run one."""
     results = []
     for count in threads:
         for network in networks:
             results.append(Speed(network, count))
-            _measure(results[-1], (old, old, new), turns, say)
+            _measure(results[-1], (old, old, new), turns, say, isa)
     return results
 
 
 def _measure(
-    speed: Speed, builds: Sequence[Build], turns: Turns, say: Callable[[str], None]
+    speed: Speed,
+    builds: Sequence[Build],
+    turns: Turns,
+    say: Callable[[str], None],
+    isa: str | None,
 ) -> None:
     cpus = choose_cpus(speed.threads)
     with contextlib.ExitStack() as stack:
         runners: list[tuple[WorkerProcess, dict[int, list[int]]]] = []
         for build, rounds in zip(builds, (speed.old, speed.again, speed.new), strict=True):
-            process = stack.enter_context(build.start(cpus, speed.threads))
+            process = stack.enter_context(build.start(cpus, speed.threads, isa))
             shape = input_shape(speed.network)
             process.ask("prepare", speed.network, shape, speed.threads, timeout_s=_TIMEOUT_S)
             process.pause()

@@ -32,7 +32,18 @@ def test_the_command_prints_times_cold_starts_and_memory(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ["speed", sys.executable, sys.executable, "--models", "mobileone_mu0"]
-    quick = ["--threads", "1", "--rounds", "2", "--turn", "0.01", "--cold-starts", "2"]
+    quick = [
+        "--threads",
+        "1",
+        "--rounds",
+        "2",
+        "--turn",
+        "0.01",
+        "--cold-starts",
+        "2",
+        "--isa",
+        "avx2",
+    ]
     assert main([*command, *quick]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "mu0" in line]
     times, plan, weights = rows
