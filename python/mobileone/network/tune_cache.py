@@ -8,13 +8,21 @@ say how the steps are cut up: [rows of a tile, parts of its channels].
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mobileone._core import Graph, __version__, isa, machine_model, machine_name
+# No json, hashlib or pathlib: a first compile that finds its choices takes no longer for them.
+from mobileone._core import (
+    Graph,
+    __version__,
+    checksum,
+    isa,
+    machine_model,
+    machine_name,
+    parse_json,
+)
 
 if TYPE_CHECKING:  # a process that only runs a network does without it
     from pathlib import Path
@@ -95,6 +103,8 @@ def store_tuned(
     Another process's addition at the same moment may be lost. A file that cannot be written is a
     warning.
     """
+    import json
+
     from mobileone.util.files import whole_file
 
     path = cache_path()
@@ -120,21 +130,24 @@ def store_tuned(
 def _machine() -> str:
     """What a choice is good for: CPU, caches, instruction set, version."""
     model = machine_model()
-    caches = [int(model.get(name, 0)) for name in ("l1_bytes", "l2_bytes")]
-    return json.dumps([_cpu(), machine_name(), *caches, isa(), __version__])
+    caches = (f"{name[:2]} {int(model.get(name, 0))}" for name in ("l1_bytes", "l2_bytes"))
+    return ", ".join((_cpu(), machine_name(), *caches, isa(), __version__))
 
 
 @cache
 def _cpu() -> str:
-    from mobileone.util.machine.system import cpu_facts
-
-    return str(cpu_facts()["model"])
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = (line.partition(":")[2].strip() for line in file if "model name" in line)
+            return next(names, os.uname().machine)
+    except OSError:
+        return os.uname().machine
 
 
 def _network(graph: Graph, input_shape: tuple[int, ...]) -> str:
-    import hashlib  # brings OpenSSL, 4 ms and 4 MiB that a cold start without a file does without
-
-    digest = hashlib.sha256(graph.to_json().encode()).hexdigest()[:32]
+    # 64 bits: remainders of the text and of the text read backwards.
+    text = graph.to_json().encode()
+    digest = f"{checksum(text):08x}{checksum(text[::-1]):08x}"
     return f"{digest} {'x'.join(map(str, input_shape[1:]))}"
 
 
@@ -163,8 +176,8 @@ def _machines() -> dict[str, Any]:
             if facts.st_size > _MAX_BYTES:
                 raise ValueError(f"has {facts.st_size} bytes; expected at most {_MAX_BYTES}")
             with open(name, "rb") as file:
-                machines = _checked(json.load(file))
-        except (OSError, ValueError, RecursionError) as error:
+                machines = _checked(parse_json(file.read(_MAX_BYTES)))
+        except (OSError, ValueError) as error:
             warnings.warn(
                 f"{name}: is ignored, no file of tuning's: {error}; remove it or set {_VARIABLE}",
                 stacklevel=2,
