@@ -6,23 +6,55 @@
 namespace mobileone::kernels::testing {
 namespace {
 
+// Whether the depthwise makes its rows in pairs.
+bool in_pairs(const BlockShape& shape) { return shape.kernel == 3 && shape.stride == 1; }
+
+float activated(const BlockShape& shape, float sum) {
+  return shape.depthwise_activation == Activation::kRelu ? std::max(0.0f, sum) : sum;
+}
+
+float source_at(const BlockData& data, int channel, int y, int x) {
+  const BlockShape& s = data.shape;
+  const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
+  return inside ? data.src[(std::size_t(channel) * s.height + y) * s.width + x] : 0.0f;
+}
+
+// One pixel of a 3 x 3 depthwise convolution of stride 1: Winograd's F(2, 3) down the columns, of
+// the rows 2i - 1 to 2i + 2 for the output rows 2i and 2i + 1 (docs/low_precision.md).
+float filtered_in_pairs(const BlockData& data, int channel, int y, int x) {
+  const float* g = &data.depthwise[std::size_t(channel) * 9];
+  const int top = y / 2 * 2 - 1;
+  float m[4] = {0.0f, data.depthwise_bias[std::size_t(channel)], 0.0f, 0.0f};
+  for (int kx = 0; kx < 3; ++kx, ++g) {
+    float in[4];
+    for (int i = 0; i < 4; ++i) in[i] = flushed(source_at(data, channel, top + i, x + kx - 1));
+    const float d[4] = {flushed(in[0] - in[2]), flushed(in[1] + in[2]), flushed(in[2] - in[1]),
+                        flushed(in[1] - in[3])};
+    const double g0 = g[0], g1 = g[3], g2 = g[6];
+    const double w[4] = {g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2};
+    for (int i = 0; i < 4; ++i) m[i] = fused(d[i], static_cast<float>(w[i]), m[i]);
+  }
+  const float sum =
+      y % 2 == 0 ? flushed(flushed(m[1] + m[2]) + m[0]) : flushed(flushed(m[1] - m[2]) - m[3]);
+  return activated(data.shape, sum);
+}
+
 // One pixel of depthwise convolution in the order of the kernels: a row's taps from left to right;
 // with stride 2 and three taps the middle one last.
 float filtered(const BlockData& data, int channel, int y, int x) {
   const BlockShape& s = data.shape;
+  if (in_pairs(s)) return filtered_in_pairs(data, channel, y, x);
   float sum = data.depthwise_bias[std::size_t(channel)];
   for (int ky = 0; ky < s.kernel; ++ky) {
     for (int i = 0; i < s.kernel; ++i) {
       const int kx = s.kernel == 3 && s.stride == 2 ? (i == 1 ? 2 : i == 2 ? 1 : 0) : i;
       const int row = y * s.stride + ky - s.reach(), column = x * s.stride + kx - s.reach();
-      const bool inside = row >= 0 && row < s.height && column >= 0 && column < s.width;
-      const float value =
-          inside ? data.src[(std::size_t(channel) * s.height + row) * s.width + column] : 0.0f;
+      const float value = source_at(data, channel, row, column);
       const int tap = (channel * s.kernel + ky) * s.kernel + kx;
       sum = fused(value, data.depthwise[std::size_t(tap)], sum);
     }
   }
-  return s.depthwise_activation == Activation::kRelu ? std::max(0.0f, sum) : sum;
+  return activated(s, sum);
 }
 
 // The sums of vdpbf16ps over pairs of channels: the odd one first.
@@ -56,6 +88,29 @@ std::vector<float> scalar_model(const BlockData& data) {
     }
   }
   return out;
+}
+
+// What pairs of rows add to the float32 error of the depthwise's sums: each of the (|x0| + |x2|)
+// |g0| and the like is rounded in the transforms of input and weight, in up to four sums and in two
+// sums of the result, 8 times at most, and all of them are no more than twice the sum of the
+// window's |x| times the sum of the column's |g|.
+std::vector<double> pairs_error(const BlockData& data) {
+  const BlockShape& s = data.shape;
+  reference::Map map = data.source();
+  if (s.expands()) {
+    map = reference::conv1x1(map, s.expanded, data.expand, data.expand_bias);
+    reference::activate(s.expand_activation, map);
+  }
+  for (double& x : map.value) x = std::abs(x);
+  std::vector<float> columns(data.depthwise.size());
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const float* g = &data.depthwise[i / 9 * 9 + i % 3];
+    columns[i] = 2 * (std::abs(g[0]) + std::abs(g[3]) + std::abs(g[6]));
+  }
+  const std::vector<float> none(std::size_t(s.hidden()));
+  std::vector<double> error = reference::conv(map, s.hidden(), {3, 1, true}, columns, none).value;
+  for (double& x : error) x *= 8 * 0x1p-24;
+  return error;
 }
 
 class Bfloat16BlockTest : public KernelTest {
@@ -139,7 +194,12 @@ TEST_P(Bfloat16BlockTest, AllFormsStayWithinTheirBound) {
           shape.expand_activation = shape.depthwise_activation = activation;
           shape.excite = place;
           const BlockData data(shape);
-          const reference::Map t = data.filtered();
+          std::vector<double> pairs;  // gates are at most 1, slopes of activations 1.1
+          if (in_pairs(shape)) pairs = pairs_error(data);
+          reference::Map t = data.filtered();
+          for (std::size_t i = 0; in_pairs(shape) && i < t.bound.size(); ++i) {
+            t.bound[i] += activation == Activation::kSilu ? 1.1 * pairs[i] : pairs[i];
+          }
           reference::Map expected = data.projected(t);
           BlockData sizes(shape);
           reference::Map sizes_of_t = t;
@@ -157,6 +217,36 @@ TEST_P(Bfloat16BlockTest, AllFormsStayWithinTheirBound) {
           EXPECT_EQ(reference::mismatch(expected, run_block(table, plan, data, 1).data(), 0.0), "")
               << "form " << index;
         }
+      }
+    }
+  }
+}
+
+// The depthwise alone, by a projection that copies its channels: weights and inputs of all
+// magnitudes, and sums that cancel.
+TEST_P(Bfloat16BlockTest, PairsOfRowsStayWithinTheirBound) {
+  for (int height : {1, 2, 5, 8}) {
+    for (bool hard : {false, true}) {
+      BlockShape shape = pair(18, 18, height, 10, 1);
+      shape.depthwise_activation = shape.project.activation = Activation::kNone;
+      BlockData data(shape, hard);
+      for (std::size_t i = 0; i < data.depthwise.size(); i += 9) {  // a difference of rows
+        if (i % 18 == 0) continue;
+        for (int kx = 0; kx < 3; ++kx) data.depthwise[i + 6 + kx] = -data.depthwise[i + kx];
+      }
+      std::fill(data.project.begin(), data.project.end(), 0.0f);
+      for (int c = 0; c < 18; ++c) data.project[std::size_t(c) * 19] = 1.0f;
+      std::fill(data.project_bias.begin(), data.project_bias.end(), 0.0f);
+      reference::Map expected = data.filtered();
+      const std::vector<double> pairs = pairs_error(data);
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        expected.bound[i] += pairs[i];
+        expected.bound[i] += 0x1p-8 * (std::abs(expected.value[i]) + expected.bound[i]);
+      }
+      for (int rows : {1, 3, 8}) {  // pairs are cut, or not
+        const BlockPlan plan = plan_block(table.traits, shape, {Algorithm::kDirect, rows});
+        EXPECT_EQ(reference::mismatch(expected, run_block(table, plan, data, 1).data(), 0.0), "")
+            << height << " rows, tiles of " << rows << (hard ? ", hard" : "");
       }
     }
   }

@@ -138,9 +138,11 @@ void pack_block(const BlockPlan& plan, const BlockWeights& weights, float* packe
     pack_pointwise(plan.expand, shape.channels_in, shape.expanded, weights.expand,
                    packed + plan.expand_offset());
   }
-  if (shape.has_depthwise()) {
-    pack_depthwise(shape.hidden(), shape.kernel, weights.depthwise, weights.depthwise_bias,
-                   packed + plan.taps_offset());
+  float* const taps = packed + plan.taps_offset();
+  if (plan.in_row_pairs()) {
+    pack_row_pairs(shape.hidden(), weights.depthwise, weights.depthwise_bias, taps);
+  } else if (shape.has_depthwise()) {
+    pack_depthwise(shape.hidden(), shape.kernel, weights.depthwise, weights.depthwise_bias, taps);
   }
   pack_bias(shape.channels_out, weights.project_bias, packed + plan.bias_offset());
   pack_pointwise(plan.project, shape.hidden(), shape.channels_out, weights.project,

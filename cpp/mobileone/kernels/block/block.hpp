@@ -89,14 +89,24 @@ struct BlockPlan {
   /// First panel of a column part (part == column_parts: the end).
   int first_panel(int part) const { return project.num_panels() * part / column_parts; }
 
+  /// Whether the depthwise makes its rows in pairs (depthwise/row_pairs.hpp).
+  bool in_row_pairs() const {
+    return project.per_lane > 1 && shape.kernel == 3 && shape.stride == 1;
+  }
+  /// Floats of a channel block's taps: the bias comes last.
+  std::ptrdiff_t block_taps() const {
+    return in_row_pairs() ? kRowPairFloats : depthwise_floats(shape.kernel);
+  }
+
   // Packed weights: of an expansion bias [16 blocks] and panels; depthwise taps
-  // [blocks][kernel^2 + 1][16]; the projection's bias [16 blocks] and panels.
+  // [blocks][kernel^2 + 1][16], or of pairs of rows [blocks][13][16]; the projection's bias [16
+  // blocks] and panels.
   std::ptrdiff_t expand_offset() const { return std::ptrdiff_t{expand.n_blocks} * kBlock; }
   std::ptrdiff_t taps_offset() const {
     return shape.expands() ? expand_offset() + expand.packed_floats() : 0;
   }
   std::ptrdiff_t taps_floats() const {
-    return shape.has_depthwise() ? project.k_blocks * depthwise_floats(shape.kernel) : 0;
+    return shape.has_depthwise() ? project.k_blocks * block_taps() : 0;
   }
   std::ptrdiff_t bias_offset() const { return taps_offset() + taps_floats(); }
   std::ptrdiff_t project_offset() const {

@@ -1,5 +1,5 @@
 #include "mobileone/kernels/block/block_tile.hpp"
-#include "mobileone/kernels/depthwise/depthwise.hpp"
+#include "mobileone/kernels/depthwise/row_pairs.hpp"
 #include "mobileone/kernels/simd/epilogue.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
@@ -54,7 +54,7 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
   const bool rounds = !stay && is_clamp(activation);
   const DepthwiseWindow window{shape.kernel,
                                shape.stride,
-                               taps_ + block * depthwise_floats(shape.kernel),
+                               taps_ + block * plan_.block_taps(),
                                activation_floor(activation),
                                rounds,
                                activation_ceiling(activation)};
@@ -68,7 +68,11 @@ void DepthwiseTile::run(int block, int begin, int end, int first_row) const {
     const std::ptrdiff_t at = std::ptrdiff_t{y - first_row} * width;
     float* const narrow = t(block) + at * TileElement::kBlockLanes;
     float* const dst = stay ? wide(block) + at * kBlock : rounds ? narrow : wide_;
-    depthwise_rows(window, rows, count, width, dst);
+    if (plan_.in_row_pairs()) {
+      depthwise_row_pairs(window, rows, y, count, width, dst);
+    } else {
+      depthwise_rows(window, rows, count, width, dst);
+    }
     if (!is_clamp(activation)) {
       activate_in_place(activation, dst, std::ptrdiff_t{count} * width * kBlock);
     }

@@ -35,18 +35,23 @@ void scale_tile(const BlockPlan& plan, const float* scale, float* scratch) {
                                     : Activation::kNone;
   const Vec low = broadcast(activation_floor(activation));
   const std::ptrdiff_t floats = std::ptrdiff_t{project.tile_pixels} * kBlock;
-  const bool rounds = kTraits.per_lane > 1;
+  const bool rounds = kTraits.per_lane > 1, at_once = rounds && is_floor(activation);
   float* t = rounds ? scratch + plan.wide_offset() : scratch;
   float* rounded = scratch;
   for (int block = 0; block < project.k_blocks; ++block, scale += kBlock) {
     for (int lane = 0; lane < kBlock; lane += kLanes) {
       const Vec factor = load(scale + lane);
       for (std::ptrdiff_t i = lane; i < floats; i += kBlock) {
-        store(t + i, max(low, mul(load(t + i), factor)));
+        const Vec value = max(low, mul(load(t + i), factor));
+        if (at_once) {
+          store_bfloat16(rounded + i / 2, value);
+        } else {
+          store(t + i, value);
+        }
       }
     }
-    activate_in_place(activation, t, floats);
-    if (rounds) store_tile(t, rounded, floats);
+    if (!at_once) activate_in_place(activation, t, floats);
+    if (rounds && !at_once) store_tile(t, rounded, floats);
     t += std::ptrdiff_t{project.pitch()} * kBlock;
     rounded += std::ptrdiff_t{project.pitch()} * TileElement::kBlockLanes;
   }
@@ -73,9 +78,9 @@ void scale_weights(const BlockPlan& plan, const float* packed, const float* scal
 }
 
 void scale_taps(const BlockPlan& plan, const float* taps, const float* scale, float* out) {
-  const int weights = plan.shape.kernel * plan.shape.kernel;
+  const std::ptrdiff_t weights = plan.block_taps() / kBlock - 1;  // then the bias
   for (int block = 0; block < plan.project.k_blocks; ++block, scale += kBlock) {
-    for (int tap = 0; tap <= weights; ++tap, taps += kBlock, out += kBlock) {
+    for (std::ptrdiff_t tap = 0; tap <= weights; ++tap, taps += kBlock, out += kBlock) {
       for (int lane = 0; lane < kBlock; lane += kLanes) {
         const Vec w = load(taps + lane);
         store(out + lane, tap < weights ? mul(w, load(scale + lane)) : w);

@@ -16,6 +16,9 @@ constexpr double kResidentShare = 0.6;   // of L2 that a tile may count on
 constexpr double kExposedWeights = 0.2;  // of the time to fetch them; the rest hides behind FMAs
 constexpr double kNextStepShare = 0.35;  // of L2, for data of the next step
 constexpr int kMinTilePixels = 96;
+// Of bfloat16 T has half the bytes, and products half the time: what every tile costs (rows of the
+// source that two tiles read, the depthwise's calls) shows in tiles as low as float32's.
+constexpr int kMinPairTilePixels = 384;
 constexpr double kSumTraffic = 3.0;   // of Strassen's sums: bytes through L2 per byte of T
 constexpr double kRingTraffic = 4.0;  // the same of rows that are copied into a ring
 constexpr double kMinStrassenGain = 1.03;
@@ -116,9 +119,9 @@ struct Candidate {
 
 // Smaller tiles leave more of L2 to the maps: of two that are equal within 1 %, take the smaller,
 // down to a few pixel groups per panel.
-bool better(const Candidate& a, const Candidate& b) {
+bool better(const Candidate& a, const Candidate& b, int min_pixels) {
   if (a.seconds < 0.99 * b.seconds) return true;
-  return a.seconds < 1.01 * b.seconds && a.pixels >= kMinTilePixels && a.pixels < b.pixels;
+  return a.seconds < 1.01 * b.seconds && a.pixels >= min_pixels && a.pixels < b.pixels;
 }
 
 }  // namespace
@@ -128,7 +131,8 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   if (!shape.is_pair()) return choose_ring_tiling(table, machine, shape, request);
   const auto [choice, threads, rows_wanted] = request;
   const int only = std::min(rows_wanted, shape.out_height());  // or 0
-  Candidate best[2];                                           // direct, Strassen
+  const int min_pixels = table.traits.per_lane > 1 ? kMinPairTilePixels : kMinTilePixels;
+  Candidate best[2];  // direct, Strassen
   for (int which = 0; which < 2; ++which) {
     const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
     for (int rows = shape.out_height(); rows >= 1; --rows) {
@@ -137,7 +141,7 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
       for (int parts = 1; parts <= threads; ++parts) {
         Candidate candidate{{algorithm, rows, parts}, 0.0, rows * shape.out_width()};
         candidate.seconds = estimate_seconds(table, machine, shape, candidate.tiling, threads);
-        if (better(candidate, best[which])) best[which] = candidate;
+        if (better(candidate, best[which], min_pixels)) best[which] = candidate;
       }
     }
   }
