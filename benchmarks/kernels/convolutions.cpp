@@ -42,13 +42,13 @@ class Benchmark {
                 peak_ * 1e-9);
   }
 
-  void stem(int size, int channels) {
-    const StemPlan plan = plan_stem(table_.traits, size, size, channels, activation_);
+  void stem(int size, int channels, Algorithm algorithm) {
+    const StemPlan plan = plan_stem(table_.traits, size, size, channels, activation_, algorithm);
     const MapShape map = plan.dst();
     const Floats image(3 * size * size), dst(map.num_floats()), packed(plan.packed_bytes() / 4);
     const Floats scratch(plan.scratch_bytes() / 4);
     const StemArgs args{image.get(), dst.get(), packed.get(), scratch.get()};
-    report("stem", plan.macs(), [&] {
+    report(plan.by_windows() ? "stem" : "stem direct", plan.macs(), [&] {
       for (int y = 0; y < map.height; y += 4) {
         table_.run_stem(plan, args, y, std::min(y + 4, map.height));
       }
@@ -94,7 +94,10 @@ class Benchmark {
   void run(const Variant& v, int size) {
     names_.clear();
     const int* w = v.widths;
-    stem(size, 16);
+    for (int channels : {16, 32, 48, 64}) {
+      stem(size, channels, Algorithm::kStrassen);
+      stem(size, channels, Algorithm::kDirect);
+    }
     block(16, v.expansion, w[0], size / 2, 1);
     block(w[0], v.expansion, w[1], size / 2, 2);
     block(w[1], v.expansion, w[1], size / 4, 1);

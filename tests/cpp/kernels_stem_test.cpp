@@ -9,25 +9,38 @@ using namespace mobileone::kernels::reference;
 
 using StemTest = KernelTest;
 
+// Row ranges of `step`, interior and border.
+std::vector<float> run_stem(const KernelTable& table, const StemData& data, int step) {
+  const MapShape shape = data.plan.dst();
+  Buffer dst(shape.num_floats());
+  const Buffer scratch = poisoned(data.plan.scratch_bytes());
+  const StemArgs args{data.image.data(), dst.get(), data.packed.get(), scratch.get()};
+  for (int row = 0; row < shape.height; row += step) {
+    table.run_stem(data.plan, args, row, std::min(row + step, shape.height));
+  }
+  return interior(shape, dst);
+}
+
+constexpr Algorithm kAlgorithms[] = {Algorithm::kDirect, Algorithm::kStrassen};
+
 TEST_P(StemTest, MatchesReference) {
-  for (int channels : {1, 16, 48, 64, 97}) {
-    for (auto [height, width] : {std::pair{1, 1}, {2, 7}, {7, 2}, {13, 31}, {32, 33}, {57, 128}}) {
-      for (int step : {1, 3, 1000}) {
-        SCOPED_TRACE(::testing::Message() << channels << " channels, " << height << "x" << width
-                                          << ", " << step << " rows per call");
+  for (Algorithm algorithm : kAlgorithms) {
+    for (int channels : {1, 16, 48, 64, 97}) {
+      for (auto [height, width] :
+           {std::pair{1, 1}, {2, 7}, {7, 2}, {13, 31}, {32, 33}, {57, 128}, {30, 67}}) {
         const StemData data(table, height, width, channels,
-                            kActivations[channels % std::size(kActivations)]);
-        const MapShape shape = data.plan.dst();
-        Buffer dst(shape.num_floats());
-        const Buffer scratch = poisoned(data.plan.scratch_bytes());
-        const StemArgs args{data.image.data(), dst.get(), data.packed.get(), scratch.get()};
-        for (int row = 0; row < shape.height; row += step) {
-          table.run_stem(data.plan, args, row, std::min(row + step, shape.height));
-        }
+                            kActivations[channels % std::size(kActivations)], algorithm);
         const Map expected = data.reference();
-        std::vector<float> got(expected.value.size());
-        from_blocked(shape, dst.get(), got.data());
-        EXPECT_EQ(mismatch(expected, got.data()), "");
+        std::vector<float> first;
+        for (int step : {1000, 1, 2, 3}) {
+          SCOPED_TRACE(::testing::Message()
+                       << channels << " channels, " << height << "x" << width << ", " << step
+                       << " rows per call" << (data.plan.by_windows() ? ", windows" : ""));
+          const std::vector<float> got = run_stem(table, data, step);
+          EXPECT_EQ(mismatch(expected, got.data()), "");
+          if (first.empty()) first = got;
+          EXPECT_EQ(first, got);  // the same bits
+        }
       }
     }
   }
@@ -35,32 +48,35 @@ TEST_P(StemTest, MatchesReference) {
 
 void check_stem_block(const KernelTable& table, int height, int width, int channels, int out,
                       const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
-  SCOPED_TRACE(::testing::Message()
-               << label(table) << " " << channels << " to " << out << " channels, " << height << "x"
-               << width << ", rows " << tiling.tile_rows << ", " << step << " tiles per call");
-  const StemData data(table, height, width, channels, activation);
-  BlockShape shape = first_block(data.plan.dst(), out);
-  shape.depthwise_activation = shape.project.activation = activation;
-  const BlockData block_data(shape);
-  const BlockPlan block = plan_block(table.traits, shape, tiling);
-  const StemBlockPlan plan = plan_stem_block(data.plan, block);
-  Buffer packed(block.packed_bytes() / 4), dst(shape.dst().num_floats());
-  pack_block(block, block_data.weights(), packed.get());
-  const Buffer scratch = poisoned(plan.scratch_bytes());
-  const StemBlockArgs args{data.image.data(), dst.get(), data.packed.get(), packed.get(),
-                           scratch.get()};
-  for (int tile = 0; tile < block.tiles(); tile += step) {
-    table.run_stem_block(plan, args, tile, std::min(tile + step, block.tiles()));
+  for (Algorithm stem : kAlgorithms) {
+    SCOPED_TRACE(::testing::Message()
+                 << label(table) << (stem == Algorithm::kStrassen ? ", windows, " : " ") << channels
+                 << " to " << out << " channels, " << height << "x" << width << ", rows "
+                 << tiling.tile_rows << ", " << step << " tiles per call");
+    const StemData data(table, height, width, channels, activation, stem);
+    BlockShape shape = first_block(data.plan.dst(), out);
+    shape.depthwise_activation = shape.project.activation = activation;
+    const BlockData block_data(shape);
+    const BlockPlan block = plan_block(table.traits, shape, tiling);
+    const StemBlockPlan plan = plan_stem_block(data.plan, block);
+    Buffer packed(block.packed_bytes() / 4), dst(shape.dst().num_floats());
+    pack_block(block, block_data.weights(), packed.get());
+    const Buffer scratch = poisoned(plan.scratch_bytes());
+    const StemBlockArgs args{data.image.data(), dst.get(), data.packed.get(), packed.get(),
+                             scratch.get()};
+    for (int tile = 0; tile < block.tiles(); tile += step) {
+      table.run_stem_block(plan, args, tile, std::min(tile + step, block.tiles()));
+    }
+    const Map t = block_data.filtered(data.reference());
+    const Map expected = block_data.projected(t);
+    double slack = 0.0;
+    if (block.project.strassen()) {
+      slack = strassen_bound(t, block_data.project, block_data.project_bias);
+    }
+    std::vector<float> got(expected.value.size());
+    from_blocked(shape.dst(), dst.get(), got.data());
+    EXPECT_EQ(mismatch(expected, got.data(), slack), "");
   }
-  const Map t = block_data.filtered(data.reference());
-  const Map expected = block_data.projected(t);
-  double slack = 0.0;
-  if (block.project.strassen()) {
-    slack = strassen_bound(t, block_data.project, block_data.project_bias);
-  }
-  std::vector<float> got(expected.value.size());
-  from_blocked(shape.dst(), dst.get(), got.data());
-  EXPECT_EQ(mismatch(expected, got.data(), slack), "");
 }
 
 TEST_P(StemTest, FusedWithTheFirstBlock) {
@@ -87,36 +103,39 @@ ConvShape second_conv(const MapShape& stem, int out) {
 // The bounds of a direct convolution; fewer products give what they give of a stored map.
 void check_stem_conv(const KernelTable& table, int height, int width, int channels, int out,
                      const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
-  SCOPED_TRACE(::testing::Message()
-               << label(table) << " " << channels << " to " << out << " channels, " << height << "x"
-               << width << ", rows " << tiling.tile_rows << ", " << step << " tiles per call");
-  const StemData data(table, height, width, channels, activation);
-  const MapShape between = data.plan.dst();
-  const ConvShape shape = second_conv(between, out);
-  const ConvData second(shape);  // its weights
-  const ConvPlan conv_plan = plan_conv(table.traits, shape, tiling);
-  const StemConvPlan plan = plan_stem_conv(data.plan, conv_plan);
-  Buffer packed(conv_plan.packed_bytes() / 4), dst(shape.dst().num_floats());
-  pack_conv(conv_plan, second.weight.data(), second.bias.data(), packed.get());
-  const Buffer scratch = poisoned(plan.scratch_bytes());
-  const StemConvArgs args{data.image.data(), dst.get(), data.packed.get(), packed.get(),
-                          scratch.get()};
-  for (int tile = 0; tile < conv_plan.units(); tile += step) {
-    table.run_stem_conv(plan, args, tile, std::min(tile + step, conv_plan.units()));
+  for (Algorithm stem : kAlgorithms) {
+    SCOPED_TRACE(::testing::Message()
+                 << label(table) << (stem == Algorithm::kStrassen ? ", windows, " : " ") << channels
+                 << " to " << out << " channels, " << height << "x" << width << ", rows "
+                 << tiling.tile_rows << ", " << step << " tiles per call");
+    const StemData data(table, height, width, channels, activation, stem);
+    const MapShape between = data.plan.dst();
+    const ConvShape shape = second_conv(between, out);
+    const ConvData second(shape);  // its weights
+    const ConvPlan conv_plan = plan_conv(table.traits, shape, tiling);
+    const StemConvPlan plan = plan_stem_conv(data.plan, conv_plan);
+    Buffer packed(conv_plan.packed_bytes() / 4), dst(shape.dst().num_floats());
+    pack_conv(conv_plan, second.weight.data(), second.bias.data(), packed.get());
+    const Buffer scratch = poisoned(plan.scratch_bytes());
+    const StemConvArgs args{data.image.data(), dst.get(), data.packed.get(), packed.get(),
+                            scratch.get()};
+    for (int tile = 0; tile < conv_plan.units(); tile += step) {
+      table.run_stem_conv(plan, args, tile, std::min(tile + step, conv_plan.units()));
+    }
+    std::vector<float> got(std::size_t(out) * shape.out_height() * shape.out_width());
+    from_blocked(shape.dst(), dst.get(), got.data());
+    if (tiling.algorithm == Algorithm::kDirect) {
+      const Map map = conv(data.reference(), out, {3, 2, false}, second.weight, second.bias);
+      EXPECT_EQ(mismatch(second.finish(map), got.data()), "");
+    }
+    Buffer map(between.num_floats());
+    const Buffer stem_scratch = poisoned(data.plan.scratch_bytes());
+    table.run_stem(data.plan, {data.image.data(), map.get(), data.packed.get(), stem_scratch.get()},
+                   0, between.height);
+    ConvData stored = second;
+    from_blocked(between, map.get(), stored.src.data());
+    EXPECT_EQ(run_conv(table, conv_plan, stored, 1), got);
   }
-  std::vector<float> got(std::size_t(out) * shape.out_height() * shape.out_width());
-  from_blocked(shape.dst(), dst.get(), got.data());
-  if (tiling.algorithm == Algorithm::kDirect) {
-    const Map map = conv(data.reference(), out, {3, 2, false}, second.weight, second.bias);
-    EXPECT_EQ(mismatch(second.finish(map), got.data()), "");
-  }
-  Buffer map(between.num_floats());
-  const Buffer stem_scratch = poisoned(data.plan.scratch_bytes());
-  table.run_stem(data.plan, {data.image.data(), map.get(), data.packed.get(), stem_scratch.get()},
-                 0, between.height);
-  ConvData stored = second;
-  from_blocked(between, map.get(), stored.src.data());
-  EXPECT_EQ(run_conv(table, conv_plan, stored, 1), got);
 }
 
 TEST_P(StemTest, FusedWithAConvolution) {
@@ -155,6 +174,10 @@ TEST(StemPlan, RejectsOtherConvolutions) {
 TEST(StemPlan, RejectsBadArguments) {
   EXPECT_THROW(plan_stem(avx512::kTraits, 0, 8, 16), std::invalid_argument);
   EXPECT_THROW(plan_stem(avx512::kTraits, 8, 8, 0), std::invalid_argument);
+  IsaTraits pairs = avx512::kTraits;
+  pairs.per_lane = 2;
+  EXPECT_THROW(plan_stem(pairs, 8, 8, 16, Activation::kRelu, Algorithm::kStrassen),
+               std::invalid_argument);
   const StemPlan stem = plan_stem(avx512::kTraits, 32, 32, 48);
   const auto plan = [&](auto change) {
     BlockShape shape = first_block(stem.dst(), 48);

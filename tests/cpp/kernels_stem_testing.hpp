@@ -11,8 +11,8 @@ struct StemData {
   Buffer packed;
 
   StemData(const KernelTable& table, int height, int width, int channels,
-           Activation activation = Activation::kRelu)
-      : plan(plan_stem(table.traits, height, width, channels, activation)),
+           Activation activation = Activation::kRelu, Algorithm algorithm = Algorithm::kDirect)
+      : plan(plan_stem(table.traits, height, width, channels, activation, algorithm)),
         image(random_floats(std::size_t(3) * height * width, 1)),
         weight(random_floats(std::size_t(channels) * kStemTaps, 2, 0.3f)),
         bias(random_floats(channels, 3)),
@@ -21,8 +21,9 @@ struct StemData {
   }
   reference::Map reference() const {
     using namespace kernels::reference;
-    Map map = conv(exact_map(3, plan.height, plan.width, image), plan.channels, {3, 2, false},
-                   weight, bias);
+    const Map source = exact_map(3, plan.height, plan.width, image);
+    Map map = conv(source, plan.channels, {3, 2, false}, weight, bias);
+    if (plan.by_windows()) stem_bounds(source, weight, bias, map);
     activate(plan.activation, map);
     return map;
   }

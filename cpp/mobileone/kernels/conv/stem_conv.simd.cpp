@@ -8,13 +8,11 @@ namespace {
 
 /// The stem's rows that one tile of the convolution reads, [blocks][rows][width + 2][16], with
 /// zeros for rows and columns outside of the map.
+template <typename Stem>
 class TileRows {
  public:
-  TileRows(const StemConvPlan& plan, const StemConvArgs& args, float* scratch)
-      : plan_(plan),
-        packed_(args.stem_packed),
-        image_(plan.stem, args.image, scratch),
-        rows_(scratch + plan.stem.scratch_floats()) {
+  TileRows(const StemConvPlan& plan, Stem& stem, float* rows)
+      : plan_(plan), stem_(stem), rows_(rows) {
     for (int block = 0; block < blocks(plan.stem.channels); ++block) {
       for (int slot = 0; slot < plan.rows(); ++slot) {
         float* const row = at(block, slot);
@@ -32,7 +30,7 @@ class TileRows {
     for (int block = 0; moves && block < blocks(plan_.stem.channels); ++block) {
       copy(at(block, plan_.rows() - 1), at(block, 0));
     }
-    for (int slot = moves; slot < plan_.rows(); ++slot) make(first + slot, slot);
+    make(first, first + moves, first + plan_.rows());
     last_ = first + plan_.rows() - 1;
   }
 
@@ -49,21 +47,21 @@ class TileRows {
     for (std::ptrdiff_t i = 0; i < row_stride(); i += kLanes) store(to + i, load(from + i));
   }
 
-  void make(int y, int slot) {
-    if (y < 0 || y >= plan_.stem.out_height()) {
+  // Rows [begin, end) to the slots from begin - first on.
+  void make(int first, int begin, int end) {
+    const int height = plan_.stem.out_height();
+    for (int y = begin; y < end; ++y) {
+      if (y >= 0 && y < height) continue;
       for (int block = 0; block < blocks(plan_.stem.channels); ++block) {
-        clear(at(block, slot), row_stride());
+        clear(at(block, y - first), row_stride());
       }
-      return;
     }
-    const float* rows[StemRows::kRows];
-    image_.gather(y, rows);
-    stem_row(plan_.stem, packed_, rows, at(0, slot) + kBlock, plan_.block_floats());
+    stem_.make(begin < 0 ? 0 : begin, end < height ? end : height, plan_.block_floats(),
+               [&](int y) { return at(0, y - first) + kBlock; });
   }
 
   const StemConvPlan& plan_;
-  const float* packed_;
-  StemRows image_;
+  Stem& stem_;
   float* rows_;
   int last_ = -2;  // of the rows that are there; none is before a tile's first
 };
@@ -73,18 +71,21 @@ class TileRows {
 void run_stem_conv(const StemConvPlan& plan, const StemConvArgs& args, int tile_begin,
                    int tile_end) {
   float* const scratch = static_cast<float*>(args.scratch);
-  TileRows rows(plan, args, scratch + plan.conv.scratch_bytes() / sizeof(float));
-  ConvArgs conv;
-  conv.src = rows.data();
-  conv.rows = plan.rows();
-  conv.dst = args.dst;
-  conv.packed = args.conv_packed;
-  conv.scratch = scratch;
-  for (int tile = tile_begin; tile < tile_end; ++tile) {
-    conv.first_row = 2 * tile * plan.conv.tile_rows - 1;
-    rows.move_to(conv.first_row);
-    run_conv(plan.conv, conv, tile, tile + 1);
-  }
+  float* const own = scratch + plan.conv.scratch_bytes() / sizeof(float);
+  with_stem(plan.stem, args.stem_packed, args.image, own, [&]<typename Stem>(Stem& stem) {
+    TileRows<Stem> rows(plan, stem, own + plan.stem.scratch_floats());
+    ConvArgs conv;
+    conv.src = rows.data();
+    conv.rows = plan.rows();
+    conv.dst = args.dst;
+    conv.packed = args.conv_packed;
+    conv.scratch = scratch;
+    for (int tile = tile_begin; tile < tile_end; ++tile) {
+      conv.first_row = 2 * tile * plan.conv.tile_rows - 1;
+      rows.move_to(conv.first_row);
+      run_conv(plan.conv, conv, tile, tile + 1);
+    }
+  });
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

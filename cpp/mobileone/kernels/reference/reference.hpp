@@ -71,6 +71,10 @@ double strassen_bound(const Map& src, const std::vector<float>& weight,
 void winograd_bounds(const Map& src, int stride, int columns, const std::vector<float>& weight,
                      const std::vector<float>& bias, Map& result);
 
+/// The same of a stem by windows of 2 x 2 outputs (stem/stem_windows.hpp), of a result of any size.
+void stem_bounds(const Map& src, const std::vector<float>& weight, const std::vector<float>& bias,
+                 Map& result);
+
 /// The same of a dilated one by minimal algorithms along both sides of its phases
 /// (conv/phases.hpp).
 void phases_bounds(const Map& src, int dilation, const std::vector<float>& weight,

@@ -92,6 +92,49 @@ void make_filter(const Sides& sides, const float* weight, Positions& out) {
   }
 }
 
+// For every element `rounding` times the sum of magnitudes that enter it.
+void bound_windows(const Sides& sides, const Map& src, int stride, double rounding,
+                   const std::vector<float>& weight, const std::vector<float>& bias, Map& result) {
+  const int rows = sides.down.outputs, columns = sides.across.outputs;
+  const std::size_t filters = weight.size() / 9;
+  struct Filters {
+    Positions at;
+  };
+  std::vector<Filters> filter(filters);
+  for (std::size_t i = 0; i < filters; ++i) {
+    make_filter(sides, weight.data() + 9 * i, filter[i].at);
+  }
+  std::vector<Filters> source(std::size_t(src.channels));
+  for (int y = 0; y < result.height; y += rows) {
+    for (int x = 0; x < result.width; x += columns) {
+      for (int c = 0; c < src.channels; ++c) {
+        add_source(sides, src, c, stride * y - 1, stride * x - 1, source[std::size_t(c)].at);
+      }
+      for (int n = 0; n < result.channels; ++n) {
+        Positions sum = {};
+        for (int c = 0; c < src.channels; ++c) {
+          const Positions& f = filter[std::size_t(n) * src.channels + c].at;
+          const Positions& d = source[std::size_t(c)].at;
+          for (int i = 0; i < sides.down.forms; ++i) {
+            for (int j = 0; j < sides.across.forms; ++j) sum[i][j] += f[i][j] * d[i][j];
+          }
+        }
+        for (int dy = 0; dy < rows && y + dy < result.height; ++dy) {
+          for (int dx = 0; dx < columns && x + dx < result.width; ++dx) {
+            double total = std::abs(double(bias[std::size_t(n)]));
+            for (int i = 0; i < sides.down.forms; ++i) {
+              for (int j = 0; j < sides.across.forms; ++j) {
+                total += sides.down.result[dy][i] * sides.across.result[dx][j] * sum[i][j];
+              }
+            }
+            result.bound[result.at(n, y + dy, x + dx)] = rounding * total;
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 // Of a product's terms each is rounded when G g G' is stored, twice in B' d B (of wide windows four
@@ -103,43 +146,15 @@ void winograd_bounds(const Map& src, int stride, int columns, const std::vector<
   const Sides sides{down, columns == 4 ? kWide : down};
   const double terms = padded(src.channels) + 2.0 * kBlock;
   const double rounding = gamma((stride == 2 ? 4.0 : 1.0) * terms + 10.0);
-  const std::size_t filters = weight.size() / 9;
-  struct Filters {
-    Positions at;
-  };
-  std::vector<Filters> filter(filters);
-  for (std::size_t i = 0; i < filters; ++i) {
-    make_filter(sides, weight.data() + 9 * i, filter[i].at);
-  }
-  std::vector<Filters> source(std::size_t(src.channels));
-  for (int y = 0; y < result.height; y += 2) {
-    for (int x = 0; x < result.width; x += columns) {
-      for (int c = 0; c < src.channels; ++c) {
-        add_source(sides, src, c, stride * y - 1, stride * x - 1, source[std::size_t(c)].at);
-      }
-      for (int n = 0; n < result.channels; ++n) {
-        Positions sum = {};
-        for (int c = 0; c < src.channels; ++c) {
-          const Positions& f = filter[std::size_t(n) * src.channels + c].at;
-          const Positions& d = source[std::size_t(c)].at;
-          for (int i = 0; i < down.forms; ++i) {
-            for (int j = 0; j < sides.across.forms; ++j) sum[i][j] += f[i][j] * d[i][j];
-          }
-        }
-        for (int dy = 0; dy < 2; ++dy) {
-          for (int dx = 0; dx < columns; ++dx) {
-            double total = std::abs(double(bias[std::size_t(n)]));
-            for (int i = 0; i < down.forms; ++i) {
-              for (int j = 0; j < sides.across.forms; ++j) {
-                total += down.result[dy][i] * sides.across.result[dx][j] * sum[i][j];
-              }
-            }
-            result.bound[result.at(n, y + dy, x + dx)] = rounding * total;
-          }
-        }
-      }
-    }
-  }
+  bound_windows(sides, src, stride, rounding, weight, bias, result);
+}
+
+// Of a product's terms each is rounded when G g G' is stored and twice in B' d B; the longest way
+// to an output adds nine products to U, then V, and twelve more.
+void stem_bounds(const Map& src, const std::vector<float>& weight, const std::vector<float>& bias,
+                 Map& result) {
+  bound_windows({kStrided, kStrided}, src, 2, gamma(1.0 + 2.0 + 9.0 + 1.0 + 12.0), weight, bias,
+                result);
 }
 
 }  // namespace mobileone::kernels::reference

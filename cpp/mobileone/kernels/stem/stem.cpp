@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "mobileone/kernels/bfloat16.hpp"
+#include "mobileone/kernels/stem/stem_windows.hpp"
 
 namespace mobileone::kernels {
 
@@ -16,8 +17,25 @@ PointwisePlan panels_of(const StemPlan& plan) {
           .panel_blocks = plan.panel_blocks};
 }
 
+/// Of a window's product, which multiplies the opposite of column form 2.
+float window_product(const float* weight, const stem_windows::Product& product) {
+  const auto form = [](int which, double a, double b, double c) {
+    return which == 0 ? a : which == 2 ? c : which == 4 ? a + c : b;
+  };
+  double rows[3];
+  for (int kx = 0; kx < 3; ++kx) {
+    rows[kx] = form(product.row, weight[kx], weight[3 + kx], weight[6 + kx]);
+  }
+  const double last = product.column == 2 ? -rows[2] : rows[2];
+  return static_cast<float>(form(product.column, rows[0], rows[1], last));
+}
+
 /// Of one output channel's weights [3][3][3], products in the order of the packed panels.
 float packed_product(const StemPlan& plan, const float* weight, int product) {
+  if (plan.by_windows()) {
+    return window_product(weight + product % kImageChannels * 9,
+                          stem_windows::kProducts[product / kImageChannels]);
+  }
   const auto at = [&](int channel, int ky, int kx) { return weight[(channel * 3 + ky) * 3 + kx]; };
   if (plan.per_lane == 1) return at(product / 3 % 3, product / 9, product % 3);
   const int ky = product / 5, pair = product % 5;
@@ -28,16 +46,25 @@ float packed_product(const StemPlan& plan, const float* weight, int product) {
 
 }  // namespace
 
+std::ptrdiff_t StemWindowScratch::operand(int index) const {
+  constexpr int kLine[] = {2, 0, 2, 0, 1}, kFirst[] = {0, 0, 1, 1, 0};  // of forms of columns
+  const stem_windows::Product& product = stem_windows::kProducts[index];
+  return forms() + form(product.row, kLine[product.column]) + kFirst[product.column];
+}
+
 std::size_t StemPlan::packed_bytes() const {
   return sizeof(float) * std::size_t(padded(channels)) * (1 + products());
 }
 
-StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels,
-                   Activation activation) {
+StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels, Activation activation,
+                   Algorithm algorithm) {
   if (height < 1 || width < 1 || channels < 1) {
     throw std::invalid_argument("[stem] channels and sizes must be at least 1");
   }
-  return {height, width, channels, activation, isa.panel_blocks, isa.per_lane};
+  if (algorithm == Algorithm::kStrassen && isa.per_lane != 1) {
+    throw std::invalid_argument("[stem] windows are for float32");
+  }
+  return {height, width, channels, activation, isa.panel_blocks, isa.per_lane, algorithm};
 }
 
 void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed) {

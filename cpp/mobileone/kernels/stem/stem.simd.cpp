@@ -119,12 +119,17 @@ void stem_row(const StemPlan& plan, const float* packed, const float* const rows
           dst + panel.first_block * dst_block + x * kBlock, dst_block);
       x += groups.size(group);
     }
-    for (int block = panel.first_block; block < panel.first_block + panel.num_blocks; ++block) {
-      float* const row = dst + block * dst_block;
-      const std::ptrdiff_t floats = std::ptrdiff_t{width} * kBlock;
-      activate_in_place(plan.activation, row, floats);
-      keep_padding_zero(plan.activation, plan.channels - block * kBlock, row, floats);
-    }
+    finish_stem_row(plan, panel, dst, dst_block);
+  }
+}
+
+void finish_stem_row(const StemPlan& plan, const Panel& panel, float* dst,
+                     std::ptrdiff_t dst_block) {
+  const std::ptrdiff_t floats = std::ptrdiff_t{plan.out_width()} * kBlock;
+  for (int block = panel.first_block; block < panel.first_block + panel.num_blocks; ++block) {
+    float* const row = dst + block * dst_block;
+    activate_in_place(plan.activation, row, floats);
+    keep_padding_zero(plan.activation, plan.channels - block * kBlock, row, floats);
   }
 }
 
@@ -163,24 +168,22 @@ class StemRing {
 
 void run_stem(const StemPlan& plan, const StemArgs& args, int row_begin, int row_end) {
   const MapShape map = plan.dst();
-  StemRows image(plan, args.image, static_cast<float*>(args.scratch));
-  const float* rows[StemRows::kRows];
-  for (int y = row_begin; y < row_end; ++y) {
-    image.gather(y, rows);
-    stem_row(plan, args.packed, rows, args.dst + map.offset(0, y, 0), map.block_stride());
-  }
+  const auto to = [&](int y) { return args.dst + map.offset(0, y, 0); };
+  with_stem(plan, args.packed, args.image, static_cast<float*>(args.scratch),
+            [&](auto& stem) { stem.make(row_begin, row_end, map.block_stride(), to); });
 }
 
 namespace {
 
 /// Stem and block in one: rows of the stem go into a ring, from which the depthwise reads.
+template <typename Stem>
 class StemBlockRun {
  public:
-  StemBlockRun(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin)
+  StemBlockRun(const StemBlockPlan& plan, const StemBlockArgs& args, Stem& stem, int tile_begin)
       : plan_(plan),
         args_(args),
         scratch_(static_cast<float*>(args.scratch)),
-        image_(plan.stem, args.image, scratch_ + plan.block.scratch_bytes() / sizeof(float)),
+        stem_(stem),
         ring_(plan,
               scratch_ + plan.block.scratch_bytes() / sizeof(float) + plan.stem.scratch_floats()) {
     const PointwisePlan& project = plan.block.project;
@@ -216,14 +219,12 @@ class StemBlockRun {
   }
 
  private:
-  // The stem's rows up to `last`.
+  // The stem's rows up to `last`, of the two that are new: the ring has room for no more.
   void fill_ring(int last) {
-    for (; next_stem_row_ <= last && next_stem_row_ < plan_.block.shape.height; ++next_stem_row_) {
-      const float* rows[StemRows::kRows];
-      image_.gather(next_stem_row_, rows);
-      stem_row(plan_.stem, args_.stem_packed, rows, ring_.row(0, next_stem_row_) + kBlock,
-               plan_.ring_block_floats());
-    }
+    const int height = plan_.block.shape.height, end = last < height ? last + 1 : height;
+    stem_.make(next_stem_row_, end, plan_.ring_block_floats(),
+               [&](int y) { return ring_.row(0, y) + kBlock; });
+    if (next_stem_row_ < end) next_stem_row_ = end;
   }
 
   // Output row y of one channel block, to row `row` of T.
@@ -249,7 +250,7 @@ class StemBlockRun {
   const StemBlockPlan& plan_;
   const StemBlockArgs& args_;
   float* scratch_;
-  StemRows image_;
+  Stem& stem_;
   StemRing ring_;
   PointwiseTile tile_;
   int next_stem_row_ = 0;
@@ -259,8 +260,12 @@ class StemBlockRun {
 
 void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int tile_begin,
                     int tile_end) {
-  StemBlockRun run(plan, args, tile_begin);
-  for (int index = tile_begin; index < tile_end; ++index) run.run(index);
+  float* const scratch = static_cast<float*>(args.scratch);
+  with_stem(plan.stem, args.stem_packed, args.image,
+            scratch + plan.block.scratch_bytes() / sizeof(float), [&]<typename Stem>(Stem& stem) {
+              StemBlockRun<Stem> run(plan, args, stem, tile_begin);
+              for (int index = tile_begin; index < tile_end; ++index) run.run(index);
+            });
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA

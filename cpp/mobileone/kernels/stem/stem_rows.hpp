@@ -1,6 +1,7 @@
 // Rows of a stem's map, one after the other.
 #pragma once
 
+#include "mobileone/kernels/stem/image_forms.hpp"
 #include "mobileone/kernels/stem/image_pairs.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
@@ -58,5 +59,78 @@ using StemRows = OfElement<ImageRows, ImagePairs>;
 /// One output row of all channels; dst is its first pixel in block 0.
 void stem_row(const StemPlan& plan, const float* packed, const float* const rows[StemRows::kRows],
               float* dst, std::ptrdiff_t dst_block);
+
+/// What is left of a row of a panel once it has a floor: other activations, and zeros in padding.
+void finish_stem_row(const StemPlan& plan, const Panel& panel, float* dst,
+                     std::ptrdiff_t dst_block);
+
+/// A stem row by row.
+class DirectStem {
+ public:
+  DirectStem(const StemPlan& plan, const float* packed, const float* image, float* scratch)
+      : plan_(plan), packed_(packed), image_(plan, image, scratch) {}
+
+  /// Rows [begin, end), none before those made so far; to(y) is row y's first pixel in block 0.
+  template <typename To>
+  void make(int begin, int end, std::ptrdiff_t dst_block, const To& to) {
+    for (int y = begin; y < end; ++y) {
+      const float* rows[StemRows::kRows];
+      image_.gather(y, rows);
+      stem_row(plan_, packed_, rows, to(y), dst_block);
+    }
+  }
+
+ private:
+  const StemPlan& plan_;
+  const float* packed_;
+  StemRows image_;
+};
+
+/// A stem of float32 by windows (stem_windows.hpp).
+class WindowedStem {
+ public:
+  WindowedStem(const StemPlan& plan, const float* packed, const float* image, float* scratch)
+      : plan_(plan),
+        packed_(packed),
+        forms_(plan, image, scratch),
+        partials_(scratch + forms_.parts().partials()) {
+    for (int i = 0; i < kStemWindowForms; ++i) operands_[i] = scratch + forms_.parts().operand(i);
+  }
+
+  /// As DirectStem's.
+  template <typename To>
+  void make(int begin, int end, std::ptrdiff_t dst_block, const To& to) const {
+    while (begin < end) {
+      const int pair = begin - begin % 2, stop = end < pair + 2 ? end : pair + 2;
+      float* const dst[2] = {to(begin), to(stop - 1)};
+      make_rows(begin, stop, dst, dst_block);
+      begin = stop;
+    }
+  }
+
+ private:
+  /// Both rows of a pair, or one of them; `dst` of the even one, then of the odd one.
+  void make_rows(int begin, int end, float* const (&dst)[2], std::ptrdiff_t dst_block) const;
+
+  const StemPlan& plan_;
+  const float* packed_;
+  ImageForms forms_;
+  const float* operands_[kStemWindowForms];  // of the products: the first window's, of channel 0
+  float* partials_;
+};
+
+/// run(stem) with the kind of stem that the plan has.
+template <typename Run>
+void with_stem(const StemPlan& plan, const float* packed, const float* image, float* scratch,
+               const Run& run) {
+  if constexpr (kTraits.per_lane == 1) {
+    if (plan.by_windows()) {
+      WindowedStem stem(plan, packed, image, scratch);
+      return run(stem);
+    }
+  }
+  DirectStem stem(plan, packed, image, scratch);
+  run(stem);
+}
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
