@@ -6,6 +6,7 @@
 #include "kernels_block_testing.hpp"
 #include "mobileone/base/thread_pool.hpp"
 #include "mobileone/kernels/tiling/cost_model.hpp"
+#include "mobileone/kernels/tiling/stem_tiling.hpp"
 
 namespace mobileone::kernels::testing {
 namespace {
@@ -45,6 +46,29 @@ TEST(ThreadedBlock, IsBitwiseEqualForAnyNumberOfThreads) {
       EXPECT_EQ(got, expected) << isa_name(isa) << ", " << threads << " threads";
     }
   }
+}
+
+TEST(CostModel, Stems) {
+  for (Isa isa : supported_isas()) {
+    const KernelTable& table = kernels(isa);
+    const MachineModel machine{48e3, 2e6, 2e11, 1e11, 3e10};
+    const auto algorithm = [&](int size, int channels, AlgorithmChoice choice) {
+      const StemPlan stem = plan_stem(table.traits, size, size, channels);
+      const Tiling tiling = choose_tiling(table, machine, stem, {.choice = choice});
+      EXPECT_EQ(tiling.tile_rows, stem.out_height());
+      return tiling.algorithm;
+    };
+    using enum AlgorithmChoice;
+    EXPECT_EQ(algorithm(224, 48, kAuto), Algorithm::kStrassen);
+    EXPECT_EQ(algorithm(224, 48, kDirect), Algorithm::kDirect);
+    EXPECT_EQ(algorithm(1, 48, kAuto), Algorithm::kDirect);  // a fourth of a window
+    EXPECT_EQ(algorithm(1, 48, kStrassen), Algorithm::kStrassen);
+  }
+  const KernelTable& rounded = emulation(Precision::kBfloat16);
+  const StemPlan stem = plan_stem(rounded.traits, 224, 224, 48);
+  EXPECT_EQ(
+      choose_tiling(rounded, machine_model(rounded), stem, {AlgorithmChoice::kStrassen}).algorithm,
+      Algorithm::kDirect);
 }
 
 // The model is not asked for exact times, but for choices that hold by construction.

@@ -106,6 +106,11 @@ def first(field: str, edit: Callable[[Any], Any]) -> Callable[[Header], None]:
     return change
 
 
+def strassen_everywhere(header: Header) -> None:
+    for record in header["records"].values():
+        record["strassen"] = 1
+
+
 TAMPERED: dict[str, tuple[Callable[[Header], Any], str]] = {
     "version": (changed("mobileone", "0.0.0"), "mobileone '0.0.0'"),
     "no version": (changed("mobileone", None), "mobileone None"),
@@ -132,7 +137,7 @@ TAMPERED: dict[str, tuple[Callable[[Header], Any], str]] = {
     "no such algorithm": (first("records", lambda r: r | {"strassen": 2}), "strassen is 2"),
     "no rows": (first("records", lambda r: r | {"rows": 0}), "rows is 0; expected 1 to"),
     "a field less": (first("records", lambda r: {"rows": 1}), "has no strassen"),
-    "strassen on odd blocks": (first("records", lambda r: r | {"strassen": 1}), "strassen needs"),
+    "strassen on odd blocks": (strassen_everywhere, "strassen needs"),
     "no weights": (changed("weights", {}), "no weights"),
     "unaligned": (first("weights", lambda p: [p[0] + 4, *p[1:]]), "multiple of 64"),
     "outside": (first("weights", lambda p: [1 << 39, *p[1:]]), "inside the file"),

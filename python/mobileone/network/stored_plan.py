@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "StoredPlan", "load_plan", "save_plan"]
 
-FORMAT = 4
+FORMAT = 5
 _MAGIC = b"\x93M1PLAN\n"
 # Magic, format, checksum of the header, bytes of the header.
 _START = struct.Struct("<8sIIQ")

@@ -8,6 +8,7 @@
 #include "mobileone/backends/fused/tiling_record.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/kernels/tiling/conv_tiling.hpp"
+#include "mobileone/kernels/tiling/stem_tiling.hpp"
 
 namespace mobileone::fused {
 

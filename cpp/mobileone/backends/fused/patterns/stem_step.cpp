@@ -3,6 +3,7 @@
 #include "mobileone/backends/fused/patterns/conv_step.hpp"
 #include "mobileone/backends/fused/patterns/packed_block.hpp"
 #include "mobileone/backends/fused/tiled_step.hpp"
+#include "mobileone/backends/fused/tiling.hpp"
 #include "mobileone/base/error.hpp"
 
 namespace mobileone::fused {
@@ -92,23 +93,45 @@ class StemConvStep : public TiledStep {
   kernels::StemConvPlan plan_;
 };
 
+// Row by row or by windows; of bfloat16 there is no choice.
+kernels::StemPlan plan_of(const StemMatch& match, const kernels::KernelTable& kernels,
+                          PlanBuilder& builder) {
+  const Node& node = builder.node(match.conv);
+  const Shape& image = builder.shape(node.inputs[0]);
+  const kernels::MapShape in = map_shape(image);
+  const int channels = static_cast<int>(std::get<Conv2d>(node.op).out_channels);
+  const auto plan = [&](kernels::Algorithm algorithm) {
+    return kernels::plan_stem(kernels.traits, in.height, in.width, channels, match.activation,
+                              algorithm);
+  };
+  const kernels::StemPlan direct = plan(kernels::Algorithm::kDirect);
+  if (kernels.traits.per_lane != 1) return direct;
+  const auto tuned = tuned_tiling(node.name, builder, [] { return true; });
+  return plan(tiling_for(node.name, image[0], false, tuned, builder, by_cost_model(direct, kernels))
+                  .algorithm);
+}
+
 // Everything but where the result goes, for the kernels that will run it.
 StemOperands pack_stem(const StemMatch& match, const kernels::KernelTable& kernels,
                        PlanBuilder& builder) {
   const Node& node = builder.node(match.conv);
-  const kernels::MapShape in = map_shape(builder.shape(node.inputs[0]));
   StemOperands operands;
-  operands.plan = kernels::plan_stem(kernels.traits, in.height, in.width,
-                                     static_cast<int>(std::get<Conv2d>(node.op).out_channels),
-                                     match.activation);
+  operands.plan = plan_of(match, kernels, builder);
   const std::string precision = note_precision(match.conv, kernels, builder);
-  const std::string key = node.name + (precision.empty() ? " fused" : precision);
+  const char* const kind = operands.plan.by_windows() ? " fused windows" : " fused";
+  const std::string key = node.name + (precision.empty() ? kind : precision);
   operands.weights = builder.packed(key, operands.plan.packed_bytes(), [&](void* out) {
     const NodeWeights weights(match.conv, builder);
     kernels::pack_stem(operands.plan, weights.weight(), weights.bias(), static_cast<float*>(out));
   });
   operands.src = builder.value_of(node.inputs[0]);
   return operands;
+}
+
+// What profile() says of a step: how the stem runs, unless row by row, and what follows it.
+std::string details_of(const kernels::StemPlan& plan, const std::string& rest) {
+  if (!plan.by_windows()) return rest;
+  return rest.empty() ? "windows" : "windows, then " + rest;
 }
 
 // Of L2, what a tile of stem and convolution may use.
@@ -131,7 +154,8 @@ void emit_stem_conv(const StemConvMatch& match, PlanBuilder& builder) {
   work.units = conv.plan.units();
   work.threads = builder.options().threads;
   work.thread_bytes = kernels::plan_stem_conv(operands.plan, conv.plan).scratch_bytes();
-  StepInfo info = describe(match.ops, builder, implementation(conv.details));
+  StepInfo info =
+      describe(match.ops, builder, implementation(details_of(operands.plan, conv.details)));
   builder.add_step(
       std::make_unique<StemConvStep>(std::move(info), work, std::move(operands), std::move(conv)),
       {src}, {work.map});
@@ -147,7 +171,8 @@ void emit_stem(const StemMatch& match, PlanBuilder& builder) {
   work.units = work.map_shape.height;
   work.threads = builder.options().threads;
   work.thread_bytes = operands.plan.scratch_bytes();
-  StepInfo info = describe(match.ops, builder, implementation("", table(builder)));
+  StepInfo info =
+      describe(match.ops, builder, implementation(details_of(operands.plan, ""), table(builder)));
   builder.add_step(
       std::make_unique<StemStep>(std::move(info), work, table(builder), std::move(operands)), {src},
       {work.map});
@@ -164,7 +189,9 @@ void emit_stem_block(const StemBlockMatch& match, PlanBuilder& builder) {
   work.units = block.plan.tiles();
   work.threads = builder.options().threads;
   work.thread_bytes = kernels::plan_stem_block(operands.plan, block.plan).scratch_bytes();
-  StepInfo info = describe(match.ops, builder, implementation(block.details(), table(builder)));
+  StepInfo info =
+      describe(match.ops, builder,
+               implementation(details_of(operands.plan, block.details()), table(builder)));
   builder.add_step(std::make_unique<StemBlockStep>(std::move(info), work, table(builder),
                                                    std::move(operands), std::move(block)),
                    {src}, {work.map});
