@@ -25,6 +25,7 @@ class Projection {
     const std::byte* packed;
     // What of the next panel is to be brought: each group of pixels brings a part.
     const std::byte *ahead, *limit;
+    bool straight;
   };
   /// What steps after this one read: each group of pixels brings a part.
   class After {
@@ -53,7 +54,8 @@ class Projection {
     const std::byte* const packed = packed_ + index * panels_.panel_bytes();
     const std::byte* const next = index + 1 < panels() ? packed + panels_.panel_bytes() : packed;
     return {index * panels_.traits.panel_channels() / kBlock, packed, next,
-            next + panels_.weight_bytes()};
+            next + panels_.weight_bytes(),
+            are_straight<2>(packed + panels_.weight_bytes() + 2 * kVectorBytes, requantize_)};
   }
 
   /// Pixels of a panel's result from row `row` on: `t` is the first one's, channel blocks `pitch`
@@ -67,13 +69,15 @@ class Projection {
       const int count = pixels - p < kTraits.pixels ? pixels - p : kTraits.pixels;
       const BytePlaces out{to, map_.block_stride(), places + p, count};
       const bool few = count <= kTraits.pixels / 2;
+      const std::byte* const brought = after.at(panel.packed);
       if (half) {
-        multiply<kTraits.pixels, 1 * kVectorsPerBlock>(t, pitch, panel, after.at(panel.packed),
-                                                       out);
+        multiply<kTraits.pixels, 1 * kVectorsPerBlock, false>(t, pitch, panel, brought, out);
       } else if (few) {
-        multiply<kTraits.pixels / 2, 2>(t, pitch, panel, after.at(panel.packed), out);
+        multiply<kTraits.pixels / 2, 2, false>(t, pitch, panel, brought, out);
+      } else if (panel.straight && out.are_neighbours(kTraits.pixels)) {
+        multiply<kTraits.pixels, 2, true>(t, pitch, panel, brought, out);
       } else {
-        multiply<kTraits.pixels, 2>(t, pitch, panel, after.at(panel.packed), out);
+        multiply<kTraits.pixels, 2, false>(t, pitch, panel, brought, out);
       }
       panel.ahead += k_blocks_ * kPrefetched;
       if (panel.ahead >= panel.limit) panel.ahead = panel.packed;
@@ -82,14 +86,16 @@ class Projection {
   }
 
  private:
-  template <int kPixels, int kVectors>
+  template <int kPixels, int kVectors, bool kStraight>
   [[gnu::noinline]] void multiply(const std::uint8_t* t, std::ptrdiff_t pitch, const Panel& panel,
                                   const std::byte* after, const BytePlaces& out) const {
     const std::byte *packed = panel.packed, *ahead = panel.ahead;
     ByteSums<kPixels, kVectors> sums;
     const std::byte* const bias = packed + panels_.weight_bytes();
     begin_sums<kPixels, kVectors>(sums, bias);
-    for (int block = 0; block < k_blocks_; ++block) {
+    const std::byte* const multiplier = bias + 2 * kVectorBytes;
+    const int blocks = kStraight ? k_blocks_ - 1 : k_blocks_;
+    for (int block = 0; block < blocks; ++block) {
 #pragma GCC unroll 2
       for (int i = 0; i < kPrefetched; i += 64) __builtin_prefetch(ahead + i, 0, 2);
       ahead += kPrefetched;
@@ -102,7 +108,11 @@ class Projection {
       t += pitch;
       packed += 8 * kWeightBytes;
     }
-    write_sums<kPixels, kVectors>(sums, bias + 2 * kVectorBytes, requantize_, out);
+    if constexpr (kStraight) {
+      finish_straight<kPixels, kVectors>(sums, t, packed, multiplier, requantize_, out);
+    } else {
+      write_sums<kPixels, kVectors>(sums, multiplier, requantize_, out);
+    }
   }
 
   /// Bytes that a group of pixels brings for each block of its inputs: of a panel, which has 512 of

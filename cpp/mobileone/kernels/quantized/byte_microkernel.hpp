@@ -54,19 +54,99 @@ MOBILEONE_INLINE void begin_sums(ByteSums<kPixels, kVectors>& sums, const std::b
 
 /// Adds products of four bytes of each pixel, `kStride` bytes apart.
 template <int kStride, int kPixels, int kVectors>
-MOBILEONE_INLINE void add_products(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* at,
-                                   const std::byte* weights) {
+MOBILEONE_INLINE void add_held_products(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* at,
+                                        const Weights (&held)[kVectors]) {
   // Steps that read the same bytes again do: there is no register to keep them in.
   asm("" : "+r"(at));
-  Weights held[kVectors];
-#pragma GCC unroll 2
-  for (int v = 0; v < kVectors; ++v) held[v] = hold(weights + v * kWeightBytes);
 #pragma GCC unroll 14
   for (int p = 0; p < kPixels; ++p) {
     const Sums x = broadcast(at + p * kStride);
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) sums[p][v] = dot(sums[p][v], x, held[v]);
   }
+}
+
+template <int kStride, int kPixels, int kVectors>
+MOBILEONE_INLINE void add_products(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* at,
+                                   const std::byte* weights) {
+  Weights held[kVectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) held[v] = hold(weights + v * kWeightBytes);
+  add_held_products<kStride, kPixels, kVectors>(sums, at, held);
+}
+
+/// Whether a panel's results are cut off by saturation alone, of sums that are the bits of numbers:
+/// what write_straight() takes.
+template <int kVectors>
+MOBILEONE_INLINE bool are_straight(const std::byte* multiplier, const Requantize& requantize) {
+  bool small = true;
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    small = small && are_below_one(hold_floats(multiplier + v * kVectorBytes));
+  }
+  return small && requantize.plain() && are_numbers(multiplier + 4 * kVectorBytes);
+}
+
+/// Requantizes sums of neighbours, as many as a vector has or kPixels, and writes the first
+/// `pixels`.
+template <int kPixels, int kVectors>
+MOBILEONE_INLINE void write_straight(Sums (*sums)[kVectors], const std::byte* multiplier,
+                                     const Requantize& requantize, std::uint8_t* to,
+                                     std::ptrdiff_t block_stride, int pixels) {
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    const Floats factor = hold_floats(multiplier + v * kVectorBytes);
+    const Floats offset = hold_floats(multiplier + (2 + v) * kVectorBytes);
+#pragma GCC unroll 4
+    for (int p = 0; p < kPixels; ++p) {
+      sums[p][v] = nearest(scaled_numbers(sums[p][v], factor, offset));
+    }
+  }
+#pragma GCC unroll 2
+  for (int block = 0; block < kVectors / kVectorsPerBlock; ++block) {
+    const auto sum = [&](int i) MOBILEONE_INLINE_LAMBDA -> Sums {
+      const int pixel = i / kVectorsPerBlock;
+      return sums[pixel < kPixels ? pixel : kPixels - 1]
+                 [block * kVectorsPerBlock + i % kVectorsPerBlock];
+    };
+    const Bytes x = transpose_lanes(requantize.pack<true>(sum(0), sum(1), sum(2), sum(3)));
+    if (pixels >= kPixelsPerVector) {
+      store(to + block * block_stride, x);
+    } else {
+      store_pixels(to + block * block_stride, x, pixels);
+    }
+  }
+}
+
+/// Adds the last block's products, a vector's pixels at a time, and writes their results while the
+/// next ones' are multiplied.
+template <int kPixels, int kVectors>
+MOBILEONE_INLINE void finish_straight(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* t,
+                                      const std::byte* weights, const std::byte* multiplier,
+                                      const Requantize& requantize, const BytePlaces& out) {
+  std::uint8_t* const to = out.to + out.places[0];
+  const auto part = [&]<int kFirst>() MOBILEONE_INLINE_LAMBDA {
+    constexpr int kLeft = kPixels - kFirst;
+    constexpr int kCount = kLeft < kPixelsPerVector ? kLeft : kPixelsPerVector;
+    if constexpr (kCount > 0) {
+      auto& own = *reinterpret_cast<ByteSums<kCount, kVectors>*>(sums + kFirst);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        add_products<kBlock, kCount, kVectors>(own, t + kFirst * kBlock + 4 * i,
+                                               weights + 2 * i * kWeightBytes);
+      }
+      // Read again: there is no register to keep them in.
+      asm("" : "+r"(multiplier));
+      write_straight<kCount, kVectors>(sums + kFirst, multiplier, requantize, to + kFirst * kBlock,
+                                       out.block_stride, kCount);
+      asm volatile("");  // or the next pixels' products come first
+    }
+  };
+  part.template operator()<0 * kPixelsPerVector>();
+  part.template operator()<1 * kPixelsPerVector>();
+  part.template operator()<2 * kPixelsPerVector>();
+  part.template operator()<3 * kPixelsPerVector>();
+  static_assert(kPixels <= 4 * kPixelsPerVector);
 }
 
 /// Requantizes sums and writes them; `multiplier`: of packed scales.

@@ -9,6 +9,47 @@
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
+#if defined(__AVX512VNNI__)
+constexpr int kPixels = 4;  // of a vector of results; weights stay in registers
+
+template <int kVectors>
+class StemWeights {
+ public:
+  explicit StemWeights(const std::byte* packed) {
+#pragma GCC unroll 7
+    for (int i = 0; i < 7; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) held_[i][v] = hold(packed + (2 * i + v) * kWeightBytes);
+    }
+  }
+  /// The products of the i-th of the windows' fours.
+  template <int kStride>
+  MOBILEONE_INLINE void add(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* at,
+                            int i) const {
+    add_held_products<kStride, kPixels, kVectors>(sums, at, held_[i]);
+  }
+
+ private:
+  Weights held_[7][kVectors];
+};
+#else
+constexpr int kPixels = kTraits.pixels;  // as many as make up for weights from memory
+
+template <int kVectors>
+class StemWeights {
+ public:
+  explicit StemWeights(const std::byte* packed) : packed_(packed) {}
+  template <int kStride>
+  MOBILEONE_INLINE void add(ByteSums<kPixels, kVectors>& sums, const std::uint8_t* at,
+                            int i) const {
+    add_products<kStride, kPixels, kVectors>(sums, at, packed_ + 2 * i * kWeightBytes);
+  }
+
+ private:
+  const std::byte* packed_;
+};
+#endif
+
 class ByteStem {
  public:
   ByteStem(const QuantizedStemPlan& plan, const QuantizedStemArgs& args)
@@ -22,7 +63,7 @@ class ByteStem {
     for (int slot = 0; slot < 4; ++slot) {
       std::fill_n(pixels(slot), plan.row_bytes() / 4, pixel);
     }
-    for (int p = 0; p < kTraits.pixels; ++p) places_[p] = p * kBlock;
+    for (int p = 0; p < kPixels; ++p) places_[p] = p * kBlock;
   }
 
   void run(int row) {
@@ -35,15 +76,11 @@ class ByteStem {
       const int block = panel * panels_.traits.panel_channels() / kBlock;
       std::uint8_t* const to = args_.dst + map.offset(block, row, 0);
       const std::byte* const packed = args_.packed + panel * panels_.panel_bytes();
-      const bool half = kVectorsPerBlock == 1 && block + 1 == map.blocks();
-      for (int x = 0; x < map.width; x += kTraits.pixels) {
-        const BytePlaces places{to + std::ptrdiff_t{x} * kBlock, map.block_stride(), places_,
-                                std::min(kTraits.pixels, map.width - x)};
-        if (half) {
-          multiply<1 * kVectorsPerBlock>(x, packed, places);
-        } else {
-          multiply<2>(x, packed, places);
-        }
+      // The last panel may be half a one.
+      if (kVectorsPerBlock == 1 && block + 1 == map.blocks()) {
+        multiply_panel<1 * kVectorsPerBlock>(packed, to);
+      } else {
+        multiply_panel<2>(packed, to);
       }
     }
   }
@@ -84,25 +121,46 @@ class ByteStem {
   }
 
   template <int kVectors>
-  [[gnu::noinline]] void multiply(int x, const std::byte* packed, const BytePlaces& places) const {
-    constexpr int kPixels = kTraits.pixels;
+  void multiply_panel(const std::byte* packed, std::uint8_t* to) const {
+    const std::byte* const multiplier = packed + panels_.weight_bytes() + 2 * kVectorBytes;
+    if (are_straight<kVectors>(multiplier, requantize_)) {
+      multiply<kVectors, true>(packed, to);
+    } else {
+      multiply<kVectors, false>(packed, to);
+    }
+  }
+
+  /// A row of a panel's results.
+  template <int kVectors, bool kStraight>
+  [[gnu::noinline]] void multiply(const std::byte* packed, std::uint8_t* to) const {
     const WindowRows rows = windows();
-    const auto* const first = reinterpret_cast<const std::uint8_t*>(rows.first + 2 * x);
-    const auto* const second = reinterpret_cast<const std::uint8_t*>(rows.second + 2 * x);
+    const ByteMap map = plan_.dst();
     const std::byte* const bias = packed + panels_.weight_bytes();
-    ByteSums<kPixels, kVectors> sums;
-    begin_sums<kPixels, kVectors>(sums, bias);
+    const std::byte* const multiplier = bias + 2 * kVectorBytes;
+    const StemWeights<kVectors> weights(packed);
+    for (int x = 0; x < map.width; x += kPixels, to += kPixels * kBlock) {
+      ByteSums<kPixels, kVectors> sums;
+      begin_sums<kPixels, kVectors>(sums, bias);
+      const auto* const first = reinterpret_cast<const std::uint8_t*>(rows.first + 2 * x);
+      const auto* const second = reinterpret_cast<const std::uint8_t*>(rows.second + 2 * x);
 #pragma GCC unroll 3
-    for (int i = 0; i < 3; ++i) {
-      add_products<8, kPixels, kVectors>(sums, first + 4 * i, packed + 2 * i * kWeightBytes);
-    }
+      for (int i = 0; i < 3; ++i) weights.template add<8>(sums, first + 4 * i, i);
 #pragma GCC unroll 3
-    for (int i = 0; i < 3; ++i) {
-      add_products<8, kPixels, kVectors>(sums, second + 4 * i, packed + 2 * (3 + i) * kWeightBytes);
+      for (int i = 0; i < 3; ++i) weights.template add<8>(sums, second + 4 * i, 3 + i);
+      weights.template add<4>(sums, reinterpret_cast<const std::uint8_t*>(rows.blue + x), 6);
+      const int pixels = std::min(kPixels, map.width - x);
+      if constexpr (kStraight) {
+#pragma GCC unroll 3
+        for (int p = 0; p < kPixels; p += kPixelsPerVector) {
+          if (p > 0 && p >= pixels) break;
+          write_straight<kPixelsPerVector, kVectors>(
+              sums + p, multiplier, requantize_, to + p * kBlock, map.block_stride(), pixels - p);
+        }
+      } else {
+        write_sums<kPixels, kVectors>(sums, multiplier, requantize_,
+                                      {to, map.block_stride(), places_, pixels});
+      }
     }
-    const auto* const blue = reinterpret_cast<const std::uint8_t*>(rows.blue + x);
-    add_products<4, kPixels, kVectors>(sums, blue, packed + 2 * 6 * kWeightBytes);
-    write_sums<kPixels, kVectors>(sums, bias + 2 * kVectorBytes, requantize_, places);
   }
 
   const QuantizedStemPlan& plan_;
@@ -111,7 +169,7 @@ class ByteStem {
   Requantize requantize_;
   Quantizer quantize_;
   int first_ = 0, next_ = 0;  // rows that are there: [first_, next_), the last three of them
-  int places_[kTraits.pixels];
+  int places_[kPixels];
 };
 
 }  // namespace

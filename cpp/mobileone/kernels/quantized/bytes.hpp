@@ -43,6 +43,9 @@ MOBILEONE_INLINE Sums shifted_left(Sums x) {
 }
 /// The first `pixels` pixels of 16 bytes.
 MOBILEONE_INLINE void store_pixels(std::uint8_t* to, Bytes x, int pixels) {
+  if (pixels == 2) {
+    return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(x));
+  }
   _mm512_mask_storeu_epi32(to, static_cast<__mmask16>((1u << 4 * pixels) - 1), x);
 }
 /// One pixel of 16 bytes.

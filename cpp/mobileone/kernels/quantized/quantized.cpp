@@ -12,7 +12,7 @@ namespace {
 
 // What T of a tile may take: a part of the second-level cache. A panel's weights, which are read
 // once a tile, stay in the first-level one, and of T a group of pixels.
-constexpr int kTileBytes = 128 * 1024;
+constexpr int kTileBytes = 192 * 1024;
 
 }  // namespace
 
