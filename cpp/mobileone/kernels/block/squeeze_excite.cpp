@@ -6,15 +6,20 @@ namespace mobileone::kernels {
 
 namespace {
 
-// [out][in] -> [in][padded(out)] followed by the padded bias.
+// Of weight [out][in].
 float* pack_linear(int in, int out, const float* weight, const float* bias, float* packed) {
   const int width = padded(out);
-  std::fill_n(packed, std::ptrdiff_t{in + 1} * width, 0.0f);
-  for (int o = 0; o < out; ++o) {
-    for (int i = 0; i < in; ++i) packed[std::ptrdiff_t{i} * width + o] = weight[o * in + i];
-    if (bias != nullptr) packed[std::ptrdiff_t{in} * width + o] = bias[o];
+  for (int first = 0; first < width; first += kSqueezeChunk) {
+    const int chunk = std::min(kSqueezeChunk, width - first);
+    std::fill_n(packed, std::ptrdiff_t{in + 1} * chunk, 0.0f);
+    for (int o = first; o < std::min(out, first + chunk); ++o) {
+      float* const to = packed + o - first;
+      for (int i = 0; i < in; ++i) to[std::ptrdiff_t{i} * chunk] = weight[o * in + i];
+      if (bias != nullptr) to[std::ptrdiff_t{in} * chunk] = bias[o];
+    }
+    packed += std::ptrdiff_t{in + 1} * chunk;
   }
-  return packed + std::ptrdiff_t{in + 1} * width;
+  return packed;
 }
 
 }  // namespace

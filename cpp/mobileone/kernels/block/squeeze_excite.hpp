@@ -9,7 +9,11 @@
 
 namespace mobileone::kernels {
 
-/// Packed weights, in order: W1 [channels][16 reduced_blocks], b1, W2 [reduced][16 blocks], b2.
+/// Packed weights, in order: W1 and b1 of `channels` inputs, W2 and b2 of `reduced` ones, each as
+/// chunks of kSqueezeChunk outputs [inputs][chunk], and after them their biases: read in one go
+/// from end to end. The last chunk has what is left in whole blocks.
+inline constexpr int kSqueezeChunk = 64;
+
 struct SqueezeExcite {
   int channels = 0;
   int reduced = 0;

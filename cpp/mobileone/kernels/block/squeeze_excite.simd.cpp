@@ -41,24 +41,31 @@ void dot_columns(const float* in, int count, const float* weight, int width,
   }
 }
 
-// out[o] = finish(sum_i in[i] * weight[i][o], o), vector by vector.
+// out[o] = finish(sum_i in[i] * weight[i][o], bias[o]), vector by vector; returns what is after the
+// layer's packed weights.
 template <typename Finish>
-void linear_layer(const float* in, int count, const float* weight, int width, float* out,
-                  const Finish& finish) {
-  int o = 0;
-  for (; o + kTogether * kLanes <= width; o += kTogether * kLanes) {
-    Vec dot[kTogether];
-    dot_columns(in, count, weight + o, width, dot);
+const float* linear_layer(const float* in, int count, const float* packed, int width, float* out,
+                          const Finish& finish) {
+  for (int first = 0; first < width; first += kSqueezeChunk, out += kSqueezeChunk) {
+    const int chunk = width - first < kSqueezeChunk ? width - first : kSqueezeChunk;
+    const float* const bias = packed + std::ptrdiff_t{count} * chunk;
+    int o = 0;
+    for (; o + kTogether * kLanes <= chunk; o += kTogether * kLanes) {
+      Vec dot[kTogether];
+      dot_columns(in, count, packed + o, chunk, dot);
 #pragma GCC unroll 4
-    for (int v = 0; v < kTogether; ++v) {
-      store(out + o + v * kLanes, finish(dot[v], o + v * kLanes));
+      for (int v = 0; v < kTogether; ++v) {
+        store(out + o + v * kLanes, finish(dot[v], load(bias + o + v * kLanes)));
+      }
     }
+    for (; o < chunk; o += kLanes) {
+      Vec dot[1];
+      dot_columns(in, count, packed + o, chunk, dot);
+      store(out + o, finish(dot[0], load(bias + o)));
+    }
+    packed = bias + chunk;
   }
-  for (; o < width; o += kLanes) {
-    Vec dot[1];
-    dot_columns(in, count, weight + o, width, dot);
-    store(out + o, finish(dot[0], o));
-  }
+  return packed;
 }
 
 }  // namespace
@@ -66,16 +73,12 @@ void linear_layer(const float* in, int count, const float* weight, int width, fl
 void squeeze_excite(const SqueezeExcite& se, const float* sums, int pixels, float* hidden,
                     float* scale) {
   const int reduced = padded(se.reduced), channels = padded(se.channels);
-  const float* w1 = se.packed;
-  const float* b1 = w1 + std::ptrdiff_t{se.channels} * reduced;
-  const float* w2 = b1 + reduced;
-  const float* b2 = w2 + std::ptrdiff_t{se.reduced} * channels;
   const Vec inverse = broadcast(1.0f / static_cast<float>(pixels));
-  linear_layer(sums, se.channels, w1, reduced, hidden, [&](Vec dot, int o) {
-    return activate(se.activation, fma(dot, inverse, load(b1 + o)));
-  });
-  linear_layer(hidden, se.reduced, w2, channels, scale,
-               [&](Vec dot, int o) { return activate(se.gate, add(dot, load(b2 + o))); });
+  const float* const expand = linear_layer(
+      sums, se.channels, se.packed, reduced, hidden,
+      [&](Vec dot, Vec bias) { return activate(se.activation, fma(dot, inverse, bias)); });
+  linear_layer(hidden, se.reduced, expand, channels, scale,
+               [&](Vec dot, Vec bias) { return activate(se.gate, add(dot, bias)); });
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
