@@ -21,12 +21,19 @@ std::int64_t now_ns() {
       .count();
 }
 
+// What a run walks through again and again: from a quarter of a huge page on it gets a whole one,
+// which costs fewer address translations.
+std::shared_ptr<void> allocate_context(std::size_t bytes) {
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  return allocate_aligned(bytes < kHugePage / 4 ? bytes : std::max(bytes, kHugePage));
+}
+
 }  // namespace
 
 // Everything that a run writes to. One call at a time.
 struct Plan::Context {
   explicit Context(const Plan& plan)
-      : memory(allocate_aligned(plan.arena_bytes_ + plan.scratch_bytes_)),
+      : memory(allocate_context(plan.arena_bytes_ + plan.scratch_bytes_)),
         buffers(plan.values_, static_cast<std::byte*>(memory.get()),
                 static_cast<std::byte*>(memory.get()) + plan.arena_bytes_, plan.threads_) {
     // Borders that are kept (keep_borders) start as zeros here.
