@@ -161,7 +161,7 @@ KERNELS = (
     Kernel("token_kernel", lambda n: 4 * n[0] * n[1], ISAS[:2]),  # <rows, vectors>, four steps of k
     Kernel("conv_run", lambda n: 4 * n[0] * n[1]),  # <pixels, vectors>, four steps of k
     Kernel("stem_group", lambda n: 3 * n[0] * n[1]),  # <pixels, vectors>, a row of the 3x3 kernel
-    Kernel("window_group", lambda n: 3 * n[0] * n[1], False),  # <windows, vectors>, a form
+    Kernel("window_group", lambda n: 3 * n[0] * n[1], ISAS[:2]),  # <windows, vectors>, a form
     Kernel("depthwise_group", lambda n: 9 * n[1]),  # <stride, outputs>, all taps
     Kernel("depthwise_wide_group", lambda n: n[0] * n[2]),  # <kernel, stride, outputs>, a row
     Kernel("pair_rows", lambda _: 21, ("avx512_bf16",)),  # of one row three pixels, seven each
