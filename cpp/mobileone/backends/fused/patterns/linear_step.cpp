@@ -68,9 +68,9 @@ void emit_linear(const LinearMatch& match, PlanBuilder& builder) {
     kernels::pack_linear(operands.plan, weights.weight(), weights.bias(), static_cast<float*>(out));
   });
   const auto* const packed = static_cast<const float*>(operands.weights.get());
-  if (announce(packed, operands.plan.packed_bytes(), builder) == 0) {
-    announce_stream(packed, operands.plan.packed_bytes(), builder);
-  }
+  const std::ptrdiff_t next = announce(packed, operands.plan.packed_bytes(), builder);
+  announce_stream(packed + next, operands.plan.packed_bytes() - sizeof(float) * std::size_t(next),
+                  builder);
   operands.src = builder.in_layout(match.source, Layout::blocked(kernels::kBlock));
   operands.dst = is_conv ? builder.new_result(match.result(), Layout::blocked(kernels::kBlock))
                          : builder.new_result(match.result(), Layout::nchw(), true);
