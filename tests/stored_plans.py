@@ -43,6 +43,11 @@ def small_mobilevit() -> mobileone.Model:
     )
 
 
+def small_features() -> mobileone.Model:
+    """Without a classifier, whose result is in no order of a kernel's."""
+    return small_model(num_classes=0)
+
+
 @functools.cache
 def small_int8() -> mobileone.Model:
     """Stem, blocks, squeeze-and-excitation between integers and before the pool."""
@@ -51,7 +56,7 @@ def small_int8() -> mobileone.Model:
         return mobileone.quantize(small_model(), noise)
 
 
-MODELS = [small_model, small_mobilevit, small_int8]
+MODELS = [small_model, small_mobilevit, small_int8, small_features]
 
 
 def rewrite(path: Path, change: Callable[[Header], Any]) -> None:

@@ -29,6 +29,20 @@ class OnednnOnDemand : public Backend {
 
 const OnednnOnDemand onednn_on_demand;
 
+// Only what brings results into the caller's order: it has neither weights nor a record.
+class LoopReorders : public Backend {
+ public:
+  std::size_t emit(const std::vector<LoweredOp>&, std::size_t, PlanBuilder&) const override {
+    return 0;
+  }
+  std::unique_ptr<Step> reorder(ValueId from, ValueId to,
+                                const PlanBuilder& builder) const override {
+    return loops::backend().reorder(from, to, builder);
+  }
+};
+
+const LoopReorders loop_reorders;
+
 // In the order in which they are asked; loops take whatever is left. Gradients come from backends
 // whose sums are split by shapes alone, never by the number of threads.
 std::vector<const Backend*> backends_for(const CompileOptions& options) {
@@ -107,9 +121,9 @@ std::shared_ptr<const Plan> restore(const Graph& graph,
   check_threads(options.threads);
   if (!fused::backend()) throw NotSupported("[plan] this CPU has no AVX2 and FMA; expected both");
   const auto network = std::make_shared<const Network>(Network{graph, {}});
-  return std::make_shared<const Plan>(network, std::make_shared<WeightCache>(std::move(weights)),
-                                      input_shape, options,
-                                      std::vector<const Backend*>{fused::backend()});
+  return std::make_shared<const Plan>(
+      network, std::make_shared<WeightCache>(std::move(weights)), input_shape, options,
+      std::vector<const Backend*>{fused::backend(), &loop_reorders});
 }
 
 }  // namespace mobileone

@@ -128,6 +128,11 @@ def test_a_folder_has_a_class_per_folder(tmp_path: Path) -> None:
     assert samples.class_names == ("bird", "cat")
     assert samples.labels.tolist() == [0, 0, 0, 1, 1]
     np.testing.assert_array_equal(np.asarray(samples.image(4)), PIXELS[1])
+    for told in ({"class_names": ("cat", "bird")}, {"order": ("cat", "bird")}):
+        turned = FolderSamples(tmp_path, **told)
+        assert (turned.class_names, turned.paths) == (("cat", "bird"), samples.paths)
+        assert turned.labels.tolist() == [1, 1, 1, 0, 0]
+    assert FolderSamples(tmp_path, order=("cat", "dog")).class_names == ("bird", "cat")
 
 
 def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:

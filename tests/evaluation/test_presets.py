@@ -69,6 +69,28 @@ def test_only_the_subsets_columns_count(name: str, tmp_path: Path) -> None:
         mobileone.evaluate(by_grey(order), tmp_path, preset=name, data_config=CONFIG)
 
 
+def test_columns_are_a_set_of_classes() -> None:
+    logits = np.eye(5, dtype=np.float32)
+    images, labels = np.zeros((5, 224, 224, 3), np.uint8), np.arange(5)
+    images += np.arange(10, 60, 10, np.uint8)[:, None, None, None]
+
+    def model(x: np.ndarray) -> np.ndarray:
+        pixels = x[:, 0, 0, 0] * CONFIG.std[0] + CONFIG.mean[0]
+        return logits[np.rint(pixels * 25.5).astype(int) - 1]
+
+    wanted = [3, 1, 4]
+    data = images[wanted], labels[wanted]
+    for columns in (wanted, [1, 3, 4], [4, 1, 1, 3]):
+        result = mobileone.evaluate(model, data, columns=columns, data_config=CONFIG)
+        assert result.top1.value == 1, "all are right, in whatever order columns are given"
+        assert [row["prediction"] for row in rows(result)] == wanted
+    for bad, found in (([-1, 3], "columns is -1"), ([], "columns has none")):
+        with pytest.raises(ValueError, match=found):
+            mobileone.evaluate(model, data, columns=bad, data_config=CONFIG)
+    with pytest.raises(ValueError, match="columns has 1000; expected class indices below 1000"):
+        mobileone.evaluate(network(), data, columns=[0, 1000], data_config=CONFIG)
+
+
 def test_the_subsets_are_those_of_timm() -> None:
     spec = pytest.importorskip("importlib.util").find_spec("timm")
     if spec is None:

@@ -16,7 +16,8 @@ DATA = DataConfig(input_size=(32, 32), crop_pct=1.0, mean=(0.5,) * 3, std=(0.5,)
 
 def small_model(seed: int = 1, **config: Any) -> mobileone.Model:
     """A MobileOne of two stages for 32 x 32 pixels."""
-    model = mobileone.create_model("custom", seed=seed, num_classes=CLASSES, **{**CONFIG, **config})
+    told = {"num_classes": CLASSES, **CONFIG, **config}
+    model = mobileone.create_model("custom", seed=seed, **told)
     model.data_config = DATA
     return model
 

@@ -96,6 +96,7 @@ def test_recipes_are_plain_json() -> None:
         ("momentum", 1.0), ("betas", (0.9,)), ("betas", (0.9, 1.0)), ("clip_norm", 0.0),
         ("weight_decay", "1e-4"), ("label_smoothing", 1.0), ("ema_decay", 1.0),
         ("warmup_epochs", 301), ("frozen", "stage0.*"), ("frozen", (0,)),
+        ("frozen", 3), ("augmentation", "yes"), ("curriculum", 3),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_named(field: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -189,7 +190,19 @@ def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
         mobileone.CheckpointError, match=r"stage0\.\S+: found \(8, .*, expected \(9, "
     ):
         resume(quick(epochs=1), small_model(widths=[9, 12]))
+    for other, found in (
+        (small_model(activation="silu"), "activation None; the model's config has 'silu'"),
+        (small_model(eps=1e-3), "eps None; the model's config has 0.001"),
+    ):
+        with pytest.raises(mobileone.CheckpointError, match=f"trained with {found}"):
+            resume(quick(epochs=1), other)
+    other = small_model()
+    other.data_config = dataclasses.replace(other.data_config, mean=(0.4,) * 3)
+    with pytest.raises(mobileone.CheckpointError, match=r"trained with mean \[0\.5, .*has \[0\.4"):
+        resume(quick(epochs=1), other)
     data = file.read_bytes()
+    file.write_bytes(data.replace(b'\\"config\\": ', b'\\"c0nfig\\": '))
+    resume(quick(epochs=1))  # as 0.1.0 wrote them
     file.write_bytes(data.replace(b'\\"totals\\"', b'\\"t0tals\\"'))
     with pytest.raises(mobileone.CheckpointError, match=r"c\.safetensors: damaged state"):
         resume(quick(epochs=1))

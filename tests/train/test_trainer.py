@@ -224,6 +224,7 @@ def test_networks_that_stop_being_finite_are_said_to_and_where() -> None:
         ([], ValueError, "data gave no batches in epoch 1"),
         (iter([(IMAGES, LABELS)]), TypeError, "data is an iterator"),
         (7, TypeError, "data is a int; expected"),
+        (lambda *_: None, TypeError, "data gave a NoneType of an epoch; expected batches"),
         ("no/such/folder", FileNotFoundError, "no/such/folder"),
     ],
 )
@@ -241,6 +242,62 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         Trainer(small_model(), checkpoint="x", checkpoint_updates=0)
     with pytest.raises(ValueError, match="path is None"):
         Trainer(small_model()).save()
+    with pytest.raises(TypeError, match="model is a NoneType; expected a mobileone"):
+        Trainer(None)
+    with pytest.raises(TypeError, match="recipe is a dict"):
+        Trainer(small_model(), {"epochs": 3})  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Trainer(small_model(), checkpoint="nowhere/c.safetensors")
+    with pytest.raises(ValueError, match="validation has labels of shape"):
+        Trainer(small_model(), quick(epochs=1)).fit(DATA, (floats(IMAGES), np.eye(4)[LABELS]))
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_what_has_nothing_to_learn_is_refused(classes: int) -> None:
+    """The loss of a single class is 0, whatever the weights."""
+    model = mobileone.create_model("custom", widths=[8, 12], depths=[1, 1], num_classes=classes)
+    with pytest.raises(ValueError, match=f"model has {classes} classes"):
+        Trainer(model, quick())
+
+
+def test_pictures_are_for_networks_that_read_them(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 32, 32, 4), np.uint8)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels[0]).save(tmp_path / name / "0.png")
+    for data in ((pixels, LABELS[:4]), (IMAGES, LABELS), tmp_path):
+        model = small_model(in_channels=4, num_classes=2)
+        model.data_config = mobileone.create_model("mobileone_mu0", in_channels=4).data_config
+        with pytest.raises(ValueError, match=r"data are pictures, .*; the model reads 4"):
+            Trainer(model, quick()).fit(data)
+
+
+def test_classes_keep_the_names_that_they_have(tmp_path: Path) -> None:
+    """Folders in another order are learned by their names; other names are taken, and said."""
+    for name, images in (("across", IMAGES[LABELS == 1]), ("along", IMAGES[LABELS == 2])):
+        (tmp_path / name).mkdir()
+        for i, pixels in enumerate(images):
+            Image.fromarray(pixels).save(tmp_path / name / f"{i:02}.png")
+    recipe = quick(epochs=1, augmentation=None)
+    sorted_, turned = small_model(num_classes=2), small_model(num_classes=2)
+    turned.class_names = ("along", "across")
+    seen = weights(turned)
+    seen |= {name: array[::-1].copy() for name, array in seen.items() if name[:6] == "linear"}
+    turned.network = mobileone._core.Network(turned.graph, seen)
+    Trainer(sorted_, recipe).fit(tmp_path)
+    history = Trainer(turned, recipe).fit(tmp_path, validation=tmp_path)
+    assert sorted_.class_names == ("across", "along")
+    assert turned.class_names == ("along", "across")
+    x = floats(IMAGES)
+    # The same function but for the order of logits; sums of gradients may be in another order.
+    np.testing.assert_allclose(turned(x), sorted_(x)[:, ::-1], rtol=1e-4, atol=1e-4)
+    right = mobileone.evaluate(turned, tmp_path).top1.value
+    assert history.epochs[-1].validation_accuracy == right
+    other = small_model(num_classes=2)
+    other.class_names = ("cat", "dog")
+    with pytest.warns(UserWarning, match="were cat; dog; from now on .* across; along"):
+        Trainer(other, recipe).fit(tmp_path)
+    assert other.class_names == ("across", "along")
 
 
 def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -300,6 +300,10 @@ def _wanted(
     said = {key: value for key, value in {**told, **described}.items() if key in untold}
     layout = identity.layout.name
     try:
+        with_given(wanted, {key: value for key, value in told.items() if key in untold}, layout)
+    except ValueError as error:
+        raise NotImplementedError(f"{identity.source}: what it computes: {error}") from error
+    try:
         # By itself first, where it says anything: its mistakes are not the caller's.
         if any(key in untold for key in described):
             with_given(wanted, said, layout)

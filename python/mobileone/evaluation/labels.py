@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mobileone.data.datasets.shards import Label
 from mobileone.tasks.classification.synsets import is_synset, synset_indices
+from mobileone.util.checks import at_least
 from mobileone.util.errors import listed
 
 __all__ = ["Classes", "resolve_classes"]
@@ -84,12 +85,12 @@ def resolve_classes(
         count: classes of the network.
         class_names: what the network calls them.
         where: the data, for messages.
-        columns: the logits that count.
+        columns: the logits that count, in any order.
 
     Raises:
-        ValueError: no rule fits.
+        ValueError: no rule fits, or columns that the network does not have.
     """
-    chosen = None if columns is None else np.asarray(columns, np.intp)
+    chosen = None if columns is None else _counted(columns, count)
     known = {name: index for index, name in enumerate(class_names or ())}
     synsets = synset_indices() if count in (1000, None) else {}
     if names is None:
@@ -105,6 +106,15 @@ def resolve_classes(
         ordered = {name: index for index, name in enumerate(sorted(names))}
         return Classes(count, "in the order of the folders' names", ordered, chosen)
     raise ValueError(_misfit(names, count, known, synsets, where))
+
+
+def _counted(columns: Sequence[int], count: int | None) -> npt.NDArray[np.intp]:
+    """Columns in increasing order; ValueError for what are no classes."""
+    chosen = sorted({at_least("columns", column, 0) for column in columns})
+    if not chosen or (count is not None and chosen[-1] >= count):
+        found = chosen[-1] if chosen else "none"
+        raise ValueError(f"columns has {found}; expected class indices below {count}")
+    return np.asarray(chosen, np.intp)
 
 
 def _misfit(

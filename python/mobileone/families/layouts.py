@@ -43,9 +43,8 @@ def find_layout(name: str, architecture: str = NAMES[0]) -> Layout:
     """
     known = {layout.name: layout for layout in layouts_of(architecture)}
     if name not in known:
-        raise ValueError(
-            f"layout {name!r} is not known for {architecture}; expected one of {', '.join(known)}"
-        )
+        expected = f"one of {', '.join(known)}" if known else "none: its names are its graph's"
+        raise ValueError(f"layout {name!r} is not known for {architecture}; expected {expected}")
     return known[name]
 
 

@@ -40,6 +40,11 @@ def evaluate(bundle: Bundle, source: Source) -> tuple[float, float]:
                     f"{bundle.num_classes}"
                 )
             loss -= float(log_p[np.arange(len(labels)), labels].sum())
+        elif labels.shape != logits.shape:
+            raise ValueError(
+                f"validation has labels of shape {labels.shape}; expected probabilities of "
+                f"{bundle.num_classes} classes"
+            )
         else:
             loss -= float((log_p * labels).sum())
             labels = labels.argmax(1)

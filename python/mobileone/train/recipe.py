@@ -79,7 +79,14 @@ class Recipe:
             at_least(name, getattr(self, name), least)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is {self.optimizer!r}; expected one of {OPTIMIZERS}")
-        if isinstance(self.frozen, str) or not all(isinstance(p, str) for p in self.frozen):
+        for name, kind in (("augmentation", Augmentation), ("curriculum", Curriculum)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(
+                    f"{name} is {value!r}; expected a mobileone {kind.__name__}, or None"
+                )
+        several = isinstance(self.frozen, list | tuple | set | frozenset)
+        if not several or not all(isinstance(p, str) for p in self.frozen):
             raise ValueError(f"frozen is {self.frozen!r}; expected patterns of parameters' names")
         object.__setattr__(self, "frozen", tuple(self.frozen))
         for name in _AT_LEAST_0:

@@ -42,13 +42,19 @@ class Source(Protocol):
 
 
 def open_sources(
-    data: Any, validation: Any, config: DataConfig, recipe: Recipe
+    data: Any,
+    validation: Any,
+    config: DataConfig,
+    recipe: Recipe,
+    known: tuple[str, ...] | None = None,
 ) -> tuple[Source, Source | None]:
-    """The sources of what `Trainer.fit` takes; see there."""
+    """The sources of what `Trainer.fit` takes; see there. `known`: what the network's classes are
+    called, in whose order a folder's are where it has the same.
+    """
     if isinstance(data, str) and data in BUILT_IN:
         data, held_out = split_digits(BUILT_IN[data])
         validation = held_out if validation is None else validation
-    training = _open(data, "data", config, recipe, recipe.augmentation, None)
+    training = _open(data, "data", config, recipe, recipe.augmentation, known)
     if validation is None:
         return training, None
     return training, _open(validation, "validation", config, recipe, None, training.class_names)
@@ -64,13 +70,16 @@ def _open(
 ) -> Source:
     training = name == "data"
     if isinstance(data, str | os.PathLike):
-        data = FolderSamples(data, class_names)
+        order = {"order": class_names} if training else {"class_names": class_names}
+        data = FolderSamples(data, **order)
     elif isinstance(data, tuple) and len(data) == 2 and not callable(data):
         images, labels = as_numpy(data[0]), data[1]
         if images.dtype.kind == "f":
             return _Floats(images, check_labels(labels, len(images)), recipe, shuffle=training)
+        _check_channels(name, config)
         data = ArraySamples(images, labels)
     if hasattr(data, "image") and hasattr(data, "labels"):
+        _check_channels(name, config)
         how = (config, recipe.batch_size, augmentation, recipe.seed)
         return Loaded(Loader(data, *how, training=training), data.class_names)
     if callable(data) or isinstance(data, Iterable):
@@ -79,6 +88,16 @@ def _open(
         f"{name} is a {type(data).__name__}; expected (images, labels), a folder, one of "
         f"{', '.join(map(repr, BUILT_IN))}, or an iterable of (images, labels) batches"
     )
+
+
+def _check_channels(name: str, config: DataConfig) -> None:
+    """ValueError where a network reads no pictures."""
+    channels = len(config.mean)
+    if channels not in (1, 3):
+        raise ValueError(
+            f"{name} are pictures, of 1 or 3 channels; the model reads {channels}: expected "
+            f"normalised floating-point images [N, {channels}, H, W], or batches of them"
+        )
 
 
 def open_batches(data: Any, name: str) -> Source:
@@ -166,6 +185,8 @@ class _Made:
 
     def batches(self, epoch: int, size: Size, strength: float, start: int = 0) -> Iterator[Batch]:
         made = self._make(epoch, size, strength)
+        if not isinstance(made, Iterable):
+            raise TypeError(f"data gave a {type(made).__name__} of an epoch; expected batches")
         return islice((_checked_pair(batch, "data") for batch in made), start, None)
 
 

@@ -31,7 +31,10 @@ def write_state(
 
 
 def read_state(
-    path: str | os.PathLike[str], expected: Mapping[str, npt.NDArray[Any]], recipe: str
+    path: str | os.PathLike[str],
+    expected: Mapping[str, npt.NDArray[Any]],
+    recipe: str,
+    network: Mapping[str, str],
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """The arrays and facts of a file.
 
@@ -39,6 +42,8 @@ def read_state(
         path: of `write_state`.
         expected: arrays of the names, shapes and dtypes that there must be.
         recipe: JSON, which the facts must have as "recipe".
+        network: JSON by name, which the facts must have, too, if they have that name: what tensors
+            do not show, as activations and the normalisation of images.
 
     Raises:
         CheckpointError: damaged, no file of a training, or of another network or recipe.
@@ -54,7 +59,7 @@ def read_state(
         )
     try:
         facts: dict[str, Any] = json.loads(raw.metadata["state"])
-        _check_recipe(where, facts["recipe"], recipe)
+        _check_same(where, facts["recipe"], recipe, "the recipe", "recipe")
     except (KeyError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -71,6 +76,9 @@ def read_state(
     ]
     if mismatches:
         raise CheckpointError(f"{where}: is of another network or recipe: {listed(mismatches)}")
+    for name, own in network.items():
+        if name in facts:  # not in files of 0.1.0
+            _check_same(where, facts[name], own, f"the model's {name}", name)
     return {name: tensor.array(f"{where}: {name}") for name, tensor in tree.items()}, facts
 
 
@@ -99,11 +107,16 @@ def remove_partial(path: str | os.PathLike[str]) -> None:
             left.unlink()
 
 
-def _check_recipe(where: str, found: str, expected: str) -> None:
-    theirs, ours = json.loads(found), json.loads(expected)
+def _check_same(where: str, found: Any, expected: str, whose: str, what: str) -> None:
+    """CheckpointError naming the first field that differs between two JSON objects."""
+    try:
+        theirs = dict(json.loads(found))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{where}: damaged {what} in its metadata: {error}") from error
+    ours = json.loads(expected)
     for key in {**ours, **theirs}:
         if ours.get(key) != theirs.get(key):
             raise CheckpointError(
-                f"{where}: was trained with {key} {theirs.get(key)!r}; the recipe has "
-                f"{ours.get(key)!r}. A training is continued with its own recipe"
+                f"{where}: was trained with {key} {theirs.get(key)!r}; {whose} has "
+                f"{ours.get(key)!r}. A training is continued with its own {what}"
             )

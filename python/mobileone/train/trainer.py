@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from mobileone._core import Network
 from mobileone.families.family import TRAIN_TIME
 from mobileone.network.session import Session
 from mobileone.network.training_step import TrainingStep
+from mobileone.tasks.classification.synsets import imagenet_synsets
 from mobileone.train.detection import (
     DetectorStep,
     detector_validation,
@@ -33,6 +36,8 @@ from mobileone.train.state_file import (
 )
 from mobileone.train.targets import ClassTargets, ObjectTargets
 from mobileone.util.checks import at_least
+from mobileone.util.errors import listed
+from mobileone.util.files import check_writable
 from mobileone.util.machine.threads import thread_count
 
 if TYPE_CHECKING:
@@ -80,6 +85,8 @@ class Trainer:
         ValueError: a model in inference form, or an argument out of range.
         CheckpointError: `checkpoint` is damaged, or of another network or recipe.
         FileExistsError: `checkpoint` is there already, and neither `resume` nor `overwrite` given.
+        OSError: it cannot be written.
+        TypeError: no model, or no recipe.
     """
 
     def __init__(
@@ -96,12 +103,16 @@ class Trainer:
         train_path: str = "auto",
         progress: bool | None = None,
     ) -> None:
+        if not hasattr(model, "bundle"):
+            raise TypeError(f"model is a {type(model).__name__}; expected a mobileone.Model")
         self.model = model
-        self.recipe = recipe or Recipe()
+        self.recipe = Recipe() if recipe is None else recipe
+        if not isinstance(self.recipe, Recipe):
+            raise TypeError(f"recipe is a {type(recipe).__name__}; expected a mobileone.Recipe")
         bundle: Bundle = model.bundle
         self._detects = bundle.task == "detection"
         if not self._detects:
-            bundle.check_classifies("Trainer")
+            _check_learns(bundle)
         if bundle.form != TRAIN_TIME:
             raise ValueError(f"model is in {bundle.form} form; expected the {TRAIN_TIME} form")
         if resume and checkpoint is None:
@@ -110,6 +121,8 @@ class Trainer:
             raise ValueError("resume and overwrite are True; expected one of them")
         if checkpoint is not None and not (resume or overwrite):
             _check_free(checkpoint)
+        if checkpoint is not None:
+            check_writable(checkpoint)
         if checkpoint_updates is not None:
             at_least("checkpoint_updates", checkpoint_updates, 1)
         if self._detects and teachers:
@@ -167,7 +180,8 @@ class Trainer:
                 - (images, labels): images uint8 [N, H, W, C] or [N, C, H, W], which are augmented,
                   or floating-point network input [N, C, H, W], which is not; labels class indices
                   [N] or probabilities [N, K]
-                - the path of a folder with one folder of images per class
+                - the path of a folder with one folder of images per class; classes are in the
+                  order of `model.class_names`, if these are the folders' names, else in theirs
                 - "digits": scikit-learn's, with its last 20 %, by other writers, for validation; or
                   "digits-shuffled", with a random 20 %
                 - an iterable of such (images, labels) batches, as torch's DataLoader, or a function
@@ -186,8 +200,12 @@ class Trainer:
             ValueError, TypeError: data that do not fit the model.
         """
         loop, config = self._loop, self._session.bundle.data_config
-        opened = open_detection_sources if self._detects else open_sources
-        source, held_out = opened(data, validation, config, self.recipe)
+        given = (data, validation, config, self.recipe)
+        if self._detects:
+            source, held_out = open_detection_sources(*given)
+        else:
+            known = None if self.model.bundle.untrained else self.model.class_names
+            source, held_out = open_sources(*given, known)
         self._name_classes(source)
         progress = Progress(self.recipe.epochs, self._progress)
         with Interrupt() as interrupt:
@@ -212,12 +230,17 @@ class Trainer:
         target = self._checkpoint if path is None else path
         if target is None:
             raise ValueError("path is None; expected a file, or a trainer with a checkpoint")
-        facts = {"recipe": self.recipe.to_json(), **self._loop.facts()}
+        facts = {"recipe": self.recipe.to_json(), **self._told(), **self._loop.facts()}
         write_state(target, self._loop.learner.arrays(), facts)
+
+    def _told(self) -> dict[str, str]:
+        """Of the network what its tensors do not show, as JSON by name."""
+        bundle: Bundle = self._session.bundle
+        return {"config": json.dumps(bundle.config), "data_config": bundle.data_config.to_json()}
 
     def _restore(self, path: str | os.PathLike[str]) -> None:
         expected = self._loop.learner.arrays()
-        arrays, facts = read_state(path, expected, self.recipe.to_json())
+        arrays, facts = read_state(path, expected, self.recipe.to_json(), self._told())
         self._loop.restore(arrays, facts, os.fsdecode(path))
         self._publish()
 
@@ -234,8 +257,26 @@ class Trainer:
             return
         if len(names) != count:
             raise ValueError(f"data has {len(names)} classes; expected the model's {count}")
-        if self.model.class_names is None or self.model.bundle.untrained:
+        old = self.model.class_names
+        if old is None or self.model.bundle.untrained:
             self.model.class_names = names
+        elif old != names != imagenet_synsets():
+            self.model.class_names = names
+            warnings.warn(
+                f"the model's classes were {listed(old)}; from now on they are those of the data, "
+                f"{listed(names)}",
+                stacklevel=3,
+            )
+
+
+def _check_learns(bundle: Bundle) -> None:
+    """ValueError of a network that cross entropy teaches nothing."""
+    bundle.check_classifies("Trainer")
+    if bundle.num_classes < 2:
+        raise ValueError(
+            f"model has {bundle.num_classes} classes, of which there is nothing to learn; expected "
+            "two or more"
+        )
 
 
 def _check_free(checkpoint: str | os.PathLike[str]) -> None:

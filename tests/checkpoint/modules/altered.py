@@ -232,6 +232,10 @@ MADE: dict[str, tuple[dict[str, Any], str | None]] = {
 }
 ALTERED: dict[str, tuple[Alter, str | None]] = {
     "eps": (every(nn.BatchNorm2d, eps=1e-3), None),
+    "no eps": (
+        every(nn.BatchNorm2d, eps=0.0),
+        r"eps'\] is 0\.0; expected a number above 0",
+    ),
     "one eps": (one(nn.BatchNorm2d, 5, eps=1e-2), r"eps is 0\.01; expected 1e-05"),
     "batch statistics": (one(nn.BatchNorm2d, 3, running_mean=None, running_var=None), "running"),
     "reflect": (pad("reflect"), "padding_mode.*reflect"),
@@ -262,6 +266,7 @@ OF_MOBILEVIT: dict[str, tuple[Alter, str | None]] = {
     "attention scale": (attention(scale=0.1, fused_attn=False), "qkv|matmul|softmax|div|proj"),
     "unfused attention": (attention(fused_attn=False), None),
     "causal attention": (causal, "scaled_dot_product_attention"),
+    "no layer norm eps": (every(nn.LayerNorm, eps=0.0), r"layer_norm_eps'\] is 0\.0"),
     "layer norm eps": (every(nn.LayerNorm, eps=1e-6), None),
     "patch": (patches_of_four, None),
 }

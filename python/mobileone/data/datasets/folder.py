@@ -19,16 +19,19 @@ _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", "
 
 
 class FolderSamples:
-    """Images in `folder/<class>/**`; classes are numbered in the order of their folders' names.
+    """Images in `folder/<class>/**`; classes are numbered in the order of their folders' names,
+    unless another one is given.
 
     Attributes:
-        paths: of the images, sorted by class and name.
+        paths: of the images, sorted by folder and name.
         labels: class indices [N].
         class_names: names of the folders.
 
     Args:
         folder: which has a folder per class.
-        class_names: the classes that there must be, of the training data, for validation data.
+        class_names: the classes that there must be, in that order, of the training data, for
+            validation data.
+        order: of the classes, if these are the folders' names.
 
     Raises:
         NotADirectoryError, FileNotFoundError: no such folder.
@@ -36,7 +39,10 @@ class FolderSamples:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], class_names: tuple[str, ...] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        class_names: tuple[str, ...] | None = None,
+        order: tuple[str, ...] | None = None,
     ) -> None:
         where = os.fsdecode(folder)
         root = Path(where)
@@ -44,15 +50,17 @@ class FolderSamples:
             kind = NotADirectoryError if root.exists() else FileNotFoundError
             raise kind(f"{where}: expected a folder with one folder of images per class")
         found = tuple(sorted(p.name for p in root.iterdir() if p.is_dir()))
-        names = found if class_names is None else class_names
-        if found != names:
+        same = order is not None and sorted(order) == list(found)
+        names = (order if same else found) if class_names is None else class_names
+        assert names is not None
+        if list(found) != sorted(names):
             other = sorted(set(found) ^ set(names))
             raise ValueError(
                 f"{where}: has the classes {', '.join(found) or 'none'}; expected those of the "
                 f"training data, which differ by {', '.join(other)}"
             )
-        files = [sorted(p for p in (root / n).rglob("*") if _is_image(p)) for n in names]
-        for name, own in zip(names, files, strict=True):
+        files = [sorted(p for p in (root / n).rglob("*") if _is_image(p)) for n in found]
+        for name, own in zip(found, files, strict=True):
             if not own:
                 raise ValueError(f"{root / name}: has no images; expected {suffixes_text()}")
         if not names:
@@ -60,7 +68,7 @@ class FolderSamples:
         if len(names) == 1:
             raise ValueError(f"{where}: has one class, {names[0]}; expected two or more")
         self.paths = [path for own in files for path in own]
-        self.labels = np.repeat(np.arange(len(names)), [len(own) for own in files])
+        self.labels = np.repeat([names.index(name) for name in found], [len(own) for own in files])
         self.class_names: tuple[str, ...] | None = names
 
     def image(self, index: int) -> PillowImage.Image:
