@@ -134,13 +134,17 @@ def test_inference_mode(checked: bool) -> None:
         assert mobileone.load(module, check=checked).config == model.config
 
 
+@pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("checked", [True, False])
-def test_parts_that_are_compiled(checked: bool) -> None:
+def test_parts_that_are_compiled(checked: bool, in_place: bool) -> None:
     """As regions that are compiled once for all that are alike."""
     module = small("mobileone")
     plain = mobileone.load(module)
     for i, stage in enumerate(module.stages):
-        module.stages[i] = torch.compile(stage, backend="eager")
+        if in_place:
+            stage.compile(backend="eager")
+        else:
+            module.stages[i] = torch.compile(stage, backend="eager")
     model = mobileone.load(module, check=checked)
     assert not model.report.notes
     np.testing.assert_array_equal(model(IMAGE), plain(IMAGE))

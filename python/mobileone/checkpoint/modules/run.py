@@ -88,8 +88,9 @@ def run(module: Any, image: torch.Tensor, recorder: Recorder) -> list[torch.Tens
 
 @contextmanager
 def _uncompiled(parts: Sequence[Any]) -> Iterator[None]:
-    """Parts that torch.compile wraps run as they are written."""
-    if any("_orig_mod" in part._modules for part in parts):
+    """Parts that torch.compile wraps, or that were compiled in place, run as they are written."""
+    in_place = any(getattr(part, "_compiled_call_impl", None) is not None for part in parts)
+    if in_place or any("_orig_mod" in part._modules for part in parts):
         with torch.compiler.set_stance("force_eager"):
             yield
     else:
