@@ -2,6 +2,7 @@
 // those of oneDNN, and when it chooses Strassen's algorithm on its own.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -13,7 +14,7 @@ namespace mobileone {
 namespace {
 
 using namespace testing_engine;
-using fused::kMaxStrassenGrowth;
+using fused::max_strassen_growth;
 using fused::strassen_growth;
 
 // Logits only: squeeze-and-excitation stays inside the fused steps.
@@ -91,7 +92,26 @@ TEST(Fused, WithoutItEveryStepIsOneDnns) {
 
 TEST(StrassenGuard, WeightsOfOneSizeGrowByEight) {
   const std::vector<float> depthwise(4 * 9, 1.f), bias(4, 0.f), pointwise(4 * 4, -1.f);
-  EXPECT_DOUBLE_EQ(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()), 8.0);
+  EXPECT_DOUBLE_EQ(strassen_growth(1, 4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
+                   8.0);
+}
+
+TEST(StrassenGuard, WeightsOfOneSizeGrowBySixtyFourWithTwoLevels) {
+  const std::vector<float> depthwise(8 * 9, 1.f), bias(8, 0.f), pointwise(8 * 4, -1.f);
+  EXPECT_DOUBLE_EQ(strassen_growth(2, 8, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
+                   64.0);
+}
+
+// Output channels 0 and 1 of four are added by two levels alone.
+TEST(StrassenGuard, TwoLevelsAddChannelsThatOneDoesNot) {
+  const std::vector<float> depthwise(4 * 9, 1.f), bias(4, 0.f);
+  std::vector<float> pointwise(4 * 4, 1.f);
+  for (std::size_t j : {0u, 2u}) std::fill_n(pointwise.begin() + 4 * std::ptrdiff_t(j), 4, 1e-4f);
+  const auto growth = [&](int levels) {
+    return strassen_growth(levels, 4, 4, 9, depthwise.data(), bias.data(), pointwise.data());
+  };
+  EXPECT_LE(growth(1), max_strassen_growth(1));
+  EXPECT_GT(growth(2), max_strassen_growth(2));
 }
 
 TEST(StrassenGuard, ASmallOutputChannelBesideALargeOneIsNoticed) {
@@ -99,18 +119,18 @@ TEST(StrassenGuard, ASmallOutputChannelBesideALargeOneIsNoticed) {
   std::vector<float> pointwise(4 * 4, 1.f);
   for (int k = 0; k < 4; ++k)
     pointwise[static_cast<std::size_t>(k)] = 1e-4f;  // channel 0, paired with 2
-  EXPECT_GT(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
-            kMaxStrassenGrowth);
+  EXPECT_GT(strassen_growth(1, 4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
+            max_strassen_growth(1));
   for (int k = 0; k < 4; ++k) pointwise[static_cast<std::size_t>(k)] = 0.f;
-  EXPECT_LE(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()), 8.0);
+  EXPECT_LE(strassen_growth(1, 4, 4, 9, depthwise.data(), bias.data(), pointwise.data()), 8.0);
 }
 
 TEST(StrassenGuard, ALargeInputChannelWithSmallWeightsIsNoticed) {
   std::vector<float> depthwise(4 * 9, 1.f), bias(4, 0.f), pointwise(4 * 4, 1.f);
   bias[0] = 1e4f;                                                // input channel 0 is large, and
   for (std::size_t j = 0; j < 4; ++j) pointwise[4 * j] = 1e-4f;  // read with small weights
-  EXPECT_GT(strassen_growth(4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
-            kMaxStrassenGrowth);
+  EXPECT_GT(strassen_growth(1, 4, 4, 9, depthwise.data(), bias.data(), pointwise.data()),
+            max_strassen_growth(1));
 }
 
 TEST(Peak, IsPositiveAndGrowsWithNothingButThreads) {

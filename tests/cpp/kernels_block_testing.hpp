@@ -167,9 +167,10 @@ inline void check_block(const KernelTable& table, const BlockShape& shape, const
   const reference::Map t = data.filtered();
   reference::Map expected = data.projected(t);
   double slack = 0.0;
-  if (tiling.algorithm == Algorithm::kStrassen) {  // a bound by norms, for every element alike
+  const int levels = static_cast<int>(tiling.algorithm);
+  if (levels > 0) {  // a bound by norms, for every element alike
     std::fill(expected.bound.begin(), expected.bound.end(), 0.0);
-    slack = reference::strassen_bound(t, data.project, data.project_bias);
+    slack = reference::strassen_bound(t, data.project, data.project_bias, levels);
     // Of the product; then the sum with the residual and the activation.
     for (std::size_t i = 0; shape.project.residual && i < expected.value.size(); ++i) {
       expected.bound[i] = reference::gamma(2) * (std::abs(expected.value[i]) + slack);

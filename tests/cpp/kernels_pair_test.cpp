@@ -15,6 +15,9 @@ class PairTest : public KernelTest {
   void check_strassen(const BlockShape& shape, int rows, int parts, bool hard) {
     check_block(table, shape, {Algorithm::kStrassen, rows, parts}, 1 + parts, hard);
   }
+  void check_two_levels(const BlockShape& shape, int rows, int parts, bool hard) {
+    check_block(table, shape, {Algorithm::kTwoLevels, rows, parts}, 1 + parts, hard);
+  }
 };
 
 TEST_P(PairTest, AwkwardChannels) {
@@ -69,17 +72,31 @@ TEST_P(PairTest, Strassen) {
   }
 }
 
+TEST_P(PairTest, TwoLevelsOfStrassen) {
+  for (bool hard : {false, true}) {
+    check_two_levels(pair(64, 64, 4, 6, 1), 2, 1, hard);
+    check_two_levels(pair(63, 192, 8, 7, 1), 4, 1, hard);
+    for (int width : {1, 2, 3, 5}) check_two_levels(pair(64, 64, 1, width, 1), 1, 1, hard);
+    check_two_levels(pair(128, 128, 7, 7, 1), 7, 2, hard);
+    check_two_levels(pair(64, 192, 13, 9, 2), 3, 1, hard);
+    check_two_levels(pair(64, 448, 13, 14, 1), 6, 3, hard);
+    check_two_levels(pair(192, 320, 28, 28, 2), 7, 2, hard);
+    check_two_levels(pair(256, 384, 14, 14, 1), 14, 2, hard);
+    check_two_levels(pair(448, 448, 14, 14, 1), 14, 2, hard);
+  }
+}
+
 // Strassen's maximum-norm bound is loose; on ordinary data the error must be near the direct one's.
 TEST_P(PairTest, StrassenIsAboutAsAccurateAsDirectOnOrdinaryData) {
   BlockShape shape = pair(256, 256, 14, 14, 1);
   shape.project.activation = Activation::kNone;
   const BlockData data(shape);
   const Map expected = data.expected();
-  double rms[2] = {0.0, 0.0};
-  for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
+  double rms[3] = {0.0, 0.0, 0.0};
+  for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen, Algorithm::kTwoLevels}) {
     const auto plan = plan_block(table.traits, shape, {algorithm, 14});
     const std::vector<float> got = run_block(table, plan, data, 1);
-    double& total = rms[algorithm == Algorithm::kStrassen];
+    double& total = rms[static_cast<int>(algorithm)];
     for (std::size_t i = 0; i < got.size(); ++i) {
       total += (got[i] - expected.value[i]) * (got[i] - expected.value[i]);
     }
@@ -87,6 +104,7 @@ TEST_P(PairTest, StrassenIsAboutAsAccurateAsDirectOnOrdinaryData) {
   // Each of the seven products has operands up to 3 (S) and 3 (T) times larger than A and B; their
   // root mean squares grow by at most sqrt(4) each, and up to 4 products meet in one output.
   EXPECT_LE(std::sqrt(rms[1] / rms[0]), 4.0 * 2.0);
+  EXPECT_LE(std::sqrt(rms[2] / rms[0]), 4.0 * 2.0 * 4.0 * 2.0);  // twice
 }
 
 TEST_P(PairTest, PartitionsAreBitwiseEqual) {
@@ -104,18 +122,22 @@ TEST_P(PairTest, PartitionsAreBitwiseEqual) {
 
 // Neighbours are paired, whatever tile they are in, and an odd last pixel is its own neighbour.
 TEST_P(PairTest, StrassensPartitionsAreBitwiseEqual) {
-  for (const auto& [height, width] : {std::pair{14, 14}, {9, 7}, {7, 7}, {5, 1}, {1, 9}}) {
-    const BlockShape shape = pair(64, 96, height, width, 1);
+  const auto check_partitions = [&](const BlockShape& shape, Algorithm algorithm) {
     const BlockData data(shape);
-    const auto whole = plan_block(table.traits, shape, {Algorithm::kStrassen, height, 1});
+    const auto whole = plan_block(table.traits, shape, {algorithm, shape.height, 1});
     const std::vector<float> expected = run_block(table, whole, data, 1);
-    for (int rows = 1; rows < height; ++rows) {
+    for (int rows = 1; rows < shape.height; ++rows) {
       for (int parts : {1, 3}) {
-        const auto plan = plan_block(table.traits, shape, {Algorithm::kStrassen, rows, parts});
+        const auto plan = plan_block(table.traits, shape, {algorithm, rows, parts});
         EXPECT_EQ(run_block(table, plan, data, 2), expected)
-            << height << "x" << width << ", rows " << rows << " parts " << parts;
+            << shape.height << "x" << shape.width << ", rows " << rows << " parts " << parts
+            << " levels " << int(algorithm);
       }
     }
+  };
+  for (const auto& [height, width] : {std::pair{14, 14}, {9, 7}, {7, 7}, {5, 1}, {1, 9}, {9, 6}}) {
+    check_partitions(pair(64, 96, height, width, 1), Algorithm::kStrassen);
+    check_partitions(pair(64, 192, height, width, 1), Algorithm::kTwoLevels);
   }
 }
 
@@ -132,18 +154,21 @@ TEST_P(PairTest, NanAndInfinityPassThrough) {
 // Squeeze-and-excite after both convolutions, and a source that is still to be scaled.
 TEST_P(PairTest, SqueezeExciteAfterBothConvolutions) {
   for (auto [in, out, size] : {std::tuple{32, 64, 14},
+                               {64, 128, 14},
+                               {128, 64, 7},
                                {64, 96, 7},
                                {32, 32, 1},
                                {17, 33, 7},
                                {48, 16, 5},
                                {16, 24, 5},
                                {16, 40, 3}}) {
-    for (Algorithm algorithm : {Algorithm::kDirect, Algorithm::kStrassen}) {
+    for (int levels : {0, 1, 2}) {
+      const auto algorithm = static_cast<Algorithm>(levels);
       BlockShape shape = pair(in, out, size, size, 1);
       shape.excite = ExcitePlace::kBeforeActivation;
-      if (algorithm == Algorithm::kStrassen && !strassen_applies(table.traits, shape)) continue;
-      SCOPED_TRACE(::testing::Message() << in << " " << out << " " << size);
-      const int rows = algorithm == Algorithm::kStrassen ? 4 : 2;
+      if (levels > 0 && !strassen_applies(table.traits, shape, levels)) continue;
+      SCOPED_TRACE(::testing::Message() << in << " " << out << " " << size << " " << levels);
+      const int rows = levels > 0 ? 4 : 2;
       const auto plan = plan_block(table.traits, shape, {algorithm, rows, 2});
       const BlockData data(shape);
       const SeData outer(out, 4, 11);
@@ -153,9 +178,9 @@ TEST_P(PairTest, SqueezeExciteAfterBothConvolutions) {
       // The kernel scales the weights, not the map: one more rounding per product, as here.
       const Map t = data.filtered(scaled);
       Map expected = conv1x1(t, out, data.project, data.project_bias);
-      if (algorithm == Algorithm::kStrassen) {
+      if (levels > 0) {
         std::fill(expected.bound.begin(), expected.bound.end(),
-                  strassen_bound(t, data.project, data.project_bias));
+                  strassen_bound(t, data.project, data.project_bias, levels));
       }
       const Map expected_scale = outer.scale(mean(expected));
       activate(Activation::kRelu, expected);

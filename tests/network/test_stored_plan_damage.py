@@ -135,7 +135,7 @@ TAMPERED: dict[str, tuple[Callable[[Header], Any], str]] = {
     "one record less": (lambda h: h["records"].popitem() and None, "no record of"),
     "a record that is none": (first("records", lambda r: [*r.values()]), "records is"),
     "text in a record": (first("records", lambda r: r | {"rows": "1"}), "records is"),
-    "no such algorithm": (first("records", lambda r: r | {"strassen": 2}), "strassen is 2"),
+    "no such algorithm": (first("records", lambda r: r | {"strassen": 3}), "strassen is 3"),
     "no rows": (first("records", lambda r: r | {"rows": 0}), "rows is 0; expected 1 to"),
     "a field less": (first("records", lambda r: {"rows": 1}), "has no strassen"),
     "strassen on odd blocks": (strassen_everywhere, "strassen needs"),

@@ -103,6 +103,24 @@ def test_a_plan_is_made_as_the_file_says(fused: mobileone.Model, file: Path) -> 
         assert not any("tuned" in step["implementation"] for step in other.steps)
 
 
+def test_two_levels_of_strassens_algorithm_are_taken_where_they_apply(
+    fused: mobileone.Model, file: Path
+) -> None:
+    write(file, fused, 2, 4)
+    tuned = fused.compile(SHAPE, threads=1)
+    levels, weights = algorithms(tuned), fused.state_dict()
+    assert {1, 2} <= set(levels.values())
+    steps = {step["name"].rpartition(" > ")[2]: step for step in tuned.plan.steps}
+    for node, count in levels.items():
+        outputs, inputs = weights[f"{node}.weight"].shape[:2]
+        assert count == (2 if outputs % 64 == inputs % 64 == 0 else 1 if inputs % 32 == 0 else 0)
+        assert ("strassen levels=2" in steps[node]["implementation"]) == (count == 2)
+    x = images(1, SHAPE[2:])
+    expected = fused.compile(SHAPE, threads=1, algorithm="direct")(x)
+    difference = np.abs(tuned(x).astype(np.float64) - expected).max()
+    assert difference <= np.sqrt(2) * rounding_bound(fused, x, []).logits
+
+
 def test_the_file_does_not_overrule_the_guard_of_strassens_algorithm(file: Path) -> None:
     model = mobileone.create_model("mobileone_s1", seed=0)
     weights = model.state_dict()
@@ -183,7 +201,7 @@ def test_a_file_that_is_none_is_ignored_with_a_warning(
     "change",
     [
         lambda entry: entry.pop("tilings"),
-        lambda entry: entry["algorithms"].update(dict.fromkeys(entry["algorithms"], 2)),
+        lambda entry: entry["algorithms"].update(dict.fromkeys(entry["algorithms"], 3)),
         lambda entry: entry["algorithms"].clear(),
         lambda entry: entry["tilings"].update(x={"stage1.1.reparam_conv": [0, 1]}),
         lambda entry: entry["tilings"].update(x={"stage1.1.reparam_conv": [1, 1 << 40]}),

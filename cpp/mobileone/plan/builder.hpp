@@ -18,8 +18,8 @@
 
 namespace mobileone {
 
-// How the fused kernels multiply matrices: `strassen` takes one level of Strassen's algorithm
-// wherever it applies, `automatic` where the cost model says that it pays.
+// How the fused kernels multiply matrices: `strassen` takes Strassen's algorithm wherever it
+// applies, `automatic` where the cost model says that it pays.
 enum class Algorithm { automatic, direct, strassen };
 
 // Which backends run a plan: every one, the fastest first; oneDNN where it has a primitive, else

@@ -230,9 +230,9 @@ class Model(ModelState):
             backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
                 everything in plain loops, without loading oneDNN. Of bfloat16 "emulated": the same
                 results, slowly, on CPUs without the instructions.
-            algorithm: of the fused convolutions: "direct", "strassen" (one level of Strassen's
-                algorithm wherever it applies, Winograd's for dense 3x3 kernels), or "auto" (where
-                they are faster).
+            algorithm: of the fused convolutions: "direct", "strassen" (one or two levels of
+                Strassen's algorithm wherever it applies, Winograd's for dense 3x3 kernels), or
+                "auto" (where they are faster).
             tune: how "auto" chooses: "model", by a cost model of this kind of CPU, at once; or
                 "measure", by timing candidates where they run. What that finds is kept in a file
                 ($MOBILEONE_TUNE_CACHE; docs/performance.md) and used by all later plans.
@@ -267,7 +267,7 @@ class Model(ModelState):
             input_shape: (N, C, H, W); default: one image of `input_size`.
             threads, dtype, algorithm, tune, tune_budget_s, progress: as in `compile`. "direct"
                 gives the smallest file and the least memory: Strassen's algorithm keeps 7/4 of the
-                weights that it multiplies.
+                weights that it multiplies, two levels of it 49/16.
         """
         from mobileone.network.stored_plan import save_plan
 

@@ -1,9 +1,9 @@
 """What tuning found on this machine: a file in the user's cache folder, used by later compiles.
 
 By network (its graph, without the weights) and image size, `algorithms` say which steps take
-Strassen's or Winograd's algorithm, 0 or 1 by the name of a node: all that an image's bits depend
-on, so that they are shared by all numbers of threads and batch sizes. `tilings`, by both of them,
-say how the steps are cut up: [rows of a tile, parts of its channels].
+Winograd's algorithm (1) or levels of Strassen's (1 or 2), by the name of a node: all that an
+image's bits depend on, so that they are shared by all numbers of threads and batch sizes.
+`tilings`, by both of them, say how the steps are cut up: [rows of a tile, parts of its channels].
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ def _checked(value: Any) -> dict[str, Any]:
             if type(entry) is not dict or entry.keys() != {"algorithms", "tilings"}:
                 raise ValueError(f"{name}: expected algorithms and tilings")
             algorithms = _by_name(entry["algorithms"], "algorithms")
-            if not all(type(one) is int and one in (0, 1) for one in algorithms.values()):
-                raise ValueError(f"{name}: expected 0 or 1 as every algorithm")
+            if not all(type(one) is int and one in (0, 1, 2) for one in algorithms.values()):
+                raise ValueError(f"{name}: expected 0, 1 or 2 as every algorithm")
             for tiling in _by_name(entry["tilings"], "tilings").values():
                 for node, cut in _by_name(tiling, "a tiling").items():
                     if node not in algorithms or not _is_cut(cut):

@@ -28,6 +28,9 @@ _STEPS_SHARE = 0.65
 # A candidate replaces the model's choice where it is faster by more than this and the noise.
 _LEAST_GAIN = 0.005
 
+# Of Strassen's algorithm; 1 is Winograd's as well.
+_LEVELS = (0, 1, 2)
+
 # Told how much of the tuning is done, from 0 to 1.
 Progress = Callable[[float], None]
 _Times = npt.NDArray[np.float64]
@@ -92,7 +95,7 @@ class _Tuner:
         base = _candidates_of(self._model)
         if not base:
             return Tuned({}, {})
-        uniform = [self._everywhere(strassen) for strassen in (0, 1)]
+        uniform = [self._everywhere(levels) for levels in _LEVELS]
         run_s = min(self._model.time(self._x, self._out, 3)) / 1e9
         seconds = budget_s or min(max(_LEAST_S, _RUNS * run_s), _MOST_S)
         start = time.monotonic()
@@ -117,10 +120,10 @@ class _Tuner:
         name = self._network.graph.output_name
         return Plan(self._network, self._shape, [name], self._threads, choices=choices)
 
-    def _everywhere(self, strassen: int) -> dict[str, _Candidate]:
-        """The model's plan with one algorithm wherever it may be chosen."""
+    def _everywhere(self, levels: int) -> dict[str, _Candidate]:
+        """The model's plan with so many levels of Strassen's algorithm where they may be chosen."""
         nodes = _candidates_of(self._model)
-        chosen = {node: {"strassen": self._fixed.get(node, strassen)} for node in nodes}
+        chosen = {node: {"strassen": self._fixed.get(node, levels)} for node in nodes}
         return _candidates_of(self._plan(chosen))
 
     def _best_steps(

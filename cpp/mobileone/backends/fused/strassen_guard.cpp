@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace mobileone::fused {
@@ -21,37 +22,45 @@ std::vector<double> channel_magnitudes(int channels, int taps, const float* weig
   return magnitudes;
 }
 
-// sum_k of magnitude[k] |row[k]|, and the same with both halves of the channels added up first.
+// sum_k of magnitude[k] |row[k]|, and the same with all parts of the channels added up first.
 struct RowSums {
   double direct = 0.0, folded = 0.0;
 };
 
-RowSums row_sums(const std::vector<double>& magnitude, const float* row) {
-  const std::size_t half = magnitude.size() / 2;
+RowSums row_sums(std::size_t parts, const std::vector<double>& magnitude, const float* row) {
+  const std::size_t part = magnitude.size() / parts;
   RowSums sums;
-  for (std::size_t k = 0; k < half; ++k) {
-    const double low = std::abs(static_cast<double>(row[k]));
-    const double high = std::abs(static_cast<double>(row[k + half]));
-    sums.direct += magnitude[k] * low + magnitude[k + half] * high;
-    sums.folded += (magnitude[k] + magnitude[k + half]) * (low + high);
+  for (std::size_t first = 0; first < part; ++first) {
+    double magnitudes = 0.0, weights = 0.0;
+    for (std::size_t k = first; k < magnitude.size(); k += part) {
+      const double weight = std::abs(static_cast<double>(row[k]));
+      magnitudes += magnitude[k];
+      weights += weight;
+      sums.direct += magnitude[k] * weight;
+    }
+    sums.folded += magnitudes * weights;
   }
   return sums;
 }
 
 }  // namespace
 
-double strassen_growth(int channels_in, int channels_out, int taps, const float* depthwise,
-                       const float* depthwise_bias, const float* pointwise) {
+double strassen_growth(int levels, int channels_in, int channels_out, int taps,
+                       const float* depthwise, const float* depthwise_bias,
+                       const float* pointwise) {
   const std::vector<double> magnitude =
       channel_magnitudes(channels_in, taps, depthwise, depthwise_bias);
-  const int half = channels_out / 2;
+  const int parts = 1 << levels, part = channels_out / parts;
   double growth = 0.0;
-  for (int j = 0; j < half; ++j) {
-    const RowSums low = row_sums(magnitude, pointwise + std::ptrdiff_t{j} * channels_in);
-    const RowSums high = row_sums(magnitude, pointwise + std::ptrdiff_t{j + half} * channels_in);
-    for (double direct : {low.direct, high.direct}) {
-      if (direct > 0.0) growth = std::max(growth, 2.0 * (low.folded + high.folded) / direct);
+  for (int first = 0; first < part; ++first) {
+    double folded = 0.0, least = std::numeric_limits<double>::infinity();
+    for (int j = first; j < channels_out; j += part) {
+      const RowSums sums = row_sums(static_cast<std::size_t>(parts), magnitude,
+                                    pointwise + std::ptrdiff_t{j} * channels_in);
+      folded += sums.folded;
+      if (sums.direct > 0.0) least = std::min(least, sums.direct);
     }
+    growth = std::max(growth, parts * folded / least);
   }
   return growth;
 }

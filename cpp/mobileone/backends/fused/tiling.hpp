@@ -2,6 +2,7 @@
 // says.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "mobileone/backends/fused/support.hpp"
@@ -13,21 +14,21 @@
 namespace mobileone::fused {
 
 // What measurements found for the step of `name` (CompileOptions::choices), unless the compile
-// options say how to multiply. `strassen_allowed`, asked only of a choice of Strassen's algorithm,
-// says whether it may be taken.
+// options say how to multiply. `allowed`, asked only of a choice of Strassen's algorithm, says how
+// many levels of it may be taken.
 template <typename Allowed>
 std::optional<TunedTiling> tuned_tiling(const std::string& name, const PlanBuilder& builder,
-                                        const Allowed& strassen_allowed) {
+                                        const Allowed& allowed) {
   const Record* const choice = builder.choice(name);
   if (choice == nullptr || builder.options().algorithm != Algorithm::automatic) return {};
   TunedTiling tuned = to_tuned(name, *choice);
-  tuned.strassen = tuned.strassen && strassen_allowed();
+  if (tuned.levels > 0) tuned.levels = std::min(tuned.levels, allowed());
   return tuned;
 }
 
 // Whether measurements said how the step of `name` is cut up.
 inline bool is_tuned(const std::string& name, const PlanBuilder& builder) {
-  const auto tuned = tuned_tiling(name, builder, [] { return true; });
+  const auto tuned = tuned_tiling(name, builder, [] { return kMostLevels; });
   return tuned && tuned->rows != 0;
 }
 
@@ -39,17 +40,20 @@ template <typename Choose>
 kernels::Tiling batch_tiling(std::int64_t images, bool sums, const CompileOptions& options,
                              const std::optional<TunedTiling>& tuned, const Choose& choose) {
   using enum kernels::AlgorithmChoice;
-  const kernels::AlgorithmChoice choice = !tuned            ? algorithm_choice(options.algorithm)
-                                          : tuned->strassen ? kStrassen
-                                                            : kDirect;
-  const kernels::Tiling alone = choose({.choice = choice});
+  const auto of_levels = [](int levels) {
+    return kernels::TilingRequest{
+        .choice = levels > 0 ? kStrassen : kDirect, .most_levels = levels, .least_levels = levels};
+  };
+  const kernels::Tiling alone =
+      choose(tuned ? of_levels(tuned->levels)
+                   : kernels::TilingRequest{.choice = algorithm_choice(options.algorithm)});
   const int rows = sums ? alone.tile_rows : tuned ? tuned->rows : 0;
   const std::int64_t threads = options.threads / std::max<std::int64_t>(1, images);
   if (threads <= 1 && rows == 0) return alone;
-  kernels::Tiling tiling =
-      choose({.choice = alone.algorithm == kernels::Algorithm::kStrassen ? kStrassen : kDirect,
-              .threads = static_cast<int>(std::max<std::int64_t>(1, threads)),
-              .rows = rows});
+  kernels::TilingRequest request = of_levels(static_cast<int>(alone.algorithm));
+  request.threads = static_cast<int>(std::max<std::int64_t>(1, threads));
+  request.rows = rows;
+  kernels::Tiling tiling = choose(request);
   if (tuned && tuned->column_parts != 0) tiling.column_parts = tuned->column_parts;
   return tiling;
 }

@@ -23,7 +23,7 @@ int field(const std::string& name, const Record& record, const std::string& key,
 
 TunedTiling to_tuned(const std::string& name, const Record& record) {
   TunedTiling tuned;
-  tuned.strassen = field(name, record, "strassen", 0, 1) == 1;
+  tuned.levels = field(name, record, "strassen", 0, kMostLevels);
   if (record.contains("rows")) tuned.rows = field(name, record, "rows", 1, kMost);
   if (record.contains("column_parts")) {
     tuned.column_parts = field(name, record, "column_parts", 1, kMost);
@@ -32,7 +32,7 @@ TunedTiling to_tuned(const std::string& name, const Record& record) {
 }
 
 Record to_record(const kernels::Tiling& tiling) {
-  return {{"strassen", tiling.algorithm == kernels::Algorithm::kStrassen},
+  return {{"strassen", static_cast<std::int64_t>(tiling.algorithm)},
           {"rows", tiling.tile_rows},
           {"column_parts", tiling.column_parts},
           {"weights_stay", tiling.weights_stay}};
@@ -40,8 +40,8 @@ Record to_record(const kernels::Tiling& tiling) {
 
 kernels::Tiling to_tiling(const std::string& name, const Record& record) {
   kernels::Tiling tiling;
-  tiling.algorithm = field(name, record, "strassen", 0, 1) == 1 ? kernels::Algorithm::kStrassen
-                                                                : kernels::Algorithm::kDirect;
+  tiling.algorithm =
+      static_cast<kernels::Algorithm>(field(name, record, "strassen", 0, kMostLevels));
   tiling.tile_rows = field(name, record, "rows", 1, kMost);
   tiling.column_parts = field(name, record, "column_parts", 1, kMost);
   tiling.weights_stay = field(name, record, "weights_stay", 0, 1) == 1;

@@ -8,12 +8,14 @@
 
 namespace mobileone::fused {
 
+inline constexpr int kMostLevels = 2;  // of Strassen's algorithm
+
 Record to_record(const kernels::Tiling& tiling);
 
 // What measurements found: the algorithm, which all numbers of threads and batch sizes share, and
 // how the step is cut up on as many threads and images as the plan has (0: not measured).
 struct TunedTiling {
-  bool strassen = false;
+  int levels = 0;  // of Strassen's algorithm; 1 of Winograd's
   int rows = 0;
   int column_parts = 0;
 };

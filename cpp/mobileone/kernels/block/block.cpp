@@ -28,7 +28,8 @@ void check(const IsaTraits& isa, const BlockShape& shape, const Tiling& tiling) 
           "a residual needs stride 1 and as many output as input channels");
   require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
           "tile_rows and column_parts must be at least 1");
-  require(tiling.algorithm == Algorithm::kDirect || strassen_applies(isa, shape),
+  const int levels = static_cast<int>(tiling.algorithm);
+  require(levels == 0 || strassen_applies(isa, shape, levels),
           "strassen needs float32, whole 16-channel blocks of output, and an even number of blocks "
           "on both sides");
 }
@@ -41,10 +42,10 @@ double BlockShape::macs() const {
   return expansion + out * hidden() * (double(kernel) * kernel + channels_out);
 }
 
-bool strassen_applies(const IsaTraits& isa, const BlockShape& shape) {
+bool strassen_applies(const IsaTraits& isa, const BlockShape& shape, int levels) {
   // Sums of sums leave rounding residue in padding columns, which must stay zero: no padding then.
   return isa.per_lane == 1 && shape.channels_out % kBlock == 0 &&
-         strassen_divides(blocks(shape.hidden()), blocks(shape.channels_out));
+         strassen_divides(levels, blocks(shape.hidden()), blocks(shape.channels_out));
 }
 
 BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling& tiling) {
@@ -53,9 +54,8 @@ BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling
   plan.shape = shape;
   plan.weights_stay = tiling.weights_stay;
   const int height = shape.out_height();
-  plan.tile_rows = tiling.algorithm == Algorithm::kStrassen
-                       ? strassen_rows(tiling.tile_rows, height, shape.out_width())
-                       : std::min(tiling.tile_rows, height);
+  plan.tile_rows = strassen_rows(static_cast<int>(tiling.algorithm), tiling.tile_rows, height,
+                                 shape.out_width());
   if (shape.expands()) {
     plan.expand = {.k_blocks = blocks(shape.channels_in),
                    .n_blocks = blocks(shape.expanded),
@@ -79,7 +79,7 @@ bool BlockPlan::scales_weights() const {
 }
 
 int BlockPlan::first_row(int tile) const {
-  const int step = project.strassen() && shape.out_width() % 2 == 1 ? 2 : 1;
+  const int step = paired_rows(project.levels(), shape.out_width());
   const int height = shape.out_height();
   return std::min(step * (ceil_div(height, step) * tile / tiles()), height);
 }

@@ -178,8 +178,8 @@ struct BlockArgs {
   std::ptrdiff_t fetched_floats = 0;
 };
 
-/// Whether Strassen's algorithm can run the projection: not of bfloat16.
-bool strassen_applies(const IsaTraits& isa, const BlockShape& shape);
+/// Whether so many levels of Strassen's algorithm can run the projection: not of bfloat16.
+bool strassen_applies(const IsaTraits& isa, const BlockShape& shape, int levels = 1);
 
 /// Throws std::invalid_argument for sizes < 1, another kernel or stride than above, a block without
 /// a depthwise that has no expansion, a stride, a squeeze-and-excite or a T of bfloat16, a residual

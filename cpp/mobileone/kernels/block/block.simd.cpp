@@ -65,7 +65,7 @@ class BlockRun {
   // Blocks in one half of K, whose sums Strassen's algorithm needs while they are in L1; the direct
   // one needs none. A squeeze-and-excite changes them first.
   int summed_blocks() const {
-    return plan_.project.strassen() && !plan_.shape.excites() ? plan_.project.k_blocks / 2 : 0;
+    return plan_.project.levels() == 1 && !plan_.shape.excites() ? plan_.project.k_blocks / 2 : 0;
   }
 
   // Of all blocks at once, where they are not made half by half.
@@ -163,7 +163,7 @@ class BlockRun {
   }
 
   void project(int row_begin, int rows, PrefetchStream& late) {
-    const bool strassen_left = plan_.project.strassen() && plan_.shape.excites();
+    const bool strassen_left = plan_.project.levels() == 1 && plan_.shape.excites();
     const int width = plan_.shape.out_width();
     for (int y = 0; y < rows; y += plan_.tile_rows) {
       const int count = rows - y < plan_.tile_rows ? rows - y : plan_.tile_rows;
@@ -178,16 +178,17 @@ class BlockRun {
     }
   }
 
-  // The epilogue of this call's panels; Strassen's algorithm writes each one's right half too.
+  // The epilogue of this call's panels; Strassen's algorithm writes each one's columns of all
+  // parts.
   void finish(int row_begin, int count) const {
     const PointwisePlan& plan = plan_.project;
     const Panel last = plan.panel(tile_.panel_end - 1);
     MapPart part{plan.panel(tile_.panel_begin).first_block, last.first_block + last.num_blocks,
                  row_begin, row_begin + count};
-    for (int half = 0; half < (plan.strassen() ? 2 : 1); ++half) {
+    for (int i = 0; i < plan.parts(); ++i) {
       finish_rows(plan_.shape.project, plan_.shape.dst(), part, args_.src, args_.dst);
-      part.block_begin += plan.n_blocks / 2;
-      part.block_end += plan.n_blocks / 2;
+      part.block_begin += plan.panelled_blocks();
+      part.block_end += plan.panelled_blocks();
     }
   }
 

@@ -33,7 +33,7 @@ bool strassen_applies(const ConvShape& shape) {
   }
   // As for pairs: padding columns must stay zero.
   return shape.channels_out % kBlock == 0 &&
-         strassen_divides(shape.k_blocks(), blocks(shape.channels_out));
+         strassen_divides(1, shape.k_blocks(), blocks(shape.channels_out));
 }
 
 Windows windows_of(const ConvShape& shape) {
@@ -88,7 +88,7 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
   plan.phases = plan.winograd && shape.dilation > 1;
   if (plan.phases) return with_phases(plan, isa, tiling);
   plan.tile_rows = fewer && !plan.winograd
-                       ? strassen_rows(tiling.tile_rows, shape.out_height(), shape.out_width())
+                       ? strassen_rows(1, tiling.tile_rows, shape.out_height(), shape.out_width())
                        : std::min(tiling.tile_rows + (plan.winograd ? tiling.tile_rows % 2 : 0),
                                   shape.out_height());
   const int pixels = plan.tile_rows * shape.out_width() /

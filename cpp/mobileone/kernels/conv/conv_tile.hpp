@@ -90,7 +90,7 @@ inline void multiply_groups(Chain& chain, const PixelGroups& groups, int vectors
     chain.prefetch =
         from != nullptr && from->active() ? from->take(prefetch_floats(chain.k_blocks)) : link.b;
     chain.start = link.partial;
-    find_microkernel(pixels, vectors, false, 1)(chain);
+    find_microkernel(pixels, vectors, Outputs::kMap, 1)(chain);
     link.a += pixels * kBlock;
     link.partial += pixels * vectors * kLanes;
   }

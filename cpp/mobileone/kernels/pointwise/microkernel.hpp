@@ -25,6 +25,14 @@ enum class After {
   kOutputAdd,  // output(acc + other), then acc += addend
 };
 
+/// What is added to an output of two levels' outer products on its way to the map, and on its way
+/// to the outer level's next partial result. Each is [pixel][lanes * vectors].
+struct OuterOutput {
+  const float* to_map = nullptr;
+  const float* addend = nullptr;
+  float* partial = nullptr;  // = output + addend
+};
+
 /// acc += A * B, then `after`. Strides are in floats; partials are [pixel][lanes * vectors].
 struct Link {
   const float* a = nullptr;  // pixel i, channel 16 b + c at a[b * a_block + 16 step i + c]
@@ -33,6 +41,7 @@ struct Link {
   After after = After::kOutput;
   float* partial = nullptr;
   Output output;
+  OuterOutput outer;
 };
 
 struct Chain {
@@ -142,6 +151,40 @@ __attribute__((always_inline)) inline void finish_link(Vec (&acc)[kPixels][kVect
   }
 }
 
+/// The same of an outer level's product. Whatever a vector becomes is computed in its register, or
+/// in one more: there are no others.
+template <int kStep, int kPixels, int kVectors>
+__attribute__((always_inline)) inline void finish_outer_link(Vec (&acc)[kPixels][kVectors],
+                                                             const Chain& chain, const Link& link,
+                                                             const float* pixels, const float* b) {
+  constexpr int kWidth = kVectors * kLanes;
+  if (link.after == After::kStore) return finish_link<kStep>(acc, chain, link, pixels, b);
+  const OutputWriter<kVectors, kStep> write(link.output, chain);
+  const float *const to_map = link.outer.to_map, *const outer_addend = link.outer.addend;
+  float* const partial = link.outer.partial;
+  if (link.after == After::kOutput) {
+    multiply_column<TileElement, kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const int at = p * kWidth + v * kLanes;
+        store(partial + at, add(acc[p][v], load(outer_addend + at)));
+        write(p, v, add(acc[p][v], load(to_map + at)));
+      }
+    });
+    return;
+  }
+  const float *const other = chain.other, *const addend = chain.addend;
+  multiply_column<TileElement, kStep>(acc, pixels, b, [&](int p) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const int at = p * kWidth + v * kLanes;
+      store(partial + at, add(add(acc[p][v], load(other + at)), load(outer_addend + at)));
+      write(p, v, add(add(acc[p][v], load(other + at)), load(to_map + at)));
+      acc[p][v] = add(acc[p][v], load(addend + at));
+    }
+  });
+}
+
 /// The same where outputs have sums. The accumulators go through memory, for the code to stay
 /// small.
 template <int kStep, int kPixels, int kVectors>
@@ -180,7 +223,10 @@ __attribute__((always_inline)) inline void finish_link_with_sums(Vec (&acc)[kPix
   }
 }
 
-template <int kPixels, int kVectors, bool kSums, int kStep>
+/// What a microkernel's outputs are for, besides the map.
+enum class Outputs { kMap, kSums, kOuter };
+
+template <int kPixels, int kVectors, Outputs kOutputs, int kStep>
 __attribute__((noinline)) void microkernel(const Chain& chain) {
   constexpr int kWidth = kVectors * kLanes;
   constexpr int kUnroll = 4;
@@ -220,8 +266,10 @@ __attribute__((noinline)) void microkernel(const Chain& chain) {
     }
     pixels += kUnroll - 1;
     b += (kUnroll - 1) * kWidth;
-    if constexpr (kSums) {
+    if constexpr (kOutputs == Outputs::kSums) {
       finish_link_with_sums<kStep>(acc, chain, link, pixels, b);
+    } else if constexpr (kOutputs == Outputs::kOuter) {
+      finish_outer_link<kStep>(acc, chain, link, pixels, b);
     } else {
       finish_link<kStep>(acc, chain, link, pixels, b);
     }
@@ -239,10 +287,15 @@ constexpr int max_pixels(int vectors) {
   return kTraits.pixels;
 }
 
-/// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)); `sums`: for chains
-/// whose outputs have sums. `step`, 1 or 2, is how many pixels of A and of the offsets one is from
-/// the next.
-Microkernel find_microkernel(int pixels, int vectors, bool sums, int step);
+/// The same of Outputs::kOuter, which needs registers for what it adds.
+constexpr int max_outer_pixels(int vectors) {
+  if (vectors == 3) return kTraits.registers == 32 ? 8 : 3;
+  return kTraits.registers == 32 ? 13 : kTraits.pixels;
+}
+
+/// The instance for `pixels` x `vectors` (1 <= pixels <= max_pixels(vectors)). `step`, 1 or 2, is
+/// how many pixels of A and of the offsets one is from the next; 2 of Outputs::kOuter.
+Microkernel find_microkernel(int pixels, int vectors, Outputs outputs, int step);
 
 /// The same for panels that end in pairs (HalfBlock::kPairs), 1 <= pixels <= max_paired_pixels():
 /// `vectors` without the pairs'; a chain of one link, from a row.

@@ -102,15 +102,31 @@ class Prefetcher {
   PrefetchStream* late_ = nullptr;
 };
 
+/// Of a product of two levels' outer one: the partial results that its outputs have to do with, in
+/// the order in which the product makes them (OuterOutput).
+struct OuterStep {
+  const float* to_map = nullptr;  // or null: nothing is added
+  const float* addend = nullptr;  // or null: nothing is added
+  float* partial = nullptr;       // or null: there is none
+  const float* zeros = nullptr;   // of a group of pixels: what is added where nothing is,
+  float* spare = nullptr;         // and where what nobody asks for goes
+  const float* next = nullptr;    // the weights that are read after this product's, or null
+};
+
 /// Strassen's sums S1..S4 of channel blocks `block` and `block` + k_blocks / 2 of the tile's part
 /// of T: called for every block below k_blocks / 2 before pointwise(), best when both have just
 /// been written and are in L1.
 void sum_quarters(const PointwisePlan& plan, const PointwiseTile& tile, int block);
 
 void pointwise_direct(const PointwisePlan& plan, const PointwiseTile& tile);
-void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& tile);
+/// One level, after sum_quarters; `outer` of an outer level's product.
+void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& tile,
+                        const OuterStep* outer = nullptr);
+/// Two levels; makes its sums of quarters itself.
+void pointwise_two_levels(const PointwisePlan& plan, const PointwiseTile& tile);
 
 inline void pointwise(const PointwisePlan& plan, const PointwiseTile& tile) {
+  if (plan.levels() == 2) return pointwise_two_levels(plan, tile);
   return plan.strassen() ? pointwise_strassen(plan, tile) : pointwise_direct(plan, tile);
 }
 

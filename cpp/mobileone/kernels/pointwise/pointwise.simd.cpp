@@ -15,7 +15,7 @@ struct PanelKernels {
   int widest() const { return paired ? max_paired_pixels(vectors) : max_pixels(vectors); }
   Microkernel find(int pixels) const {
     return paired ? find_paired_microkernel(pixels, vectors)
-                  : find_microkernel(pixels, vectors, sums, 1);
+                  : find_microkernel(pixels, vectors, sums ? Outputs::kSums : Outputs::kMap, 1);
   }
 };
 

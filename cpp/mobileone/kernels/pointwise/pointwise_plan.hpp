@@ -18,6 +18,11 @@
 //   B11, B21, T2, T3, T4, T1, B22   with T1 = B12 - B11, T2 = B22 - T1, T3 = B22 - B12, T4 = T2 -
 //   B21,
 // 7/4 of the direct layout's size. T4 is stored negated: C21 is then a sum like the others.
+//
+// Algorithm::kTwoLevels does the outer level's seven products in that way: B11, B21, ..., B22 are
+// packed one after the other, each as one level's B (49/16 of the direct layout's size), and every
+// number is rounded once. The outer level splits pixels into pairs of pairs; of an incomplete pair
+// of pairs at the map's end the last pixel takes the missing ones' place.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +32,8 @@
 
 namespace mobileone::kernels {
 
-enum class Algorithm { kDirect, kStrassen };
+/// The direct product, or levels of Strassen's algorithm: their number is the enumerator's value.
+enum class Algorithm { kDirect, kStrassen, kTwoLevels };
 
 /// What is made of a last block whose upper half is padding, 16 columns that cost as much as any.
 enum class HalfBlock {
@@ -58,12 +64,19 @@ struct PointwisePlan {
   HalfBlock half = HalfBlock::kWhole;
   int per_lane = 1;  // IsaTraits::per_lane
 
-  bool strassen() const { return algorithm == Algorithm::kStrassen; }
-  /// 16-column blocks that are cut into panels: Strassen works on half the columns.
-  int panelled_blocks() const { return strassen() ? n_blocks / 2 : n_blocks; }
+  /// Of Strassen's algorithm.
+  int levels() const { return static_cast<int>(algorithm); }
+  bool strassen() const { return levels() > 0; }
+  /// Of two levels: the plan of the outer one's products, which are one level each.
+  PointwisePlan product() const;
+  /// Parts of the columns that a panel has columns in: Strassen works on a half or a quarter.
+  int parts() const { return 1 << levels(); }
+  /// 16-column blocks that are cut into panels.
+  int panelled_blocks() const { return n_blocks >> levels(); }
   int num_panels() const;
   Panel panel(int index) const;
-  /// Floats from the start of the packed B to the panel that begins at block `first_block`.
+  /// Floats from the start of the packed B (of two levels, of an outer product's) to the panel that
+  /// begins at block `first_block`.
   std::ptrdiff_t panel_offset(int first_block) const;
   std::ptrdiff_t packed_floats() const;
 
@@ -73,6 +86,10 @@ struct PointwisePlan {
   int sum_pitch() const;
   /// Of S1..S4; 0 without Strassen's algorithm.
   std::ptrdiff_t sums_floats() const;
+  /// Of one of the outer level's partial results; and what holds a group of pixels of it, or a
+  /// pixel.
+  std::ptrdiff_t partial_floats() const;
+  int spare_floats() const;
   std::ptrdiff_t tile_floats() const;
   std::ptrdiff_t scratch_floats() const;
 };
@@ -84,15 +101,19 @@ inline constexpr int kPartialFloats = 2 * kMaxPixels * 3 * kBlock;
 /// sets: a pitch near a multiple of 64 lines would map all of them to the same few.
 int tile_pitch(int pixels);
 
-/// Rows of a tile for Strassen's algorithm: `rows`, or one more where a tile would end in half a
-/// pair; at most `height`, those of the map.
-int strassen_rows(int rows, int height, int width);
+/// Rows whose pixels are whole pairs (of two levels, whole pairs of pairs).
+int paired_rows(int levels, int width);
+
+/// Rows of a tile: `rows`, or as many more as a tile needs not to end in a part of a pair; at most
+/// `height`, those of the map.
+int strassen_rows(int levels, int rows, int height, int width);
 
 /// What pointwise_direct makes of the last block of `channels_out`: of bfloat16, kWhole.
 HalfBlock half_block(const IsaTraits& isa, int channels_out, Algorithm algorithm);
 
-/// Whether Strassen's algorithm can split K x N channels (both into 16-channel blocks, evenly).
-bool strassen_divides(int k_blocks, int n_blocks);
+/// Whether `levels` of Strassen's algorithm can split K x N channels (both into 16-channel blocks,
+/// evenly).
+bool strassen_divides(int levels, int k_blocks, int n_blocks);
 
 /// `weight` is [channels_out][channels_in] (a 1x1 convolution's, row-major).
 void pack_pointwise(const PointwisePlan& plan, int channels_in, int channels_out,

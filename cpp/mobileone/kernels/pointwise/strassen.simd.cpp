@@ -39,6 +39,24 @@ struct LastOffsets {
   }
 };
 
+/// Where a product's outputs are among the outer level's partial results.
+class OuterOutputs {
+ public:
+  explicit OuterOutputs(const OuterStep& step) : step_(step) {}
+  /// Of the next `floats` outputs.
+  OuterOutput take(std::ptrdiff_t floats) {
+    const OuterOutput output{step_.to_map != nullptr ? step_.to_map + at_ : step_.zeros,
+                             step_.addend != nullptr ? step_.addend + at_ : step_.zeros,
+                             step_.partial != nullptr ? step_.partial + at_ : step_.spare};
+    at_ += floats;
+    return output;
+  }
+
+ private:
+  const OuterStep& step_;
+  std::ptrdiff_t at_ = 0;
+};
+
 }  // namespace
 
 // S1 = A21 + A22, S2 = S1 - A11, S3 = A11 - A21, S4 = A12 - S2.
@@ -75,11 +93,21 @@ void sum_quarters(const PointwisePlan& plan, const PointwiseTile& t, int block) 
 //   U0 = c1 + A11 B11;        C11 = U0 + A12 B21
 //   U2 = U0 + S2 T2;          U1 = U2 + S3 T3;        C21 = U1 - A22 T4
 //   P = c2 - c1 + S1 T1;      C22 = P + U1;           C12 = P + U2 + S4 B22
-void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
+void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t, const OuterStep* outer) {
   const int half_k = plan.k_blocks / 2, half_n = plan.n_blocks / 2;
   const Quarters q(plan, t);
   const std::int32_t* offsets = offset_table(plan, t.scratch) + t.pixel_begin;
   float* u0 = q.u;
+
+  const OuterStep none;
+  OuterOutputs outputs(outer != nullptr ? *outer : none);
+  const Outputs kind = outer != nullptr    ? Outputs::kOuter
+                       : t.sums != nullptr ? Outputs::kSums
+                                           : Outputs::kMap;
+
+  const auto widest = [&](int vectors) {
+    return outer != nullptr ? max_outer_pixels(vectors) : max_pixels(vectors);
+  };
 
   Chain chains[3];
   Chain &first = chains[0], &second = chains[1], &third = chains[2];
@@ -101,7 +129,7 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
   third.row = delta;
 
   const int panel_vectors = plan.panel_blocks * kBlock / kLanes;
-  Prefetcher prefetcher(t, PixelGroups(q.pixels, max_pixels(panel_vectors)).count * 7 * half_k,
+  Prefetcher prefetcher(t, PixelGroups(q.pixels, widest(panel_vectors)).count * 7 * half_k,
                         plan.panel_offset(plan.panel_blocks));
   for (int index = t.panel_begin; index < t.panel_end; ++index) {
     const Panel panel = plan.panel(index);
@@ -109,8 +137,10 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     const int left = panel.first_block, right = panel.first_block + half_n;
     const std::ptrdiff_t operand = std::ptrdiff_t{half_k} * kBlock * width;
     const float* b = t.packed + plan.panel_offset(left);
-    prefetcher.start_panel(index, b + 7 * operand,
-                           b + (index + 1 < t.panel_end ? 14 : 7) * operand);
+    const bool last_panel = index + 1 == t.panel_end;
+    const float* const after = outer != nullptr && last_panel ? outer->next : b + 7 * operand;
+    const bool ends = last_panel && (outer == nullptr || after == nullptr);
+    prefetcher.start_panel(index, after, ends ? after : after + 7 * operand);
     float* u1 = u0 + max_pixels(vectors) * width;
     second.links[1].partial = u1;
     third.other = u1;
@@ -124,13 +154,13 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
     third.links[0].b = b + 5 * operand;
     third.links[1].b = b + 6 * operand;
 
-    const PixelGroups groups(q.pixels, max_pixels(vectors));
+    const PixelGroups groups(q.pixels, widest(vectors));
     const int before_last = kStep * (q.pixels - groups.size(groups.count - 1));
     const LastOffsets last(offsets + before_last, t.pixels - before_last);
     int pixel = 0;  // of T
     for (int group = 0; group < groups.count; ++group) {
       const int size = groups.size(group);
-      const Microkernel kernel = find_microkernel(size, vectors, t.sums != nullptr, kStep);
+      const Microkernel kernel = find_microkernel(size, vectors, kind, kStep);
       const float* a = q.a11 + pixel * kBlock;
       const float* s = q.s1 + pixel * kBlock;
       const bool odd = pixel + kStep * size > t.pixels;
@@ -149,6 +179,11 @@ void pointwise_strassen(const PointwisePlan& plan, const PointwiseTile& t) {
       third.links[0].output.skip_last = odd;
       third.links[1].a = s + q.to_s3 + kBlock;
       third.links[1].output = t.output(right, top);
+      if (outer != nullptr) {
+        for (Link* link : {&first.links[1], &second.links[2], &third.links[0], &third.links[1]}) {
+          link->outer = outputs.take(std::ptrdiff_t{size} * width);
+        }
+      }
       for (Chain& chain : chains) {
         chain.prefetch = prefetcher.take(chain.num_links * half_k, b);
         kernel(chain);

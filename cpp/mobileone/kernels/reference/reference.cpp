@@ -154,7 +154,7 @@ void multiply(Map& map, const Map& scale) {
 }
 
 double strassen_bound(const Map& src, const std::vector<float>& weight,
-                      const std::vector<float>& bias) {
+                      const std::vector<float>& bias, int levels) {
   double a = 0.0, b = 0.0, c = 0.0, inherited = 0.0;
   for (std::size_t i = 0; i < src.value.size(); ++i) {
     a = std::max(a, std::abs(src.value[i]) + src.bound[i]);
@@ -162,15 +162,18 @@ double strassen_bound(const Map& src, const std::vector<float>& weight,
   }
   for (float w : weight) b = std::max(b, std::abs(double(w)));
   for (float x : bias) c = std::max(c, std::abs(double(x)));
-  // Higham, theorem 23.3 (Winograd's variant) with one level: (18 (k^2 + 6 k)) u |A| |B| in the
-  // maximum norm, k = K / 2 the inner dimension of the seven products; only k enters it, so it
-  // holds for rectangular quarters. Then the errors that A came with.
-  // The biases c enter as first values: every later addition (4 k + 4 at most meet in one output)
-  // may round the 4 |c| they amount to.
-  const double k = 0.5 * padded(src.channels);
-  const double u = std::ldexp(1.0, -24);
-  return 18.0 * (k * k + 6.0 * k) * u / (1.0 - 18.0 * k * u) * a * b +
-         gamma(4.0 * k + 4.0) * 4.0 * c + 2.0 * k * b * inherited;
+  // Higham, theorem 23.3 (Winograd's variant) with L levels: 18^L (k^2 + 6 k) u |A| |B| in the
+  // maximum norm, k = K / 2^L the inner dimension of the products; only k enters it, so it holds
+  // for rectangular quarters. Then the errors that A came with: K of them, times B.
+  // The biases c enter as first values, which a level's sums make at most 4 times as large
+  // (c1 + (c2 - c1) and c1 meet in C12): 4^L |c|. In one output of the innermost level 4 products
+  // meet, 4 k + 4 additions; each level outside adds 4 of them up: every one of these may round.
+  const double parts = std::exp2(levels), k = padded(src.channels) / parts;
+  const double u = std::ldexp(1.0, -24), growth = std::pow(18.0, levels);
+  double additions = 4.0 * k + 4.0;
+  for (int level = 1; level < levels; ++level) additions = 4.0 * additions + 4.0;
+  return growth * (k * k + 6.0 * k) * u / (1.0 - growth * k * u) * a * b +
+         gamma(additions) * std::pow(4.0, levels) * c + k * parts * b * inherited;
 }
 
 std::string mismatch(const Map& expected, const float* got, double slack) {

@@ -61,9 +61,9 @@ Map squeeze_excite_scale(const SqueezeExcite& se, const Map& mean, const std::ve
 /// map *= scale per channel.
 void multiply(Map& map, const Map& scale);
 
-/// Bound of conv1x1 by one level of Strassen-Winograd, for every element alike.
+/// Bound of conv1x1 by so many levels of Strassen-Winograd, for every element alike.
 double strassen_bound(const Map& src, const std::vector<float>& weight,
-                      const std::vector<float>& bias);
+                      const std::vector<float>& bias, int levels = 1);
 
 /// Replaces the bounds of a dense 3x3 convolution's result by those of Winograd's algorithm for
 /// stride 1 or 2, whose windows have two rows and two or (of stride 2) four columns of the result,

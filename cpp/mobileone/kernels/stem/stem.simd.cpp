@@ -211,7 +211,7 @@ class StemBlockRun {
     }
     tile_.pixels = (row_end - row_begin) * dst.width;
     tile_.dst = args_.dst + dst.offset(0, row_begin, 0);
-    for (int block = 0; project.strassen() && block < project.k_blocks / 2; ++block) {
+    for (int block = 0; project.levels() == 1 && block < project.k_blocks / 2; ++block) {
       sum_quarters(project, tile_, block);
     }
     pointwise(project, tile_);

@@ -1,6 +1,7 @@
 #include "mobileone/kernels/tiling/cost_model.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "mobileone/kernels/tiling/conv_tiling.hpp"
 
@@ -21,18 +22,37 @@ constexpr int kMinTilePixels = 96;
 constexpr int kMinPairTilePixels = 384;
 constexpr double kSumTraffic = 3.0;   // of Strassen's sums: bytes through L2 per byte of T
 constexpr double kRingTraffic = 4.0;  // the same of rows that are copied into a ring
+// Of one level; and of another, which takes 7/4 of the weights once more.
 constexpr double kMinStrassenGain = 1.03;
+constexpr double kMinOuterGain = 1.05;
+// The same of two levels: the outer one's partial results too; T's quarters are read 14 times, and
+// the operands made of them written and read.
+constexpr double kOuterPartialFlops = 24.0;
+constexpr double kOuterSumTraffic = 13.0;
 
 // Strassen's S1..S4.
 double sums_bytes(const PointwisePlan& p) { return double(p.sums_floats()) * sizeof(float); }
 
-// T and its sums.
+// By level: the share of the multiply-adds, calls of the microkernel per group and panel of the
+// direct product, and the numbers above.
+struct LevelCosts {
+  double products, calls, partial_flops, sum_traffic;
+};
+constexpr LevelCosts kLevels[] = {
+    {1.0, 1.0, 0.0, 0.0},
+    {7.0 / 8, 3.0 / 4, kPartialFlops, kSumTraffic},
+    {49.0 / 64, 21.0 / 16, kOuterPartialFlops, kOuterSumTraffic},
+};
+
+// T and its sums. Of two levels all that a tile is made in.
 double tile_bytes(const PointwisePlan& p) {
+  if (p.levels() == 2) return double(p.scratch_floats()) * sizeof(float);
   return double(p.tile_floats()) * sizeof(float) + sums_bytes(p);
 }
 
 // What every panel reads again: of a T that is the whole map, the part of one pointwise call.
 double call_bytes(const PointwisePlan& p) {
+  if (p.levels() == 2) return call_bytes(p.product());
   const int pixels = std::min(p.pitch(), tile_pitch(p.max_pixels));
   return double(p.k_blocks) * pixels * kBlock * sizeof(float) + sums_bytes(p);
 }
@@ -76,32 +96,33 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
                         const BlockShape& shape, const Tiling& tiling, int threads) {
   const BlockPlan plan = plan_block(table.traits, shape, tiling);
   const PointwisePlan& p = plan.project;
-  const bool strassen = p.strassen();
+  const LevelCosts& level = kLevels[p.levels()];
   const double k = p.k_blocks * kBlock, n = p.n_blocks * kBlock;
   const double pixels = double(shape.out_height()) * shape.out_width();
   const double lanes = table.traits.lanes;
   const double group = table.traits.pixels;
   const double cycle_flops = 4.0 * lanes;  // two FMA ports
 
-  const double calls = pixels / group * n / (p.panel_blocks * kBlock) * (strassen ? 0.75 : 1.0);
-  const double flops = pixels * k * n * (strassen ? 1.75 : 2.0) / table.traits.per_lane +
-                       pixels * n * (kStoreFlops + (strassen ? kPartialFlops : 0.0)) +
+  const double calls = pixels / group * n / (p.panel_blocks * kBlock) * level.calls;
+  const double flops = pixels * k * n * 2.0 * level.products / table.traits.per_lane +
+                       pixels * n * (kStoreFlops + level.partial_flops) +
                        calls * kRestartCycles * cycle_flops;
   const double taps = double(shape.kernel) * shape.kernel;
   const double depthwise = 2.0 * taps * pixels * k / kDepthwiseShare * plan.column_parts;
-  const double sums =
-      (strassen ? kSumTraffic * pixels * k * sizeof(float) : 0.0) + ring_bytes(plan);
+  const double sums = level.sum_traffic * pixels * k * sizeof(float) + ring_bytes(plan);
   const double arithmetic =
       (flops + depthwise) / machine.peak_flops + sums / machine.l2_bytes_per_second;
 
   const double weight_bytes = double(p.packed_floats()) * sizeof(float);
-  const double panel_bytes = weight_bytes / p.num_panels();
+  const int products = p.levels() == 2 ? 7 : 1;  // each reads its T for every panel
+  const double panel_bytes = weight_bytes / (p.num_panels() * products);
   const double room = kResidentShare * machine.l2_bytes;
   const double tile = call_bytes(p);
   const double passes = ceil_div(shape.out_height(), plan.tile_rows);
   const double weights = weight_bytes * (fits_l2(plan, machine) ? 1.0 : passes);
   // A panel in use, and the next one on its way.
-  const double streamed = tile + 2.0 * panel_bytes <= room ? 0.0 : tile * p.num_panels() * passes;
+  const double streamed =
+      tile + 2.0 * panel_bytes <= room ? 0.0 : tile * p.num_panels() * products * passes;
   const double far = machine.far_bytes_per_second;
   const double one_thread =
       std::max(arithmetic + kExposedWeights * weights / far + machine.exposed_tile * streamed / far,
@@ -111,9 +132,11 @@ double estimate_seconds(const KernelTable& table, const MachineModel& machine,
 
 namespace {
 
+constexpr double kNever = 1e30;
+
 struct Candidate {
   Tiling tiling;
-  double seconds = 1e30;
+  double seconds = kNever;
   int pixels = 0;
 };
 
@@ -124,31 +147,58 @@ bool better(const Candidate& a, const Candidate& b, int min_pixels) {
   return a.seconds < 1.01 * b.seconds && a.pixels >= min_pixels && a.pixels < b.pixels;
 }
 
+// Whether two threads can have equal shares of two levels' columns; of pixels they have none, since
+// each tile reads all of the weights. An image's bits are the same on one thread as on two.
+bool halves_evenly(const KernelTable& table, const BlockShape& shape) {
+  if (!strassen_applies(table.traits, shape, 2)) return false;
+  return plan_block(table.traits, shape, {Algorithm::kTwoLevels, 1}).project.num_panels() % 2 == 0;
+}
+
+// The fastest tiling with so many levels of Strassen's algorithm.
+Candidate best_of_levels(const KernelTable& table, const MachineModel& machine,
+                         const BlockShape& shape, const TilingRequest& request, int levels) {
+  const int only = std::min(request.rows, shape.out_height());  // or 0
+  const int min_pixels = table.traits.per_lane > 1 ? kMinPairTilePixels : kMinTilePixels;
+  Candidate best;
+  for (int rows = shape.out_height(); rows >= 1; --rows) {
+    if (only != 0 ? rows != only
+                  : rows != strassen_rows(levels, rows, shape.out_height(), shape.out_width())) {
+      continue;
+    }
+    for (int parts = 1; parts <= request.threads; ++parts) {
+      Candidate candidate{
+          {static_cast<Algorithm>(levels), rows, parts}, 0.0, rows * shape.out_width()};
+      candidate.seconds =
+          estimate_seconds(table, machine, shape, candidate.tiling, request.threads);
+      if (better(candidate, best, min_pixels)) best = candidate;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, const BlockShape& shape,
                      const TilingRequest& request) {
   if (!shape.is_pair()) return choose_ring_tiling(table, machine, shape, request);
-  const auto [choice, threads, rows_wanted] = request;
-  const int only = std::min(rows_wanted, shape.out_height());  // or 0
-  const int min_pixels = table.traits.per_lane > 1 ? kMinPairTilePixels : kMinTilePixels;
-  Candidate best[2];  // direct, Strassen
-  for (int which = 0; which < 2; ++which) {
-    const Algorithm algorithm = which == 0 ? Algorithm::kDirect : Algorithm::kStrassen;
-    for (int rows = shape.out_height(); rows >= 1; --rows) {
-      if (which == 1 && !strassen_applies(table.traits, shape)) continue;
-      if (only != 0 && rows != only) continue;
-      for (int parts = 1; parts <= threads; ++parts) {
-        Candidate candidate{{algorithm, rows, parts}, 0.0, rows * shape.out_width()};
-        candidate.seconds = estimate_seconds(table, machine, shape, candidate.tiling, threads);
-        if (better(candidate, best[which], min_pixels)) best[which] = candidate;
-      }
+  const bool direct = request.choice == AlgorithmChoice::kDirect;
+  const int most = direct ? 0 : request.most_levels;
+  Candidate best[std::size(kLevels)];
+  for (int levels = 0; levels <= most; ++levels) {
+    if (levels == 0 || strassen_applies(table.traits, shape, levels)) {
+      best[levels] = best_of_levels(table, machine, shape, request, levels);
     }
   }
-  const double limit = choice == AlgorithmChoice::kStrassen ? 1e30
-                       : choice == AlgorithmChoice::kAuto   ? best[0].seconds / kMinStrassenGain
-                                                            : 0.0;
-  Tiling tiling = best[best[1].seconds < limit].tiling;
+  // Each level's gain over the one before.
+  const bool forced = request.choice == AlgorithmChoice::kStrassen;
+  int chosen = 0;
+  for (int levels = 1; levels <= most; ++levels) {
+    const bool wanted = (forced && levels == 1) || levels <= request.least_levels;
+    if (!wanted && levels == 2 && !halves_evenly(table, shape)) break;
+    const double limit = best[chosen].seconds / (levels == 2 ? kMinOuterGain : kMinStrassenGain);
+    if (best[levels].seconds < (wanted ? kNever : limit)) chosen = levels;
+  }
+  Tiling tiling = best[chosen].tiling;
   const BlockPlan plan = plan_block(table.traits, shape, tiling);
   tiling.weights_stay = fits_l2(plan, machine);
   return tiling;

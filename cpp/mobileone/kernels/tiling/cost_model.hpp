@@ -18,12 +18,15 @@ enum class AlgorithmChoice { kAuto, kDirect, kStrassen };
 /// L2 as its own tile, weights and maps are expected to leave.
 std::ptrdiff_t next_step_floats(const MachineModel& machine);
 
-/// What a tiling is chosen for. kStrassen falls back to direct where Strassen's algorithm cannot
-/// run; kAuto takes it only where it promises at least 3 %, because it rounds more often.
+/// What a tiling is chosen for. kStrassen falls back to fewer levels where Strassen's algorithm
+/// cannot run so many; kAuto takes one level only where it promises at least 3 %, because it rounds
+/// more often, and another where it promises 5 %, because of its weights.
 struct TilingRequest {
   AlgorithmChoice choice = AlgorithmChoice::kAuto;
   int threads = 1;
-  int rows = 0;  // of a tile; 0: any
+  int rows = 0;         // of a tile; 0: any
+  int most_levels = 2;  // of Strassen's algorithm
+  int least_levels = 0;
 };
 
 /// The fastest tiling by that estimate.

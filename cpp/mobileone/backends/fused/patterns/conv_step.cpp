@@ -70,8 +70,8 @@ bool well_scaled(const DenseConvMatch& match, const kernels::ConvShape& shape,
   if (shape.kernel == 3) return true;
   if (shape.channels_in % 2 != 0 || shape.channels_out % 2 != 0) return false;
   const std::vector<float> ones(static_cast<std::size_t>(shape.channels_in), 1.0f);
-  return strassen_growth(shape.channels_in, shape.channels_out, 0, nullptr, ones.data(),
-                         NodeWeights(match.conv, builder).weight()) <= kMaxStrassenGrowth;
+  return strassen_growth(1, shape.channels_in, shape.channels_out, 0, nullptr, ones.data(),
+                         NodeWeights(match.conv, builder).weight()) <= max_strassen_growth(1);
 }
 
 // With the forms of the kernel, which depend on the map's sides.
@@ -104,7 +104,7 @@ PackedConv pack_dense_conv(const DenseConvMatch& match,
     return kernels::plan_conv(table().traits, shape, tiling);
   };
   const auto tuned =
-      tuned_tiling(name, builder, [&] { return well_scaled(match, shape, builder); });
+      tuned_tiling(name, builder, [&] { return well_scaled(match, shape, builder) ? 1 : 0; });
   kernels::Tiling tiling = tiling_for(
       name, builder.shape(match.result())[0], false, tuned, builder,
       [&](const kernels::TilingRequest& request) {

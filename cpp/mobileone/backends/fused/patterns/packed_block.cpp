@@ -61,32 +61,36 @@ kernels::BlockWeights weights_of(const BlockMatch& match, const PlanBuilder& bui
   return weights;
 }
 
-// Whether `automatic` may use Strassen's algorithm; reads all of the weights.
-bool well_scaled(const BlockShape& shape, const kernels::BlockWeights& weights) {
-  const bool even = shape.hidden() % 2 == 0 && shape.channels_out % 2 == 0;
-  return even && strassen_growth(shape.hidden(), shape.channels_out, shape.kernel * shape.kernel,
-                                 weights.depthwise, weights.depthwise_bias,
-                                 weights.project) <= kMaxStrassenGrowth;
+// How many of `levels` of Strassen's algorithm `automatic` may use; reads all of the weights.
+int safe_levels(int levels, const BlockShape& shape, const kernels::BlockWeights& weights) {
+  const auto safe = [&](int count) {
+    const int parts = 1 << count;
+    return shape.hidden() % parts == 0 && shape.channels_out % parts == 0 &&
+           strassen_growth(count, shape.hidden(), shape.channels_out, shape.kernel * shape.kernel,
+                           weights.depthwise, weights.depthwise_bias,
+                           weights.project) <= max_strassen_growth(count);
+  };
+  while (levels > 0 && !safe(levels)) --levels;
+  return levels;
 }
 
 kernels::Tiling tiling_of(const BlockShape& shape, const BlockMatch& match, bool one_part,
                           PlanBuilder& builder) {
   const auto fastest = by_cost_model(shape, table(builder));
-  const auto suits_strassen = [&] {
+  const auto allowed = [&](int levels) {
     std::vector<float> kept;
-    return well_scaled(shape, weights_of(match, builder, kept));
+    return safe_levels(levels, shape, weights_of(match, builder, kept));
   };
   const auto choose = [&](kernels::TilingRequest request) {
     kernels::Tiling tiling = fastest(request);
-    const bool unsafe = request.choice == kernels::AlgorithmChoice::kAuto &&
-                        tiling.algorithm == kernels::Algorithm::kStrassen && !suits_strassen();
-    request.choice = kernels::AlgorithmChoice::kDirect;
-    if (unsafe) tiling = fastest(request);
-    return tiling;
+    if (request.choice != kernels::AlgorithmChoice::kAuto) return tiling;
+    const int levels = static_cast<int>(tiling.algorithm);
+    request.most_levels = levels > 0 ? allowed(levels) : 0;
+    return request.most_levels < levels ? fastest(request) : tiling;
   };
   const std::string& name = builder.node(match.project.node).name;
   const auto tuned =
-      tuned_tiling(name, builder, [&] { return shape.is_pair() && suits_strassen(); });
+      tuned_tiling(name, builder, [&] { return shape.is_pair() ? allowed(kMostLevels) : 0; });
   const std::int64_t images = builder.shape(match.source)[0];
   kernels::Tiling tiling =
       tiling_for(name, images, match.factor.has_value(), tuned, builder, choose);
@@ -116,7 +120,8 @@ BlockShape shape_of(const BlockMatch& match, const PlanBuilder& builder) {
 }
 
 const char* algorithm_name(const BlockPlan& plan) {
-  return plan.project.strassen() ? "strassen" : "direct";
+  constexpr const char* kNames[] = {"direct", "strassen", "strassen levels=2"};
+  return kNames[plan.project.levels()];
 }
 
 }  // namespace
