@@ -189,12 +189,12 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
       best[levels] = best_of_levels(table, machine, shape, request, levels);
     }
   }
-  // Each level's gain over the one before.
+  // Each level's gain over the one before, which has to pay as well.
   const bool forced = request.choice == AlgorithmChoice::kStrassen;
   int chosen = 0;
   for (int levels = 1; levels <= most; ++levels) {
     const bool wanted = (forced && levels == 1) || levels <= request.least_levels;
-    if (!wanted && levels == 2 && !halves_evenly(table, shape)) break;
+    if (!wanted && levels == 2 && (chosen == 0 || !halves_evenly(table, shape))) break;
     const double limit = best[chosen].seconds / (levels == 2 ? kMinOuterGain : kMinStrassenGain);
     if (best[levels].seconds < (wanted ? kNever : limit)) chosen = levels;
   }
