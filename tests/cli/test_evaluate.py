@@ -45,6 +45,15 @@ def test_a_folder_beside_an_onnx_file(capsys: pytest.CaptureFixture[str], tmp_pa
     assert (tmp_path / "results" / "evaluation.json").exists()
     assert main([*command, str(tmp_path / "none.onnx")]) == 1
     assert "none.onnx" in capsys.readouterr().err
+    (tmp_path / "junk.onnx").write_bytes(b"no protobuf")
+    assert main([*command, str(tmp_path / "junk.onnx")]) == 2
+    said = capsys.readouterr().err
+    assert "junk.onnx: ONNX Runtime cannot load it: " in said
+    assert said.count("\n") == 1
+    model.export_onnx(tmp_path / "fixed.onnx", input_size=64)
+    assert main([*command, str(tmp_path / "fixed.onnx"), "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert "fixed.onnx: ONNX Runtime cannot run it on images of shape (2, 3, " in said
 
 
 def test_arguments_that_do_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -31,3 +31,6 @@ def test_bad_arguments(tmp_path: Path, capsys: Capture) -> None:
     assert main(["quantize", "mobileone_s0", "--data", folder, "-o", out]) == 1
     assert "none" in capsys.readouterr().err
     assert not Path(out).exists()
+    other = str(tmp_path / "int8.txt")
+    assert main(["quantize", "mobileone_s0", "--data", folder, "-o", other]) == 2
+    assert "weights are not saved as .txt" in capsys.readouterr().err, "before anything is read"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mobileone.checkpoint.export import kind_of_file
 from mobileone.cli.loading import add_load_options, open_source
 from mobileone.model import quantize
 from mobileone.quantization.observers import OBSERVERS
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Quantizes, saves, and prints the report; the exit code."""
     for path in filter(None, (arguments.out, arguments.json)):
         check_writable(path)
+    if not arguments.out.lower().endswith(".onnx"):
+        kind_of_file(arguments.out)  # rather now than after the work
     off: dict[str, Any] = dict.fromkeys(arguments.without, False)
     model = quantize(
         open_source(arguments.model, arguments),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -143,7 +144,19 @@ def _open_session(path: str) -> Any:
         raise ImportError(
             f"{path}: running it needs ONNX Runtime: pip install onnxruntime"
         ) from error
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with _said_of(f"{path}: ONNX Runtime cannot load it"):
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _said_of(what: str) -> Iterator[None]:
+    """ONNX Runtime's errors, which have classes of their own, as a ValueError in a line."""
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{what}: {next(iter(str(error).splitlines()), 'no reason')}") from error
 
 
 def _session(session: Any, name: str) -> Subject:
@@ -153,7 +166,8 @@ def _session(session: Any, name: str) -> Subject:
     output = session.get_outputs()[0].name
 
     def function(images: Any) -> Any:
-        return session.run([output], {inputs[0].name: images})[0]
+        with _said_of(f"{name}: ONNX Runtime cannot run it on images of shape {images.shape}"):
+            return session.run([output], {inputs[0].name: images})[0]
 
     batch = inputs[0].shape[0]
     if isinstance(batch, int):
