@@ -151,3 +151,26 @@ def test_half_precision_and_external_data(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((1, 6, 9, 10)).astype(np.float32)
     error = np.abs(mobileone.load(path)(x) - exact(inside, x)).max()
     assert error <= 54 * 2.0**-24 * np.abs(values.astype(np.float64)).max() * np.abs(x).max()
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 5])
+@pytest.mark.parametrize("centres", ["asymmetric", "half_pixel", "pytorch_half_pixel"])
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+def test_nearest_is_what_the_file_says(
+    factor: int, centres: str, rounding: str, tmp_path: Path
+) -> None:
+    """Pixels are repeated as ONNX Runtime does, or the file is refused: nothing in between."""
+    runtime = pytest.importorskip("onnxruntime")
+    made = graph()
+    scales = made.constant(np.array([1, 1, factor, 1], np.float32))
+    how = {"coordinate_transformation_mode": centres, "nearest_mode": rounding}
+    model = finish(made, made.add("Resize", "x", "", scales, mode="nearest", **how))
+    onnx.save(model, tmp_path / "model.onnx")
+    x = np.random.default_rng(0).standard_normal((1, 6, 9, 10), np.float32)
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    expected = session.run(None, {"x": x})[0]
+    if np.array_equal(expected, x.repeat(factor, 2).reshape(1, -1)):
+        np.testing.assert_array_equal(mobileone.load(tmp_path / "model.onnx")(x), expected)
+    else:
+        with pytest.raises(NotImplementedError, match=f"nearest_mode '{rounding}'.*not repeat"):
+            mobileone.load(tmp_path / "model.onnx")

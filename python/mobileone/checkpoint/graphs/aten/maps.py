@@ -67,7 +67,7 @@ def _upsample(mode: str) -> Operator:
         centres = "half_pixel" if mode == "linear" else "asymmetric"
         call.add(
             "Resize", image, None, None, call.integers(call.shape),
-            mode=mode, coordinate_transformation_mode=centres,
+            mode=mode, coordinate_transformation_mode=centres, nearest_mode="floor",
         )  # fmt: skip
 
     return convert

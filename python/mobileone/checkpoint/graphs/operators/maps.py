@@ -208,7 +208,9 @@ def average_pool(low: Lowering, statement: Statement, values: list[Value | None]
 
 
 def resize(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
-    """Resize: to a whole multiple of the size; nearest, or bilinear with pixel centres aligned."""
+    """Resize: to a whole multiple of the size; nearest, where that repeats pixels, or bilinear with
+    pixel centres aligned.
+    """
     x = _map(low, statement, values[0])
     sizes = integers(low, statement, values, 3, "sizes")
     if sizes is None or len(sizes) < 4:
@@ -223,6 +225,10 @@ def resize(low: Lowering, statement: Statement, values: list[Value | None]) -> l
     mode = statement.attributes.get("mode", "nearest")
     centres = statement.attributes.get("coordinate_transformation_mode", "half_pixel")
     if mode == "nearest" and centres in ("asymmetric", "half_pixel", "pytorch_half_pixel"):
+        rounding = statement.attributes.get("nearest_mode", "round_prefer_floor")
+        if not all(_repeats(factor, centres, rounding) for factor in factors[2:]):
+            how = f"nearest_mode {rounding!r} with coordinate_transformation_mode {centres!r}"
+            low.program.refuse(statement, f"{how} does not repeat every pixel {factors[2:]} times")
         return [_repeated(low, statement, x, factors[2:])]
     if mode == "linear" and centres in ("half_pixel", "pytorch_half_pixel"):
         return [low.writer.add(statement.name, "Resize", [x], sizes, scale=factors[2:])]
@@ -231,6 +237,19 @@ def resize(low: Lowering, statement: Statement, values: list[Value | None]) -> l
         f"mode {mode!r} with coordinate_transformation_mode {centres!r}; expected nearest, or "
         "linear with half_pixel",
     )
+
+
+def _repeats(factor: int, centres: str, rounding: str) -> bool:
+    """Whether the first `factor` places of a longer axis show its first pixel, and so on."""
+    two = 2 * factor  # places are multiples of 1 / two, exactly
+    places = [2 * i if centres == "asymmetric" else 2 * i + 1 - factor for i in range(factor)]
+    nearest = {
+        "floor": lambda at: at // two,
+        "ceil": lambda at: -(-at // two),
+        "round_prefer_floor": lambda at: -((factor - at) // two),
+        "round_prefer_ceil": lambda at: (at + factor) // two,
+    }.get(rounding)
+    return nearest is not None and not any(map(nearest, places))
 
 
 def _repeated(low: Lowering, statement: Statement, x: Tensor, factors: list[int]) -> Tensor:
