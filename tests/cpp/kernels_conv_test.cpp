@@ -286,6 +286,8 @@ TEST(ConvPlan, RejectsBadArguments) {
   strided.stride = 2;
   EXPECT_NO_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kDirect, 1}));
   EXPECT_NO_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kStrassen, 2}));
+  EXPECT_THROW(plan_conv(avx512::kTraits, {64, 0, 64, 4, 4, 1}, {Algorithm::kTwoLevels, 4}),
+               std::invalid_argument);
   strided.width = 6;  // three output pixels
   EXPECT_THROW(plan_conv(avx512::kTraits, strided, {Algorithm::kStrassen, 2}),
                std::invalid_argument);

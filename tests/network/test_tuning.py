@@ -113,6 +113,8 @@ def test_two_levels_of_strassens_algorithm_are_taken_where_they_apply(
     steps = {step["name"].rpartition(" > ")[2]: step for step in tuned.plan.steps}
     for node, count in levels.items():
         outputs, inputs = weights[f"{node}.weight"].shape[:2]
+        if inputs == 3:
+            continue  # the stem, by windows
         assert count == (2 if outputs % 64 == inputs % 64 == 0 else 1 if inputs % 32 == 0 else 0)
         assert ("strassen levels=2" in steps[node]["implementation"]) == (count == 2)
     x = images(1, SHAPE[2:])

@@ -76,6 +76,7 @@ ConvPlan plan_conv(const IsaTraits& isa, const ConvShape& shape, const Tiling& t
               "; expected 1, or 2 of a kernel that is not dilated");
   require(tiling.tile_rows >= 1 && tiling.column_parts >= 1,
           "tile_rows and column_parts must be at least 1");
+  require(tiling.algorithm != Algorithm::kTwoLevels, "two levels of strassen are of blocks alone");
   require(tiling.algorithm == Algorithm::kDirect || strassen_applies(shape),
           "strassen needs whole 16-channel blocks of output, and an even number of blocks on both "
           "sides; winograd a 3x3 kernel and a result of even height and width, or, with dilation, "

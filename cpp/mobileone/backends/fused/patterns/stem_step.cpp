@@ -106,7 +106,7 @@ kernels::StemPlan plan_of(const StemMatch& match, const kernels::KernelTable& ke
   };
   const kernels::StemPlan direct = plan(kernels::Algorithm::kDirect);
   if (kernels.traits.per_lane != 1) return direct;
-  const auto tuned = tuned_tiling(node.name, builder, [] { return true; });
+  const auto tuned = tuned_tiling(node.name, builder, [] { return 1; });
   return plan(tiling_for(node.name, image[0], false, tuned, builder, by_cost_model(direct, kernels))
                   .algorithm);
 }
