@@ -57,6 +57,14 @@ def test_images_that_are_mixed(tmp_path: Path) -> None:
         load(finish(made, y), tmp_path)
 
 
+def test_images_that_are_joined_with_channels(tmp_path: Path) -> None:
+    made = graph()
+    y = made.add("Relu", "x")
+    made.add("Flatten", y, out="y", axis=2)
+    with pytest.raises(NotImplementedError, match=r"\(6, 90\), whose first axis is not that of"):
+        load(made.model(17), tmp_path)
+
+
 def test_computed_weights(tmp_path: Path) -> None:
     made = graph()
     weight = made.add("Reshape", made.add("GlobalAveragePool", "x"), ints(made, 6, 1, 1, 1))
@@ -174,3 +182,19 @@ def test_nearest_is_what_the_file_says(
     else:
         with pytest.raises(NotImplementedError, match=f"nearest_mode '{rounding}'.*not repeat"):
             mobileone.load(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "how", "message"),
+    [
+        ([1, 6, 18, 20], {"keep_aspect_ratio_policy": "not_larger"}, "policy is 'not_larger'"),
+        ([18, 20], {"axes": [2, 3]}, r"axes is \[2, 3\]; expected sizes or scales of all four"),
+    ],
+)
+def test_sizes_that_are_meant_otherwise(
+    sizes: list[int], how: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    made = graph()
+    y = made.add("Resize", "x", "", "", ints(made, *sizes), mode="linear", **how)
+    with pytest.raises(NotImplementedError, match=message):
+        load(finish(made, y, 18), tmp_path)

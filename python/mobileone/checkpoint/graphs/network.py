@@ -39,11 +39,14 @@ def network_of(program: Program) -> Network:
     if not outputs:
         raise CheckpointError(f"{program.where}: has no output")
     main = next(iter(outputs.values()))
-    if main.batch != 0:
-        raise NotImplementedError(
-            f"{program.where}: output {shown(next(iter(outputs)))!r} has shape {main.shape}, whose "
-            "first axis is not that of images"
-        )
+    images = dict(program.inputs).popitem()[1][0]
+    for key, result in outputs.items():
+        joined = result.batch == 0 and result.shape[0] != images
+        if joined or (result is main and result.batch != 0):
+            raise NotImplementedError(
+                f"{program.where}: output {shown(key)!r} has shape {result.shape}, whose first "
+                "axis is not that of images"
+            )
     writer = lowering.writer
     recognise_attention(writer)
     try:

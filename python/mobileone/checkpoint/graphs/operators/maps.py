@@ -212,6 +212,12 @@ def resize(low: Lowering, statement: Statement, values: list[Value | None]) -> l
     pixel centres aligned.
     """
     x = _map(low, statement, values[0])
+    policy = statement.attributes.get("keep_aspect_ratio_policy", "stretch")
+    if policy != "stretch":
+        low.program.refuse(statement, f"keep_aspect_ratio_policy is {policy!r}; expected 'stretch'")
+    axes = list(statement.attributes.get("axes", range(4)))
+    if axes != list(range(4)):
+        low.program.refuse(statement, f"axes is {axes}; expected sizes or scales of all four")
     sizes = integers(low, statement, values, 3, "sizes")
     if sizes is None or len(sizes) < 4:
         scales = floats(array(low, statement, values, 2, "scales")).reshape(-1)
