@@ -22,6 +22,9 @@ struct IsaTraits {
   int linear_vectors;  // width of a classifier's panel, in vectors
   int per_lane = 1;    // numbers of a projection's operands in 32 bits: 2 of bfloat16
 
+  /// Whether depthwise kernels make rows in pairs (depthwise/row_pairs.hpp): their weights need the
+  /// registers; bfloat16's are emulated without.
+  constexpr bool row_pairs() const { return per_lane > 1 || registers >= 32; }
   /// Outputs of a classifier's panel: what LinearPlan::panel_columns takes.
   constexpr int linear_columns() const { return linear_vectors * lanes; }
   /// What plan_transformer takes: tokens of a panel, and rows of its weights packed together.

@@ -70,6 +70,7 @@ BlockPlan plan_block(const IsaTraits& isa, const BlockShape& shape, const Tiling
                   .half = half_block(isa, shape.channels_out, tiling.algorithm),
                   .per_lane = isa.per_lane};
   plan.column_parts = std::min(tiling.column_parts, plan.project.num_panels());
+  plan.pairs_rows = isa.row_pairs() && (isa.per_lane > 1 || plan.project.strassen());
   return plan;
 }
 

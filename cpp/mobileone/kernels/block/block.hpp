@@ -74,6 +74,7 @@ struct BlockPlan {
   int tile_rows = 0;      // these three as in Tiling, clipped to what the shape has
   int column_parts = 1;
   bool weights_stay = false;
+  bool pairs_rows = false;  // where the depthwise allows it
 
   /// Rows of T: a squeeze-and-excite pools the whole map before the projection may start.
   int depthwise_rows() const { return shape.excites() ? shape.out_height() : tile_rows; }
@@ -89,10 +90,9 @@ struct BlockPlan {
   /// First panel of a column part (part == column_parts: the end).
   int first_panel(int part) const { return project.num_panels() * part / column_parts; }
 
-  /// Whether the depthwise makes its rows in pairs (depthwise/row_pairs.hpp).
-  bool in_row_pairs() const {
-    return project.per_lane > 1 && shape.kernel == 3 && shape.stride == 1;
-  }
+  /// Whether the depthwise makes its rows in pairs (depthwise/row_pairs.hpp): where it rounds
+  /// otherwise than window by window, so does the projection.
+  bool in_row_pairs() const { return pairs_rows && shape.kernel == 3 && shape.stride == 1; }
   /// Floats of a channel block's taps: the bias comes last.
   std::ptrdiff_t block_taps() const {
     return in_row_pairs() ? kRowPairFloats : depthwise_floats(shape.kernel);

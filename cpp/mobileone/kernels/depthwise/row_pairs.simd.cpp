@@ -171,14 +171,15 @@ void run_column(PairColumn column, int first, int count) {
 
 void depthwise_row_pairs(const DepthwiseWindow& window, const float* const* rows, int first,
                          int count, int width, float* dst) {
-  if constexpr (kTraits.per_lane > 1) {  // no plan of float32 asks for it
-    const int per_float = window.rounds ? kTraits.per_lane : 1;
+  if constexpr (kTraits.row_pairs()) {
+    const bool rounds = kTraits.per_lane > 1 && window.rounds;
+    const int per_float = rounds ? kTraits.per_lane : 1;
     const std::ptrdiff_t dst_row =
         window.dst_row != 0 ? window.dst_row : std::ptrdiff_t{width} * kBlock / per_float;
     for (int lane = 0; lane < kBlock; lane += kLanes) {
       const PairColumn column{rows,         lane,           window.taps + lane,     width,
                               window.floor, window.ceiling, dst + lane / per_float, dst_row};
-      if (window.rounds) {
+      if (rounds) {
         run_column<true>(column, first, count);
       } else {
         run_column<false>(column, first, count);
