@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # Of a 1×1 convolution's products, those that an implementation executes; and its weights over the
 # conventional ones: sums of quarters are kept beside them (docs/performance.md).
-_PRODUCTS = {"direct": 1.0, "strassen": 7 / 8}
-_WEIGHTS = {"direct": 1.0, "strassen": 7 / 4}
+_PRODUCTS = {"direct": 1.0, "strassen": 7 / 8, "levels=2": 49 / 64}
+_WEIGHTS = {"direct": 1.0, "strassen": 7 / 4, "levels=2": 49 / 16}
 # Of a stem's products, those by windows of 2 × 2 outputs.
 _BY_WINDOWS = 26 / 36
 
@@ -67,7 +67,7 @@ def floors(model: mobileone.Model, result: Profile, far_gbytes: float) -> list[F
         if not row.macs:
             continue
         words = row.implementation.replace(",", "").split()
-        algorithm = next((word for word in words if word in _PRODUCTS), "direct")
+        algorithm = next((word for word in reversed(words) if word in _PRODUCTS), "direct")
         layers = list(_until(nodes, row.name.split(" > ")[-1]))
         stem = _BY_WINDOWS if "windows" in words else 1.0
         executed = sum(_products(node, shapes, algorithm, stem) for node in layers)

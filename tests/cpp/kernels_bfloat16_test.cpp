@@ -90,29 +90,6 @@ std::vector<float> scalar_model(const BlockData& data) {
   return out;
 }
 
-// What pairs of rows add to the float32 error of the depthwise's sums: each of the (|x0| + |x2|)
-// |g0| and the like is rounded in the transforms of input and weight, in up to four sums and in two
-// sums of the result, 8 times at most, and all of them are no more than twice the sum of the
-// window's |x| times the sum of the column's |g|.
-std::vector<double> pairs_error(const BlockData& data) {
-  const BlockShape& s = data.shape;
-  reference::Map map = data.source();
-  if (s.expands()) {
-    map = reference::conv1x1(map, s.expanded, data.expand, data.expand_bias);
-    reference::activate(s.expand_activation, map);
-  }
-  for (double& x : map.value) x = std::abs(x);
-  std::vector<float> columns(data.depthwise.size());
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    const float* g = &data.depthwise[i / 9 * 9 + i % 3];
-    columns[i] = 2 * (std::abs(g[0]) + std::abs(g[3]) + std::abs(g[6]));
-  }
-  const std::vector<float> none(std::size_t(s.hidden()));
-  std::vector<double> error = reference::conv(map, s.hidden(), {3, 1, true}, columns, none).value;
-  for (double& x : error) x *= 8 * 0x1p-24;
-  return error;
-}
-
 class Bfloat16BlockTest : public KernelTest {
  protected:
   void expect_equal(const BlockData& data, const Tiling& tiling, int step) {
