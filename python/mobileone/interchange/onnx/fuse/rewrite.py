@@ -107,7 +107,9 @@ class Walk:
             region.flat,
             [self._graph.nodes[self._graph.makers[value]] for value in region.reshapes],
         )
-        return new or "a merged weight is not finite in the file's type"
+        if new is None and not np.isfinite(kernel.weight.sum() + kernel.bias.sum()):
+            return "a merged weight is not finite"
+        return new or "a merged weight is too large for the file's type"
 
     def _fresh(self, wanted: str) -> str:
         name, count = wanted, 1
