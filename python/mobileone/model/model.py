@@ -230,7 +230,7 @@ class Model(ModelState):
             backend: "auto" runs what it can on the fused kernels, "onednn" nothing; "loops" runs
                 everything in plain loops, without loading oneDNN. Of bfloat16 "emulated": the same
                 results, slowly, on CPUs without the instructions.
-            algorithm: of the fused convolutions: "direct", "strassen" (one or two levels of
+            algorithm: of the fused convolutions: "direct", "strassen" (one level of
                 Strassen's algorithm wherever it applies, Winograd's for dense 3x3 kernels), or
                 "auto" (where they are faster).
             tune: how "auto" chooses: "model", by a cost model of this kind of CPU, at once; or

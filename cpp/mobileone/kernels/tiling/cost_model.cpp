@@ -22,9 +22,7 @@ constexpr int kMinTilePixels = 96;
 constexpr int kMinPairTilePixels = 384;
 constexpr double kSumTraffic = 3.0;   // of Strassen's sums: bytes through L2 per byte of T
 constexpr double kRingTraffic = 4.0;  // the same of rows that are copied into a ring
-// Of one level; and of another, which takes 7/4 of the weights once more.
 constexpr double kMinStrassenGain = 1.03;
-constexpr double kMinOuterGain = 1.05;
 // The same of two levels: the outer one's partial results too; T's quarters are read 14 times, and
 // the operands made of them written and read.
 constexpr double kOuterPartialFlops = 24.0;
@@ -147,13 +145,6 @@ bool better(const Candidate& a, const Candidate& b, int min_pixels) {
   return a.seconds < 1.01 * b.seconds && a.pixels >= min_pixels && a.pixels < b.pixels;
 }
 
-// Whether two threads can have equal shares of two levels' columns; of pixels they have none, since
-// each tile reads all of the weights. An image's bits are the same on one thread as on two.
-bool halves_evenly(const KernelTable& table, const BlockShape& shape) {
-  if (!strassen_applies(table.traits, shape, 2)) return false;
-  return plan_block(table.traits, shape, {Algorithm::kTwoLevels, 1}).project.num_panels() % 2 == 0;
-}
-
 // The fastest tiling with so many levels of Strassen's algorithm.
 Candidate best_of_levels(const KernelTable& table, const MachineModel& machine,
                          const BlockShape& shape, const TilingRequest& request, int levels) {
@@ -189,13 +180,14 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
       best[levels] = best_of_levels(table, machine, shape, request, levels);
     }
   }
-  // Each level's gain over the one before, which has to pay as well.
   const bool forced = request.choice == AlgorithmChoice::kStrassen;
   int chosen = 0;
   for (int levels = 1; levels <= most; ++levels) {
     const bool wanted = (forced && levels == 1) || levels <= request.least_levels;
-    if (!wanted && levels == 2 && (chosen == 0 || !halves_evenly(table, shape))) break;
-    const double limit = best[chosen].seconds / (levels == 2 ? kMinOuterGain : kMinStrassenGain);
+    // Two levels are faster on one thread and slower on two, which have an image's bits in common:
+    // only who measures asks for them.
+    if (levels == 2 && !wanted) break;
+    const double limit = best[chosen].seconds / kMinStrassenGain;
     if (best[levels].seconds < (wanted ? kNever : limit)) chosen = levels;
   }
   Tiling tiling = best[chosen].tiling;

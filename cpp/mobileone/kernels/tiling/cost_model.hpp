@@ -19,8 +19,8 @@ enum class AlgorithmChoice { kAuto, kDirect, kStrassen };
 std::ptrdiff_t next_step_floats(const MachineModel& machine);
 
 /// What a tiling is chosen for. kStrassen falls back to fewer levels where Strassen's algorithm
-/// cannot run so many; kAuto takes one level only where it promises at least 3 %, because it rounds
-/// more often, and another where it promises 5 %, because of its weights.
+/// cannot run so many; kAuto takes it only where it promises at least 3 %, because it rounds more
+/// often. Neither takes two levels unless asked for them as the least.
 struct TilingRequest {
   AlgorithmChoice choice = AlgorithmChoice::kAuto;
   int threads = 1;
