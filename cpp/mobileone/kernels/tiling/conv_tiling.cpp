@@ -114,7 +114,6 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   pair.width = shape.out_width();
   TilingRequest direct = request;
   direct.most_levels = std::min(direct.most_levels, 1);
-  direct.least_levels = std::min(direct.least_levels, 1);
   const bool wide = shape.kernel != 1 || shape.stride != 1 || shape.channels_in2 > 0;
   if ((request.choice == AlgorithmChoice::kAuto && wide) || !strassen_applies(shape)) {
     direct.choice = AlgorithmChoice::kDirect;

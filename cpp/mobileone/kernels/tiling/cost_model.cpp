@@ -184,9 +184,6 @@ Tiling choose_tiling(const KernelTable& table, const MachineModel& machine, cons
   int chosen = 0;
   for (int levels = 1; levels <= most; ++levels) {
     const bool wanted = (forced && levels == 1) || levels <= request.least_levels;
-    // Two levels are faster on one thread and slower on two, which have an image's bits in common:
-    // only who measures asks for them.
-    if (levels == 2 && !wanted) break;
     const double limit = best[chosen].seconds / kMinStrassenGain;
     if (best[levels].seconds < (wanted ? kNever : limit)) chosen = levels;
   }
