@@ -1,35 +1,17 @@
 #include <algorithm>
 
 #include "mobileone/kernels/pointwise/microkernel.hpp"
+#include "mobileone/kernels/simd/instances.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 namespace {
 
-/// The instance, or the widest there is.
-template <int kPixels, int kVectors, Outputs kOutputs, int kStep>
-constexpr Microkernel kInstance =
-    microkernel<std::min(kPixels, kOutputs == Outputs::kOuter ? max_outer_pixels(kVectors)
-                                                              : max_pixels(kVectors)),
-                kVectors, kOutputs, kStep>;
-
 template <int kVectors, Outputs kOutputs, int kStep>
-constexpr Microkernel kInstances[] = {
-    nullptr,
-    kInstance<1, kVectors, kOutputs, kStep>,
-    kInstance<2, kVectors, kOutputs, kStep>,
-    kInstance<3, kVectors, kOutputs, kStep>,
-    kInstance<4, kVectors, kOutputs, kStep>,
-    kInstance<5, kVectors, kOutputs, kStep>,
-    kInstance<6, kVectors, kOutputs, kStep>,
-    kInstance<7, kVectors, kOutputs, kStep>,
-    kInstance<8, kVectors, kOutputs, kStep>,
-    kInstance<9, kVectors, kOutputs, kStep>,
-    kInstance<10, kVectors, kOutputs, kStep>,
-    kInstance<11, kVectors, kOutputs, kStep>,
-    kInstance<12, kVectors, kOutputs, kStep>,
-    kInstance<13, kVectors, kOutputs, kStep>,
-    kInstance<14, kVectors, kOutputs, kStep>,
-};
+constexpr auto kInstances = make_instances<Microkernel>([]<int kPixels>() -> Microkernel {
+  constexpr int kMost =
+      kOutputs == Outputs::kOuter ? max_outer_pixels(kVectors) : max_pixels(kVectors);
+  return microkernel<std::min(kPixels, kMost), kVectors, kOutputs, kStep>;
+});
 
 template <Outputs kOutputs, int kStep>
 Microkernel find(int pixels, int vectors) {

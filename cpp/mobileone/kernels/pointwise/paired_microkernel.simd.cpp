@@ -1,7 +1,10 @@
 // The microkernel for panels whose last block has eight columns, where vectors hold sixteen: that
 // block's vectors hold two pixels, eight columns each (HalfBlock::kPairs). A pair costs one
 // multiply-add and a blend of two broadcasts instead of two multiply-adds.
+#include <algorithm>
+
 #include "mobileone/kernels/pointwise/microkernel.hpp"
+#include "mobileone/kernels/simd/instances.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
@@ -134,28 +137,10 @@ __attribute__((noinline)) void paired_microkernel(const Chain& chain) {
   if (output.sums != nullptr) add_sums(sums, output.sums);
 }
 
-template <int kPixels, int kVectors>
-constexpr Microkernel kInstance = paired_microkernel<
-    (kPixels < max_paired_pixels(kVectors) ? kPixels : max_paired_pixels(kVectors)), kVectors>;
-
 template <int kVectors>
-constexpr Microkernel kInstances[] = {
-    nullptr,
-    kInstance<1, kVectors>,
-    kInstance<2, kVectors>,
-    kInstance<3, kVectors>,
-    kInstance<4, kVectors>,
-    kInstance<5, kVectors>,
-    kInstance<6, kVectors>,
-    kInstance<7, kVectors>,
-    kInstance<8, kVectors>,
-    kInstance<9, kVectors>,
-    kInstance<10, kVectors>,
-    kInstance<11, kVectors>,
-    kInstance<12, kVectors>,
-    kInstance<13, kVectors>,
-    kInstance<14, kVectors>,
-};
+constexpr auto kInstances = make_instances<Microkernel>([]<int kPixels>() -> Microkernel {
+  return paired_microkernel<std::min(kPixels, max_paired_pixels(kVectors)), kVectors>;
+});
 
 }  // namespace
 

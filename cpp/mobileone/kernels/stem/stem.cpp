@@ -9,14 +9,6 @@ namespace mobileone::kernels {
 
 namespace {
 
-PointwisePlan panels_of(const StemPlan& plan) {
-  return {.k_blocks = 1,
-          .n_blocks = blocks(plan.channels),
-          .tile_pixels = 1,
-          .max_pixels = 1,
-          .panel_blocks = plan.panel_blocks};
-}
-
 /// Of a window's product, which multiplies the opposite of column form 2.
 float window_product(const float* weight, const stem_windows::Product& product) {
   const auto form = [](int which, double a, double b, double c) {
@@ -70,7 +62,7 @@ StemPlan plan_stem(const IsaTraits& isa, int height, int width, int channels, Ac
 void pack_stem(const StemPlan& plan, const float* weight, const float* bias, float* packed) {
   pack_bias(plan.channels, bias, packed);
   packed += padded(plan.channels);
-  const PointwisePlan panels = panels_of(plan);
+  const PointwisePlan panels = plan.panels();
   for (int index = 0; index < panels.num_panels(); ++index) {
     const Panel panel = panels.panel(index);
     for (int product = 0; product < plan.products(); ++product) {

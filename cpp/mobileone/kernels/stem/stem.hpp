@@ -60,6 +60,13 @@ struct StemPlan {
   int out_width() const { return (width - 1) / 2 + 1; }
   MapShape dst() const { return {channels, out_height(), out_width()}; }
   double macs() const { return double(out_height()) * out_width() * channels * kStemTaps; }
+  /// What of a pointwise plan says how the output channels are cut into panels.
+  PointwisePlan panels() const {
+    PointwisePlan plan;
+    plan.n_blocks = blocks(channels);
+    plan.panel_blocks = panel_blocks;
+    return plan;
+  }
   /// Products of a sum, each of per_lane numbers; or of a window.
   int products() const {
     if (by_windows()) return kStemWindowForms * kImageChannels;

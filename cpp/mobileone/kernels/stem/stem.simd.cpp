@@ -101,9 +101,7 @@ StemKernel find_stem_kernel(int pixels, int vectors) {
 void stem_row(const StemPlan& plan, const float* packed, const float* const rows[StemRows::kRows],
               float* dst, std::ptrdiff_t dst_block) {
   const float floor = activation_floor(plan.activation);
-  PointwisePlan panels;
-  panels.n_blocks = blocks(plan.channels);
-  panels.panel_blocks = plan.panel_blocks;
+  const PointwisePlan panels = plan.panels();
   const float* weights = packed + padded(plan.channels);
   const int width = plan.out_width();
   const int count = panels.num_panels();

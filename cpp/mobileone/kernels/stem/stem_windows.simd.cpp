@@ -1,7 +1,10 @@
 #include "mobileone/kernels/stem/stem_windows.hpp"
 
+#include <algorithm>
+
 #include "mobileone/kernels/pointwise/microkernel.hpp"
 #include "mobileone/kernels/simd/epilogue.hpp"
+#include "mobileone/kernels/simd/instances.hpp"
 #include "mobileone/kernels/stem/stem_rows.hpp"
 
 namespace mobileone::kernels::MOBILEONE_ISA {
@@ -138,29 +141,10 @@ __attribute__((noinline)) void window_group(const WindowGroup& g) {
 
 using WindowKernel = void (*)(const WindowGroup&);
 
-/// The instance, or the widest there is.
-template <int kWindows, int kVectors>
-constexpr WindowKernel kInstance =
-    window_group<(kWindows < max_windows(kVectors) ? kWindows : max_windows(kVectors)), kVectors>;
-
 template <int kVectors>
-constexpr WindowKernel kInstances[] = {
-    nullptr,
-    kInstance<1, kVectors>,
-    kInstance<2, kVectors>,
-    kInstance<3, kVectors>,
-    kInstance<4, kVectors>,
-    kInstance<5, kVectors>,
-    kInstance<6, kVectors>,
-    kInstance<7, kVectors>,
-    kInstance<8, kVectors>,
-    kInstance<9, kVectors>,
-    kInstance<10, kVectors>,
-    kInstance<11, kVectors>,
-    kInstance<12, kVectors>,
-    kInstance<13, kVectors>,
-    kInstance<14, kVectors>,
-};
+constexpr auto kInstances = make_instances<WindowKernel>([]<int kWindows>() -> WindowKernel {
+  return window_group<std::min(kWindows, max_windows(kVectors)), kVectors>;
+});
 
 WindowKernel find_window_kernel(int windows, int vectors) {
 #ifdef __AVX512F__
@@ -185,9 +169,7 @@ void WindowedStem::make_rows(int begin, int end, float* const (&dst)[2],
   group.row_begin = begin - pair;
   group.row_end = end - pair;
   group.dst_block = dst_block;
-  PointwisePlan panels;
-  panels.n_blocks = blocks(plan_.channels);
-  panels.panel_blocks = plan_.panel_blocks;
+  const PointwisePlan panels = plan_.panels();
   const float* const weights = packed_ + padded(plan_.channels);
   const int whole = plan_.out_width() / 2;
   for (int index = 0; index < panels.num_panels(); ++index) {
