@@ -164,7 +164,8 @@ KERNELS = (
     Kernel("window_group", lambda n: 3 * n[0] * n[1], ISAS[:2]),  # <windows, vectors>, a form
     Kernel("depthwise_group", lambda n: 9 * n[1]),  # <stride, outputs>, all taps
     Kernel("depthwise_wide_group", lambda n: n[0] * n[2]),  # <kernel, stride, outputs>, a row
-    Kernel("pair_rows", lambda _: 21, ("avx512_bf16",)),  # of one row three pixels, seven each
+    # Of one row three pixels, seven each.
+    Kernel("pair_rows", lambda _: 21, ("avx512", "avx512_bf16")),
 )
 
 

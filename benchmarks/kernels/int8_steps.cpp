@@ -70,11 +70,11 @@ struct Step {
 class Chain {
  public:
   Chain(const QuantizedKernels& kernels, const Variant& variant) : kernels_(kernels) {
-    constexpr int kSize = 224, kBlocks[] = {2, 8, 10, 1};
+    constexpr int kSize = 224;
     add_stem(kSize, variant.widths[0]);
     int channels = variant.widths[0], size = kSize / 2;
     for (int stage = 0; stage < 4; ++stage) {
-      for (int block = 0; block < kBlocks[stage]; ++block) {
+      for (int block = 0; block < kDepths[stage]; ++block) {
         add_block(channels, variant.widths[stage + 1], size, block == 0 ? 2 : 1);
         channels = variant.widths[stage + 1];
         size = (size - 1) / (block == 0 ? 2 : 1) + 1;

@@ -81,7 +81,6 @@ PairWeights make_weights(const BlockShape& shape, bool se, Random& random) {
 
 Network::Network(const KernelTable& table, const Variant& variant, int image_size, ThreadPool& pool)
     : table_(table), pool_(pool), next_floats_(next_step_floats(machine_model(table))) {
-  constexpr int kDepths[4] = {2, 8, 10, 1};
   Random random;
   stem_ = plan_stem(table.traits, image_size, image_size, variant.widths[0]);
   stem_weight_ = random.weights(std::size_t(stem_.channels) * kStemTaps, kStemTaps);

@@ -21,6 +21,9 @@ struct Variant {
 
 const std::vector<Variant>& variants();
 
+/// Blocks of the four stages, of all variants (the same table).
+inline constexpr int kDepths[] = {2, 8, 10, 1};
+
 /// Owns zeroed memory aligned to 2 MiB, so that the kernel can back it with huge pages.
 class Buffer {
  public:

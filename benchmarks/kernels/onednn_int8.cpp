@@ -21,6 +21,7 @@
 namespace {
 
 using dnnl::memory;
+using mobileone::kernels::benchmark::kDepths;
 using mobileone::kernels::benchmark::seconds;
 using mobileone::kernels::benchmark::Variant;
 using Type = memory::data_type;
@@ -147,13 +148,12 @@ class Chain {
 };
 
 void time_variant(const Variant& variant, int rounds) {
-  constexpr int kBlocks[] = {2, 8, 10, 1};
   Chain chain;
   chain.image(224);
   chain.convolution(variant.widths[0], 3, 2, false);
   int channels = variant.widths[0];
   for (int stage = 0; stage < 4; ++stage) {
-    for (int block = 0; block < kBlocks[stage]; ++block) {
+    for (int block = 0; block < kDepths[stage]; ++block) {
       chain.convolution(channels, 3, block == 0 ? 2 : 1, true);
       channels = variant.widths[stage + 1];
       chain.convolution(channels, 1, 1, false);

@@ -6,9 +6,10 @@
 // and the two outputs are m0 + m1 + m2 and m1 - m2 - m3, each m summed over the three columns.
 //
 // Additions have units of their own beside those of the multiply-adds, and a loaded row serves two
-// output rows: where the projection after it is of bfloat16, the depthwise is too much of a block's
-// time to go without. Pairs are rows 2i and 2i + 1 of the map; half a pair, at the edge of a part
-// of the map, has the bits that it has in the whole.
+// output rows: where the projection after it is of bfloat16, or has fewer products by Strassen's
+// algorithm, the depthwise is too much of a block's time to go without. Pairs are rows 2i and 2i +
+// 1 of the map; half a pair, at the edge of a part of the map, has the bits that it has in the
+// whole.
 #pragma once
 
 #include "mobileone/kernels/depthwise/depthwise.hpp"
