@@ -46,14 +46,19 @@ TEST_P(StemTest, MatchesReference) {
   }
 }
 
+::testing::Message fused_case(const KernelTable& table, const StemPlan& stem, int out,
+                              const Tiling& tiling, int step) {
+  return ::testing::Message() << label(table) << (stem.by_windows() ? ", windows, " : " ")
+                              << stem.channels << " to " << out << " channels, " << stem.height
+                              << "x" << stem.width << ", rows " << tiling.tile_rows << ", " << step
+                              << " tiles per call";
+}
+
 void check_stem_block(const KernelTable& table, int height, int width, int channels, int out,
                       const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
   for (Algorithm stem : kAlgorithms) {
-    SCOPED_TRACE(::testing::Message()
-                 << label(table) << (stem == Algorithm::kStrassen ? ", windows, " : " ") << channels
-                 << " to " << out << " channels, " << height << "x" << width << ", rows "
-                 << tiling.tile_rows << ", " << step << " tiles per call");
     const StemData data(table, height, width, channels, activation, stem);
+    SCOPED_TRACE(fused_case(table, data.plan, out, tiling, step));
     BlockShape shape = first_block(data.plan.dst(), out);
     shape.depthwise_activation = shape.project.activation = activation;
     const BlockData block_data(shape);
@@ -104,11 +109,8 @@ ConvShape second_conv(const MapShape& stem, int out) {
 void check_stem_conv(const KernelTable& table, int height, int width, int channels, int out,
                      const Tiling& tiling, int step, Activation activation = Activation::kRelu) {
   for (Algorithm stem : kAlgorithms) {
-    SCOPED_TRACE(::testing::Message()
-                 << label(table) << (stem == Algorithm::kStrassen ? ", windows, " : " ") << channels
-                 << " to " << out << " channels, " << height << "x" << width << ", rows "
-                 << tiling.tile_rows << ", " << step << " tiles per call");
     const StemData data(table, height, width, channels, activation, stem);
+    SCOPED_TRACE(fused_case(table, data.plan, out, tiling, step));
     const MapShape between = data.plan.dst();
     const ConvShape shape = second_conv(between, out);
     const ConvData second(shape);  // its weights
