@@ -27,12 +27,15 @@ from mobileone._core import (
 if TYPE_CHECKING:  # a process that only runs a network does without it
     from pathlib import Path
 
-__all__ = ["Choices", "Tuned", "cache_path", "find_choices", "find_tuned", "store_tuned"]
+__all__ = ["LEVELS", "Choices", "Tuned", "cache_path", "find_choices", "find_tuned", "store_tuned"]
 
 _VARIABLE = "MOBILEONE_TUNE_CACHE"
 _FORMAT = "mobileone.tuning/1"
 _MAX_BYTES = 16 << 20
 _MOST = 1 << 14  # rows or parts
+
+# Of Strassen's algorithm; 1 is Winograd's as well.
+LEVELS = (0, 1, 2)
 
 # Of steps by the name of a node: what the engine takes as `choices`.
 Choices = dict[str, dict[str, int]]
@@ -196,7 +199,7 @@ def _checked(value: Any) -> dict[str, Any]:
             if type(entry) is not dict or entry.keys() != {"algorithms", "tilings"}:
                 raise ValueError(f"{name}: expected algorithms and tilings")
             algorithms = _by_name(entry["algorithms"], "algorithms")
-            if not all(type(one) is int and one in (0, 1, 2) for one in algorithms.values()):
+            if not all(type(one) is int and one in LEVELS for one in algorithms.values()):
                 raise ValueError(f"{name}: expected 0, 1 or 2 as every algorithm")
             for tiling in _by_name(entry["tilings"], "tilings").values():
                 for node, cut in _by_name(tiling, "a tiling").items():

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobileone._core import Network, Plan
-from mobileone.network.tune_cache import Choices, Tuned, find_tuned, store_tuned
+from mobileone.network.tune_cache import LEVELS, Choices, Tuned, find_tuned, store_tuned
 
 __all__ = ["Progress", "tuned_for"]
 
@@ -27,9 +27,6 @@ _LEAST_S, _MOST_S, _RUNS = 1.6, 5.0, 200
 _STEPS_SHARE = 0.65
 # A candidate replaces the model's choice where it is faster by more than this and the noise.
 _LEAST_GAIN = 0.005
-
-# Of Strassen's algorithm; 1 is Winograd's as well.
-_LEVELS = (0, 1, 2)
 
 # Told how much of the tuning is done, from 0 to 1.
 Progress = Callable[[float], None]
@@ -95,7 +92,7 @@ class _Tuner:
         base = _candidates_of(self._model)
         if not base:
             return Tuned({}, {})
-        uniform = [self._everywhere(levels) for levels in _LEVELS]
+        uniform = [self._everywhere(levels) for levels in LEVELS]
         run_s = min(self._model.time(self._x, self._out, 3)) / 1e9
         seconds = budget_s or min(max(_LEAST_S, _RUNS * run_s), _MOST_S)
         start = time.monotonic()

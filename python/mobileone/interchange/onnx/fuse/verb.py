@@ -61,9 +61,8 @@ def fuse_onnx(
     """
     source, target = os.fsdecode(path), os.path.abspath(os.fsdecode(out))
     work = _Work(source)
-    with np.errstate(
-        invalid="ignore"
-    ):  # a file's NaN, signalling ones too: left as it is, and said
+    # A file's NaN, signalling ones too, is left as it is, and said.
+    with np.errstate(invalid="ignore"):
         work.fuse()
     rows, whole = work.rows, WholeFile([], "not run", math.nan, "no input")
     if all(row.ok for row in rows):
