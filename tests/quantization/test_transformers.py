@@ -1,4 +1,4 @@
-"""MobileViT in integers: its convolutions, and where that is asked for its linear layers."""
+"""MobileViT in integers: its convolutions, and unless that is switched off its linear layers."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_layers_integers(linear_layers: bool) -> None:
         assert len(np.unique(expected)) > 20, name
 
 
-def test_a_transformer_stays_one_step_by_default(tmp_path: Path) -> None:
+def test_a_transformer_stays_one_step_where_that_is_asked_for(tmp_path: Path) -> None:
     model = quantized(False)
     kinds = Counter(node["kind"] for node in model.graph.nodes)
     before = Counter(node["kind"] for node in fused().graph.nodes)

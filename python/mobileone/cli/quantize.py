@@ -25,7 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--observer", choices=OBSERVERS, default="squared_error", help="what limits a range")
     add("--without", choices=CURES, action="append", default=[], help="leave out a cure")
     add("--float-budget", type=float, default=0.0, metavar="SHARE", help="of multiply-adds")
-    add("--linear-layers", action="store_true", help="those of transformers, too")
+    add(
+        "--linear-layers",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="those of transformers, too",
+    )
     add("--images", type=int, default=128, metavar="N", help="how many pictures are used")
     add("--ablation", action="store_true", help="say what each cure brings")
     add("--json", metavar="FILE", help="save the report as JSON")

@@ -33,7 +33,7 @@ class Settings:
     bias_correction: bool = True
     float_budget: float = 0.0
     keep_float: tuple[str, ...] = ()
-    linear_layers: bool = False
+    linear_layers: bool = True
     images: int = 128
 
     def check(self) -> Settings:
