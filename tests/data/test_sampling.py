@@ -177,6 +177,8 @@ def test_update_counts_of_the_paper() -> None:
         assert -0.01 < updates(base_size=base) / (standard / ratio) - 1 < 0.01 + 1 / 81
 
 
+# torch's advice where there is one CPU only.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_of_torch_takes_it(workers: int) -> None:
     torch = pytest.importorskip("torch")
