@@ -36,11 +36,12 @@ class BlockRun {
     tile_.floor = epilogue_floor(plan.shape.project);
     tile_.dst_block = plan.shape.dst().block_stride();
     tile_.sums = args.dst_sums;
-    tile_.background = &background_;
   }
 
-  /// Panels [panel_begin, panel_end) of tile `index`.
-  void run(int index, int panel_begin, int panel_end, PrefetchStream& late) {
+  /// Panels [panel_begin, panel_end) of tile `index`; `last` of this call.
+  void run(int index, int panel_begin, int panel_end, bool last, PrefetchStream& late) {
+    PrefetchStream source = last ? PrefetchStream{} : source_after(index);
+    tile_.background = source.active() && !background_.active() ? &source : &background_;
     const int row_begin = plan_.first_row(index);
     const int rows = plan_.first_row(index + 1) - row_begin;
     tile_.dst = args_.dst + plan_.shape.dst().offset(0, row_begin, 0);
@@ -62,6 +63,18 @@ class BlockRun {
   }
 
  private:
+  // What the tile after `index` reads of the source and this one does not: where the map does not
+  // stay in L2, its depthwise would wait for it.
+  PrefetchStream source_after(int index) const {
+    const BlockShape& shape = plan_.shape;
+    if (shape.expands() || index + 1 >= plan_.tiles()) return {};
+    const auto limit = [&](int tile) {
+      const int row = (plan_.first_row(tile) - 1) * shape.stride + shape.reach() + 1;
+      return row < shape.height ? row : shape.height;
+    };
+    return PrefetchStream::rows(shape.src(), args_.src, limit(index + 1), limit(index + 2));
+  }
+
   // Blocks in one half of K, whose sums Strassen's algorithm needs while they are in L1; the direct
   // one needs none. A squeeze-and-excite changes them first.
   int summed_blocks() const {
@@ -221,8 +234,9 @@ void run_units(const BlockPlan& plan, const BlockArgs& args, RowRing* ring, int 
     // All of this call's parts of the tile share one depthwise.
     const int tile_end = (index + 1) * plan.column_parts;
     const int next = tile_end < unit_end ? tile_end : unit_end;
-    PrefetchStream late = first_weights(plan, args, unit_begin, unit_end, next == unit_end);
-    run.run(index, plan.first_panel(part), plan.first_panel(part + next - unit), late);
+    const bool last = next == unit_end;
+    PrefetchStream late = first_weights(plan, args, unit_begin, unit_end, last);
+    run.run(index, plan.first_panel(part), plan.first_panel(part + next - unit), last, late);
     unit = next;
   }
 }

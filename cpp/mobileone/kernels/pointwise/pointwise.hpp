@@ -6,21 +6,37 @@
 
 namespace mobileone::kernels::MOBILEONE_ISA {
 
-/// Memory to bring into L2 bit by bit while the microkernels run.
+/// Memory to bring into L2 bit by bit while the microkernels run: one piece, or several as long.
 struct PrefetchStream {
   const float* next = nullptr;
-  const float* end = nullptr;
+  const float* end = nullptr;  // of the piece
+  std::ptrdiff_t piece = 0;    // floats of each, where there are more
+  std::ptrdiff_t step = 0;     // from one to the next
+  int more = 0;
+
   /// The part of [data, data + floats) that a call for units [unit_begin, unit_end) of `units`
   /// fetches.
   static PrefetchStream share(const float* data, std::ptrdiff_t floats, int unit_begin,
                               int unit_end, int units) {
     return {data + floats * unit_begin / units, data + floats * unit_end / units};
   }
+  /// Rows [row_begin, row_end) of a map, of all of its channel blocks.
+  static PrefetchStream rows(const MapShape& map, const float* data, int row_begin, int row_end) {
+    if (row_begin >= row_end) return {};
+    const float* const first = data + map.offset(0, row_begin, 0);
+    const std::ptrdiff_t piece = (row_end - row_begin) * map.row_stride();
+    return {first, first + piece, piece, map.block_stride(), blocks(map.channels) - 1};
+  }
   bool active() const { return next < end; }
   std::ptrdiff_t size() const { return next < end ? end - next : 0; }
   const float* take(std::ptrdiff_t floats) {
     const float* at = next;
     next += floats;
+    if (next >= end && more > 0) {
+      end += step;
+      next = end - piece;
+      --more;
+    }
     return at;
   }
 };

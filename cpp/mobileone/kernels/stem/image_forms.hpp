@@ -28,6 +28,19 @@ class ImageForms {
     }
   }
 
+  /// Brings part `part` of `parts` of what make(row) reads and make(row - 2) does not: a picture of
+  /// 224 x 224 that is not in L3 would cost 40 us.
+  void prefetch(int row, int part, int parts) const {
+    constexpr int kRows = 4 * kImageChannels;
+    for (int i = kRows * part / parts; i < kRows * (part + 1) / parts; ++i) {
+      const int y = 2 * row + i / kImageChannels;
+      if (y >= plan_.height) return;
+      const float* const pixels = image_row(y, i % kImageChannels);
+      for (int x = 0; x < plan_.width; x += kBlock) prefetch_l2(pixels + x);
+    }
+    asm volatile("");  // GCC drops calls of a function that does nothing but prefetch
+  }
+
  private:
   const float* image_row(int y, int channel) const {
     if (y < 0 || y >= plan_.height) return scratch_ + parts_.zeros();

@@ -1,5 +1,7 @@
 #include "mobileone/kernels/stem/stem_rows.hpp"
 
+#include <algorithm>
+
 #include "mobileone/kernels/depthwise/depthwise.hpp"
 #include "mobileone/kernels/entry_points.hpp"
 #include "mobileone/kernels/pointwise/pointwise.hpp"
@@ -183,7 +185,8 @@ class StemBlockRun {
         scratch_(static_cast<float*>(args.scratch)),
         stem_(stem),
         ring_(plan,
-              scratch_ + plan.block.scratch_bytes() / sizeof(float) + plan.stem.scratch_floats()) {
+              scratch_ + plan.block.scratch_bytes() / sizeof(float) + plan.stem.scratch_floats()),
+        first_(tile_begin) {
     const PointwisePlan& project = plan.block.project;
     const MapShape dst = plan.block.shape.dst();
     fill_offsets(project, dst.width, dst.row_stride(), scratch_);
@@ -207,6 +210,11 @@ class StemBlockRun {
       fill_ring(2 * y + 1);
       for (int block = 0; block < project.k_blocks; ++block) depthwise(block, y, y - row_begin);
     }
+    PrefetchStream next = PrefetchStream::rows(
+        dst, args_.dst, row_end, plan_.block.first_row(std::min(index + 2, plan_.block.tiles())));
+    tile_.background = &next;
+    // The weights are few, and stay.
+    if (index > first_) tile_.fetched = tile_.packed + project.packed_floats();
     tile_.pixels = (row_end - row_begin) * dst.width;
     tile_.dst = args_.dst + dst.offset(0, row_begin, 0);
     for (int block = 0; project.levels() == 1 && block < project.k_blocks / 2; ++block) {
@@ -251,6 +259,7 @@ class StemBlockRun {
   Stem& stem_;
   StemRing ring_;
   PointwiseTile tile_;
+  int first_;  // tile
   int next_stem_row_ = 0;
 };
 

@@ -171,8 +171,8 @@ void WindowedStem::make_rows(int begin, int end, float* const (&dst)[2],
   group.dst_block = dst_block;
   const PointwisePlan panels = plan_.panels();
   const float* const weights = packed_ + padded(plan_.channels);
-  const int whole = plan_.out_width() / 2;
-  for (int index = 0; index < panels.num_panels(); ++index) {
+  const int whole = plan_.out_width() / 2, num_panels = panels.num_panels();
+  for (int index = 0; index < num_panels; ++index) {
     const Panel panel = panels.panel(index);
     const int vectors = panel.num_blocks * kBlock / kLanes;
     const std::ptrdiff_t column = std::ptrdiff_t{panel.first_block} * kBlock;
@@ -188,7 +188,10 @@ void WindowedStem::make_rows(int begin, int end, float* const (&dst)[2],
     };
     if (whole > 0) {
       const PixelGroups groups(whole, max_windows(vectors));
-      for (int i = 0; i < groups.count; ++i) run(groups.size(i), 2);
+      for (int i = 0; i < groups.count; ++i) {
+        forms_.prefetch(pair + 2, index * groups.count + i, num_panels * groups.count);
+        run(groups.size(i), 2);
+      }
     }
     if (plan_.out_width() % 2 != 0) run(1, 1);
     for (int y = begin; y < end; ++y) finish_stem_row(plan_, panel, dst[y - pair], dst_block);
