@@ -15,7 +15,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,36 +61,33 @@ def floors(model: mobileone.Model, result: Profile, far_gbytes: float) -> list[F
     if peak is None:
         raise RuntimeError("this CPU has no AVX2 and FMA; expected both")
     shapes = model.graph.shapes(result.rows[0].input_shapes[0])
-    nodes = iter(node for node in model.graph.nodes if node["kind"] in ("Conv2d", "Linear"))
+    layers_by_name = {
+        node["name"]: node for node in model.graph.nodes if node["kind"] in ("Conv2d", "Linear")
+    }
     made = []
     for row in result.rows:
         if not row.macs:
             continue
         words = row.implementation.replace(",", "").split()
         algorithm = next((word for word in reversed(words) if word in _PRODUCTS), "direct")
-        layers = list(_until(nodes, row.name.split(" > ")[-1]))
+        names = row.name.split(" > ")
+        layers = [layers_by_name[name] for name in names if name in layers_by_name]
         stem = _BY_WINDOWS if "windows" in words else 1.0
         executed = sum(_products(node, shapes, algorithm, stem) for node in layers)
-        weights = 4.0 * sum(_weights(node, algorithm) for node in layers)
+        weights = 4.0 * sum(_weights(node, shapes, algorithm) for node in layers)
         maps = 4 * sum(math.prod(shape) for shape in (*row.input_shapes, row.output_shape))
         times = (2e-3 * executed / peak, 1e-3 * weights / far_gbytes)
         made.append(Floor(row, executed, weights, maps, *times))
     return made
 
 
-def _until(nodes: Iterator[dict[str, Any]], last: str) -> Iterator[dict[str, Any]]:
-    """The next nodes, up to the one of that name."""
-    for node in nodes:
-        yield node
-        if node["name"] == last:
-            return
-
-
-def _is_pointwise(node: dict[str, Any]) -> bool:
+def _is_projection(node: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether it is a 1×1 convolution of more than what a squeeze-and-excite pooled."""
     attributes = node["attributes"]
     return (
         node["kind"] == "Conv2d"
         and attributes["groups"] == math.prod(attributes["kernel_size"]) == 1
+        and math.prod(shapes[node["name"]][2:]) > 1
     )
 
 
@@ -107,15 +104,16 @@ def _products(
 ) -> float:
     pixels = math.prod(shapes[node["name"]][2:])
     share = 1.0
-    if _is_pointwise(node):
+    if _is_projection(node, shapes):
         share = _PRODUCTS[algorithm]
-    elif node["kind"] == "Conv2d" and node["attributes"]["groups"] == 1:
-        share = stem
+    elif node["kind"] == "Conv2d" and math.prod(node["attributes"]["kernel_size"]) > 1:
+        share = stem if node["attributes"]["groups"] == 1 else 1.0
     return share * pixels * _conventional_weights(node)
 
 
-def _weights(node: dict[str, Any], algorithm: str) -> float:
-    return _conventional_weights(node) * (_WEIGHTS[algorithm] if _is_pointwise(node) else 1.0)
+def _weights(node: dict[str, Any], shapes: dict[str, tuple[int, ...]], algorithm: str) -> float:
+    share = _WEIGHTS[algorithm] if _is_projection(node, shapes) else 1.0
+    return share * _conventional_weights(node)
 
 
 def table(result: Profile, floors: Sequence[Floor], bandwidths: dict[str, float]) -> str:

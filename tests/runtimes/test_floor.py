@@ -53,3 +53,32 @@ def test_the_rows_hold_every_step(table_of_mu0: tuple) -> None:
     rows = floor.table(result, floors, {"reads from beyond L2": 100.0}).splitlines()[4:]
     assert sum(int(row.split("|")[1]) for row in rows[:-1]) == len(floors)
     assert f" {result.wall_us:.0f} " in rows[-1]
+
+
+def test_squeeze_and_excite_belongs_to_its_step() -> None:
+    model = mobileone.create_model(
+        "mobileone_s4",
+        stem_width=32,
+        widths=[32, 64, 64, 64],
+        depths=[1, 1, 2, 1],
+        se_widths={"stage3.2": 8, "stage3.3": 8, "stage4.0": 8, "stage4.1": 16},
+        seed=1,
+    )
+    model = mobileone.reparameterize(model)
+    floors = floor.floors(model, floor.profile(model, runs=2, attempts=1), far_gbytes=100.0)
+    excited = [f for f in floors if f.row.name.endswith(".se.scale")]
+    assert len(excited) == 2
+    for f in excited:
+        _, channels, height, width = f.row.output_shape
+        inner = f.row.input_shapes[0][1]
+        reduced = 16 if "stage4.1" in f.row.name else 8
+        pointwise, squeeze = channels * inner, 2 * channels * reduced
+        squeeze += 2 * inner * 8
+        products, weights = (7 / 8, 7 / 4) if " strassen " in f.row.implementation else (1, 1)
+        pixels = height * width
+        executed = pixels * (pointwise * products + 9 * inner) + squeeze
+        # What pools and scales is no product; a step's own count has it.
+        assert f.executed == pytest.approx(executed)
+        assert f.executed <= f.row.macs
+        assert f.weight_bytes == 4 * (pointwise * weights + 9 * inner + squeeze)
+    assert sum(f.executed for f in floors) <= model.graph.macs((1, 3, 224, 224))
