@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import mobileone
@@ -75,7 +75,8 @@ def arrays(module: MobileOne) -> dict[str, NDArray]:
     return {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in state.items()}
 
 
-@cache
+# Few of them: models keep their plans, gigabytes for all variants at full size.
+@lru_cache(maxsize=2)
 def torch_model(name: str, form: str = "train-time", seed: int = 0) -> MobileOne:
     """The float64 reference; shared, so do not change it."""
     module = create(name, seed)
@@ -88,7 +89,7 @@ def fresh_model(name: str, form: str = "train-time", seed: int = 0) -> mobileone
     return model if form == "train-time" else mobileone.reparameterize(model)
 
 
-@cache
+@lru_cache(maxsize=2)
 def engine_model(name: str, form: str = "train-time", seed: int = 0) -> mobileone.Model:
     """As ``fresh_model``; shared, so do not change it."""
     return fresh_model(name, form, seed)
