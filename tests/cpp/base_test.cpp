@@ -8,8 +8,10 @@
 #include <numeric>
 #include <vector>
 
+#include "mobileone/base/allocation.hpp"
 #include "mobileone/base/checksum.hpp"
 #include "mobileone/base/error.hpp"
+#include "mobileone/base/pages.hpp"
 #include "mobileone/base/tensor.hpp"
 
 namespace mobileone {
@@ -46,6 +48,22 @@ TEST(AlignedMemory, StartsOnACacheLine) {
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % 64, 0u) << bytes;
   }
 }
+
+TEST(Pages, AreZeroedAlignedAndKeepWhatTheyHold) {
+  for (const HugePages wanted : {HugePages::all, HugePages::filled}) {
+    for (std::size_t bytes : {std::size_t{1}, kHugePage - 4, kHugePage, kHugePage + 4100}) {
+      const std::shared_ptr<void> memory = map_pages(bytes, wanted);
+      auto* const first = static_cast<unsigned char*>(memory.get());
+      ASSERT_EQ(reinterpret_cast<std::uintptr_t>(first) % kHugePage, 0u) << bytes;
+      EXPECT_TRUE(std::all_of(first, first + bytes, [](unsigned char byte) { return byte == 0; }));
+      for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(i % 251);
+      join_last_pages(first, bytes);
+      for (std::size_t i = 0; i < bytes; ++i) ASSERT_EQ(first[i], i % 251) << i << " of " << bytes;
+    }
+  }
+}
+
+TEST(Pages, ThatThereAreNot) { EXPECT_THROW(map_pages(std::size_t{1} << 60), AllocationError); }
 
 TEST(Tensor, RoundsDoublesOnceToFloat32) {
   // 1 + 2^-24 is halfway between two floats and goes to the even one; a hair above goes up.

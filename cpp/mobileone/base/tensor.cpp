@@ -1,18 +1,16 @@
 #include "mobileone/base/tensor.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
 #include "mobileone/base/allocation.hpp"
 #include "mobileone/base/error.hpp"
+#include "mobileone/base/pages.hpp"
 
 namespace mobileone {
 
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 template <typename T>
 const T* typed_view(const Tensor& tensor, DType wanted) {
@@ -53,25 +51,8 @@ const char* to_string(DType dtype) {
   return "?";
 }
 
-namespace {
-
-// Large blocks come straight from the system: freed, they go back to it (malloc would keep them),
-// and on whole huge pages they cost fewer address translations.
-std::shared_ptr<void> map_pages(std::size_t bytes) {
-  const std::size_t length = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  // One huge page more than needed, so that a start aligned to one lies inside.
-  void* region =
-      mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (region == MAP_FAILED) throw AllocationError("memory", bytes);
-  const auto address = reinterpret_cast<std::uintptr_t>(region);
-  void* start = reinterpret_cast<void*>((address + kHugePage - 1) / kHugePage * kHugePage);
-  madvise(start, length, MADV_HUGEPAGE);  // a wish: it works without
-  return {start, [region, length](void*) { munmap(region, length + kHugePage); }};
-}
-
-}  // namespace
-
 std::shared_ptr<void> allocate_aligned(std::size_t bytes) {
+  // Freed, it goes back to the system; malloc would keep it.
   if (bytes >= kHugePage) return map_pages(bytes);
   void* memory =
       ::operator new(std::max<std::size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "mobileone/base/error.hpp"
+#include "mobileone/base/pages.hpp"
 #include "mobileone/base/thread_pool.hpp"
 #include "mobileone/graph/ascending.hpp"
 #include "mobileone/plan/threading.hpp"
@@ -21,11 +22,17 @@ std::int64_t now_ns() {
       .count();
 }
 
-// What a run walks through again and again: from a quarter of a huge page on it gets a whole one,
-// which costs fewer address translations.
+// From a quarter of a huge page on, what a run walks through is on huge pages: those that it fills
+// at once, its rest when it has run so often that a page pays. One start and a run take less.
+constexpr std::size_t kPagesFrom = kHugePage / 4;
+constexpr int kRunsBeforeJoin = 16;
+
+// Zeros: borders that are kept (keep_borders) start so.
 std::shared_ptr<void> allocate_context(std::size_t bytes) {
-  constexpr std::size_t kHugePage = std::size_t{2} << 20;
-  return allocate_aligned(bytes < kHugePage / 4 ? bytes : std::max(bytes, kHugePage));
+  if (bytes >= kPagesFrom) return map_pages(bytes, HugePages::filled);
+  std::shared_ptr<void> memory = allocate_aligned(bytes);
+  std::memset(memory.get(), 0, bytes);
+  return memory;
 }
 
 }  // namespace
@@ -33,11 +40,10 @@ std::shared_ptr<void> allocate_context(std::size_t bytes) {
 // Everything that a run writes to. One call at a time.
 struct Plan::Context {
   explicit Context(const Plan& plan)
-      : memory(allocate_context(plan.arena_bytes_ + plan.scratch_bytes_)),
+      : bytes(plan.arena_bytes_ + plan.scratch_bytes_),
+        memory(allocate_context(bytes)),
         buffers(plan.values_, static_cast<std::byte*>(memory.get()),
                 static_cast<std::byte*>(memory.get()) + plan.arena_bytes_, plan.threads_) {
-    // Borders that are kept (keep_borders) start as zeros here.
-    std::memset(memory.get(), 0, plan.arena_bytes_);
     for (const auto& step : plan.steps_) steps.push_back(step->bind(buffers));
   }
 
@@ -52,9 +58,15 @@ struct Plan::Context {
     }
   }
 
+  void count_run() {
+    if (++runs == kRunsBeforeJoin && bytes >= kPagesFrom) join_last_pages(memory.get(), bytes);
+  }
+
+  std::size_t bytes;
   std::shared_ptr<void> memory;
   Buffers buffers;
   std::vector<std::unique_ptr<BoundStep>> steps;
+  int runs = 0;
 };
 
 Plan::Plan(std::shared_ptr<const Network> network, std::shared_ptr<WeightCache> weights,
@@ -204,6 +216,7 @@ void Plan::with_context(const RunArguments& arguments, const Work& work) const {
       --active_;
       throw;
     }
+    context->count_run();
     release(std::move(context));
   };
   if (needs_fresh_team(threads_)) {
