@@ -99,8 +99,8 @@ std::string add_input(GraphBuilder& self, const std::string& name, const std::st
   return add_node(self, name, kind, {}, attributes);
 }
 
-// Copies the arrays: a caller who changes them later, or a file that is overwritten, does not
-// change a network.
+// Copies the arrays, but those that show a tensor: a caller who changes them later, or a file that
+// is overwritten, does not change a network.
 PyNetwork make_network(const Graph& graph, const py::dict& weights) {
   auto network = std::make_shared<Network>();
   network->graph = graph;
@@ -205,13 +205,17 @@ void bind_graph(py::module_& module) {
 
   py::class_<PyNetwork>(module, "Network", "A graph with its weights. Immutable.")
       .def(py::init(&make_network), py::arg("graph"), py::arg("weights"),
-           "Copies the weights; ValueError names the first that is missing, extra or misshaped.")
+           "Copies the weights, but read-only views of a network's and those of finite_copies; "
+           "ValueError names the first that is missing, extra or misshaped.")
       .def_property_readonly("graph", [](const PyNetwork& self) { return self.network->graph; })
       .def("weights", &weights_of, "Read-only views by name, in node order.")
       .def("writeable_copy", &writeable_copy,
            "A copy, and writeable views of its trainable weights by name: what is written there is "
            "what the copy, and what training makes of it, computes with. Plans that have packed "
            "weights before do not see it.");
+  module.def("finite_copies", &finite_copies, py::arg("arrays").noconvert(),
+             "Of each C-order float32 array a read-only copy, which a Network takes without "
+             "copying it again; None if an element is NaN or infinite.");
 }
 
 }  // namespace mobileone::python

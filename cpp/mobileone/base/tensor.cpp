@@ -1,6 +1,7 @@
 #include "mobileone/base/tensor.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "mobileone/base/allocation.hpp"
 #include "mobileone/base/error.hpp"
@@ -95,6 +96,16 @@ Tensor Tensor::from_doubles(Shape shape, const std::vector<double>& values, DTyp
     throw Error("[tensor] from_doubles makes float32 or float64 tensors, not int64");
   }
   return {std::move(shape), dtype, std::move(data)};
+}
+
+bool copy_finite(const float* from, std::size_t count, float* to) {
+  constexpr std::uint32_t kExponent = 0x7f800000;
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    to[i] = from[i];
+    found |= (std::bit_cast<std::uint32_t>(from[i]) & kExponent) == kExponent ? 1u : 0u;
+  }
+  return found == 0;
 }
 
 Tensor Tensor::from_int64(std::int64_t value) {

@@ -24,6 +24,9 @@ const char* to_string(DType dtype);
 // Storage aligned to 64 bytes (one cache line, one zmm register), freed with the last reference.
 std::shared_ptr<void> allocate_aligned(std::size_t bytes);
 
+// Copies `count` numbers, and says whether all are finite.
+bool copy_finite(const float* from, std::size_t count, float* to);
+
 class Tensor {
  public:
   Tensor() = default;

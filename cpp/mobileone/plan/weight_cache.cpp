@@ -1,6 +1,6 @@
 #include "mobileone/plan/weight_cache.hpp"
 
-#include "mobileone/base/tensor.hpp"
+#include "mobileone/base/pages.hpp"
 
 namespace mobileone {
 
@@ -13,9 +13,9 @@ constexpr std::size_t kAlignment = 64;
 
 std::shared_ptr<void> WeightCache::allocate(std::size_t bytes) {
   const std::size_t room = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (room > kBlockBytes / 2) return allocate_aligned(bytes);
+  if (room > kBlockBytes / 2) return map_pages(bytes);
   if (!block_ || used_ + room > kBlockBytes) {
-    block_ = allocate_aligned(kBlockBytes);
+    block_ = map_pages(kBlockBytes);
     used_ = 0;
   }
   void* start = static_cast<std::byte*>(block_.get()) + used_;

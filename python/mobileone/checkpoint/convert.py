@@ -14,7 +14,10 @@ from mobileone.families.configuration import initial_weights
 from mobileone.util.errors import CheckpointError, Shape, shown
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from mobileone.checkpoint.containers.file import RawCheckpoint
+    from mobileone.checkpoint.copies import Copies
     from mobileone.checkpoint.identify import Identity
 
 __all__ = ["Array", "convert", "converted", "copy_budget"]
@@ -32,6 +35,7 @@ def convert(
     config: Mapping[str, Any],
     expected: Mapping[str, Shape],
     missing: Sequence[str],
+    copies: Copies | None = None,
 ) -> tuple[dict[str, Array], dict[str, int], tuple[str, ...]]:
     """The weights of a network, as the engine takes them.
 
@@ -42,6 +46,7 @@ def convert(
         config: of the network.
         expected: canonical name -> shape, in the graph's order.
         missing: those of a classifier that the source has not, which starts anew.
+        copies: of its tensors, as far as they are made already.
 
     Returns:
         The weights in that order; the number of tensors by the dtype they had; the counts of
@@ -65,9 +70,14 @@ def convert(
             state[name] = np.zeros((), np.int64)  # a count of batches, which may be missing
             filled.append(name)
             continue
-        parts = []
+        parts: list[Array] = []
         for key in (identity.keys[part] for part in slices):
             where = f"{raw.source}: {shown(key)}"
+            copy = None if copies is None else copies.get(key)
+            if copy is not None:
+                dtypes["float32"] += 1
+                parts.append(_checked(name, where, copy))
+                continue
             dtype, array = leaf_array(where, tensors[key])
             dtypes[dtype] += 1
             parts.append(converted(name, where, dtype, array, budget))
@@ -93,7 +103,11 @@ def converted(
     """The elements of a tensor as the engine takes them."""
     if name.endswith(".num_batches_tracked"):
         return to_count(where, dtype, array)
-    weight = to_float32(where, dtype, array, budget)
+    return _checked(name, where, to_float32(where, dtype, array, budget))
+
+
+def _checked(name: str, where: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A weight as it is; CheckpointError for a negative variance."""
     if name.endswith(".running_var") and weight.min() < 0:
         raise CheckpointError(
             f"{where}: {weight.min()} at channel {int(weight.argmin())}; "

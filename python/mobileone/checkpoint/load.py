@@ -28,6 +28,7 @@ from mobileone.util.checks import flag, plain
 from mobileone.util.errors import CheckpointError, Shape, shown
 
 if TYPE_CHECKING:
+    from mobileone.checkpoint.copies import Copies
     from mobileone.checkpoint.described import Description
     from mobileone.checkpoint.modules.reading import ModuleReading
     from mobileone.families.family import Family
@@ -144,6 +145,7 @@ def load_state_dict(
         heads=_may_have_head(arch, num_classes),
     ).with_head(head, num_classes, strict)
     family = find_family(identity.layout.architecture)
+    copies = _begin_copies(found, identity)
     reading = _read_module(found, identity, check)
     told = dict(found.raw.told)
     if reading is not None:
@@ -193,7 +195,7 @@ def load_state_dict(
         report = replace(report, assumed=unread, notes=(*report.notes, *reading.notes))
     _warn(identity, report, num_classes)
     state, dtypes, filled = convert(
-        found.raw, found.tensors, identity, wanted, expected, report.missing
+        found.raw, found.tensors, identity, wanted, expected, report.missing, copies
     )
     report = replace(report, dtypes=dtypes, filled=filled)
     metadata = dict(found.raw.metadata)
@@ -234,6 +236,16 @@ def _tellers(
     if raw.module is not None or "strides" in tellers:
         tellers.setdefault("output_stride", tellers.get("strides", "module"))
     return tellers
+
+
+def _begin_copies(found: StateDict, identity: Identity) -> Copies | None:
+    """Copies of a module's weights, which are made while it is read; None for other sources."""
+    if found.raw.module is None:
+        return None
+    from mobileone.checkpoint.copies import Copies
+
+    weights = (k for name, k in identity.keys.items() if not name.endswith("num_batches_tracked"))
+    return Copies({key: found.tensors[key] for key in weights})
 
 
 def _read_module(found: StateDict, identity: Identity, check: bool) -> ModuleReading | None:
