@@ -228,6 +228,8 @@ MADE: dict[str, tuple[dict[str, Any], str | None]] = {
     "output_stride 16": ({"output_stride": 16}, None),
     "max pooling": ({"global_pool": "max"}, "max_pool2d.*expected global average pooling"),
     "avgmax pooling": ({"global_pool": "avgmax"}, "AvgMaxPool"),
+    "no classifier": ({"num_classes": 0}, None),
+    "no pooling": ({"num_classes": 0, "global_pool": ""}, "its result is .*; expected that of"),
     "dropout in eval": ({"drop_rate": 0.3, "drop_path_rate": 0.2}, None),
 }
 ALTERED: dict[str, tuple[Alter, str | None]] = {
@@ -243,6 +245,10 @@ ALTERED: dict[str, tuple[Alter, str | None]] = {
     "dilation": (each(nn.Conv2d, dilate), None),
     "stem stride": (of_stem(stride=(1, 1)), None),
     "uneven stem stride": (of_stem(stride=(2, 1)), r"stride is \(2, 1\)"),
+    "head taken off": (
+        lambda module: module.reset_classifier(0, ""),
+        "its result is .*; expected that of",
+    ),
     "forward hook": (after("stages.1", lambda out: out * 2), "mul"),
     "hook on the result": (after("", lambda out: out.softmax(-1)), "its result is softmax"),
     "pre-hook": (before("", lambda x: x.flip(1)), "flip"),

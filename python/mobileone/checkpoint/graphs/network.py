@@ -10,6 +10,7 @@ from mobileone._core import Network
 from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.graphs.attention import recognise_attention
 from mobileone.checkpoint.graphs.lowering import Lowering
+from mobileone.checkpoint.graphs.open_axes import check_open_axes
 from mobileone.checkpoint.graphs.operators.table import HANDLERS
 from mobileone.checkpoint.graphs.statement import Program
 from mobileone.checkpoint.graphs.writer import GraphWriter, Tensor
@@ -36,6 +37,7 @@ def network_of(program: Program) -> Network:
     """
     lowering = Lowering(program)
     outputs = lowering.run(HANDLERS)
+    check_open_axes(program, lowering.writer)
     if not outputs:
         raise CheckpointError(f"{program.where}: has no output")
     main = next(iter(outputs.values()))

@@ -15,9 +15,12 @@ from mobileone.util.errors import CheckpointError, shown
 __all__ = ["read_onnx"]
 
 MIN_OPSET, MAX_OPSET = 11, 28
-# Of an image whose height or width the file leaves open.
-_OPEN_SIZE = 224
+# Of an image whose height or width the file leaves open; what else is tried there, and as the
+# number of images: a slice up to a place far out is the whole axis of a smaller image.
+_OPEN_SIZE, _OTHER_SIZES, _OTHER_BATCHES = 224, (352, 1 << 20), (2, 1 << 20)
 _FLOATS = (1, 10)  # float, float16
+_WIDE = (1, 11)  # float, double
+_WEIGHTS = (*_WIDE, 10, 16)  # and float16, bfloat16
 # Of what is computed of constants, all together: more than any network's tables take.
 _MAX_FOLDED = 1 << 26
 # Operators that are computed where all their inputs are constants.
@@ -45,21 +48,40 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Program, dict[str, str]]:
     document = Document(path)
     model = document.model
     opset = _opset(document)
-    reader = _Constants(document, opset)
     overridden = document.overridden()
     statements = [
         _statement(document, index, node, overridden) for index, node in enumerate(model.graph.node)
     ]
-    program = Program(
-        where=document.path,
-        statements=statements,
-        constant=reader.get,
-        fold=reader.fold,
-        inputs=_inputs(document),
-        outputs=[_text(document, value.name, "an output") for value in model.graph.output],
-        opset=opset,
-        language=f"opset {opset}",
-    )
+    outputs = [_text(document, value.name, "an output") for value in model.graph.output]
+
+    narrow = _narrow(model.graph.initializer)
+
+    def program_at(inputs: dict[str, tuple[int, ...]], **others: Any) -> Program:
+        reader = _Constants(document, opset)
+        return Program(
+            where=document.path,
+            statements=statements,
+            constant=reader.get,
+            fold=reader.fold,
+            inputs=inputs,
+            outputs=outputs,
+            opset=opset,
+            language=f"opset {opset}",
+            narrow=narrow,
+            **others,
+        )
+
+    name, declared = _input(document)
+    usual = _sized(declared, 1, _OPEN_SIZE)
+    others = {
+        f"images are {' x '.join(map(str, shape))}": program_at({name: shape})
+        for shape in (
+            *(_sized(declared, images, _OPEN_SIZE) for images in _OTHER_BATCHES),
+            *(_sized(declared, 1, size) for size in _OTHER_SIZES),
+        )
+        if shape != usual
+    }
+    program = program_at({name: usual}, others=others)
     return program, {entry.key: entry.value for entry in model.metadata_props}
 
 
@@ -122,7 +144,8 @@ def _attributes(document: Document, proto: Any, label: str) -> dict[str, Any]:
     return found
 
 
-def _inputs(document: Document) -> dict[str, tuple[int, ...]]:
+def _input(document: Document) -> tuple[str, tuple[int, ...]]:
+    """The name of the images and their shape; axes that are open are 0."""
     graph = document.model.graph
     stored = {tensor.name for tensor in graph.initializer}
     given = [value for value in graph.input if value.name not in stored]
@@ -138,11 +161,22 @@ def _inputs(document: Document) -> dict[str, tuple[int, ...]]:
             f"{document.path}: input {names} is of type {kind.elem_type} and shape {extents}; "
             "expected float32 or float16 images (N, C, H, W), the number of channels given"
         )
-    n, c, h, w = extents
-    shape = (max(n, 1), c, h if h > 0 else _OPEN_SIZE, w if w > 0 else _OPEN_SIZE)
+    shape = tuple(max(extent, 0) for extent in extents)
     if max(shape) >= 1 << 31:
         raise CheckpointError(f"{document.path}: input {names} has shape {shape}")
-    return {_text(document, given[0].name, "the input"): shape}
+    return _text(document, given[0].name, "the input"), shape
+
+
+def _narrow(tensors: Any) -> int:
+    """The type of 16 bits that all weights have; 0 where they have others."""
+    kinds = {t.data_type for t in tensors if t.data_type in _WEIGHTS}
+    return kinds.pop() if len(kinds) == 1 and not kinds & {*_WIDE} else 0
+
+
+def _sized(declared: tuple[int, ...], images: int, size: int) -> tuple[int, ...]:
+    """A shape whose open axes have these extents."""
+    n, c, h, w = declared
+    return n or images, c, h or size, w or size
 
 
 class _Constants:

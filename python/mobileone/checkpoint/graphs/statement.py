@@ -51,6 +51,10 @@ class Program:
         outputs: names of results.
         opset: of ONNX, by whose rules attributes are read.
         language: what the operators are of, for messages, e.g. "opset 17".
+        narrow: the type of 16 bits, by ONNX's number, that all its weights have; it is computed in
+            float32 then, whose results are nearer to the exact ones. 0 of other programs.
+        others: the same for other extents of axes that the file leaves open, by what they are in
+            words: it must be the same graph there.
     """
 
     where: str
@@ -61,6 +65,8 @@ class Program:
     outputs: Sequence[str]
     opset: int
     language: str
+    narrow: int = 0
+    others: Mapping[str, Program] = field(default_factory=dict)
 
     def refuse(self, statement: Statement, problem: str) -> NoReturn:
         """NotImplementedError that names the node and its operator."""

@@ -14,7 +14,7 @@ from mobileone.checkpoint.modules.compare import Difference, first_difference
 from mobileone.checkpoint.modules.expected import expressions_of
 from mobileone.checkpoint.modules.expressions import Expressions, Shape
 from mobileone.checkpoint.modules.recorder import Call, Recorder
-from mobileone.checkpoint.modules.run import run, seeded_image
+from mobileone.checkpoint.modules.run import outputs_of, run, seeded_image
 from mobileone.checkpoint.modules.values import version_of
 from mobileone.families import graph_of
 from mobileone.families.family import ACTIVATIONS
@@ -43,6 +43,7 @@ class ModuleReading:
         calls: by the number of the expression that they made.
         results: the numbers of `outputs`.
         problem: why it could not be run or read; "" if it could.
+        single: whether its result is one tensor, not a list of them.
         numbers: of the results of the graph that it was compared with, by name.
     """
 
@@ -54,6 +55,7 @@ class ModuleReading:
     calls: dict[int, Call]
     results: tuple[int, ...]
     problem: str
+    single: bool
     numbers: dict[str, int] = field(default_factory=dict)
 
     def told(self, family: Family) -> dict[str, Any]:
@@ -119,7 +121,9 @@ class ModuleReading:
         words = Difference(self.table, self.calls, self.module)
         difference = first_difference(graph, self.numbers, wanted, words)
         if not difference and strict:
-            names = (graph.output_name,) if classifier else (graph.output_name, *wanted)
+            # A list of maps is an encoder's. A single one is what the network would pool.
+            alone = classifier or self.single
+            names = (graph.output_name,) if alone else (graph.output_name, *wanted)
             difference = self._other_result(names, words)
         if difference:
             raise NotImplementedError(f"{self.source}: {difference}")
@@ -175,9 +179,11 @@ def _read(
     scripted = isinstance(module, torch.jit.ScriptModule)
     problem = "what a ScriptModule calls cannot be read" if scripted else ""
     outputs: list[torch.Tensor] = []
+    single = False
     try:
         if not (scripted and image.is_meta):
-            outputs = run(module, image, recorder)
+            result = run(module, image, recorder)
+            outputs, single = outputs_of(result), isinstance(result, torch.Tensor)
     except Exception as error:
         problem = f"its forward raised {type(error).__name__}: {error}"
     if recorder.writes:
@@ -187,5 +193,5 @@ def _read(
             f"{source}: a hook or a part of it changes tensors outside of PyTorch (numpy)"
         )
     results = tuple(map(recorder.values.number, outputs))
-    told = (recorder.table, recorder.calls, results, problem)
+    told = (recorder.table, recorder.calls, results, problem, single)
     return ModuleReading(source, module, image, outputs, *told)

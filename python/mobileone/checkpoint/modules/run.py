@@ -75,15 +75,14 @@ def seeded_image(module: Any, shape: tuple[int, int, int, int]) -> torch.Tensor:
     return noise.to(device=weight.device, dtype=weight.dtype)
 
 
-def run(module: Any, image: torch.Tensor, recorder: Recorder) -> list[torch.Tensor]:
-    """The tensors of the module's result."""
+def run(module: Any, image: torch.Tensor, recorder: Recorder) -> Any:
+    """The module's result; `outputs_of` has its tensors."""
     device = "cpu" if image.is_meta else image.device.type
     parts = parts_of(module)
     with untouched(module, parts), torch.autocast(device, enabled=False), _uncompiled(parts):
         recorder.begin(image)
         with recorder:
-            result = module(image)
-    return outputs_of(result)
+            return module(image)
 
 
 @contextmanager

@@ -25,6 +25,9 @@ __all__ = ["SHAPES", "expanded", "squeezed"]
 
 _FAR = 1 << 31
 _MAX_GATHERED = 256
+# Types of 16 bits, by ONNX's numbers of them.
+_FLOAT16, _BFLOAT16 = 10, 16
+_HALVES = {_FLOAT16: "float16", _BFLOAT16: "bfloat16"}
 
 
 def _identity(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
@@ -41,8 +44,22 @@ def _dropout(low: Lowering, statement: Statement, values: list[Value | None]) ->
 
 
 def _cast(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
-    if statement.attributes.get("to") not in (1, 10, 11, 16):
+    to = statement.attributes.get("to")
+    if to not in (1, 11, *_HALVES):
         low.program.refuse(statement, "it makes images something else than floating point")
+    if to in _HALVES and low.program.narrow != to:
+        low.program.refuse(
+            statement,
+            f"it rounds images to {_HALVES[to]} in a network of float32; expected no such rounding",
+        )
+    return _identity(low, statement, values)
+
+
+def _cast_like(low: Lowering, statement: Statement, values: list[Value | None]) -> list[Value]:
+    like = values[1]
+    taken = [np.float32, np.float64, *([np.float16] if low.program.narrow == _FLOAT16 else [])]
+    if isinstance(like, np.ndarray) and like.dtype not in taken:
+        low.program.refuse(statement, f"it makes images {like.dtype}")
     return _identity(low, statement, values)
 
 
@@ -260,7 +277,7 @@ def _space_to_depth(low: Lowering, statement: Statement, values: list[Value | No
 
 SHAPES = {
     "Cast": _cast,
-    "CastLike": _identity,
+    "CastLike": _cast_like,
     "Concat": _concat,
     "DepthToSpace": _depth_to_space,
     "Dropout": _dropout,
