@@ -33,6 +33,16 @@ def test_the_emulation_has_the_same_bits(name: str, size: tuple[int, int]) -> No
     np.testing.assert_array_equal(computed(model, x), computed(model, x, backend="emulated"))
 
 
+# No exponential, or the softmax of attention, which is float32's.
+@needs_instructions
+@pytest.mark.parametrize("activation", ["relu", "relu6", "hard_swish", "leaky_relu"])
+@pytest.mark.parametrize("name", ["mobileone_mu0", "mobilevit_xxs"])
+def test_the_emulation_has_the_same_activations(name: str, activation: str) -> None:
+    made = mobileone.create_model(name, seed=4, activation=activation)
+    model, x = mobileone.reparameterize(made), images(1, (64, 96))
+    np.testing.assert_array_equal(computed(model, x), computed(model, x, backend="emulated"))
+
+
 @pytest.mark.parametrize("backend", ["auto", "emulated"])
 def test_threads_and_batches_have_the_same_bits(backend: str) -> None:
     if backend == "auto" and not NATIVE:
