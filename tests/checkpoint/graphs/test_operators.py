@@ -223,3 +223,16 @@ def test_softmax_of_older_operator_sets(tmp_path: Path) -> None:
     expected = powers / powers.sum((2, 3), keepdims=True)
     error = np.abs(loaded(x) - expected.reshape(1, -1)).max()
     assert error <= rounding_bound(loaded, x).logits
+
+
+@pytest.mark.parametrize("perm", [(0, 1, 2, 3), (0, 2, 3, 1), (0, 1, 3, 2)])
+def test_a_matrix_after_a_map(perm: tuple[int, ...], tmp_path: Path) -> None:
+    made = graph()
+    y = made.add("Relu", made.add("Transpose", "x", perm=list(perm)))
+    y = made.add("MatMul", y, made.weight((1, 6, 9, 10)[perm[-1]], 5))
+    check(finish(made, y), tmp_path)
+
+
+def test_a_matrix_before_a_map(tmp_path: Path) -> None:
+    made = graph()
+    check(finish(made, made.add("MatMul", made.weight(7, 9), "x")), tmp_path)

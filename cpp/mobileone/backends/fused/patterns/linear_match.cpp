@@ -32,7 +32,8 @@ std::optional<LinearMatch> match_linear(const Cursor& at) {
   if (at.get<Conv2d>() != nullptr) return match_convolution(at);
   Cursor cursor = at;
   const auto* linear = cursor.take<Linear>();
-  if (!linear || cursor.activation() || at.builder().shape(at.inputs()[0]).size() != 4) {
+  // Of a larger map the features are the last axis, not the channels.
+  if (!linear || cursor.activation() || !linear->takes_pixels(at.builder().shape(at.inputs()[0]))) {
     return std::nullopt;
   }
   return LinearMatch{{cursor.taken()},
