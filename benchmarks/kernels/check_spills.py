@@ -162,6 +162,8 @@ KERNELS = (
     Kernel("conv_run", lambda n: 4 * n[0] * n[1]),  # <pixels, vectors>, four steps of k
     Kernel("stem_group", lambda n: 3 * n[0] * n[1]),  # <pixels, vectors>, a row of the 3x3 kernel
     Kernel("window_group", lambda n: 3 * n[0] * n[1], ISAS[:2]),  # <windows, vectors>, a form
+    Kernel("strip_outputs", lambda n: 6 * n[0], ISAS[:2]),  # <outputs>, two rows of taps, or more
+    Kernel("start_sums", lambda n: 3 * n[0], ISAS[:2]),  # <outputs>, one
     Kernel("depthwise_group", lambda n: 9 * n[1]),  # <stride, outputs>, all taps
     Kernel("depthwise_wide_group", lambda n: n[0] * n[2]),  # <kernel, stride, outputs>, a row
     # Of one row three pixels, seven each.

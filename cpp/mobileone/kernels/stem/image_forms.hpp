@@ -28,11 +28,11 @@ class ImageForms {
     }
   }
 
-  /// Brings part `part` of `parts` of what make(row) reads and make(row - 2) does not: a picture of
-  /// 224 x 224 that is not in L3 would cost 40 us.
-  void prefetch(int row, int part, int parts) const {
+  /// Brings parts [begin, end) of `parts` of what make(row) reads and make(row - 2) does not: a
+  /// picture of 224 x 224 that is not in L3 would cost 40 us.
+  void prefetch(int row, int begin, int end, int parts) const {
     constexpr int kRows = 4 * kImageChannels;
-    for (int i = kRows * part / parts; i < kRows * (part + 1) / parts; ++i) {
+    for (int i = kRows * begin / parts; i < kRows * end / parts; ++i) {
       const int y = 2 * row + i / kImageChannels;
       if (y >= plan_.height) return;
       const float* const pixels = image_row(y, i % kImageChannels);

@@ -44,6 +44,12 @@ std::ptrdiff_t StemWindowScratch::operand(int index) const {
   return forms() + form(product.row, kLine[product.column]) + kFirst[product.column];
 }
 
+int StemPlan::strip_windows() const {
+  // Both rows of a strip, and the weights, are to stay in L1.
+  if (panel_blocks == 1) return 24;  // AVX2: groups of six
+  return blocks(channels) <= 3 ? 28 : 14;
+}
+
 std::size_t StemPlan::packed_bytes() const {
   return sizeof(float) * std::size_t(padded(channels)) * (1 + products());
 }

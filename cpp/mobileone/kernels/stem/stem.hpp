@@ -21,6 +21,7 @@ inline constexpr int kStemWindowForms = 26;
 
 /// Parts of the scratch of a stem by windows, in floats.
 struct StemWindowScratch {
+  static constexpr int kMostWindows = 28;  // of a strip
   static constexpr int kRowForms = 5;
   static constexpr int kLines = 3;  // of a form of rows: even, odd and differences of odd
   static constexpr int kPartials = 3;
@@ -72,6 +73,8 @@ struct StemPlan {
     if (by_windows()) return kStemWindowForms * kImageChannels;
     return per_lane == 1 ? kStemTaps : kStemPairs;
   }
+  /// Windows of a strip, but for the last one's: whole groups of the microkernel's.
+  int strip_windows() const;
   /// Packed: bias [16 blocks], then panels [products][width], of float32 ordered ky, channel, kx;
   /// those of windows as stem_windows.hpp says.
   std::size_t packed_bytes() const;
@@ -104,16 +107,29 @@ struct StemArgs {
   void* scratch = nullptr;
 };
 
-/// Scratch of stem + block in one: the block's, the stem's, and the ring.
+/// Scratch of stem + block in one: the block's, the stem's, and the stem's rows: a ring of whole
+/// ones, or both of a strip of windows.
 struct StemBlockPlan {
   StemPlan stem;
   BlockPlan block;  // its input map is the stem's output; no expansion, no squeeze-and-excite
 
   std::ptrdiff_t ring_row_floats() const { return std::ptrdiff_t{stem.out_width() + 2} * kBlock; }
   std::ptrdiff_t ring_block_floats() const { return 5 * ring_row_floats(); }  // 4 rows + 1 of zeros
+  /// Of a channel block two rows of a strip, from the column before it on, and the sums that its
+  /// next output row begins with.
+  static constexpr std::ptrdiff_t strip_row_floats() {
+    return (2 * StemWindowScratch::kMostWindows + 1) * kBlock;
+  }
+  std::ptrdiff_t sums_floats() const { return std::ptrdiff_t{block.shape.out_width()} * kBlock; }
+  std::ptrdiff_t strip_block_floats() const { return 2 * strip_row_floats() + sums_floats(); }
+
+  std::ptrdiff_t rows_offset() const {
+    return static_cast<std::ptrdiff_t>(block.scratch_bytes() / sizeof(float)) +
+           stem.scratch_floats();
+  }
   std::size_t scratch_bytes() const {
-    return block.scratch_bytes() + stem.scratch_bytes() +
-           sizeof(float) * std::size_t(blocks(stem.channels) * ring_block_floats());
+    const std::ptrdiff_t floats = stem.by_windows() ? strip_block_floats() : ring_block_floats();
+    return sizeof(float) * std::size_t(rows_offset() + blocks(stem.channels) * floats);
   }
 };
 

@@ -60,9 +60,10 @@ using StemRows = OfElement<ImageRows, ImagePairs>;
 void stem_row(const StemPlan& plan, const float* packed, const float* const rows[StemRows::kRows],
               float* dst, std::ptrdiff_t dst_block);
 
-/// What is left of a row of a panel once it has a floor: other activations, and zeros in padding.
-void finish_stem_row(const StemPlan& plan, const Panel& panel, float* dst,
-                     std::ptrdiff_t dst_block);
+/// What is left of `pixels` neighbours of a panel once they have a floor: other activations, and
+/// zeros in padding.
+void finish_stem_pixels(const StemPlan& plan, const Panel& panel, int pixels, float* dst,
+                        std::ptrdiff_t dst_block);
 
 /// A stem row by row.
 class DirectStem {
@@ -86,6 +87,15 @@ class DirectStem {
   StemRows image_;
 };
 
+/// Neighbouring windows of a pair of rows, whose first one is even; of them both rows, or one.
+struct WindowStrip {
+  int pair;                // the even row
+  int row_begin, row_end;  // of the two, those that are wanted
+  int first, count;        // windows
+  float* dst[2];           // each row's first output of the strip, in block 0
+  std::ptrdiff_t dst_block;
+};
+
 /// A stem of float32 by windows (stem_windows.hpp).
 class WindowedStem {
  public:
@@ -97,20 +107,30 @@ class WindowedStem {
     for (int i = 0; i < kStemWindowForms; ++i) operands_[i] = scratch + forms_.parts().operand(i);
   }
 
+  /// What all strips of a pair of rows read, first.
+  void make_forms(int pair) const { forms_.make(pair); }
+  /// plan.strip_windows() windows at most.
+  void make_strip(const WindowStrip& strip) const;
+
   /// As DirectStem's.
   template <typename To>
   void make(int begin, int end, std::ptrdiff_t dst_block, const To& to) const {
-    while (begin < end) {
-      const int pair = begin - begin % 2, stop = end < pair + 2 ? end : pair + 2;
-      float* const dst[2] = {to(begin), to(stop - 1)};
-      make_rows(begin, stop, dst, dst_block);
-      begin = stop;
+    const int windows = ceil_div(plan_.out_width(), 2), most = plan_.strip_windows();
+    for (int y = begin; y < end;) {
+      const int pair = y - y % 2, stop = end < pair + 2 ? end : pair + 2;
+      WindowStrip strip{pair, y - pair, stop - pair, 0, 0, {to(y), to(stop - 1)}, dst_block};
+      make_forms(pair);
+      for (; strip.first < windows; strip.first += strip.count) {
+        strip.count = windows - strip.first < most ? windows - strip.first : most;
+        make_strip(strip);
+        for (float*& dst : strip.dst) dst += 2 * strip.count * kBlock;
+      }
+      y = stop;
     }
   }
 
  private:
-  /// Both rows of a pair, or one of them; `dst` of the even one, then of the odd one.
-  void make_rows(int begin, int end, float* const (&dst)[2], std::ptrdiff_t dst_block) const;
+  void make_panel(const WindowStrip& strip, int index) const;
 
   const StemPlan& plan_;
   const float* packed_;

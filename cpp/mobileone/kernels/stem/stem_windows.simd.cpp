@@ -157,45 +157,49 @@ WindowKernel find_window_kernel(int windows, int vectors) {
 
 }  // namespace
 
-void WindowedStem::make_rows(int begin, int end, float* const (&dst)[2],
-                             std::ptrdiff_t dst_block) const {
-  const int pair = begin - begin % 2;
-  forms_.make(pair);
+void WindowedStem::make_panel(const WindowStrip& strip, int index) const {
+  const PointwisePlan panels = plan_.panels();
+  const Panel panel = panels.panel(index);
+  const int vectors = panel.num_blocks * kBlock / kLanes;
+  const std::ptrdiff_t column = std::ptrdiff_t{panel.first_block} * kBlock;
   WindowGroup group;
   group.forms = operands_;
+  group.shift = 2 * strip.first;
   group.channel = forms_.parts().line;
+  group.b = packed_ + padded(plan_.channels) + column * plan_.products();
+  group.bias = packed_ + column;
   group.partials = partials_;
   group.floor = activation_floor(plan_.activation);
-  group.row_begin = begin - pair;
-  group.row_end = end - pair;
-  group.dst_block = dst_block;
-  const PointwisePlan panels = plan_.panels();
-  const float* const weights = packed_ + padded(plan_.channels);
-  const int whole = plan_.out_width() / 2, num_panels = panels.num_panels();
-  for (int index = 0; index < num_panels; ++index) {
-    const Panel panel = panels.panel(index);
-    const int vectors = panel.num_blocks * kBlock / kLanes;
-    const std::ptrdiff_t column = std::ptrdiff_t{panel.first_block} * kBlock;
-    group.bias = packed_ + column;
-    group.b = weights + column * plan_.products();
-    group.shift = 0;
-    for (int i = 0; i < 2; ++i) group.dst[i] = dst[i] + panel.first_block * dst_block;
-    const auto run = [&](int windows, int columns) {
-      group.columns = columns;
-      find_window_kernel(windows, vectors)(group);
-      group.shift += 2 * windows;
-      for (float*& to : group.dst) to += 2 * windows * kBlock;
-    };
-    if (whole > 0) {
-      const PixelGroups groups(whole, max_windows(vectors));
-      for (int i = 0; i < groups.count; ++i) {
-        forms_.prefetch(pair + 2, index * groups.count + i, num_panels * groups.count);
-        run(groups.size(i), 2);
-      }
+  group.row_begin = strip.row_begin;
+  group.row_end = strip.row_end;
+  group.dst_block = strip.dst_block;
+  for (int i = 0; i < 2; ++i) group.dst[i] = strip.dst[i] + panel.first_block * strip.dst_block;
+  const auto run = [&](int windows, int columns) {
+    group.columns = columns;
+    find_window_kernel(windows, vectors)(group);
+    group.shift += 2 * windows;
+    for (float*& to : group.dst) to += 2 * windows * kBlock;
+  };
+  const int left = plan_.out_width() - 2 * strip.first;  // columns
+  const int columns = left < 2 * strip.count ? left : 2 * strip.count;
+  if (const int whole = columns / 2; whole > 0) {
+    const PixelGroups groups(whole, max_windows(vectors));
+    const int windows = ceil_div(plan_.out_width(), 2), parts = panels.num_panels() * windows;
+    int at = index * windows + strip.first;
+    for (int i = 0; i < groups.count; at += groups.size(i++)) {
+      forms_.prefetch(strip.pair + 2, at, at + groups.size(i), parts);
+      run(groups.size(i), 2);
     }
-    if (plan_.out_width() % 2 != 0) run(1, 1);
-    for (int y = begin; y < end; ++y) finish_stem_row(plan_, panel, dst[y - pair], dst_block);
   }
+  if (columns % 2 != 0) run(1, 1);
+  for (int row = strip.row_begin; row < strip.row_end; ++row) {
+    finish_stem_pixels(plan_, panel, columns, strip.dst[row], strip.dst_block);
+  }
+}
+
+void WindowedStem::make_strip(const WindowStrip& strip) const {
+  const int num_panels = plan_.panels().num_panels();
+  for (int index = 0; index < num_panels; ++index) make_panel(strip, index);
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
