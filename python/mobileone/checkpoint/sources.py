@@ -31,7 +31,8 @@ def read_source(source: object) -> RawCheckpoint:
     if isinstance(source, (str, os.PathLike)):
         return read_file(source)
     if isinstance(source, Mapping):
-        return RawCheckpoint(source, f"the given {type(source).__name__}", "mapping", 0, {})
+        where = f"the given {type(source).__name__}"
+        return RawCheckpoint(_initialized(source, where), where, "mapping", 0, {})
     if is_module(source):
         return _read_module(source)
     raise TypeError(
@@ -63,7 +64,18 @@ def _read_module(module: Any) -> RawCheckpoint:
                 f"{where}: {name} are {sorted(values)}; expected the same everywhere"
             )
     single = {name: values.pop() for name, values in told.items() if values}
-    return RawCheckpoint(module.state_dict(), where, "module", 0, {}, told=single, module=module)
+    state = _initialized(module.state_dict(), where)
+    return RawCheckpoint(state, where, "module", 0, {}, told=single, module=module)
+
+
+def _initialized(state: Mapping[Any, Any], where: str) -> Mapping[Any, Any]:
+    """It; CheckpointError for a lazy layer's parameter, which has no shape to ask for."""
+    for key, value in state.items():
+        if type(value).__name__ in ("UninitializedParameter", "UninitializedBuffer"):
+            raise CheckpointError(
+                f"{where}: {shown(str(key))} is not initialized; expected a module that ran once"
+            )
+    return state
 
 
 def _attributes(module: Any, field: Field) -> set[Any]:

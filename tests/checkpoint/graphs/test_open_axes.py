@@ -111,3 +111,17 @@ def test_weights_of_16_bits(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2, 6, 9, 10), np.float32)
     error = np.abs(np.asarray(model(x)) - exact(proto, x)).max()
     assert error <= rounding_bound(model, x).logits
+
+
+def test_a_resize_that_depends_on_an_open_size(tmp_path: Path) -> None:
+    """MobileViT's, to multiples of a patch: at some fixed sizes there is none."""
+    model = mobileone.create_model("mobilevit_xxs", seed=0)
+    model.export_onnx(tmp_path / "open.onnx")
+    with pytest.raises(NotImplementedError, match=r"leaves the images' size open; with a fixed"):
+        mobileone.load(tmp_path / "open.onnx")
+    model.export_onnx(tmp_path / "odd.onnx", input_size=96)
+    with pytest.raises(NotImplementedError, match=r"expected multiples$"):
+        mobileone.load(tmp_path / "odd.onnx")
+    model.export_onnx(tmp_path / "fixed.onnx", input_size=64)
+    again, x = mobileone.load(tmp_path / "fixed.onnx"), np.ones((2, 3, 64, 64), np.float32)
+    np.testing.assert_array_equal(again(x), model(x))

@@ -154,6 +154,21 @@ def overridden(net: nn.Module) -> None:
     net.forward = lambda x: forward(x) * 1.01
 
 
+def autocast(net: nn.Module) -> None:
+    """bfloat16 products, as bodies of networks have them that are meant for one kind of device."""
+    forward = net.forward
+
+    def cast(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return forward(x).float()
+
+    net.forward = cast
+
+
+def with_lazy_layer(net: nn.Module) -> None:
+    net.head.fc = nn.LazyLinear(7)
+
+
 def without_activation(net: nn.Module) -> None:
     parts = [p for p in net.modules() if isinstance(getattr(p, "act", None), nn.ReLU | nn.SiLU)]
     parts[2].act = nn.Identity()
@@ -260,6 +275,8 @@ ALTERED: dict[str, tuple[Alter, str | None]] = {
     "pooled features scaled": (before("head", lambda x: x * 0.5), "expected global average"),
     "order": (swapped, "it reads"),
     "forward": (overridden, "its result is mul"),
+    "autocast": (autocast, r"conv2d under torch\.autocast"),
+    "lazy layer": (with_lazy_layer, r"head\.fc\.weight is not initialized"),
     "no activation": (without_activation, "activation"),
     "spectral norm": (with_old_norm, "weight_orig"),
     "parametrization": (with_parametrization, "parametrizations"),

@@ -68,6 +68,13 @@ class Program:
     narrow: int = 0
     others: Mapping[str, Program] = field(default_factory=dict)
 
+    @property
+    def leaves_sizes_open(self) -> bool:
+        """Whether the file says nothing of the height or the width of its images."""
+        own = [shape[2:] for shape in self.inputs.values()]
+        others = ([s[2:] for s in other.inputs.values()] for other in self.others.values())
+        return any(own != sizes for sizes in others)
+
     def refuse(self, statement: Statement, problem: str) -> NoReturn:
         """NotImplementedError that names the node and its operator."""
         kind = statement.source or statement.kind

@@ -24,6 +24,8 @@ _LOOKS = frozenset(("shape", "ndim", "dtype", "size", "dim", "numel"))
 # What gives a tensor's memory away.
 _MEMORY = frozenset(("numpy", "array", "dlpack", "untyped_storage", "storage", "data_ptr"))
 _SET_DATA = "data ="
+# What autocast computes in another type than its arguments', without a call of its own.
+_CAST = frozenset(("conv2d", "linear", "matmul", "bmm", "scaled_dot_product_attention"))
 # Changes in place by their functions' own names, e.g. relu_, a += b and a[i] = b.
 _WRITING = re.compile(r"(?!__).*_|__(setitem|i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor))__")
 
@@ -164,6 +166,8 @@ class Recorder(TorchFunctionMode):
                 self.values.share(first, out)
             return
         read = COMPUTED.get(name)
+        if name in _CAST and torch.is_autocast_enabled("cpu" if out.is_meta else out.device.type):
+            name, read = f"{name} under torch.autocast", None
         try:
             made: Any = None if read is None else read(self.values, out, *args, **kwargs)
         except (TypeError, ValueError, AttributeError):

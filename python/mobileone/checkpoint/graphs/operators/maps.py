@@ -227,7 +227,9 @@ def resize(low: Lowering, statement: Statement, values: list[Value | None]) -> l
     factors = [new // old for new, old in zip(sizes, x.shape, strict=True)]
     whole = all(f * old == new for f, old, new in zip(factors, x.shape, sizes, strict=True))
     if not whole or factors[:2] != [1, 1]:
-        low.program.refuse(statement, f"it makes {tuple(sizes)} of {x.shape}; expected multiples")
+        opened = " (the file leaves the images' size open; with a fixed one it may load)"
+        expected = f"multiples{opened if low.program.leaves_sizes_open else ''}"
+        low.program.refuse(statement, f"it makes {tuple(sizes)} of {x.shape}; expected {expected}")
     mode = statement.attributes.get("mode", "nearest")
     centres = statement.attributes.get("coordinate_transformation_mode", "half_pixel")
     if mode == "nearest" and centres in ("asymmetric", "half_pixel", "pytorch_half_pixel"):
