@@ -1,5 +1,6 @@
 // A stem and the block after it, in one.
 #include <algorithm>
+#include <type_traits>
 
 #include "mobileone/kernels/depthwise/depthwise.hpp"
 #include "mobileone/kernels/entry_points.hpp"
@@ -159,14 +160,11 @@ void run_stem_block(const StemBlockPlan& plan, const StemBlockArgs& args, int ti
                     int tile_end) {
   if (tile_begin == tile_end) return;
   float* const own = static_cast<float*>(args.scratch) + plan.block.scratch_bytes() / sizeof(float);
-  if constexpr (kTraits.per_lane == 1) {
-    if (plan.stem.by_windows()) {
-      const WindowedStem stem(plan.stem, args.stem_packed, args.image, own);
-      return run_tiles<StemStrips>(plan, args, stem, tile_begin, tile_end);
-    }
-  }
-  DirectStem stem(plan.stem, args.stem_packed, args.image, own);
-  run_tiles<RingDepthwise>(plan, args, stem, tile_begin, tile_end);
+  with_stem(plan.stem, args.stem_packed, args.image, own, [&]<typename Stem>(Stem& stem) {
+    constexpr bool kDirect = std::is_same_v<Stem, DirectStem>;
+    using Rows = std::conditional_t<kDirect, RingDepthwise, StemStrips>;
+    run_tiles<Rows>(plan, args, stem, tile_begin, tile_end);
+  });
 }
 
 }  // namespace mobileone::kernels::MOBILEONE_ISA
