@@ -40,6 +40,7 @@ void depthwise_weight_gradient(const DepthwiseWeightGradient& args);
 void depthwise_input_gradient(const DepthwiseInputGradient& args);
 void planes_to_block(const Planes& shape, const float* planes, float* block);
 void block_to_planes(const Planes& shape, const float* block, const float* addend, float* planes);
+void multiply_rows(const RowProducts& products);
 double peak(long iterations, float* sink);
 float read_sum(const float* data, std::ptrdiff_t count);
 

@@ -13,6 +13,7 @@
 #include "mobileone/kernels/maps/channel_moves.hpp"
 #include "mobileone/kernels/maps/depthwise_map.hpp"
 #include "mobileone/kernels/maps/map_elements.hpp"
+#include "mobileone/kernels/rows/row_products.hpp"
 #include "mobileone/kernels/stem/stem.hpp"
 #include "mobileone/kernels/tokens/resize.hpp"
 #include "mobileone/kernels/tokens/row_attention.hpp"
@@ -103,6 +104,9 @@ struct KernelTable {
   void (*planes_to_block)(const Planes&, const float* planes, float* block);
   /// planes = block + addend, which lies as planes do and may be null.
   void (*block_to_planes)(const Planes&, const float* block, const float* addend, float* planes);
+
+  // rows/
+  void (*multiply_rows)(const RowProducts&);
 
   // simd/
   /// data[i] = activation(data[i] + other[i]) for `count` floats, a multiple of kBlock; `other` may

@@ -36,6 +36,7 @@ const KernelTable kTable = {
     .depthwise_input_gradient = depthwise_input_gradient,
     .planes_to_block = planes_to_block,
     .block_to_planes = block_to_planes,
+    .multiply_rows = multiply_rows,
     .finish = finish_in_place,
     .elementwise = elementwise,
     .peak = peak,
