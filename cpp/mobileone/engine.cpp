@@ -43,9 +43,28 @@ class LoopReorders : public Backend {
 
 const LoopReorders loop_reorders;
 
+// What stands between the convolutions of a single run, on its threads and in its layout: oneDNN's
+// threads would wait for work beside them.
+class LoopsBetween : public Backend {
+ public:
+  std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
+                   PlanBuilder& builder) const override {
+    const Op& op = builder.node(ops[at].node).op;
+    const bool small =
+        std::holds_alternative<GlobalAvgPool>(op) || std::holds_alternative<Multiply>(op);
+    return small ? loops::backend().emit(ops, at, builder) : 0;
+  }
+  std::unique_ptr<Step> reorder(ValueId from, ValueId to,
+                                const PlanBuilder& builder) const override {
+    return loops::backend().reorder(from, to, builder);
+  }
+};
+
+const LoopsBetween loops_between;
+
 // In the order in which they are asked; loops take whatever is left. Gradients come from backends
 // whose sums are split by shapes alone, never by the number of threads.
-std::vector<const Backend*> backends_for(const CompileOptions& options) {
+std::vector<const Backend*> backends_for(const CompileOptions& options, Runs runs) {
   const BackendChoice choice = options.backend;
   std::vector<const Backend*> backends;
   if (options.training && choice == BackendChoice::automatic && training::backend()) {
@@ -54,6 +73,10 @@ std::vector<const Backend*> backends_for(const CompileOptions& options) {
   if (options.gradients) {
     backends.push_back(&loops::backend());
     return backends;
+  }
+  if (runs == Runs::one && choice == BackendChoice::automatic && training::single_run_backend()) {
+    backends.push_back(training::single_run_backend());
+    backends.push_back(&loops_between);
   }
   if (choice == BackendChoice::automatic && fused::backend()) backends.push_back(fused::backend());
   if (choice != BackendChoice::loops) backends.push_back(&onednn_on_demand);
@@ -69,12 +92,16 @@ void check_threads(int threads) {
 
 std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
                                     std::shared_ptr<WeightCache> weights, const Shape& input_shape,
-                                    const CompileOptions& options) {
+                                    const CompileOptions& options, Runs runs) {
   check_threads(options.threads);
+  if (runs == Runs::one &&
+      (options.training || options.records || options.arithmetic != PlanArithmetic::float32)) {
+    throw Error("[compile] a single run of a plan in training, stored, or not in float32");
+  }
   std::shared_ptr<const Plan> plan;
   const auto make = [&] {
     plan = std::make_shared<const Plan>(std::move(network), std::move(weights), input_shape,
-                                        options, backends_for(options));
+                                        options, backends_for(options, runs));
   };
   if (needs_fresh_team(options.threads)) {
     run_on_fresh_team(make);

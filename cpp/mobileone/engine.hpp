@@ -7,11 +7,15 @@
 
 namespace mobileone {
 
+// How often a plan is run: for `one`, weights are read where they lie, where packing them would
+// take longer than it saves. Not of training.
+enum class Runs { many, one };
+
 // Throws Error when the input shape or the outputs do not fit the graph, NotSupported when no
 // backend runs an operator.
 std::shared_ptr<const Plan> compile(std::shared_ptr<const Network> network,
                                     std::shared_ptr<WeightCache> weights, const Shape& input_shape,
-                                    const CompileOptions& options);
+                                    const CompileOptions& options, Runs runs = Runs::many);
 
 // One pass in train mode: runs a training plan on the weights of `network`, writes all outputs but
 // the batch statistics (`outputs` is as long as there are such in plan.outputs(), in that order:

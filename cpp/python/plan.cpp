@@ -53,12 +53,12 @@ void bind_plan(py::module_& module) {
   py::class_<PyPlan>(module, "Plan", "A network compiled for one input shape. Thread-safe.")
       .def(py::init<const PyNetwork&, const py::sequence&, const std::vector<std::string>&, int,
                     bool, const std::string&, const std::string&, bool, const std::string&,
-                    const Records&, const std::string&, bool>(),
+                    const Records&, const std::string&, bool, bool>(),
            py::arg("network"), py::arg("input_shape"), py::arg("outputs"), py::arg("threads"),
            py::arg("training") = false, py::arg("backend") = "auto", py::arg("algorithm") = "auto",
            py::arg("gradients") = false, py::arg("train_path") = "auto",
            py::arg("choices") = Records{}, py::arg("dtype") = "float32",
-           py::arg("outer_loss") = false)
+           py::arg("outer_loss") = false, py::arg("single_run") = false)
       .def_property_readonly("input_shape",
                              [](const PyPlan& self) { return to_tuple(self.plan().input_shape()); })
       .def_property_readonly("output_shapes",

@@ -42,7 +42,7 @@ PyPlan::PyPlan(const PyNetwork& network, const py::sequence& input_shape,
                const std::vector<std::string>& outputs, int threads, bool training,
                const std::string& backend, const std::string& algorithm, bool gradients,
                const std::string& train_path, const Records& choices, const std::string& dtype,
-               bool outer_loss)
+               bool outer_loss, bool single_run)
     : network_(network.network) {
   const Shape shape = to_shape(input_shape);
   CompileOptions options;
@@ -59,7 +59,7 @@ PyPlan::PyPlan(const PyNetwork& network, const py::sequence& input_shape,
     options.outputs.push_back(network_->graph.find(name));
   }
   const GilRelease release;
-  plan_ = compile(network_, network.packed, shape, options);
+  plan_ = compile(network_, network.packed, shape, options, single_run ? Runs::one : Runs::many);
 }
 
 PyPlan::PyPlan(std::shared_ptr<const Plan> plan)

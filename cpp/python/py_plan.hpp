@@ -25,7 +25,7 @@ class PyPlan {
          const std::vector<std::string>& outputs, int threads, bool training,
          const std::string& backend, const std::string& algorithm, bool gradients,
          const std::string& train_path, const Records& choices, const std::string& dtype,
-         bool outer_loss);
+         bool outer_loss, bool single_run);
   explicit PyPlan(std::shared_ptr<const Plan> plan);
   ~PyPlan();
   PyPlan(const PyPlan&) = delete;

@@ -69,6 +69,7 @@ class Plan:
         choices: Mapping[str, Mapping[str, int]] = ...,
         dtype: str = "float32",
         outer_loss: bool = False,
+        single_run: bool = False,
     ) -> None: ...
     @property
     def bfloat16_nodes(self) -> list[str]: ...

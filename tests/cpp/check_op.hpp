@@ -45,11 +45,15 @@ inline const std::vector<Shape>& awkward_images() {
   return shapes;
 }
 
-inline const char* backend_name(BackendChoice backend) {
-  return backend == BackendChoice::automatic ? "auto"
-         : backend == BackendChoice::onednn  ? "onednn"
-                                             : "loops";
-}
+struct Runner {
+  const char* name;
+  BackendChoice backend;
+  Runs runs = Runs::many;
+};
+inline constexpr Runner kRunners[] = {{"auto", BackendChoice::automatic},
+                                      {"single run", BackendChoice::automatic, Runs::one},
+                                      {"onednn", BackendChoice::onednn},
+                                      {"loops", BackendChoice::loops}};
 
 // Uniform, of the variance 1 / (inputs of a sum), so that signals keep their scale; batch norms'
 // variances and factors are between 1/2 and 3/2.
@@ -119,13 +123,13 @@ inline void check_nan(const std::shared_ptr<const Network>& network, const Shape
   const auto expected = reference_forward(*network, input, {network->graph.output});
   const std::size_t size = expected[0].values.size();
   const auto of_first_image = size / static_cast<std::size_t>(shape[0]);
-  for (BackendChoice backend :
-       {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
-    SCOPED_TRACE(concat(backend_name(backend), ", NaN in ", to_string(shape)));
+  for (const Runner& runner : kRunners) {
+    SCOPED_TRACE(concat(runner.name, ", NaN in ", to_string(shape)));
     CompileOptions options;
     options.outputs = {network->graph.output};
-    options.backend = backend;
-    const auto plan = compile(network, std::make_shared<WeightCache>(), shape, options);
+    options.backend = runner.backend;
+    const auto plan =
+        compile(network, std::make_shared<WeightCache>(), shape, options, runner.runs);
     std::vector<float> found(size);
     float* const outputs[] = {found.data()};
     plan->run(pixels.data(), outputs);
@@ -157,18 +161,19 @@ inline void check_network(const std::shared_ptr<const Network>& network, const S
     testing_gradients::check_gradients(*network, inputs, mode, kSeed, expected[0],
                                        bound * testing_gradients::kFloat64);
   }
-  for (BackendChoice backend :
-       {BackendChoice::automatic, BackendChoice::onednn, BackendChoice::loops}) {
+  for (const Runner& runner : kRunners) {
+    if (mode == Mode::train && runner.runs == Runs::one) continue;
     std::vector<float> first;
     for (int threads : {1, 3}) {
-      SCOPED_TRACE(concat(backend_name(backend), ", ", threads, " threads, ", to_string(shape),
+      SCOPED_TRACE(concat(runner.name, ", ", threads, " threads, ", to_string(shape),
                           mode == Mode::train ? ", training" : ""));
       CompileOptions options;
       options.threads = threads;
       options.outputs = wanted;
-      options.backend = backend;
+      options.backend = runner.backend;
       options.training = mode == Mode::train;
-      const auto plan = compile(network, std::make_shared<WeightCache>(), shape, options);
+      const auto plan =
+          compile(network, std::make_shared<WeightCache>(), shape, options, runner.runs);
       std::vector<float> found(expected[0].values.size(), std::nanf(""));
       Network after{network->graph, {}};
       if (mode == Mode::train) {
@@ -192,7 +197,7 @@ inline void check_network(const std::shared_ptr<const Network>& network, const S
         }
       }
       // Loops share out whole results: the number of threads changes no bit.
-      if (backend != BackendChoice::loops) continue;
+      if (runner.backend != BackendChoice::loops) continue;
       if (threads == 1) first = found;
       EXPECT_EQ(found, first);
     }

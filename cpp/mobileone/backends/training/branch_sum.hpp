@@ -8,7 +8,7 @@
 
 namespace mobileone::training {
 
-// One summand: norm(conv(x)) or norm(x).
+// One summand: norm(conv(x)) or norm(x); of a single run also conv(x).
 struct Branch {
   NodeId conv = -1;  // -1: an identity branch
   NodeId norm = -1;

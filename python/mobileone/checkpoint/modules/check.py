@@ -79,7 +79,7 @@ def _run(
     images = np.concatenate([image, np.where(image > 0, np.nextafter(image, np.float32(0)), image)])
     shapes = network.graph.shapes(images.shape)
     results = {name: np.empty(shapes[name], np.float32) for name in names}
-    plan = Plan(network, images.shape, names, thread_count().count)
+    plan = Plan(network, images.shape, names, thread_count().count, single_run=True)
     plan.run(images, list(results.values()))
     halves = len(image)
     return (

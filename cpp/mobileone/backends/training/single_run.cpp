@@ -1,0 +1,142 @@
+#include "mobileone/backends/training/single_run.hpp"
+
+#include <cmath>
+#include <numeric>
+
+#include "mobileone/backends/training/backend.hpp"
+
+namespace mobileone::training {
+
+namespace {
+
+// A convolution in no sum, where kernels have it.
+std::optional<BranchSum> match_convolution(const LoweredOp& op, const PlanBuilder& builder) {
+  const auto* conv = std::get_if<Conv2d>(&builder.node(op.node).op);
+  if (!conv || conv->dilation != Extent{1, 1}) return std::nullopt;
+  const Extent one{1, 1}, two{2, 2};
+  const bool depthwise = conv->depthwise() && conv->kernel == Extent{3, 3} &&
+                         conv->padding == one && (conv->stride == one || conv->stride == two);
+  if (conv->groups != 1 && !depthwise) return std::nullopt;
+  BranchSum sum;
+  sum.input = builder.node(op.node).inputs[0];
+  sum.merged = *conv;
+  sum.op = op;
+  sum.lowered = 1;
+  Branch branch;
+  branch.conv = op.node;
+  branch.taps.resize(static_cast<std::size_t>(sum.taps()));
+  std::iota(branch.taps.begin(), branch.taps.end(), std::int64_t{0});
+  sum.branches = {branch};
+  return sum;
+}
+
+class SingleRunBackend : public Backend {
+ public:
+  std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
+                   PlanBuilder& builder) const override {
+    if (emit_single_linear(ops[at], builder)) return 1;
+    const auto sum = match_single_run(ops, at, builder);
+    if (!sum) return 0;
+    const bool emitted =
+        sum->depthwise() ? emit_single_depthwise(*sum, builder) : emit_single_dense(*sum, builder);
+    return emitted ? sum->lowered : 0;
+  }
+
+  std::unique_ptr<Step> reorder(ValueId from, ValueId to,
+                                const PlanBuilder& builder) const override;
+};
+
+// Blocks to planes: what a caller gets of a map.
+std::unique_ptr<Step> SingleRunBackend::reorder(ValueId from, ValueId to,
+                                                const PlanBuilder& builder) const {
+  const Value &source = builder.value(from), &target = builder.value(to);
+  if (source.shape.size() != 4 || source.layout != map_layout() ||
+      target.layout != Layout::nchw()) {
+    return nullptr;
+  }
+  StepInfo info;
+  info.name = concat(to_string(source.layout), " -> ", to_string(target.layout));
+  info.kind = "Reorder";
+  info.implementation = concat("single run ", kernels::isa_name(table().isa));
+  info.input_shapes = {source.shape};
+  info.output_shape = target.shape;
+  info.bytes = static_cast<std::int64_t>(source.bytes() + target.bytes());
+  const std::int64_t images = source.shape[0], channels = source.shape[1];
+  const std::int64_t pixels = source.shape[2] * source.shape[3], count = blocks(channels);
+  const auto run = [=, pool = pool_of(builder)](const Buffers& buffers) {
+    each(pool, images * count, [&](std::int64_t task, int) {
+      const std::int64_t image = task / count, first = task % count * kBlock;
+      const auto wide = static_cast<int>(std::min(kBlock, channels - first));
+      table().block_to_planes({wide, pixels, pixels},
+                              floats(buffers, from) + task * pixels * kBlock, nullptr,
+                              floats(buffers, to) + (image * channels + first) * pixels);
+    });
+  };
+  return function_step(std::move(info), run);
+}
+
+}  // namespace
+
+ChannelNorms norms_of(const Branch& branch, std::int64_t channels, const PlanBuilder& builder) {
+  const auto size = static_cast<std::size_t>(padded(channels));
+  ChannelNorms norms{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
+  const Network& network = builder.network();
+  if (branch.norm < 0) {
+    const Node& node = builder.node(branch.conv);
+    std::fill_n(norms.scale.begin(), channels, 1.f);
+    if (std::get<Conv2d>(node.op).bias) {
+      std::copy_n(network.weight(node.name + ".bias").f32(), channels, norms.shift.begin());
+    }
+    return norms;
+  }
+  const Node& node = builder.node(branch.norm);
+  const double eps = std::get<BatchNorm>(node.op).eps;
+  const float* const gamma = network.weight(node.name + ".weight").f32();
+  const float* const variance = network.weight(node.name + ".running_var").f32();
+  std::copy_n(network.weight(node.name + ".running_mean").f32(), channels, norms.mean.begin());
+  std::copy_n(network.weight(node.name + ".bias").f32(), channels, norms.shift.begin());
+  for (std::int64_t c = 0; c < channels; ++c) {
+    norms.scale[static_cast<std::size_t>(c)] = static_cast<float>(
+        static_cast<double>(gamma[c]) / std::sqrt(static_cast<double>(variance[c]) + eps));
+  }
+  return norms;
+}
+
+std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
+                                          const PlanBuilder& builder) {
+  auto sum = match(ops, at, builder);
+  return sum ? sum : match_convolution(ops[at], builder);
+}
+
+std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKind> kind) {
+  return kind ? kernels::find_activation(to_string(*kind)) : kernels::Activation::kNone;
+}
+
+Operand float_weight(NodeId node, PlanBuilder& builder) {
+  const std::string name = builder.node(node).name + ".weight";
+  builder.network().weight(name).f32();
+  return builder.weight(name);
+}
+
+StepInfo describe_single(const BranchSum& sum, const PlanBuilder& builder) {
+  StepInfo info = describe(sum.op, builder, concat("single run ", kernels::isa_name(table().isa)));
+  if (sum.lowered > 1) info.kind = concat("Branches > ", info.kind);
+  info.input_shapes = {builder.shape(sum.input)};
+  info.macs = 0;
+  for (const Branch& branch : sum.branches) {
+    if (branch.conv < 0) continue;
+    const Node& conv = builder.node(branch.conv);
+    info.macs += count_macs(conv.op, builder.shape(branch.conv));
+    for (const Parameter& parameter : parameters(conv.name, conv.op)) {
+      info.bytes += element_count(parameter.shape) * static_cast<std::int64_t>(sizeof(float));
+    }
+  }
+  return info;
+}
+
+const Backend* single_run_backend() {
+  static const SingleRunBackend instance;
+  return kernels::supported_isas().empty() ? nullptr : &instance;
+}
+
+}  // namespace mobileone::training

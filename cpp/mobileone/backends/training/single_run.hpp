@@ -1,0 +1,40 @@
+// Convolutions of a plan that is run once: the weights are read where they lie rather than packed
+// first. Sums of branches are what running statistics make of them.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "mobileone/backends/training/branch_sum.hpp"
+#include "mobileone/backends/training/support.hpp"
+
+namespace mobileone::training {
+
+// y = (x - mean) scale + shift by channel: a batch norm in evaluation, or a bias. Zeros beyond the
+// last channel.
+struct ChannelNorms {
+  std::vector<float> mean, scale, shift;  // [padded(channels)]
+};
+
+// Of a branch's norm, in float64 first; of a convolution without one, its bias.
+ChannelNorms norms_of(const Branch& branch, std::int64_t channels, const PlanBuilder& builder);
+
+// A branch without a norm has its own bias, as a convolution alone.
+std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
+                                          const PlanBuilder& builder);
+
+// What kernels apply for an activation, or for none; nothing where they have no such.
+std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKind> kind);
+
+// A node's weight as it lies; throws Error where that is not float32.
+Operand float_weight(NodeId node, PlanBuilder& builder);
+
+// Each emits a step, or none and returns false where others are faster.
+bool emit_single_dense(const BranchSum& sum, PlanBuilder& builder);
+bool emit_single_depthwise(const BranchSum& sum, PlanBuilder& builder);
+bool emit_single_linear(const LoweredOp& op, PlanBuilder& builder);
+
+// What profile() prints of one.
+StepInfo describe_single(const BranchSum& sum, const PlanBuilder& builder);
+
+}  // namespace mobileone::training
