@@ -36,8 +36,10 @@ def found(model: mobileone.Model, x: NDArray) -> list[NDArray]:
     return list(y.values()) if isinstance(y, dict) else [y]
 
 
-def assert_within(model: mobileone.Model, x: NDArray, expected: list[NDArray]) -> None:
-    bounds = rounding_bound(model, x).outputs
+def assert_within(
+    model: mobileone.Model, x: NDArray, expected: list[NDArray], *, samples: int = 4
+) -> None:
+    bounds = rounding_bound(model, x, samples=samples).outputs
     for (name, bound), a, b in zip(bounds.items(), found(model, x), expected, strict=True):
         assert a.shape == b.shape
         error = np.abs(a - b).max()
@@ -82,7 +84,7 @@ def test_at_the_papers_sizes(head: str, size: int) -> None:
     module, x = network(head, "mobilevit_xxs"), images(1, (size, size))
     model = mobileone.reparameterize(mobileone.load(module.state()))
     assert model.input_size == (size, size)
-    assert_within(model, x, outputs(module, x))
+    assert_within(model, x, outputs(module, x), samples=1)
 
 
 @pytest.mark.parametrize("head", HEADS)

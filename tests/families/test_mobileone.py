@@ -15,7 +15,14 @@ from torch import nn
 from torch_mobileone import VARIANTS, create
 from torch_rounding import rounding_bounds
 
-SIZES = [(224, 224), (191, 257)]
+# Sizes and the batches at each.
+SIZES = [((224, 224), (1,)), ((191, 257), (2, 3))]
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def name(request: pytest.FixtureRequest) -> str:
+    """A variant: all tests of one run before those of the next, whose networks are large."""
+    return str(request.param)
 
 
 def test_numbers_of_numpy_make_the_same_network(tmp_path: Path) -> None:
@@ -29,16 +36,18 @@ def test_numbers_of_numpy_make_the_same_network(tmp_path: Path) -> None:
     assert mobileone.load(tmp_path / "net.safetensors").num_classes == 5
 
 
-@pytest.mark.parametrize("name", [3, None, b"mobileone_s0"])
-def test_what_is_no_name(name: object) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"name is {name!r}; expected one of mobileone")):
-        mobileone.create_model(name)  # type: ignore[arg-type]
+@pytest.mark.parametrize("given", [3, None, b"mobileone_s0"])
+def test_what_is_no_name(given: object) -> None:
+    message = re.escape(f"name is {given!r}; expected one of mobileone")
+    with pytest.raises(ValueError, match=message):
+        mobileone.create_model(given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["224x224", "191x257"])
-@pytest.mark.parametrize("name", VARIANTS)
-def test_logits_and_features_match_pytorch(name: str, size: tuple[int, int]) -> None:
-    x = images(5, size)
+@pytest.mark.parametrize(("size", "batches"), SIZES, ids=["224x224", "191x257"])
+def test_logits_and_features_match_pytorch(
+    name: str, size: tuple[int, int], batches: tuple[int, ...]
+) -> None:
+    x = images(max(batches), size)
     module = torch_model(name)
     with torch.no_grad():
         maps = module.features(exact(x))
@@ -47,9 +56,9 @@ def test_logits_and_features_match_pytorch(name: str, size: tuple[int, int]) -> 
         model = engine_model(name, form)
         fused = form == "inference"
         bounds = rounding_bounds(
-            torch_model(name, form), exact(x[:1]), compared=5, rounded_weights=fused
+            torch_model(name, form), exact(x[:1]), compared=len(x), rounded_weights=fused
         )
-        for batch in (1, 2, 5):
+        for batch in batches:
             found = [*model.features(x[:batch]), model(x[:batch])]
             assert len(found) == len(expected) == 6
             for level, (a, b) in enumerate(zip(found, expected, strict=True)):
@@ -60,7 +69,6 @@ def test_logits_and_features_match_pytorch(name: str, size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", VARIANTS)
 def test_state_dict_is_the_authors(name: str, form: str) -> None:
     found, expected = engine_model(name, form).state_dict(), arrays(torch_model(name, form))
     assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in expected.items()}
@@ -88,7 +96,6 @@ def torch_macs(module: nn.Module, size: tuple[int, int]) -> int:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", VARIANTS)
 def test_counts_are_pytorchs(name: str, form: str) -> None:
     model, module = engine_model(name, form), torch_model(name, form)
     assert model.num_params == sum(parameter.numel() for parameter in module.parameters())

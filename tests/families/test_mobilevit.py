@@ -20,7 +20,8 @@ from mobilevit_cases import FLOAT64, assert_within, engine_model, outputs, torch
 from torch_mobilevit import SMALL, VARIANTS, create, fused
 from torch_mobilevit_rounding import mobilevit_bounds
 
-SIZES = [(256, 256), (224, 224), (191, 257)]
+# Sizes and the batches at each.
+SIZES = [((256, 256), (1,)), ((224, 224), (1,)), ((191, 257), (1, 2))]
 # Counted from the authors' code at 256 x 256: parameters, multiply-accumulates of convolutions and
 # linear layers, and of attention's products.
 COUNTS = {
@@ -51,19 +52,21 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["256x256", "224x224", "191x257"])
+@pytest.mark.parametrize(("size", "batches"), SIZES, ids=["256x256", "224x224", "191x257"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_logits_and_features_match_pytorch(name: str, size: tuple[int, int]) -> None:
-    module, x = torch_model(name), images(3, size)
+def test_logits_and_features_match_pytorch(
+    name: str, size: tuple[int, int], batches: tuple[int, ...]
+) -> None:
+    module, x = torch_model(name), images(max(batches), size)
     expected = outputs(module, x)
     model = engine_model(module)
     for form in FORMS:
         found_by = model if form == "train-time" else mobileone.reparameterize(model)
         truth = module if form == "train-time" else fused(module)
         bounds = mobilevit_bounds(
-            truth, exact(x[:1]), compared=3, rounded_weights=form == "inference"
+            truth, exact(x[:1]), compared=len(x), rounded_weights=form == "inference"
         )
-        for batch in (1, 3):
+        for batch in batches:
             found = [*found_by.features(x[:batch]), found_by(x[:batch])]
             assert all(level.dtype == np.float32 for level in found)
             levels = [*bounds.features, bounds.logits]
