@@ -36,6 +36,7 @@ class Network(Protocol):
     def head(self, last: Tensor) -> Tensor: ...
     def modules(self) -> Iterator[nn.Module]: ...
     def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state: dict[str, Tensor]) -> object: ...
 
 
 @dataclass
@@ -48,10 +49,13 @@ class Bounds:
 
 
 class Errors:
-    """Forward hooks that add one sample of float32 rounding errors to every operator's result."""
+    """Forward hooks that add one sample of float32 rounding errors to every operator's result.
 
-    def __init__(self, module: Network, seed: int, rounded_weights: bool) -> None:
-        self.random = torch.Generator().manual_seed(seed)
+    `random` is to be seeded before each.
+    """
+
+    def __init__(self, module: Network, rounded_weights: bool) -> None:
+        self.random = torch.Generator()
         self.rounded_weights = rounded_weights
         rules = self.rules()
         for part in module.modules():
@@ -148,7 +152,8 @@ def _outputs(module: Network, x: Tensor) -> tuple[list[Tensor], dict[str, Tensor
     with torch.no_grad():
         features = module.features(x)
         results = [*features, module.head(features[-1])]
-    return results, {k: v for k, v in module.state_dict().items() if "running_" in k}
+    state = module.state_dict()
+    return results, {k: v.clone() for k, v in state.items() if "running_" in k}
 
 
 def rounding_bounds(
@@ -166,12 +171,14 @@ def rounding_bounds(
     ``compared`` is the number of images compared, len(x) by default: ``x`` may be a sample of them.
     ``rounded_weights`` tells that the engine's weights are this module's rounded to float32.
     """
-    exact, exact_statistics = _outputs(copy.deepcopy(module), x)
+    noisy = copy.deepcopy(module)
+    exact, exact_statistics = _outputs(noisy, x)
     squares = [torch.zeros(out.shape[1], dtype=torch.float64) for out in exact]
     statistic_squares = {k: torch.zeros_like(v) for k, v in exact_statistics.items()}
+    added = errors(noisy, rounded_weights)
     for sample in range(samples):
-        noisy = copy.deepcopy(module)
-        errors(noisy, seed * 1000 + sample, rounded_weights)
+        noisy.load_state_dict(module.state_dict())  # in training, a run changes statistics
+        added.random.manual_seed(seed * 1000 + sample)
         outputs, statistics = _outputs(noisy, x)
         for total, a, b in zip(squares, exact, outputs, strict=True):
             axes = [axis for axis in range(a.ndim) if axis != 1]

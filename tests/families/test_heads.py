@@ -18,6 +18,8 @@ BACKBONES = (
     *(f"mobilevit_{size}" for size in ("xxs", "xs", "s")),
     *(f"mobileone_s{i}" for i in range(5)),
 )
+# Those that go through everything; the others' outputs are compared.
+WHOLE = ("mobilevit_xxs", "mobileone_s0", "mobileone_s2")
 HEADS = {"deeplabv3": DeepLabV3, "ssdlite": SsdLite}
 ALL = {**HEADS, "ssdlite_mmdet": SsdLiteMmdet}
 
@@ -50,7 +52,7 @@ def assert_within(
     ("head", "name"),
     [
         *((head, name) for name in BACKBONES for head in HEADS),
-        *(("ssdlite_mmdet", name) for name in ("mobilevit_xxs", "mobileone_s0", "mobileone_s2")),
+        *(("ssdlite_mmdet", name) for name in WHOLE),
     ],
 )
 def test_outputs_match_pytorch(head: str, name: str) -> None:
@@ -61,6 +63,8 @@ def test_outputs_match_pytorch(head: str, name: str) -> None:
     fused = mobileone.reparameterize(model)
     for form in (model, fused):
         assert_within(form, x, expected)
+    if name not in WHOLE:
+        return
     evidence = mobileone.verify(model, fused, input_size=32, batch_size=1, samples=1)
     assert evidence, evidence
     assert [row.name for row in evidence.rows][-len(expected) :] == list(model.graph.outputs)
