@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "mobileone/backends/training/backend.hpp"
+#include "mobileone/kernels/vectorized.hpp"
 
 namespace mobileone::training {
 
@@ -77,29 +78,39 @@ std::unique_ptr<Step> SingleRunBackend::reorder(ValueId from, ValueId to,
 
 }  // namespace
 
-ChannelNorms norms_of(const Branch& branch, std::int64_t channels, const PlanBuilder& builder) {
-  const auto size = static_cast<std::size_t>(padded(channels));
-  ChannelNorms norms{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
-  const Network& network = builder.network();
-  if (branch.norm < 0) {
-    const Node& node = builder.node(branch.conv);
-    std::fill_n(norms.scale.begin(), channels, 1.f);
-    if (std::get<Conv2d>(node.op).bias) {
-      std::copy_n(network.weight(node.name + ".bias").f32(), channels, norms.shift.begin());
-    }
-    return norms;
+BranchNorm::BranchNorm(const Branch& branch, std::int64_t count, const PlanBuilder& builder)
+    : channels(count) {
+  const Node& node = builder.node(branch.norm < 0 ? branch.conv : branch.norm);
+  const auto floats_of = [&](const char* part) {
+    return builder.network().weight(node.name + part).f32();
+  };
+  const auto* conv = std::get_if<Conv2d>(&node.op);
+  if (!conv || conv->bias) beta = floats_of(".bias");
+  if (conv) return;
+  gamma = floats_of(".weight");
+  mean = floats_of(".running_mean");
+  variance = floats_of(".running_var");
+  eps = std::get<BatchNorm>(node.op).eps;
+}
+
+BlockNorm::BlockNorm(const BranchNorm& norm, std::int64_t block) {
+  const std::int64_t first = block * kBlock, count = std::min(kBlock, norm.channels - first);
+  const auto read = [&](const float* from, double* to) {
+    if (from) std::copy_n(from + first, count, to);
+  };
+  read(norm.beta, shift);
+  if (!norm.gamma) {
+    std::fill_n(scale, count, 1.0);
+    return;
   }
-  const Node& node = builder.node(branch.norm);
-  const double eps = std::get<BatchNorm>(node.op).eps;
-  const float* const gamma = network.weight(node.name + ".weight").f32();
-  const float* const variance = network.weight(node.name + ".running_var").f32();
-  std::copy_n(network.weight(node.name + ".running_mean").f32(), channels, norms.mean.begin());
-  std::copy_n(network.weight(node.name + ".bias").f32(), channels, norms.shift.begin());
-  for (std::int64_t c = 0; c < channels; ++c) {
-    norms.scale[static_cast<std::size_t>(c)] = static_cast<float>(
-        static_cast<double>(gamma[c]) / std::sqrt(static_cast<double>(variance[c]) + eps));
-  }
-  return norms;
+  read(norm.gamma, scale);
+  read(norm.mean, mean);
+  double variances[kBlock];
+  std::fill_n(variances, kBlock, 1.0);
+  read(norm.variance, variances);
+  kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
+    for (std::int64_t c = 0; c < kBlock; ++c) scale[c] /= std::sqrt(variances[c] + norm.eps);
+  });
 }
 
 std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
@@ -112,10 +123,8 @@ std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKin
   return kind ? kernels::find_activation(to_string(*kind)) : kernels::Activation::kNone;
 }
 
-Operand float_weight(NodeId node, PlanBuilder& builder) {
-  const std::string name = builder.node(node).name + ".weight";
-  builder.network().weight(name).f32();
-  return builder.weight(name);
+const float* float_weight(NodeId node, const PlanBuilder& builder) {
+  return builder.network().weight(builder.node(node).name + ".weight").f32();
 }
 
 StepInfo describe_single(const BranchSum& sum, const PlanBuilder& builder) {

@@ -10,14 +10,22 @@
 
 namespace mobileone::training {
 
-// y = (x - mean) scale + shift by channel: a batch norm in evaluation, or a bias. Zeros beyond the
-// last channel.
-struct ChannelNorms {
-  std::vector<float> mean, scale, shift;  // [padded(channels)]
+// What follows a branch's convolution, by channel: its batch norm in evaluation, or, without one,
+// the convolution's bias, which may be null. The network's own arrays: a plan keeps its network.
+struct BranchNorm {
+  BranchNorm(const Branch& branch, std::int64_t channels, const PlanBuilder& builder);
+
+  std::int64_t channels;
+  const float *beta = nullptr, *gamma = nullptr, *mean = nullptr, *variance = nullptr;
+  double eps = 0.0;
 };
 
-// Of a branch's norm, in float64 first; of a convolution without one, its bias.
-ChannelNorms norms_of(const Branch& branch, std::int64_t channels, const PlanBuilder& builder);
+// y = (x - mean) scale + shift for 16 channels; zeros beyond the last.
+struct BlockNorm {
+  BlockNorm(const BranchNorm& norm, std::int64_t block);
+
+  double mean[kBlock] = {}, scale[kBlock] = {}, shift[kBlock] = {};
+};
 
 // A branch without a norm has its own bias, as a convolution alone.
 std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
@@ -27,7 +35,7 @@ std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std
 std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKind> kind);
 
 // A node's weight as it lies; throws Error where that is not float32.
-Operand float_weight(NodeId node, PlanBuilder& builder);
+const float* float_weight(NodeId node, const PlanBuilder& builder);
 
 // Each emits a step, or none and returns false where others are faster.
 bool emit_single_dense(const BranchSum& sum, PlanBuilder& builder);

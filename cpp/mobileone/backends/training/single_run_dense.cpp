@@ -11,9 +11,9 @@ namespace {
 constexpr std::int64_t kMostPlaneTaps = 128;
 
 struct Term {
-  Operand weight;                  // none: the input itself
+  const float* weight;             // null: the input itself
   std::vector<std::int64_t> taps;  // of the merged kernel, in the weight's order
-  ChannelNorms norms;
+  BranchNorm norm;
 };
 
 struct SingleDense {
@@ -75,27 +75,50 @@ void copy_tap(const SingleDense& d, std::int64_t tap, const Buffers& buffers) {
   std::fill(to, end, 0.f);
 }
 
+// Its numbers as kernels take them.
+struct NormFloats {
+  float mean[kBlock], scale[kBlock], shift[kBlock];
+
+  explicit NormFloats(const BlockNorm& norm) {
+    for (std::int64_t c = 0; c < kBlock; ++c) {
+      mean[c] = static_cast<float>(norm.mean[c]);
+      scale[c] = static_cast<float>(norm.scale[c]);
+      shift[c] = static_cast<float>(norm.shift[c]);
+    }
+  }
+};
+
 // rows += the norm of the same channels of the input.
-void add_identity(const SingleDense& d, const Term& term, std::int64_t first, std::int64_t wide,
-                  const Buffers& buffers, float* rows) {
+void add_identity(const NormFloats& norm, const float* x, std::int64_t row, std::int64_t wide,
+                  float* rows) {
   for (std::int64_t c = 0; c < wide; ++c) {
-    const float* const x = floats(buffers, d.columns) + (first + c) * d.row();
-    float* const to = rows + c * d.row();
-    const auto at = static_cast<std::size_t>(first + c);
-    const float mean = term.norms.mean[at], scale = term.norms.scale[at];
-    const float shift = term.norms.shift[at];
+    const float* const from = x + c * row;
+    float* const to = rows + c * row;
+    const float mean = norm.mean[c], scale = norm.scale[c], shift = norm.shift[c];
     kernels::vectorized([&]() MOBILEONE_INLINE_LAMBDA {
 #pragma GCC ivdep
-      for (std::int64_t i = 0; i < d.row(); ++i) to[i] += (x[i] - mean) * scale + shift;
+      for (std::int64_t i = 0; i < row; ++i) to[i] += (from[i] - mean) * scale + shift;
     });
   }
+}
+
+// The rows of a block's outputs: as they lie, or spread over all taps of the merged kernel.
+const float* rows_of(const SingleDense& d, const Term& term, std::int64_t first, std::int64_t wide,
+                     float* scratch) {
+  const auto taps = static_cast<std::int64_t>(term.taps.size());
+  const float* const from = term.weight + first * taps;
+  if (taps == d.taps()) return from;
+  std::fill_n(scratch, wide * d.taps(), 0.f);
+  for (std::int64_t i = 0; i < wide * taps; ++i) {
+    scratch[i / taps * d.taps() + term.taps[static_cast<std::size_t>(i % taps)]] = from[i];
+  }
+  return scratch;
 }
 
 // 16 outputs of all pixels.
 void run_block(const SingleDense& d, std::int64_t block, float* scratch, const Buffers& buffers) {
   const std::int64_t first = block * kBlock, row = d.row();
   const std::int64_t wide = std::min(kBlock, d.out[1] - first);
-  float* const spread_rows = scratch + kBlock * row;
   kernels::RowProducts product;
   product.x = floats(buffers, d.columns);
   product.x_row = product.y_row = row;
@@ -105,23 +128,15 @@ void run_block(const SingleDense& d, std::int64_t block, float* scratch, const B
   product.columns = static_cast<int>(row);
   product.y = scratch;
   for (const Term& term : d.terms) {
+    const NormFloats norm(BlockNorm(term.norm, block));
     if (!term.weight) {
-      add_identity(d, term, first, wide, buffers, scratch);
+      add_identity(norm, product.x + first * row, row, wide, scratch);
       continue;
     }
-    const auto taps = static_cast<std::int64_t>(term.taps.size());
-    product.weights = term.weight.address(buffers) + first * taps;
-    if (taps != d.taps()) {
-      std::fill_n(spread_rows, wide * d.taps(), 0.f);
-      for (std::int64_t i = 0; i < wide * taps; ++i) {
-        spread_rows[i / taps * d.taps() + term.taps[static_cast<std::size_t>(i % taps)]] =
-            product.weights[i];
-      }
-      product.weights = spread_rows;
-    }
-    product.mean = term.norms.mean.data() + first;
-    product.scale = term.norms.scale.data() + first;
-    product.shift = term.norms.shift.data() + first;
+    product.weights = rows_of(d, term, first, wide, scratch + kBlock * row);
+    product.mean = norm.mean;
+    product.scale = norm.scale;
+    product.shift = norm.shift;
     table().multiply_rows(product);
     product.add = true;
   }
@@ -136,14 +151,14 @@ void run_block(const SingleDense& d, std::int64_t block, float* scratch, const B
 }
 
 // Products first, which the rest is added to; none where an identity is no pixel of the input.
-std::vector<Term> terms_of(const BranchSum& sum, PlanBuilder& builder) {
+std::vector<Term> terms_of(const BranchSum& sum, const PlanBuilder& builder) {
   std::vector<Term> terms, identities;
   for (const Branch& branch : sum.branches) {
-    ChannelNorms norms = norms_of(branch, sum.merged.out_channels, builder);
+    const BranchNorm norm(branch, sum.merged.out_channels, builder);
     if (branch.conv < 0) {
-      identities.push_back({{}, {}, std::move(norms)});
+      identities.push_back({nullptr, {}, norm});
     } else {
-      terms.push_back({float_weight(branch.conv, builder), branch.taps, std::move(norms)});
+      terms.push_back({float_weight(branch.conv, builder), branch.taps, norm});
     }
   }
   terms.insert(terms.end(), identities.begin(), identities.end());

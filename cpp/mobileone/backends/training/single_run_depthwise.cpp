@@ -1,4 +1,5 @@
 // Depthwise sums as one convolution of 9 taps, merged in float64: their weights are few.
+#include <algorithm>
 #include <limits>
 
 #include "mobileone/backends/training/single_run.hpp"
@@ -9,34 +10,48 @@ namespace {
 
 constexpr std::int64_t kTaps = kernels::kTaps;
 
-struct MergedTaps {
-  std::vector<float> weights, bias;  // [blocks][9][16], [16 blocks]
+struct Part {
+  const float* weight;  // null: the input itself
+  std::vector<std::int64_t> taps;
+  BranchNorm norm;
 };
 
-MergedTaps merge(const BranchSum& sum, const PlanBuilder& builder) {
-  const std::int64_t channels = sum.merged.out_channels;
-  const auto size = static_cast<std::size_t>(padded(channels));
-  std::vector<double> weights(size * static_cast<std::size_t>(kTaps)), bias(size);
+std::vector<Part> parts_of(const BranchSum& sum, const PlanBuilder& builder) {
+  std::vector<Part> parts;
   for (const Branch& branch : sum.branches) {
-    const ChannelNorms norms = norms_of(branch, channels, builder);
-    const float* w =
-        branch.conv < 0
-            ? nullptr
-            : builder.network().weight(builder.node(branch.conv).name + ".weight").f32();
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const auto at = static_cast<std::size_t>(c);
-      const double scale = static_cast<double>(norms.scale[at]);
-      bias[at] +=
-          static_cast<double>(norms.shift[at]) - scale * static_cast<double>(norms.mean[at]);
-      double* const to = weights.data() + c / kBlock * kTaps * kBlock + c % kBlock;
-      if (!w) to[sum.centre() * kBlock] += scale;
-      for (const std::int64_t tap : branch.taps) {
-        to[tap * kBlock] += scale * static_cast<double>(*w++);
+    const float* const weight = branch.conv < 0 ? nullptr : float_weight(branch.conv, builder);
+    parts.push_back({weight, weight ? branch.taps : std::vector{sum.centre()},
+                     BranchNorm(branch, sum.merged.out_channels, builder)});
+  }
+  return parts;
+}
+
+// [9][16] of 16 channels, and their biases.
+struct MergedTaps {
+  float weights[kTaps * kBlock], bias[kBlock];
+
+  MergedTaps(const std::vector<Part>& parts, std::int64_t block) {
+    double w[kTaps * kBlock] = {}, b[kBlock] = {};
+    for (const Part& part : parts) {
+      const BlockNorm norm(part.norm, block);
+      const std::int64_t count = std::min(kBlock, part.norm.channels - block * kBlock);
+      const auto taps = static_cast<std::int64_t>(part.taps.size());
+      const float* const from = part.weight ? part.weight + block * kBlock * taps : nullptr;
+      for (std::int64_t c = 0; c < kBlock; ++c)
+        b[c] += norm.shift[c] - norm.scale[c] * norm.mean[c];
+      for (std::int64_t i = 0; i < taps; ++i) {
+        double* const to = w + part.taps[static_cast<std::size_t>(i)] * kBlock;
+        for (std::int64_t c = 0; c < count; ++c) {
+          to[c] += norm.scale[c] * (from ? static_cast<double>(from[c * taps + i]) : 1.0);
+        }
       }
     }
+    std::transform(std::begin(w), std::end(w), weights,
+                   [](double x) { return static_cast<float>(x); });
+    std::transform(std::begin(b), std::end(b), bias,
+                   [](double x) { return static_cast<float>(x); });
   }
-  return {{weights.begin(), weights.end()}, {bias.begin(), bias.end()}};
-}
+};
 
 }  // namespace
 
@@ -58,16 +73,17 @@ bool emit_single_depthwise(const BranchSum& sum, PlanBuilder& builder) {
   const bool floor_only = kernels::is_floor(*activation);
   const float floor =
       *activation == kernels::Activation::kRelu ? 0.f : -std::numeric_limits<float>::infinity();
-  const auto run = [=, taps = merge(sum, builder), kind = *activation,
+  const auto run = [=, parts = parts_of(sum, builder), kind = *activation,
                     pool = pool_of(builder)](const Buffers& buffers) {
-    each(pool, images * count, [&](std::int64_t task, int worker) {
-      const std::int64_t block = task % count;
-      float* const to = floats(buffers, y) + task * out_floats;
-      table().depthwise_forward({shape, floats(buffers, x) + task * in_floats,
-                                 taps.weights.data() + block * kTaps * kBlock,
-                                 taps.bias.data() + block * kBlock, floor, to,
-                                 scratch_of(worker, shape.scratch_floats(), buffers)});
-      if (!floor_only) table().finish(kind, nullptr, to, out_floats);
+    each(pool, count, [&](std::int64_t block, int worker) {
+      const MergedTaps taps(parts, block);
+      float* const scratch = scratch_of(worker, shape.scratch_floats(), buffers);
+      for (std::int64_t map = block; map < images * count; map += count) {
+        float* const to = floats(buffers, y) + map * out_floats;
+        table().depthwise_forward({shape, floats(buffers, x) + map * in_floats, taps.weights,
+                                   taps.bias, floor, to, scratch});
+        if (!floor_only) table().finish(kind, nullptr, to, out_floats);
+      }
     });
   };
   builder.add_step(function_step(describe_single(sum, builder), run,

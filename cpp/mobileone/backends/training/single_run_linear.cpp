@@ -9,8 +9,7 @@ namespace {
 constexpr std::int64_t kMostRows = 64;
 
 struct SingleLinear {
-  Operand weight;
-  std::vector<float> mean, scale, shift;  // 0, 1, the bias
+  const float *weight, *bias;  // the latter may be null
   std::int64_t in, out, rows;
   kernels::Activation activation;
   ValueId x = -1, y = -1;
@@ -23,16 +22,19 @@ struct SingleLinear {
 void run_block(const SingleLinear& d, std::int64_t block, float* scratch, const Buffers& buffers) {
   const std::int64_t first = block * kBlock, wide = std::min(kBlock, d.out - first);
   kernels::RowProducts product;
-  product.weights = d.weight.address(buffers) + first * d.in;
+  float mean[kBlock] = {}, scale[kBlock], shift[kBlock] = {};
+  std::fill_n(scale, kBlock, 1.f);
+  if (d.bias) std::copy_n(d.bias + first, wide, shift);
+  product.weights = d.weight + first * d.in;
   product.weights_row = d.in;
   product.x = floats(buffers, d.columns);
   product.x_row = product.y_row = d.row();
   product.outputs = static_cast<int>(wide);
   product.depth = static_cast<int>(d.in);
   product.columns = static_cast<int>(d.row());
-  product.mean = d.mean.data() + first;
-  product.scale = d.scale.data() + first;
-  product.shift = d.shift.data() + first;
+  product.mean = mean;
+  product.scale = scale;
+  product.shift = shift;
   product.y = scratch;
   table().multiply_rows(product);
   if (d.activation != kernels::Activation::kNone) {
@@ -54,18 +56,12 @@ bool emit_single_linear(const LoweredOp& op, PlanBuilder& builder) {
   const Shape& in = builder.shape(node.inputs[0]);
   const std::int64_t rows = element_count(in) / linear->in_features;
   if (!activation || rows > kMostRows) return false;
-  const auto outputs = static_cast<std::size_t>(linear->out_features);
   SingleLinear d{float_weight(op.node, builder),
-                 std::vector<float>(outputs),
-                 std::vector<float>(outputs, 1.f),
-                 std::vector<float>(outputs),
+                 linear->bias ? builder.network().weight(node.name + ".bias").f32() : nullptr,
                  linear->in_features,
                  linear->out_features,
                  rows,
                  *activation};
-  if (linear->bias) {
-    std::copy_n(builder.network().weight(node.name + ".bias").f32(), outputs, d.shift.begin());
-  }
   // Rows of features either way.
   d.x =
       builder.in_layout(node.inputs[0], linear->takes_pixels(in) ? Layout::nhwc() : Layout::nchw());
