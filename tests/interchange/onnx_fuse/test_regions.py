@@ -274,3 +274,13 @@ def test_the_report_says_what_was_done(tmp_path: Path) -> None:
     assert "equivalent" in text
     assert fusion.to_dict()["regions"][0]["source"] == "x"
     assert "<table>" in fusion._repr_html_()
+
+
+def test_one_number_as_a_result_has_the_bound_of_its_last_rounding(tmp_path: Path) -> None:
+    """Weights changed by roundings often leave it as it is, which says nothing of its error."""
+    for seed in range(40):
+        graph = Graph(1, 2, seed)
+        graph.add("MatMul", graph.norm("x", 1), graph.weight(1, 1), out="y")
+        fusion, fused = fuse(graph.model(), tmp_path, ((3, 1),))
+        assert kinds(fused) == {"Gemm": 1}, seed
+        assert len(fusion.regions) == 1

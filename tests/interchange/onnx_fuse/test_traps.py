@@ -297,3 +297,25 @@ def test_a_spelled_out_activation_stays_whole(tmp_path: Path) -> None:
     graph.conv(scaled, (C, C, 3, 3), out="y")
     _, fused = fuse(graph.model(), tmp_path, SIZES)
     assert kinds(fused) == {"Conv": 2, "Div": 1, "Erf": 1, "Add": 1, "Mul": 2}
+
+
+@pytest.mark.parametrize("cropped", [2, 3, 9])
+def test_a_crop_of_more_than_a_window(cropped: int, tmp_path: Path) -> None:
+    """What it needs of an input is more than what its windows reach over."""
+    graph = Graph(C)
+    amounts = graph.constant(np.array([0, 0, 1 - cropped, 2, 0, 0, -1, -cropped]))
+    inner = graph.add("Pad", graph.conv("x", (C, C, 1, 1)), amounts)
+    graph.conv(inner, (C, C, 3, 3), out="y")
+    fusion, fused = fuse(graph.model(), tmp_path, ((2, C, 14, 17), (1, C, 21, 16)))
+    assert kinds(fused) == {"Conv": 1}
+    assert len(fusion.regions) == 1
+
+
+def test_an_input_of_unknown_rank_takes_the_shape_that_it_is_given(tmp_path: Path) -> None:
+    graph = Graph(C)
+    graph.norm(graph.conv("x", (C, C, 3, 3), pads=[1] * 4), C, out="y")
+    graph.inputs[0].type.tensor_type.ClearField("shape")
+    shapes = {"x": (2, C, 7, 8)}
+    fusion, fused = fuse(graph.model(), tmp_path, SIZES, input_shapes=shapes)
+    assert kinds(fused) == {"Conv": 1}
+    assert f"x [2, {C}, 7, 8]" in fusion.runtime

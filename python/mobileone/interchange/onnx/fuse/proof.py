@@ -102,7 +102,8 @@ def _sizes(geometry: Geometry, extents: tuple[int | None, ...]) -> list[int]:
     """Enough for whole windows and both borders; different axes end in different places."""
     sizes = []
     for index, axis in enumerate(geometry.axes or ()):
-        size = axis.last - axis.first + 1 + 2 * axis.stride + index
+        # Where more is cropped than windows reach over, the shortest input of a result is longer.
+        size = max(axis.last - axis.first + 1, -axis.slack) + 2 * axis.stride + index
         extent = extents[index] if index < len(extents) else None
         # Paddings that depend on the size depend on its remainder.
         sizes.append(size if extent is None else size + (extent - size) % axis.stride)

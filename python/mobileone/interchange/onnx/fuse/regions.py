@@ -139,7 +139,7 @@ def _is_provable(geometry: Geometry) -> bool:
     """Whether a map multiplies, and its input and result for a proof can be held in memory."""
     if geometry.axes is None:
         return False
-    reaches = [axis.last - axis.first + 2 * axis.stride + 2 for axis in geometry.axes]
+    reaches = [max(a.last - a.first, -a.slack) + 2 * a.stride + 2 for a in geometry.axes]
     widest = max(geometry.inputs, geometry.outputs)
     return max(reaches, default=0) <= 2 * MOST and widest * math.prod(reaches) <= _MOST_ELEMENTS
 
