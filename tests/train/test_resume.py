@@ -213,6 +213,41 @@ def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
     resume(quick(epochs=1))  # nothing there yet: it begins
 
 
+def test_other_teachers_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "c.safetensors"
+
+    def trainer(teachers: list[Any], **how: Any) -> Trainer:
+        return Trainer(small_model(), quick(epochs=2), checkpoint=file, teachers=teachers, **how)
+
+    known, other = small_model(seed=9), small_model(seed=10)
+    for first, others in (([], [known]), ([known], []), ([known], [other]), ([known], [np.ones])):
+        trainer(first, overwrite=True).save()
+        with pytest.raises(mobileone.CheckpointError, match=r"was trained with teachers \["):
+            trainer(others, resume=True)
+        trainer(first, resume=True)
+
+
+def test_an_epoch_is_gone_on_with_by_as_many_batches(tmp_path: Path) -> None:
+    file = tmp_path / "c.safetensors"
+    images, labels = DATA
+    trainer = Trainer(small_model(), quick(), checkpoint=file, checkpoint_updates=1)
+
+    class Stops(list[Any]):
+        def __iter__(self) -> Any:
+            yield self[0]
+            raise RuntimeError("stopped")
+
+    batches = [(images[:16], labels[:16])] * 3
+    with pytest.raises(RuntimeError, match="stopped"):
+        trainer.fit(Stops(batches))
+    for count in (1, 2, 4):
+        again = Trainer(small_model(), quick(), checkpoint=file, resume=True)
+        with pytest.raises(ValueError, match=rf"data has {count} batches; expected 3, as in .* 1 "):
+            again.fit([batches[0]] * count)
+    history = Trainer(small_model(), quick(), checkpoint=file, resume=True).fit(batches)
+    assert [epoch.images for epoch in history.epochs] == [48] * 3
+
+
 def test_a_finished_training_stays_finished(tmp_path: Path) -> None:
     file = tmp_path / "c.safetensors"
     first = small_model()

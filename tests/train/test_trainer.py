@@ -213,6 +213,11 @@ def test_networks_that_stop_being_finite_are_said_to_and_where() -> None:
     huge.network = mobileone._core.Network(huge.graph, large)
     with pytest.raises(FloatingPointError, match=r"the output of stage[12]\.[01]"):
         Trainer(huge, quick()).fit((IMAGES, LABELS))
+    # Finite maps, whose squares are not.
+    with pytest.raises(
+        FloatingPointError, match=r"stage0\.rbr_\S+: the batch's variance in channel"
+    ):
+        Trainer(small_model(), quick(augmentation=None)).fit([(floats(IMAGES) * 1e19, LABELS)])
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ Tricks", 2020: no labels, no temperature, the Kullback-Leibler divergence.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobileone.checkpoint.sources import is_module
 from mobileone.data.arrays import as_numpy
+from mobileone.network.session import Session
 from mobileone.tasks.classification.predict import softmax
 
 if TYPE_CHECKING:
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 
     from mobileone.data.arrays import Float32
     from mobileone.data.config import DataConfig
+    from mobileone.network.bundle import Bundle
 
-__all__ = ["check_teachers", "entropy", "teachers_probabilities"]
+__all__ = ["check_teachers", "entropy", "fingerprints", "open_teachers", "teachers_probabilities"]
 
 Teacher = Callable[[Any], Any]
 
@@ -35,6 +39,11 @@ def check_teachers(teachers: Sequence[Teacher], config: DataConfig, num_classes:
     """
     normalisation = ("mean", "std", "value_range", "channel_order")
     for index, teacher in enumerate(teachers):
+        if is_module(teacher):
+            raise TypeError(
+                f"teachers[{index}] is a torch module; expected mobileone.load(module), or a "
+                "function from a NumPy batch to logits that puts it into eval mode"
+            )
         if not callable(teacher):
             raise TypeError(
                 f"teachers[{index}] is a {type(teacher).__name__}; expected a model, or a function "
@@ -52,6 +61,23 @@ def check_teachers(teachers: Sequence[Teacher], config: DataConfig, num_classes:
             raise ValueError(
                 f"teachers[{index}] has {classes} classes; expected the student's {num_classes}"
             )
+
+
+def open_teachers(teachers: Sequence[Teacher]) -> list[Teacher]:
+    """What gives their logits: models as they are now, in eval mode whatever theirs is."""
+    return [Session(t.bundle).logits if hasattr(t, "bundle") else t for t in teachers]
+
+
+def fingerprints(teachers: Sequence[Teacher]) -> list[str]:
+    """Of each what tells it from others: a digest of a model's weights; of functions nothing."""
+    return [_digest(t.bundle) if hasattr(t, "bundle") else "a function" for t in teachers]
+
+
+def _digest(bundle: Bundle) -> str:
+    found = hashlib.sha256(repr(bundle.graph.to_json()).encode())
+    for name, array in sorted(bundle.network.weights().items()):
+        found.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return f"{bundle.name} {found.hexdigest()[:16]}"
 
 
 def teachers_probabilities(

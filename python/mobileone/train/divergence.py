@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,9 @@ _AT_ONCE = 1 << 26
 def first_not_finite(
     network: Network, parameters: Iterable[str], x: Float32, threads: int, dropout_seed: int
 ) -> str:
-    """The first of these that is not finite, in words: images, weights, layers' outputs; else "".
+    """The first of these that is not finite, in words: images, weights, layers' outputs, statistics.
+
+    "" if all of them are.
 
     Args:
         network: whose weights made the loss, in train mode.
@@ -43,13 +44,18 @@ def first_not_finite(
     shapes = network.graph.shapes(x.shape)
     for names in _chunks({name: shapes[name] for name in _layers(network)}):
         outputs = [np.empty(shapes[name], np.float32) for name in names]
-        with suppress(FloatingPointError):  # of statistics, when all outputs are there
+        statistic = ""
+        try:
             TrainingPlans().step(
                 network, x, tuple(names), outputs, threads=threads, dropout_seed=dropout_seed
             )
+        except FloatingPointError as error:  # of a batch norm's, when all outputs are there
+            statistic = str(error).partition(";")[0].removeprefix("[train] ")
         for name, output in zip(names, outputs, strict=True):
             if not np.isfinite(output).all():
                 return f"the output of {name}"
+        if statistic:
+            return statistic
     return ""
 
 

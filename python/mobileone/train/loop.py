@@ -35,6 +35,7 @@ class _Totals:
     loss: float = 0.0
     norm: float = 0.0
     seconds: float = 0.0
+    steps: int | None = None  # batches of the whole epoch, where the data say it
 
 
 class Loop:
@@ -82,9 +83,11 @@ class Loop:
         learner.discard()
         steps = source.steps(self.epoch) or self._usual_batches
         if totals.batches:
+            self._check_steps(steps)
             random_state.restore(self._random)
         else:
             self._random = random_state.capture()
+            totals.steps = steps
         batches = source.batches(self.epoch, stage.image_size, stage.strength, totals.batches)
         start, pending = time.perf_counter(), _Totals()
         for x, targets in batches:
@@ -129,6 +132,15 @@ class Loop:
         self.history.epochs.append(epoch)
         self._totals = _Totals()
         return epoch.summary(learner.recipe.epochs)
+
+    def _check_steps(self, steps: int | None) -> None:
+        """ValueError where an epoch cannot be gone on with, for its data are others."""
+        before = self._totals.steps
+        if None not in (before, steps) and before != steps:
+            raise ValueError(
+                f"data has {steps} batches; expected {before}, as in the part of epoch "
+                f"{self.epoch + 1} that is gone on with"
+            )
 
     def facts(self) -> dict[str, Any]:
         """What is to be kept beside the learner's arrays; types of JSON."""

@@ -34,7 +34,7 @@ def read_state(
     path: str | os.PathLike[str],
     expected: Mapping[str, npt.NDArray[Any]],
     recipe: str,
-    network: Mapping[str, str],
+    told: Mapping[str, str],
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """The arrays and facts of a file.
 
@@ -42,8 +42,8 @@ def read_state(
         path: of `write_state`.
         expected: arrays of the names, shapes and dtypes that there must be.
         recipe: JSON, which the facts must have as "recipe".
-        network: JSON by name, which the facts must have, too, if they have that name: what tensors
-            do not show, as activations and the normalisation of images.
+        told: JSON by name, which the facts must have, too, if they have that name: what tensors do
+            not show, as activations, the normalisation of images, and teachers.
 
     Raises:
         CheckpointError: damaged, no file of a training, or of another network or recipe.
@@ -76,9 +76,10 @@ def read_state(
     ]
     if mismatches:
         raise CheckpointError(f"{where}: is of another network or recipe: {listed(mismatches)}")
-    for name, own in network.items():
+    for name, own in told.items():
         if name in facts:  # not in files of 0.1.0
-            _check_same(where, facts[name], own, f"the model's {name}", name)
+            whose = "the trainer" if name == "teachers" else f"the model's {name}"
+            _check_same(where, facts[name], own, whose, name)
     return {name: tensor.array(f"{where}: {name}") for name, tensor in tree.items()}, facts
 
 

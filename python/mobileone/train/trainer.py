@@ -19,7 +19,7 @@ from mobileone.train.detection import (
     detector_validation,
     open_detection_sources,
 )
-from mobileone.train.distillation import check_teachers
+from mobileone.train.distillation import check_teachers, fingerprints, open_teachers
 from mobileone.train.evaluation import evaluate
 from mobileone.train.history import History
 from mobileone.train.interrupt import Interrupt
@@ -68,8 +68,8 @@ class Trainer:
     Args:
         model: a `mobileone.Model` in train-time form.
         recipe: default: `Recipe()`.
-        teachers: models or functions from a batch [N, C, H, W] to logits: the model learns the mean
-            of their probabilities (MEAL-V2) instead of labels.
+        teachers: models, as they are now and in eval mode, or functions from a batch [N, C, H, W]
+            to logits: the model learns the mean of their probabilities (MEAL-V2) instead of labels.
         checkpoint: a file that everything is written to after every epoch, after every
             `checkpoint_updates` updates, and on Ctrl-C: whole or not at all.
         checkpoint_updates: None: only after epochs.
@@ -83,7 +83,7 @@ class Trainer:
 
     Raises:
         ValueError: a model in inference form, or an argument out of range.
-        CheckpointError: `checkpoint` is damaged, or of another network or recipe.
+        CheckpointError: `checkpoint` is damaged, or of another network, recipe or teacher.
         FileExistsError: `checkpoint` is there already, and neither `resume` nor `overwrite` given.
         OSError: it cannot be written.
         TypeError: no model, or no recipe.
@@ -128,7 +128,8 @@ class Trainer:
         if self._detects and teachers:
             raise ValueError("teachers are given; expected none: detectors learn from objects")
         check_teachers(teachers, bundle.data_config, bundle.num_classes)
-        self._targets = self._targets_of(bundle, teachers)
+        self._teachers = fingerprints(teachers)
+        self._targets = self._targets_of(bundle, open_teachers(teachers))
         self._checkpoint, self._progress = checkpoint, progress
         self._threads = thread_count(threads).count
         self._session = Session(bundle)
@@ -197,7 +198,8 @@ class Trainer:
         Raises:
             FloatingPointError: loss or gradients that are not finite; says at which update, and
                 which layer is the first.
-            ValueError, TypeError: data that do not fit the model.
+            ValueError, TypeError: data that do not fit the model, or are fewer or more than in the
+                part of the epoch that is gone on with.
         """
         loop, config = self._loop, self._session.bundle.data_config
         given = (data, validation, config, self.recipe)
@@ -234,9 +236,10 @@ class Trainer:
         write_state(target, self._loop.learner.arrays(), facts)
 
     def _told(self) -> dict[str, str]:
-        """Of the network what its tensors do not show, as JSON by name."""
+        """Of the network what its tensors do not show, and who teaches it, as JSON by name."""
         bundle: Bundle = self._session.bundle
-        return {"config": json.dumps(bundle.config), "data_config": bundle.data_config.to_json()}
+        own = {"config": json.dumps(bundle.config), "data_config": bundle.data_config.to_json()}
+        return {**own, "teachers": json.dumps({"teachers": self._teachers})}
 
     def _restore(self, path: str | os.PathLike[str]) -> None:
         expected = self._loop.learner.arrays()
