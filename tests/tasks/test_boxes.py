@@ -141,5 +141,9 @@ def test_bad_arguments_are_named() -> None:
         detect_boxes(maps, anchors_of(SIZES), 4, 0, 0.01, 400, 0.5, 200)
     with pytest.raises(ValueError, match="score is 2; expected 0 to 1"):
         DetectionRule(score=2).check()
+    for score in ("0.3", None, float("nan")):
+        with pytest.raises(ValueError, match=r"score is .*; expected 0 to 1"):
+            DetectionRule(score=score).check()  # type: ignore[arg-type]
+    assert DetectionRule(most=np.int64(3), candidates=1 << 70).check().most == 3
     with pytest.raises(ValueError, match="most is 0; expected an integer"):
         DetectionRule(most=0).check()

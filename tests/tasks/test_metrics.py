@@ -40,7 +40,23 @@ def test_labels_that_are_no_class_are_named() -> None:
         matrix.add([0, 7], [0, 0])
     with pytest.raises(ValueError, match=r"found has shape \(1,\); expected \(2,\)"):
         matrix.add([0, 1], [0])
+    for truth, found, name in (([0.9], [0], "truth"), ([0], [np.nan], "found"), (["a"], [0], "tr")):
+        with pytest.raises(ValueError, match=rf"{name}\S* has dtype .*; expected integers"):
+            matrix.add(truth, found)
+    with pytest.raises(ValueError, match="truth has label 9223372036854775808"):
+        matrix.add(np.array([1 << 63], np.uint64), [0])
+    matrix.add([], [])
     assert np.isnan(matrix.mean_iou)
+
+
+def test_a_class_of_many_is_not_ignored_unless_told() -> None:
+    with pytest.raises(ValueError, match="classes is 300, and label 255 of them is ignored"):
+        ConfusionMatrix(300)
+    matrix = ConfusionMatrix(300, ignored=-1)
+    matrix.add(np.array([255, -1, 299]), np.array([255, 3, 299], np.uint16))
+    assert (matrix.counts.sum(), matrix.mean_iou) == (2, 1.0)
+    with pytest.raises(ValueError, match=r"classes is 2\.5; expected an integer"):
+        ConfusionMatrix(2.5)  # type: ignore[arg-type]
 
 
 def reference(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:

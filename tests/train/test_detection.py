@@ -290,12 +290,17 @@ def test_what_cannot_be_learned_is_named() -> None:
         r"objects of image 0 has the box \[3.0, 2.0, 1.0, 4.0\]": [
             (IMAGES[:2], [(box[:, [2, 1, 0, 3]], np.array([1]))] * 2)
         ],
+        r"image 1 have the box \[64\.0, 2\.0, .* outside of it; expected pixels of the 64 x 64": [
+            (IMAGES[:2], [(box, [1]), (box + np.array([63, 0, 63, 0]), [1])])
+        ],
         r"objects of image 0 has no 'labels'": [(IMAGES[:2], [{"boxes": box}] * 2)],
         "there are 24 images and objects of 3": (IMAGES, OBJECTS[:3]),
     }
     for message, data in wrong.items():
         with pytest.raises(ValueError, match=message):
             Trainer(small_detector(), quick(epochs=1)).fit(data)
+    with pytest.warns(UserWarning, match="all boxes are within 0 to 1, as shares"):
+        Trainer(small_detector(), quick(epochs=1)).fit([(IMAGES[:2], [(box / 4, [1])] * 2)])
     with pytest.raises(ValueError, match="teachers are given; expected none"):
         Trainer(small_detector(), quick(), teachers=[small_detector()])
     with pytest.raises(ValueError, match=r"Trainer: .* is for segmentation"):

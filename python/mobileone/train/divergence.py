@@ -23,9 +23,9 @@ _AT_ONCE = 1 << 26
 def first_not_finite(
     network: Network, parameters: Iterable[str], x: Float32, threads: int, dropout_seed: int
 ) -> str:
-    """The first of these that is not finite, in words: images, weights, layers' outputs, statistics.
+    """What is not finite first, in words: images, weights, layers' outputs, batch statistics.
 
-    "" if all of them are.
+    "" if all of these are.
 
     Args:
         network: whose weights made the loss, in train mode.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from mobileone.data.datasets.objects import Objects, as_objects
 from mobileone.data.datasets.samples import check_labels
@@ -90,10 +93,23 @@ class ObjectTargets:
         if not isinstance(targets, list | tuple) or len(targets) != len(x):
             found = len(targets) if hasattr(targets, "__len__") else type(targets).__name__
             raise ValueError(f"objects are of {found} images; expected a list, of {len(x)}")
-        return Wanted([self._checked(i, o) for i, o in enumerate(targets)], 0.0, self._smoothing)
+        checked = [self._checked(i, o, x.shape[2:]) for i, o in enumerate(targets)]
+        boxes = np.concatenate([objects.boxes for objects in checked])
+        if boxes.size and boxes.max() <= 1 and boxes.min() >= 0:
+            warnings.warn(
+                "all boxes are within 0 to 1, as shares of the sides; expected pixels",
+                stacklevel=2,
+            )
+        return Wanted(checked, 0.0, self._smoothing)
 
-    def _checked(self, number: int, given: Any) -> Objects:
+    def _checked(self, number: int, given: Any, size: tuple[int, ...]) -> Objects:
         objects = as_objects(given, f"objects of image {number}")
+        outside = (objects.boxes[:, :2] >= size[::-1]).any(1) | (objects.boxes[:, 2:] <= 0).any(1)
+        if outside.any():
+            raise ValueError(
+                f"objects of image {number} have the box {objects.boxes[outside][0].tolist()}, "
+                f"outside of it; expected pixels of the {size[0]} x {size[1]} that the network sees"
+            )
         if objects.labels.size and int(objects.labels.max()) >= self._num_classes:
             raise ValueError(
                 f"objects of image {number} have label {objects.labels.max()}; expected numbers "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import NamedTuple
+
+from mobileone.util.checks import at_least
 
 __all__ = ["DetectionRule"]
 
@@ -25,9 +28,9 @@ class DetectionRule(NamedTuple):
     def check(self) -> DetectionRule:
         """The same; ValueError for values out of their range."""
         for name, value in (("score", self.score), ("overlap", self.overlap)):
-            if not 0 <= value <= 1:
+            if not isinstance(value, Real) or not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value!r}; expected 0 to 1")
-        for name, count in (("candidates", self.candidates), ("most", self.most)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ValueError(f"{name} is {count!r}; expected an integer, at least 1")
-        return self
+        counts = (("candidates", self.candidates), ("most", self.most))
+        # There are fewer boxes than that.
+        candidates, most = (min(at_least(name, count, 1), 1 << 31) for name, count in counts)
+        return self._replace(candidates=candidates, most=most)

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobileone.util.checks import at_least
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["ConfusionMatrix"]
+
+# Of pixels that are no class, in files of 8 bits.
+_IGNORED = 255
 
 
 class ConfusionMatrix:
@@ -20,9 +25,13 @@ class ConfusionMatrix:
         ignored: the label of pixels that do not count.
     """
 
-    def __init__(self, classes: int, ignored: int = 255) -> None:
-        if classes < 1:
-            raise ValueError(f"classes is {classes}; expected at least 1")
+    def __init__(self, classes: int, ignored: int = _IGNORED) -> None:
+        at_least("classes", classes, 1)
+        if ignored == _IGNORED < classes:
+            raise ValueError(
+                f"classes is {classes}, and label {ignored} of them is ignored; expected "
+                "an ignored label that is none, as -1"
+            )
         self.counts: npt.NDArray[np.int64] = np.zeros((classes, classes), np.int64)
         self.ignored = ignored
 
@@ -34,21 +43,26 @@ class ConfusionMatrix:
             found: numbers of classes, of the same shape.
 
         Raises:
-            ValueError: other shapes, or a label that is no class.
+            ValueError: other shapes, other than integers, or a label that is no class.
         """
         truth, found = np.asarray(truth), np.asarray(found)
         if truth.shape != found.shape:
             raise ValueError(f"found has shape {found.shape}; expected {truth.shape} as truth")
+        for name, labels in (("truth", truth), ("found", found)):
+            if labels.size and labels.dtype.kind not in "biu":
+                raise ValueError(f"{name} has dtype {labels.dtype}; expected integers")
         classes = len(self.counts)
         kept = truth != self.ignored
-        a, b = truth[kept].astype(np.int64), found[kept].astype(np.int64)
+        a, b = truth[kept], found[kept]
         for name, labels in (("truth", a), ("found", b)):
             if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
                 wrong = int(labels[(labels < 0) | (labels >= classes)][0])
                 raise ValueError(
                     f"{name} has label {wrong}; expected 0 to {classes - 1}, or {self.ignored}"
                 )
-        pairs = np.bincount(a * classes + b, minlength=classes * classes)
+        pairs = np.bincount(
+            a.astype(np.int64) * classes + b.astype(np.int64), minlength=classes * classes
+        )
         self.counts += pairs.reshape(classes, classes)
 
     @property
