@@ -95,8 +95,11 @@ BranchNorm::BranchNorm(const Branch& branch, std::int64_t count, const PlanBuild
 
 BlockNorm::BlockNorm(const BranchNorm& norm, std::int64_t block) {
   const std::int64_t first = block * kBlock, count = std::min(kBlock, norm.channels - first);
+  // Among the weights that stream by, the next block's line would come from memory when asked for.
   const auto read = [&](const float* from, double* to) {
-    if (from) std::copy_n(from + first, count, to);
+    if (!from) return;
+    __builtin_prefetch(from + first + kBlock);
+    for (std::int64_t c = 0; c < count; ++c) to[c] = static_cast<double>(from[first + c]);
   };
   read(norm.beta, shift);
   if (!norm.gamma) {
