@@ -1,5 +1,6 @@
 // Plans that are run once, whose weights are read where they lie, against the float64 reference.
 #include "check_op.hpp"
+#include "mobileone/models/mobilevit.hpp"
 
 namespace mobileone {
 namespace {
@@ -50,6 +51,35 @@ TEST_P(SingleRunWidths, BothFormsMatchTheReferenceAndPackNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Remainders, SingleRunWidths, ::testing::Values(3, 15, 16, 17, 48));
+
+// Dense 3 x 3 convolutions of maps, and activations that follow norms, on sizes that leave a
+// remainder of a patch.
+TEST(SingleRun, MobileViTMatchesTheReference) {
+  MobileViTConfig config;
+  config.num_classes = 7;
+  config.widths = {16, 20, 32};
+  config.depths = {1, 2, 1};
+  config.transformer_widths = {0, 0, 24};
+  config.ffn_widths = {0, 0, 40};
+  config.transformer_depths = {0, 0, 1};
+  config.head_width = 72;
+  config.heads = 2;
+  const Graph graph = mobilevit_graph(config);
+  const auto network =
+      std::make_shared<const Network>(Network{graph, testing_op::seeded_weights(graph)});
+  for (const Shape& shape : {Shape{2, 3, 64, 96}, Shape{1, 3, 33, 47}}) {
+    const auto plan = single_run(network, shape, 2);
+    for (const StepInfo& step : plan->steps()) {
+      const bool convolution = step.kind.find("Conv2d") != std::string::npos ||
+                               step.kind.find("BatchNorm") != std::string::npos;
+      if (convolution) {
+        EXPECT_EQ(step.implementation.find("single run"), 0u) << step.name << ", " << step.kind;
+      }
+    }
+    expect_near_reference(*network, shape, stages_and_logits(graph),
+                          testing_engine::run(*plan, image(shape)));
+  }
+}
 
 // Branches whose results are wanted, or read by others, are no sum of one step.
 TEST(SingleRun, WantedBranchesAreWhatTheReferenceSays) {

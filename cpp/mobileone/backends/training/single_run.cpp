@@ -119,7 +119,18 @@ BlockNorm::BlockNorm(const BranchNorm& norm, std::int64_t block) {
 std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
                                           const PlanBuilder& builder) {
   auto sum = match(ops, at, builder);
-  return sum ? sum : match_convolution(ops[at], builder);
+  if (!sum) return match_convolution(ops[at], builder);
+  // A norm's own activation, which nothing has been attached to.
+  const std::size_t next = at + sum->lowered;
+  const NodeId norm = sum->op.result;
+  if (sum->op.activation || next >= ops.size() || builder.is_output(norm)) return sum;
+  const Node& node = builder.node(ops[next].node);
+  const auto* function = std::get_if<Activation>(&node.op);
+  if (!function || node.inputs[0] != norm || builder.readers(norm).size() != 1) return sum;
+  sum->op.result = ops[next].node;
+  sum->op.activation = function->kind;
+  ++sum->lowered;
+  return sum;
 }
 
 std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKind> kind) {

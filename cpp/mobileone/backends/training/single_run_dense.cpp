@@ -7,8 +7,8 @@ namespace mobileone::training {
 
 namespace {
 
-// Of larger kernels, and of maps, other backends' convolutions copy less.
-constexpr std::int64_t kMostPlaneTaps = 128;
+// Patches that are copied: of more floats, other backends' convolutions copy less.
+constexpr std::int64_t kMostCopied = 1 << 19;
 
 struct Term {
   const float* weight;             // null: the input itself
@@ -19,7 +19,7 @@ struct Term {
 struct SingleDense {
   Conv2d conv;    // merged
   Shape in, out;  // [N, C, H, W]
-  bool planes;    // whether x is NCHW: its patches are copied
+  bool copied;    // whether x is NCHW, of which patches are copied
   std::vector<Term> terms;
   kernels::Activation activation;
   ValueId x = -1, y = -1;
@@ -56,23 +56,27 @@ void copy_tap(const SingleDense& d, std::int64_t tap, const Buffers& buffers) {
   const std::int64_t channel = tap / (kernel[0] * kernel[1]);
   const std::int64_t top = tap / kernel[1] % kernel[0] - d.conv.padding[0];
   const std::int64_t left = tap % kernel[1] - d.conv.padding[1];
-  const std::int64_t down = d.conv.stride[0], right = d.conv.stride[1];
+  const std::int64_t down = d.conv.stride[0], right = d.conv.stride[1], width = d.out[3];
+  // The result's columns that see the plane: none, or from the first to the last.
+  const std::int64_t hidden = std::max<std::int64_t>(0, -left), seen = d.in[3] - left;
+  const std::int64_t first = std::min(width, (hidden + right - 1) / right);
+  const std::int64_t last = std::clamp(seen > 0 ? (seen + right - 1) / right : 0, first, width);
   float* to = floats(buffers, d.columns) + tap * d.row();
-  float* const end = to + d.row();
+  float* const next_tap = to + d.row();
   for (std::int64_t image = 0; image < d.images(); ++image) {
     const float* const plane =
         floats(buffers, d.x) + (image * d.in[1] + channel) * d.in[2] * d.in[3];
-    for (std::int64_t row = 0; row < d.out[2]; ++row, to += d.out[3]) {
+    for (std::int64_t row = 0; row < d.out[2]; ++row, to += width) {
       const std::int64_t y = row * down + top;
       const bool inside = y >= 0 && y < d.in[2];
-      const float* const from = plane + y * d.in[3];
-      for (std::int64_t column = 0; column < d.out[3]; ++column) {
-        const std::int64_t x = column * right + left;
-        to[column] = inside && x >= 0 && x < d.in[3] ? from[x] : 0.f;
-      }
+      const std::int64_t begin = inside ? first : width, end = inside ? last : width;
+      const float* const from = plane + y * d.in[3] + left;
+      std::fill_n(to, begin, 0.f);
+      for (std::int64_t column = begin; column < end; ++column) to[column] = from[column * right];
+      std::fill(to + end, to + width, 0.f);
     }
   }
-  std::fill(to, end, 0.f);
+  std::fill(to, next_tap, 0.f);
 }
 
 // Its numbers as kernels take them.
@@ -170,22 +174,26 @@ std::vector<Term> terms_of(const BranchSum& sum, const PlanBuilder& builder) {
 bool emit_single_dense(const BranchSum& sum, PlanBuilder& builder) {
   const Conv2d& conv = sum.merged;
   const auto activation = kernel_activation(sum.op.activation);
+  if (!activation) return false;
   const bool planes = builder.value(builder.value_of(sum.input)).layout == Layout::nchw();
   const bool pixelwise =
       conv.kernel == Extent{1, 1} && conv.stride == Extent{1, 1} && conv.padding == Extent{0, 0};
   const bool identity = std::any_of(sum.branches.begin(), sum.branches.end(),
                                     [](const Branch& branch) { return branch.conv < 0; });
-  const bool copied = planes && !identity && sum.taps() <= kMostPlaneTaps;
-  if (!activation || (!pixelwise && !copied)) return false;
-  SingleDense d{conv,   builder.shape(sum.input), builder.shape(sum.op.result),
-                copied, terms_of(sum, builder),   *activation};
-  d.x = copied ? builder.value_of(sum.input) : builder.in_layout(sum.input, map_layout());
+  SingleDense d{conv,
+                builder.shape(sum.input),
+                builder.shape(sum.op.result),
+                !pixelwise || (planes && !identity),
+                terms_of(sum, builder),
+                *activation};
+  if (d.copied && (identity || d.taps() * d.row() > kMostCopied)) return false;
+  d.x = builder.in_layout(sum.input, d.copied ? Layout::nchw() : map_layout());
   d.y = builder.new_result(sum.op.result, map_layout());
   d.columns = builder.new_temporary({d.taps(), d.row()});
   const ValueId x = d.x, y = d.y, columns = d.columns;
   const std::size_t scratch = scratch_bytes(builder, d.scratch_floats());
   const auto run = [d = std::move(d), pool = pool_of(builder)](const Buffers& buffers) {
-    if (d.planes) {
+    if (d.copied) {
       each(pool, d.taps(), [&](std::int64_t tap, int) { copy_tap(d, tap, buffers); });
     } else {
       copy_pixels(d, buffers, pool);
