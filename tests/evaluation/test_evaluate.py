@@ -249,6 +249,20 @@ def test_a_network_needs_a_classifier_and_a_data_config(folder: Path) -> None:
         mobileone.evaluate(network(), folder, on_error="ignore")
 
 
+def test_a_compiled_model_and_a_stored_plan_know_their_data_config(
+    model: mobileone.Model, folder: Path, tmp_path: Path
+) -> None:
+    shape = (3, 3, *model.input_size)
+    fused = mobileone.reparameterize(model)
+    fused.save_plan(tmp_path / "a.plan", shape, threads=1)
+    plan = mobileone.load_plan(tmp_path / "a.plan")
+    expected = mobileone.evaluate(fused, folder, workers=0)
+    for source in (fused.compile(shape, threads=1), plan):
+        found = mobileone.evaluate(source, folder, workers=0)
+        same(found, expected)
+    assert found.name == plan.name
+
+
 def test_results_are_gone_on_from(
     model: mobileone.Model, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

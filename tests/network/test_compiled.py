@@ -127,3 +127,16 @@ def test_plans_that_fuse_otherwise_share_no_packed_weights() -> None:
         plan.run(batch, results)
         kept.append(plan)
     np.testing.assert_allclose(results[0], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_bad_arguments_are_named() -> None:
+    model = MOBILEONE.make("inference")
+    for shape in (64, (1.0, 3, 48, 64), "wide", None):
+        with pytest.raises(
+            ValueError, match=r"input_shape is .*; expected \(N, C, H, W\), integers"
+        ):
+            model.compile(shape)  # type: ignore[arg-type]
+    for name in ("dtype", "backend", "algorithm"):
+        for value in (None, np.float32):
+            with pytest.raises(ValueError, match=rf"{name} is .*; expected its name, a string"):
+                model.compile((1, 3, 48, 64), **{name: value})

@@ -253,6 +253,9 @@ def test_what_cannot_be_tuned_is_named(fused: mobileone.Model) -> None:
             fused.compile(SHAPE, tune="measure", **how)
     with pytest.raises(ValueError, match="tune='measure' with dtype='bfloat16'"):
         fused.compile(SHAPE, tune="measure", dtype="bfloat16")
+    for seconds in (0, -1, float("nan"), float("inf"), "5"):
+        with pytest.raises(ValueError, match=r"tune_budget_s is .*; expected seconds, more"):
+            fused.compile(SHAPE, tune="measure", tune_budget_s=seconds)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif("bfloat16" not in _core.native_dtypes(), reason="no AVX512-BF16")

@@ -210,6 +210,8 @@ def test_arguments_are_checked() -> None:
         ({"headroom": -1.0}, "headroom is -1.0"),
         ({"images": 0}, "images is 0"),
         ({"keep_float": ["stage9"]}, "keep_float has 'stage9'"),
+        ({"keep_float": "stage9"}, "keep_float has 'stage9'"),
+        ({"held_out_labels": [0]}, "held_out_labels are given; expected held_out"),
     ):
         with pytest.raises(ValueError, match=message):
             mobileone.quantize(small(), noise(), **how)
@@ -292,3 +294,7 @@ def test_compiling_for_int8() -> None:
     np.testing.assert_array_equal(compiled(x), quantized()(x))
     with pytest.raises(ValueError, match=r"mobileone\.quantize\(model, images\) makes"):
         small().compile(x.shape, dtype="int8")
+    with pytest.raises(NotImplementedError, match="is computed in integers: expected 'int8'"):
+        quantized().compile(x.shape, dtype="bfloat16")
+    result = mobileone.verify(small(), quantized(), dtype="int8")
+    assert result.rows == mobileone.verify(small(), quantized()).rows

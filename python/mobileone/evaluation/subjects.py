@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,7 +64,9 @@ def open_subject(source: Any) -> Subject:
     """
     if isinstance(source, CompiledModel):
         run = _in_batches(source, source.input_shape[0])
-        return Subject("compiled", lambda _: run, source=source)
+        name, names = getattr(source, "name", "compiled"), getattr(source, "class_names", None)
+        told: dict[str, Any] = {"data_config": source.data_config, "class_names": names}
+        return Subject(name, lambda _: run, source=source, **told)
     if hasattr(source, "get_inputs") and hasattr(source, "run"):
         return replace(_session(source, "ONNX Runtime"), portable=False)
     if isinstance(source, str | os.PathLike) and os.fsdecode(source).lower().endswith(".onnx"):
@@ -91,7 +92,7 @@ def of_bundle(bundle: Bundle) -> Subject:
         bundle.class_names,
         bundle.family.min_size,
         parallel=True,
-        digest=_digest(bundle),
+        digest=bundle.digest(),
     )
 
 
@@ -173,13 +174,3 @@ def _session(session: Any, name: str) -> Subject:
     if isinstance(batch, int):
         return Subject(name, lambda _: _in_batches(function, batch))
     return Subject(name, lambda _: _plain(function))
-
-
-def _digest(bundle: Bundle) -> str:
-    """Of the graph and the weights."""
-    found = hashlib.sha256(bundle.graph.to_json().encode())
-    weights = bundle.network.weights()
-    for key in sorted(weights):
-        found.update(key.encode())
-        found.update(np.ascontiguousarray(weights[key]).data)
-    return found.hexdigest()

@@ -26,7 +26,7 @@ def quantize(
     stage_supervision: bool = True,
     bias_correction: bool = True,
     float_budget: float = 0.0,
-    keep_float: Sequence[str] = (),
+    keep_float: str | Sequence[str] = (),
     linear_layers: bool = True,
     images: int = 128,
     ablation: bool = False,
@@ -89,7 +89,7 @@ def quantize(
         stage_supervision=stage_supervision,
         bias_correction=bias_correction,
         float_budget=float_budget,
-        keep_float=tuple(keep_float),
+        keep_float=(keep_float,) if isinstance(keep_float, str) else tuple(keep_float),
         linear_layers=linear_layers,
         images=images,
     )

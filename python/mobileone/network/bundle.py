@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mobileone._core import Graph, Network, is_inference_form, reparameterize
 from mobileone.data.config import DataConfig
@@ -198,6 +201,17 @@ class Bundle:
         size = self.family.min_size
         return preprocess(image, self.data_config, min_size=size, stacklevel=stacklevel)
 
+    def digest(self) -> str:
+        """Of the graph and the weights: equal for equal networks."""
+        import hashlib
+
+        found = hashlib.sha256(self.graph.to_json().encode())
+        weights = self.network.weights()
+        for key in sorted(weights):
+            found.update(key.encode())
+            found.update(np.ascontiguousarray(weights[key]).data)
+        return found.hexdigest()
+
     def reparameterized(self) -> Bundle:
         """The same function in inference form; the same weights if it is that already."""
         network = reparameterize(self.network)
@@ -208,18 +222,35 @@ class Bundle:
         self, input_shape: Sequence[int], *, threads: int | None = None, **how: Any
     ) -> CompiledModel:
         """A plan for one input shape, in eval mode; see `mobileone.Model.compile`."""
-        if how.get("dtype") == "int8":
-            if not self.quantization:
-                raise ValueError(
-                    f"dtype is 'int8'; {self.name} is in float32, of which "
-                    "mobileone.quantize(model, images) makes a network in int8"
-                )
-            how["dtype"] = "float32"  # of what is not integers
+        how["dtype"] = self.plan_dtype(how.get("dtype", "float32"))
+        try:
+            shape = tuple(operator.index(extent) for extent in input_shape)
+        except TypeError:
+            expected = "(N, C, H, W), integers"
+            raise ValueError(f"input_shape is {input_shape!r}; expected {expected}") from None
         return CompiledModel(
             self.network,
-            tuple(int(extent) for extent in input_shape),
+            shape,
             thread_count(threads).count,
             self.data_config,
             min_size=self.family.min_size,
             **how,
         )
+
+    def plan_dtype(self, dtype: str) -> str:
+        """What plans call `dtype`: of a network in integers it is what the rest is computed in.
+
+        Raises:
+            ValueError: "int8" of a network in float32.
+            NotImplementedError: "bfloat16" of one in integers.
+        """
+        if dtype == "int8" and not self.quantization:
+            raise ValueError(
+                f"dtype is 'int8'; {self.name} is in float32, of which "
+                "mobileone.quantize(model, images) makes a network in int8"
+            )
+        if dtype == "bfloat16" and self.quantization:
+            raise NotImplementedError(
+                f"dtype is 'bfloat16'; {self.name} is computed in integers: expected 'int8'"
+            )
+        return "float32" if dtype == "int8" else dtype

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -59,6 +61,10 @@ class CompiledModel:
         check_shape(input_shape, channels, min_size)
         if input_shape[0] < 1:
             raise ValueError(f"input_shape is {input_shape}; a plan needs at least one image")
+        for name, value in (("dtype", dtype), ("backend", backend), ("algorithm", algorithm)):
+            if not isinstance(value, str):
+                raise ValueError(f"{name} is {value!r}; expected its name, a string")
+        _check_budget(tune_budget_s)
         choices: Choices = {}
         if _measures(tune, dtype, backend, algorithm):
             from mobileone.network.tuning import tuned_for
@@ -108,6 +114,11 @@ class CompiledModel:
         self._data_config = data_config
         self.plan = plan
         self._names = tuple(names)
+
+    @property
+    def data_config(self) -> DataConfig | None:
+        """What the network expects of its input, if that is known."""
+        return self._data_config() if callable(self._data_config) else self._data_config
 
     def __call__(self, x: Any, out: npt.NDArray[np.float32] | None = None) -> Any:
         """Logits; see `Model.__call__`. `x` must have `input_shape`."""
@@ -208,6 +219,11 @@ class CompiledModel:
                 f"x has shape {images.shape}; this plan was compiled for {self.input_shape}"
             )
         return images
+
+
+def _check_budget(seconds: float | None) -> None:
+    if seconds is not None and not (isinstance(seconds, Real) and 0 < seconds < math.inf):
+        raise ValueError(f"tune_budget_s is {seconds!r}; expected seconds, more than 0, or None")
 
 
 def _measures(tune: str, dtype: str, backend: str, algorithm: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -105,6 +106,13 @@ def _of_iterable(bundle: Bundle, data: Iterable[Any], what: str) -> Iterator[Lab
                 raise ValueError(
                     f"{what} gave {len(images)} images with labels {right!r}; expected as many "
                     "class indices"
+                )
+            if right.size and not 0 <= right.min() <= right.max() < (
+                bundle.num_classes or math.inf
+            ):
+                raise ValueError(
+                    f"{what} gave the labels {right.tolist()}; expected class indices from 0 to "
+                    f"{bundle.num_classes - 1}"
                 )
             for x, y in zip(images, right, strict=True):
                 yield Labelled(x, (int(y),))

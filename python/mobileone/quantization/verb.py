@@ -52,6 +52,8 @@ def quantize_bundle(
 ) -> Bundle:
     """The int8 network of a float one; see `mobileone.quantize`."""
     settings.check()
+    if held_out is None and held_out_labels is not None:
+        raise ValueError("held_out_labels are given; expected held_out, which they are of")
     fused = bundle.reparameterized()
     fused = replace(fused, network=_with_convolutions(fused, settings))
     sites = _sites(fused, settings)

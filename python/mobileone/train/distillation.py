@@ -6,7 +6,6 @@ Tricks", 2020: no labels, no temperature, the Kullback-Leibler divergence.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from mobileone.data.arrays import Float32
     from mobileone.data.config import DataConfig
-    from mobileone.network.bundle import Bundle
 
 __all__ = ["check_teachers", "entropy", "fingerprints", "open_teachers", "teachers_probabilities"]
 
@@ -70,14 +68,10 @@ def open_teachers(teachers: Sequence[Teacher]) -> list[Teacher]:
 
 def fingerprints(teachers: Sequence[Teacher]) -> list[str]:
     """Of each what tells it from others: a digest of a model's weights; of functions nothing."""
-    return [_digest(t.bundle) if hasattr(t, "bundle") else "a function" for t in teachers]
-
-
-def _digest(bundle: Bundle) -> str:
-    found = hashlib.sha256(repr(bundle.graph.to_json()).encode())
-    for name, array in sorted(bundle.network.weights().items()):
-        found.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return f"{bundle.name} {found.hexdigest()[:16]}"
+    return [
+        f"{t.bundle.name} {t.bundle.digest()[:16]}" if hasattr(t, "bundle") else "a function"
+        for t in teachers
+    ]
 
 
 def teachers_probabilities(

@@ -25,6 +25,7 @@ class Run:
 
 def run(bundle: Bundle, images: Float32, dtype: str = "float32") -> Run:
     """The network's results in eval mode; see `mobileone.Model.compile` for `dtype`."""
+    dtype = bundle.plan_dtype(dtype)
     if dtype == "float32":
         session = Session(bundle)
         outputs = session.logits(images)
