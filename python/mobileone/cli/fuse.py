@@ -6,10 +6,11 @@ import argparse
 import sys
 
 from mobileone.checkpoint.export import kind_of_file
-from mobileone.cli.loading import add_load_options, load_options
+from mobileone.cli.loading import add_load_options, load_options, refuse_options
 from mobileone.cli.summary import forms_table
 from mobileone.interchange.onnx.fuse.verb import fuse_onnx
 from mobileone.model import load, reparameterize
+from mobileone.util.files import check_writable
 from mobileone.verification.stages import verify
 
 __all__ = ["add_options", "run"]
@@ -28,9 +29,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Shows both forms and the proof, and writes the file; the exit code."""
     if arguments.source.lower().endswith(".onnx"):
+        refuse_options(arguments, f"{arguments.source} is fused as it is")
         return _fuse_onnx(arguments.source, arguments.target)
     if not arguments.target.lower().endswith(".onnx"):
         kind_of_file(arguments.target)  # rather now than after the work
+    check_writable(arguments.target)
     before = load(arguments.source, **load_options(arguments))
     after = reparameterize(before)
     print(forms_table({"before": before, "after": after}).to_text())

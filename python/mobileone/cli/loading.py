@@ -10,7 +10,7 @@ from typing import Any
 from mobileone.checkpoint.open import is_variant, open_named
 from mobileone.model import Model, load
 
-__all__ = ["add_load_options", "load_options", "open_source", "open_sources"]
+__all__ = ["add_load_options", "load_options", "open_source", "open_sources", "refuse_options"]
 
 _OPTIONS = ("strict", "arch", "num_classes", "weights", "config", "head")
 
@@ -68,9 +68,15 @@ def open_source(source: str, arguments: argparse.Namespace, seed: int = 0) -> Mo
     if not given:
         return Model.of(open_named(source, seed))
     if is_variant(source):
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"{names}: for checkpoint files; {source} is the name of a variant")
+        refuse_options(arguments, f"{source} is the name of a variant")
     return load(source, **given)
+
+
+def refuse_options(arguments: argparse.Namespace, why: str) -> None:
+    """ValueError where options of loading were given for what is no checkpoint file."""
+    names = ", ".join(f"--{name.replace('_', '-')}" for name in load_options(arguments))
+    if names:
+        raise ValueError(f"{names}: for checkpoint files; {why}")
 
 
 def open_sources(sources: Sequence[str], arguments: argparse.Namespace) -> list[Any]:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobileone.cli import main
 from mobileone.interchange.onnx.fuse import geometry
+from mobileone.interchange.onnx.fuse.verb import fuse_onnx
 from onnx import external_data_helper, helper, numpy_helper
 
 from .graphs import FLOAT, Graph, fuse, kinds, session
@@ -162,6 +163,24 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["fuse", str(source), str(tmp_path / "no.onnx")]) == 1
     assert "net.onnx" in capsys.readouterr().err
     assert not (tmp_path / "no.onnx").exists()
+
+
+def test_what_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "none.onnx"  # which nobody reads
+    for out in ("fused.safetensors", "fused", "fused.onnx.txt"):
+        with pytest.raises(ValueError, match=r"out is .*; expected a name that ends with \.onnx"):
+            fuse_onnx(source, tmp_path / out)
+    with pytest.raises(FileNotFoundError, match=r"folder.x\.onnx"):
+        fuse_onnx(source, tmp_path / "folder" / "x.onnx")
+    for options in (["--arch", "mobileone_s0"], ["--no-strict", "--num-classes", "3"]):
+        assert main(["fuse", str(source), str(tmp_path / "x.onnx"), *options]) == 2
+        said = capsys.readouterr().err
+        assert "--arch: for" in said or "--strict, --num-classes: for checkpoint files" in said
+    checkpoint = tmp_path / "none.safetensors"
+    assert main(["fuse", str(checkpoint), str(tmp_path / "folder" / "x.safetensors")]) == 1
+    assert "folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -16,7 +16,7 @@ from mobileone.interchange.onnx.fuse.result import FusedRegion, OnnxFusion
 from mobileone.interchange.onnx.fuse.rewrite import Walk
 from mobileone.interchange.onnx.fuse.runtime import InputShapes, WholeFile, compare_files
 from mobileone.interchange.onnx.fuse.save import save
-from mobileone.util.files import whole_file
+from mobileone.util.files import check_writable, whole_file
 from mobileone.verification.equivalence import StageError
 from mobileone.verification.rounding import FALSE_ALARM
 
@@ -44,8 +44,8 @@ def fuse_onnx(
 
     Args:
         path: the file. Weights in a second file are read from there.
-        out: where to; an existing file is replaced when the new one is complete. If `path` has its
-            weights in a second file, so has this one: `<out>.data`.
+        out: where to, a name that ends with .onnx; an existing file is replaced when the new one is
+            complete. If `path` has its weights in a second file, so has this one: `<out>.data`.
         input_shapes: for the run of the whole file, by input; open axes of other inputs get a batch
             of 1 and 64 x 64 pixels.
         run: whether both files are run in ONNX Runtime, where it is installed.
@@ -56,10 +56,14 @@ def fuse_onnx(
 
     Raises:
         CheckpointError: the file is no ONNX model, or is damaged.
-        ValueError: a bad shape in `input_shapes`.
+        ValueError: a bad shape in `input_shapes`; a name for `out` that says another kind of file.
+        OSError: `out` cannot be written, which is known before the work.
         ImportError: onnx is not installed.
     """
     source, target = os.fsdecode(path), os.path.abspath(os.fsdecode(out))
+    if not target.lower().endswith(".onnx"):
+        raise ValueError(f"out is {os.fsdecode(out)!r}; expected a name that ends with .onnx")
+    check_writable(target)
     work = _Work(source)
     # A file's NaN, signalling ones too, is left as it is, and said.
     with np.errstate(invalid="ignore"):
