@@ -4,6 +4,7 @@
 #include "mobileone/backends/loops/backend.hpp"
 #include "mobileone/backends/onednn/covered.hpp"
 #include "mobileone/backends/onednn/library.hpp"
+#include "mobileone/backends/single_run/backend.hpp"
 #include "mobileone/backends/training/backend.hpp"
 #include "mobileone/base/error.hpp"
 #include "mobileone/plan/threading.hpp"
@@ -74,8 +75,8 @@ std::vector<const Backend*> backends_for(const CompileOptions& options, Runs run
     backends.push_back(&loops::backend());
     return backends;
   }
-  if (runs == Runs::one && choice == BackendChoice::automatic && training::single_run_backend()) {
-    backends.push_back(training::single_run_backend());
+  if (runs == Runs::one && choice == BackendChoice::automatic && single_run::backend()) {
+    backends.push_back(single_run::backend());
     backends.push_back(&loops_between);
   }
   if (choice == BackendChoice::automatic && fused::backend()) backends.push_back(fused::backend());

@@ -14,6 +14,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "cpp"
 ROWS = (
     ("python",),
     ("engine",),
+    ("backends/single_run",),
     ("reference", "backends/fused", "backends/loops", "backends/onednn", "backends/training"),
     ("rewrite", "plan", "train", "quantize"),
     ("models", "vision"),

@@ -9,8 +9,4 @@ namespace mobileone::training {
 // Null where the CPU has no kernels.
 const Backend* backend();
 
-// Of a plan that is run once, in evaluation: convolutions, sums of branches and linear layers whose
-// weights are read where they lie. Null where the CPU has no kernels.
-const Backend* single_run_backend();
-
 }  // namespace mobileone::training

@@ -8,7 +8,9 @@
 #include "mobileone/backends/training/branch_sum.hpp"
 #include "mobileone/backends/training/support.hpp"
 
-namespace mobileone::training {
+namespace mobileone::single_run {
+
+using namespace training;  // its sums of branches, and what its steps share
 
 // What follows a branch's convolution, by channel: its batch norm in evaluation, or, without one,
 // the convolution's bias, which may be null. The network's own arrays: a plan keeps its network.
@@ -28,8 +30,8 @@ struct BlockNorm {
 };
 
 // A branch without a norm has its own bias, as a convolution alone.
-std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
-                                          const PlanBuilder& builder);
+std::optional<BranchSum> match_sum(const std::vector<LoweredOp>& ops, std::size_t at,
+                                   const PlanBuilder& builder);
 
 // What kernels apply for an activation, or for none; nothing where they have no such.
 std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKind> kind);
@@ -38,11 +40,11 @@ std::optional<kernels::Activation> kernel_activation(std::optional<ActivationKin
 const float* float_weight(NodeId node, const PlanBuilder& builder);
 
 // Each emits a step, or none and returns false where others are faster.
-bool emit_single_dense(const BranchSum& sum, PlanBuilder& builder);
-bool emit_single_depthwise(const BranchSum& sum, PlanBuilder& builder);
-bool emit_single_linear(const LoweredOp& op, PlanBuilder& builder);
+bool emit_dense(const BranchSum& sum, PlanBuilder& builder);
+bool emit_depthwise(const BranchSum& sum, PlanBuilder& builder);
+bool emit_linear(const LoweredOp& op, PlanBuilder& builder);
 
 // What profile() prints of one.
-StepInfo describe_single(const BranchSum& sum, const PlanBuilder& builder);
+StepInfo describe_sum(const BranchSum& sum, const PlanBuilder& builder);
 
-}  // namespace mobileone::training
+}  // namespace mobileone::single_run

@@ -1,9 +1,9 @@
 // Ungrouped sums, branch by branch: the patches of all images become the columns of one matrix,
 // which the weights are multiplied with as they lie; norms and activation follow in L1.
-#include "mobileone/backends/training/single_run.hpp"
+#include "mobileone/backends/single_run/support.hpp"
 #include "mobileone/kernels/vectorized.hpp"
 
-namespace mobileone::training {
+namespace mobileone::single_run {
 
 namespace {
 
@@ -171,7 +171,7 @@ std::vector<Term> terms_of(const BranchSum& sum, const PlanBuilder& builder) {
 
 }  // namespace
 
-bool emit_single_dense(const BranchSum& sum, PlanBuilder& builder) {
+bool emit_dense(const BranchSum& sum, PlanBuilder& builder) {
   const Conv2d& conv = sum.merged;
   const auto activation = kernel_activation(sum.op.activation);
   if (!activation) return false;
@@ -202,8 +202,8 @@ bool emit_single_dense(const BranchSum& sum, PlanBuilder& builder) {
       run_block(d, block, scratch_of(worker, d.scratch_floats(), buffers), buffers);
     });
   };
-  builder.add_step(function_step(describe_single(sum, builder), run, scratch), {x}, {y, columns});
+  builder.add_step(function_step(describe_sum(sum, builder), run, scratch), {x}, {y, columns});
   return true;
 }
 
-}  // namespace mobileone::training
+}  // namespace mobileone::single_run

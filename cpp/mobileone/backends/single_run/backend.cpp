@@ -1,12 +1,12 @@
-#include "mobileone/backends/training/single_run.hpp"
+#include "mobileone/backends/single_run/support.hpp"
 
 #include <cmath>
 #include <numeric>
 
-#include "mobileone/backends/training/backend.hpp"
+#include "mobileone/backends/single_run/backend.hpp"
 #include "mobileone/kernels/vectorized.hpp"
 
-namespace mobileone::training {
+namespace mobileone::single_run {
 
 namespace {
 
@@ -35,11 +35,11 @@ class SingleRunBackend : public Backend {
  public:
   std::size_t emit(const std::vector<LoweredOp>& ops, std::size_t at,
                    PlanBuilder& builder) const override {
-    if (emit_single_linear(ops[at], builder)) return 1;
-    const auto sum = match_single_run(ops, at, builder);
+    if (emit_linear(ops[at], builder)) return 1;
+    const auto sum = match_sum(ops, at, builder);
     if (!sum) return 0;
     const bool emitted =
-        sum->depthwise() ? emit_single_depthwise(*sum, builder) : emit_single_dense(*sum, builder);
+        sum->depthwise() ? emit_depthwise(*sum, builder) : emit_dense(*sum, builder);
     return emitted ? sum->lowered : 0;
   }
 
@@ -116,8 +116,8 @@ BlockNorm::BlockNorm(const BranchNorm& norm, std::int64_t block) {
   });
 }
 
-std::optional<BranchSum> match_single_run(const std::vector<LoweredOp>& ops, std::size_t at,
-                                          const PlanBuilder& builder) {
+std::optional<BranchSum> match_sum(const std::vector<LoweredOp>& ops, std::size_t at,
+                                   const PlanBuilder& builder) {
   auto sum = match(ops, at, builder);
   if (!sum) return match_convolution(ops[at], builder);
   // A norm's own activation, which nothing has been attached to.
@@ -141,7 +141,7 @@ const float* float_weight(NodeId node, const PlanBuilder& builder) {
   return builder.network().weight(builder.node(node).name + ".weight").f32();
 }
 
-StepInfo describe_single(const BranchSum& sum, const PlanBuilder& builder) {
+StepInfo describe_sum(const BranchSum& sum, const PlanBuilder& builder) {
   StepInfo info = describe(sum.op, builder, concat("single run ", kernels::isa_name(table().isa)));
   if (sum.lowered > 1) info.kind = concat("Branches > ", info.kind);
   info.input_shapes = {builder.shape(sum.input)};
@@ -157,9 +157,9 @@ StepInfo describe_single(const BranchSum& sum, const PlanBuilder& builder) {
   return info;
 }
 
-const Backend* single_run_backend() {
+const Backend* backend() {
   static const SingleRunBackend instance;
   return kernels::supported_isas().empty() ? nullptr : &instance;
 }
 
-}  // namespace mobileone::training
+}  // namespace mobileone::single_run

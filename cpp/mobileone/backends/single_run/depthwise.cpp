@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "mobileone/backends/training/single_run.hpp"
+#include "mobileone/backends/single_run/support.hpp"
 
-namespace mobileone::training {
+namespace mobileone::single_run {
 
 namespace {
 
@@ -55,7 +55,7 @@ struct MergedTaps {
 
 }  // namespace
 
-bool emit_single_depthwise(const BranchSum& sum, PlanBuilder& builder) {
+bool emit_depthwise(const BranchSum& sum, PlanBuilder& builder) {
   const std::int64_t channels = sum.merged.out_channels;
   const auto activation = kernel_activation(sum.op.activation);
   // Padding channels stay zeros.
@@ -86,10 +86,10 @@ bool emit_single_depthwise(const BranchSum& sum, PlanBuilder& builder) {
       }
     });
   };
-  builder.add_step(function_step(describe_single(sum, builder), run,
+  builder.add_step(function_step(describe_sum(sum, builder), run,
                                  scratch_bytes(builder, shape.scratch_floats())),
                    {x}, {y});
   return true;
 }
 
-}  // namespace mobileone::training
+}  // namespace mobileone::single_run

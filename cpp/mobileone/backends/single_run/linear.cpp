@@ -1,7 +1,7 @@
 // A linear layer on few rows, its weights read where they lie.
-#include "mobileone/backends/training/single_run.hpp"
+#include "mobileone/backends/single_run/support.hpp"
 
-namespace mobileone::training {
+namespace mobileone::single_run {
 
 namespace {
 
@@ -48,7 +48,7 @@ void run_block(const SingleLinear& d, std::int64_t block, float* scratch, const 
 
 }  // namespace
 
-bool emit_single_linear(const LoweredOp& op, PlanBuilder& builder) {
+bool emit_linear(const LoweredOp& op, PlanBuilder& builder) {
   const Node& node = builder.node(op.node);
   const auto* linear = std::get_if<Linear>(&node.op);
   if (!linear) return false;
@@ -87,4 +87,4 @@ bool emit_single_linear(const LoweredOp& op, PlanBuilder& builder) {
   return true;
 }
 
-}  // namespace mobileone::training
+}  // namespace mobileone::single_run
