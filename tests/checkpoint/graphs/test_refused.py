@@ -8,6 +8,7 @@ import mobileone
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from .onnx_graphs import exact, finish, graph
@@ -39,6 +40,14 @@ def test_a_norm_in_training(tmp_path: Path) -> None:
     y = made.norm("x", 6, training_mode=1)
     with pytest.raises(NotImplementedError, match="training mode; export the network in eval"):
         load(finish(made, y), tmp_path)
+
+
+def test_a_divisor_of_its_own() -> None:
+    """PyTorch 2.13's exporter to ONNX drops it and writes the average: findings/."""
+    pool = torch.nn.Sequential(torch.nn.AvgPool2d(2, divisor_override=1), torch.nn.Flatten())
+    program = torch.export.export(pool.eval(), (torch.zeros(1, 3, 8, 8),))
+    with pytest.raises(NotImplementedError, match="it has a divisor of its own"):
+        mobileone.load(program)
 
 
 @pytest.mark.parametrize(
