@@ -156,6 +156,19 @@ def test_mmdets_and_cvnets_ssdlite_are_told_apart() -> None:
         mobileone.create_detector("mobileone_s0", layout="torchvision")
 
 
+def test_names_of_classes_stay_with_their_classifier(tmp_path: Path) -> None:
+    """Fine-tuning on other classes begins with a file that has names of its own."""
+    model = mobileone.create_model("mobileone_mu0", num_classes=3)
+    model.class_names = ("a", "b", "c")
+    model.save(file := tmp_path / "m.safetensors")
+    assert mobileone.load(file, num_classes=3).class_names == model.class_names
+    with pytest.warns(UserWarning, match="started anew"):
+        new = mobileone.load(file, num_classes=5, strict=False)
+    assert (new.num_classes, new.class_names) == (5, None)
+    backbone = mobileone.load(file, num_classes=0)
+    assert (backbone.num_classes, backbone.class_names) == (0, None)
+
+
 def test_a_missing_part_is_named() -> None:
     state = dict(network("ssdlite", "mobilevit_xxs").state_dict())
     del state["ssd_heads.2.loc_cls_layer.pw_conv.block.conv.bias"]

@@ -72,6 +72,36 @@ def test_digits_are_learned_from_and_the_model_is_saved(
         np.testing.assert_array_equal(array, again[name])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--no-ema", "--ema-decay", "0.9"], "--no-ema and --ema-decay are given"),
+        (["--no-ema", "--ema-warmup"], "--no-ema and --ema-warmup are given"),
+        (["--no-augmentation", "--auto-augment"], "--no-augmentation and --auto-augment are given"),
+        (["--progressive", "--size", "32"], "--progressive and --size are given"),
+    ],
+)
+def test_options_of_which_one_does_nothing(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--data", "digits", "--out", str(tmp_path / "x.safetensors"), "--quiet"]
+    assert main([*words, *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_file_with_names_is_fine_tuned_on_other_classes(tmp_path: Path) -> None:
+    first = mobileone.create_model("custom", num_classes=3, widths=[8, 12], depths=[1, 1])
+    first.class_names = ("a", "b", "c")
+    first.save(begun := tmp_path / "begun.safetensors")
+    words = ["train", "--data", str(folder(tmp_path)), "--arch", str(begun), "--epochs", "1"]
+    words += ["--batch-size", "4", "--size", "32", "--out", str(out := tmp_path / "o.safetensors")]
+    assert main([*words, "--quiet"]) == 0
+    names = mobileone.load(out).class_names
+    assert names is not None
+    assert set(names).isdisjoint(first.class_names)
+
+
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("left", "right"):

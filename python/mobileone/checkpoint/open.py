@@ -100,14 +100,15 @@ def open_bundle(
         report = replace(report, notes=(*report.notes, note) if note else report.notes)
     names: Any = own_metadata(loaded.metadata).get("class_names")
     with _blaming(loaded.report.source, "class_names"):
-        if names is not None:
+        count = int(made_from["num_classes"])
+        if loaded.report.missing or not count:  # a new classifier's classes are not the file's
+            names = _nobodys(count)
+        elif names is not None:
             from mobileone.tasks.classification.labels import parse_class_names
 
             names = parse_class_names(names)
-        elif loaded.report.missing:  # a new classifier's classes are nobody's
-            names = _nobodys(loaded.config["num_classes"])
         elif description is not None:
-            names = description.names_for(int(made_from["num_classes"]))
+            names = description.names_for(count)
         return Bundle.of(
             network,
             made_from,

@@ -26,6 +26,14 @@ from mobileone.util.files import check_writable
 
 __all__ = ["add_options", "run"]
 
+# Options of which one would do nothing beside the other.
+_EXCLUSIVE = (
+    ("no_augmentation", "auto_augment"),
+    ("no_ema", "ema_decay"),
+    ("no_ema", "ema_warmup"),
+    ("progressive", "size"),
+)
+
 # Options that are fields of a recipe, with the type of their argument.
 _FIELDS: dict[str, type] = {
     "epochs": int,
@@ -146,10 +154,12 @@ def _model(arguments: argparse.Namespace) -> Model:
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     given = {name: getattr(arguments, name) for name in ("optimizer", "frozen", *_FIELDS, *_FLAGS)}
     changes = {name: value for name, value in given.items() if value is not None}
+    for pair in _EXCLUSIVE:
+        if all(getattr(arguments, name) not in (None, False) for name in pair):
+            one, other = (f"--{name.replace('_', '-')}" for name in pair)
+            raise ValueError(f"{one} and {other} are given; expected one of them")
     if arguments.no_ema:
         changes["ema_decay"] = None
-    if arguments.no_augmentation and arguments.auto_augment:
-        raise ValueError("--no-augmentation and --auto-augment are given; expected one of them")
     if arguments.no_augmentation:
         changes["augmentation"] = None
     if arguments.progressive:
