@@ -150,11 +150,27 @@ def test_the_hundred_are_of_each_category() -> None:
 
 
 def test_what_is_wrong_is_named() -> None:
-    pytest.importorskip("faster_coco_eval")
     with pytest.raises(ValueError, match="truth has no 'categories'"):
         coco_map({"images": [], "annotations": []}, [])
     truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "a"}], "annotations": []}
     result = {"image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1.0}
     with pytest.raises(ValueError, match="a result is of image_id 5"):
         coco_map(truth, [result])
+    result["image_id"] = 1
+    for name in result:
+        with pytest.raises(ValueError, match=rf"results\[1\] is .*; expected a dict with .*{name}"):
+            coco_map(truth, [result, {k: v for k, v in result.items() if k != name}])
+    for box in ([0, 0, float("nan"), 1], [0, 0, 1]):
+        with pytest.raises(
+            ValueError, match=r"results\[0\] has bbox .*; expected left, top, width"
+        ):
+            coco_map(truth, [{**result, "bbox": box}])
+        with pytest.raises(ValueError, match=r"annotations\[0\] has bbox"):
+            coco_map({**truth, "annotations": [{**result, "bbox": box}]}, [])
+    for name in ("image_id", "category_id"):
+        with pytest.raises(ValueError, match=rf"annotations\[0\] has {name} 9, which is not among"):
+            coco_map({**truth, "annotations": [{**result, name: 9}]}, [])
+    with pytest.raises(ValueError, match=r"results\[0\] is 'a'; expected a dict"):
+        coco_map(truth, {"a": 1})  # type: ignore[arg-type]
+    pytest.importorskip("faster_coco_eval")
     assert coco_map(truth, []).map == -1.0

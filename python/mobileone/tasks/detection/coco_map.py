@@ -7,6 +7,7 @@ and there may be no detections at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,25 +75,20 @@ def coco_map(truth: Mapping[str, Any], results: Iterable[Mapping[str, Any]]) -> 
         results: `image_id`, `category_id`, `bbox` (left, top, width, height) and `score` of each.
 
     Raises:
-        ValueError: a part of `truth` that is missing; a result of another picture.
+        ValueError: a part of `truth` or of a box that is missing; a box that is none; a result of
+            another picture; annotations of pictures or categories that `truth` does not have.
         ImportError: faster-coco-eval is not installed.
     """
+    given = list(results)
+    _check(truth, given)
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
         raise ImportError(
             "coco_map needs faster-coco-eval: pip install 'mobileone[coco]'"
         ) from error
-    for part in ("images", "annotations", "categories"):
-        if part not in truth:
-            raise ValueError(f"truth has no {part!r}; expected images, annotations and categories")
-    known = {image["id"] for image in truth["images"]}
-    best = _best(list(results))
-    strange = next((r["image_id"] for r in best if r["image_id"] not in known), None)
-    if strange is not None:
-        raise ValueError(f"a result is of image_id {strange!r}, which is not among truth's images")
     reference = COCO(_dataset(truth, truth["annotations"]))
-    found = COCO(_dataset(truth, best))
+    found = COCO(_dataset(truth, _best(given)))
     evaluation = COCOeval_faster(reference, found, "bbox", print_function=_say_nothing)
     evaluation.evaluate()
     evaluation.accumulate()
@@ -101,6 +97,38 @@ def coco_map(truth: Mapping[str, Any], results: Iterable[Mapping[str, Any]]) -> 
         np.asarray(evaluation.eval["recall"]),
         list(evaluation.params.catIds),
     )
+
+
+def _check(truth: Mapping[str, Any], given: Sequence[Any]) -> None:
+    """The ValueErrors of `coco_map`."""
+    for part in ("images", "annotations", "categories"):
+        if part not in truth:
+            raise ValueError(f"truth has no {part!r}; expected images, annotations and categories")
+    _check_boxes("results", given, ("image_id", "category_id", "bbox", "score"))
+    _check_boxes("truth's annotations", truth["annotations"], ("image_id", "category_id", "bbox"))
+    known = {image["id"] for image in truth["images"]}
+    categories = {category["id"] for category in truth["categories"]}
+    for number, one in enumerate(truth["annotations"]):
+        for name, ids in (("image_id", known), ("category_id", categories)):
+            if one[name] not in ids:
+                raise ValueError(
+                    f"truth's annotations[{number}] has {name} {one[name]!r}, which is not among "
+                    "its images or categories"
+                )
+    strange = next((r["image_id"] for r in given if r["image_id"] not in known), None)
+    if strange is not None:
+        raise ValueError(f"a result is of image_id {strange!r}, which is not among truth's images")
+
+
+def _check_boxes(what: str, boxes: Sequence[Any], fields: Sequence[str]) -> None:
+    """ValueError naming the first one that is no box."""
+    for number, one in enumerate(boxes):
+        if not isinstance(one, Mapping) or any(field not in one for field in fields):
+            raise ValueError(f"{what}[{number}] is {one!r:.80}; expected a dict with {fields}")
+        box = [float(value) for value in one["bbox"]]
+        if len(box) != 4 or not all(map(math.isfinite, box)):
+            expected = "left, top, width, height"
+            raise ValueError(f"{what}[{number}] has bbox {one['bbox']!r}; expected {expected}")
 
 
 def _say_nothing(*_: Any, **__: Any) -> None:
