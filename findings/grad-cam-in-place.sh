@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# grad-cam on a CPU where the layer to explain is followed by an activation in place, as convolutions and norms are in
-# torchvision's networks. It keeps a view of the layer's output, which ReLU(inplace=True) then overwrites, and weighs
-# that with the gradient of the output as it was: a map that belongs to no layer. The same network with inplace=False
-# gives another map (so would a GPU, where the output is copied). Captum's LayerGradCam is right for both.
+# grad-cam on a CPU where the layer to explain is followed by an activation in place, as the norms of torchvision's
+# MobileNetV2 are. It keeps a view of the layer's output, which ReLU6(inplace=True) then overwrites, and weighs that
+# with the gradient of the output as it was: a map that belongs to no layer. The same network with inplace=False gives
+# another map. Captum's LayerGradCam is right for both. (Not tried on GPUs, where the output is copied to the CPU.)
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
