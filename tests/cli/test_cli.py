@@ -59,6 +59,17 @@ def test_fuse_writes_what_the_suffix_says(suffix: str, train_time: Path, tmp_pat
         assert mobileone.verify(mobileone.load(train_time), mobileone.load(target))
 
 
+def test_fuse_keeps_the_file_that_it_reads(
+    train_time: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    before = train_time.read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(train_time)
+    for target in (train_time, tmp_path / "link.safetensors"):
+        assert main(["fuse", str(train_time), str(target)]) == 2
+        assert "is the file that is read; expected another one" in capsys.readouterr().err
+    assert train_time.read_bytes() == before
+
+
 def test_fuse_refuses_other_suffixes_before_it_works(tmp_path: Path, capsys: Capture) -> None:
     assert main(["fuse", str(tmp_path / "none.pth"), str(tmp_path / "x.tflite")]) == 2
     assert "weights are not saved as .tflite" in capsys.readouterr().err

@@ -68,6 +68,8 @@ def test_a_session_of_onnx_runtime(dynamic_batch: bool, folder: Path, tmp_path: 
     assert result.comparison.agreement == 1
     alone = mobileone.evaluate(path, folder, data_config=model.data_config)
     assert [r["prediction"] for r in rows(alone)] == [r["prediction"] for r in rows(result)]
+    same(alone, mobileone.evaluate(path, folder))  # the file says what it expects
+    same(alone, mobileone.evaluate(session, folder))
     with pytest.raises(FileNotFoundError, match=r"none\.onnx"):
         mobileone.evaluate("none.onnx", folder)
 

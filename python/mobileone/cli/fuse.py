@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from mobileone.checkpoint.export import kind_of_file
@@ -28,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Shows both forms and the proof, and writes the file; the exit code."""
+    _check_other(arguments.source, arguments.target)
     if arguments.source.lower().endswith(".onnx"):
         refuse_options(arguments, f"{arguments.source} is fused as it is")
         return _fuse_onnx(arguments.source, arguments.target)
@@ -45,6 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     after.save(arguments.target)
     print(f"\nsaved: {arguments.target}")
     return 0
+
+
+def _check_other(source: str, target: str) -> None:
+    """ValueError where the only weights that can be trained on would be replaced."""
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        raise ValueError(f"{target} is the file that is read; expected another one to write")
 
 
 def _fuse_onnx(source: str, target: str) -> int:

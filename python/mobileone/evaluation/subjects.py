@@ -11,12 +11,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.open import bundle_of
 from mobileone.checkpoint.sources import is_module
 from mobileone.data.arrays import as_numpy
 from mobileone.data.config import DataConfig
 from mobileone.network.bundle import Bundle
 from mobileone.network.compiled import CompiledModel
+from mobileone.tasks.classification.labels import parse_class_names
 
 __all__ = ["Run", "Subject", "open_subject"]
 
@@ -170,7 +172,21 @@ def _session(session: Any, name: str) -> Subject:
         with _said_of(f"{name}: ONNX Runtime cannot run it on images of shape {images.shape}"):
             return session.run([output], {inputs[0].name: images})[0]
 
-    batch = inputs[0].shape[0]
+    batch, told = inputs[0].shape[0], _told(session, name)
     if isinstance(batch, int):
-        return Subject(name, lambda _: _in_batches(function, batch))
-    return Subject(name, lambda _: _plain(function))
+        return Subject(name, lambda _: _in_batches(function, batch), **told)
+    return Subject(name, lambda _: _plain(function), **told)
+
+
+def _told(session: Any, name: str) -> dict[str, Any]:
+    """What a file of ours says of its input and classes."""
+    told: dict[str, Any] = {}
+    own = own_metadata(session.get_modelmeta().custom_metadata_map)
+    try:
+        if "data_config" in own:
+            told["data_config"] = DataConfig.from_json(own["data_config"])
+        if "class_names" in own:
+            told["class_names"] = parse_class_names(own["class_names"])
+    except ValueError as error:
+        raise ValueError(f"{name}: its metadata: {error}") from error
+    return told
