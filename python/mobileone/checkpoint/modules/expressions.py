@@ -30,7 +30,7 @@ class Expression(NamedTuple):
 
     def get(self, name: str) -> Any:
         """An attribute; None if it has none of this name."""
-        return dict(self.attributes).get(name)
+        return next((value for key, value in self.attributes if key == name), None)
 
 
 def squeezed(shape: Iterable[int]) -> Shape:

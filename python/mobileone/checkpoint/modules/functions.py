@@ -61,10 +61,9 @@ def _convolution(
 
 def _norm_of(values: Values, **parts: torch.Tensor | None) -> str | None:
     """The norm whose weights these are; None where they are not one norm's."""
-    found = {values.name(tensor) for tensor in parts.values()}
-    owners = {name.rpartition(".")[0] for name in found if name}
-    own = next(iter(owners), "")
-    return own if found == {f"{own}.{part}" for part in parts} else None
+    names = {part: values.name(tensor) for part, tensor in parts.items()}
+    own = next((name.rpartition(".")[0] for name in names.values() if name), "")
+    return own if all(name == f"{own}.{part}" for part, name in names.items()) else None
 
 
 def _batch_norm(

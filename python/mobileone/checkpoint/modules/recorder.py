@@ -52,6 +52,22 @@ class Call(NamedTuple):
     version: int
 
 
+class _Function(NamedTuple):
+    """What is known of a function by its name.
+
+    Attributes:
+        name: without the marks of operators and of changes in place.
+        own: its `__name__`.
+        in_place: whether it changes its first argument, or the tensors in that.
+        special: whether something is to be done before it is called.
+    """
+
+    name: str
+    own: str
+    in_place: bool
+    special: bool
+
+
 class Recorder(TorchFunctionMode):
     """While active, `calls` gets each new expression's first call.
 
@@ -72,7 +88,8 @@ class Recorder(TorchFunctionMode):
         self.table = table
         self.values = Values(table, names)
         self.calls: dict[int, Call] = {}
-        self._names: dict[Any, tuple[str, bool]] = {}
+        self._functions: dict[Any, _Function] = {}
+        self._foreign: dict[Any, bool] = {}
         self.writes = ""
         self.exported: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
@@ -84,32 +101,30 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in self._names:
-            self._names[func] = _name(func), _is_in_place(func)
-        name, in_place = self._names[func]
-        if name in _LOOKS:
-            return func(*args, **kwargs)
-        if name in _MEMORY:
-            # What somebody does to that memory goes unseen: see `changed_outside`.
-            source = args[0]
-            if not self.computes:
-                raise RuntimeError(f"{name} of a tensor without elements")
-            self.exported.append((source, source.clone(), version_of(source)))
-        if in_place or kwargs.get("out") is not None or kwargs.get("inplace"):
+        known = self._functions.get(func)
+        if known is None:
+            known = self._functions[func] = _known(func)
+        name, own, in_place, special = known
+        if special:
+            if name in _LOOKS:
+                return func(*args, **kwargs)
+            self._export(name, args[0])
+        if in_place or (kwargs and (kwargs.get("out") is not None or kwargs.get("inplace"))):
             self._check_writing(name, args[:1], kwargs)
-        foreign = [kind for kind in types if _has_own_functions(kind)]
+        foreign = [kind for kind in types if self._is_foreign(kind)] if types else []
         if foreign and not self.computes:
             raise RuntimeError(f"{foreign[0].__name__} computes by itself")
         # Read before the call: it may change its arguments in place.
-        before = self._before(name, func, args, kwargs)
-        changed = args[:1] if not in_place else tuple(_tensors(args[:1]))
+        before = self._before(name, func, args, kwargs) if name in MOVES else None
+        changed = _tensors(args[:1]) if in_place else args[:1]
         versions = [(x, version_of(x)) for x in changed if isinstance(x, torch.Tensor)]
         if self.computes:
             out = func(*args, **kwargs)
         else:
-            out = result_without_elements(func, getattr(func, "__name__", ""), args, kwargs)
+            out = result_without_elements(func, own, args, kwargs)
         for tensor, version in versions:
-            self.values.follow(tensor, version)
+            if version_of(tensor) != version:
+                self.values.follow(tensor, version)
         if foreign:
             for result in _tensors(out):
                 self._unknown(f"{name} of {foreign[0].__name__}", result, args, kwargs)
@@ -121,6 +136,20 @@ class Recorder(TorchFunctionMode):
         elif isinstance(out, tuple | list) and any(isinstance(x, torch.Tensor) for x in out):
             self._read_many(name, out, args, kwargs, before)
         return out
+
+    def _export(self, name: str, source: torch.Tensor) -> None:
+        """Keeps what memory holds that is given away, where changes go unseen."""
+        if not self.computes:
+            raise RuntimeError(f"{name} of a tensor without elements")
+        self.exported.append((source, source.clone(), version_of(source)))
+
+    def _is_foreign(self, kind: Any) -> bool:
+        """Whether a class of tensors computes in another way than PyTorch's own."""
+        found = self._foreign.get(kind)
+        if found is None:
+            function = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
+            found = self._foreign[kind] = function not in _USUAL
+        return found
 
     def _check_writing(self, name: str, targets: Any, kwargs: Any) -> None:
         """RuntimeError, and `writes` says it, before the memory of a weight is changed."""
@@ -140,8 +169,8 @@ class Recorder(TorchFunctionMode):
         )
 
     def _before(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Where a move puts the elements of its first argument; None if it is no move."""
-        if name not in MOVES or not args or not isinstance(args[0], torch.Tensor):
+        """Where a move puts the elements of its first argument; None where it cannot be told."""
+        if not args or not isinstance(args[0], torch.Tensor):
             return None
         value = self.values.get(args[0])
         places = value.places()
@@ -159,7 +188,7 @@ class Recorder(TorchFunctionMode):
                 self.values.set(out, Value(value.base, value.shape, places))
                 self.values.share(args[0], out)
                 return
-        if first is not None and self._keeps(name, out, first, args, kwargs):
+        if name in SAME and first is not None and self._keeps(name, out, first, args, kwargs):
             if out is not first:
                 value = self.values.get(first)
                 self.values.set(out, value)
@@ -197,7 +226,7 @@ class Recorder(TorchFunctionMode):
                 self._unknown(f"{name}[{i}]", part, args, kwargs)
 
     def _keeps(self, name: str, out: Any, first: Any, args: Any, kwargs: Any) -> bool:
-        if name not in SAME or out.dtype != first.dtype or out.shape != first.shape:
+        if out.dtype != first.dtype or out.shape != first.shape:
             return False
         if name not in DROPOUTS:
             return True
@@ -217,6 +246,12 @@ class Recorder(TorchFunctionMode):
         self.calls.setdefault(number, Call(name, _owner(), out, version_of(out)))
 
 
+def _known(func: Any) -> _Function:
+    name = _name(func)
+    own = getattr(func, "__name__", "")
+    return _Function(name, own, _is_in_place(name, own), name in _LOOKS or name in _MEMORY)
+
+
 def _name(func: Any) -> str:
     """A function's name without the marks of operators and of changes in place."""
     name = getattr(func, "__name__", type(func).__name__)
@@ -231,17 +266,8 @@ def _name(func: Any) -> str:
     return str(name[:-1]) if name[:-1] in COMPUTED or name[:-1] in SAME else str(name)
 
 
-def _is_in_place(func: Any) -> bool:
-    """Whether it changes its first argument, or the tensors in that."""
-    name = _name(func)
-    written = _WRITING.fullmatch(getattr(func, "__name__", "")) is not None
-    return name == _SET_DATA or (written and name not in SAME)
-
-
-def _has_own_functions(kind: Any) -> bool:
-    """Whether a class of tensors computes in another way than PyTorch's own."""
-    function = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)
-    return function not in _USUAL
+def _is_in_place(name: str, own: str) -> bool:
+    return name == _SET_DATA or (name not in SAME and _WRITING.fullmatch(own) is not None)
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
@@ -258,7 +284,7 @@ def _owner() -> Any:
     """The module whose method called the function."""
     frame = sys._getframe(2)
     for _ in range(_FRAMES):
-        if frame.f_code.co_varnames[:1] == ("self",):
+        if frame.f_code is not _RECORDED and frame.f_code.co_varnames[:1] == ("self",):
             own = frame.f_locals.get("self")
             if isinstance(own, torch.nn.Module):
                 return own
@@ -266,3 +292,6 @@ def _owner() -> Any:
             break
         frame = frame.f_back
     return None
+
+
+_RECORDED = Recorder.__torch_function__.__code__
