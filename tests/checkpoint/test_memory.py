@@ -79,5 +79,7 @@ def test_peak_memory_of_a_model(kind: str, tmp_path: Path) -> None:
     save(kind, path)
     command = [sys.executable, "-c", _WHOLE, str(path)]
     result = subprocess.run(command, capture_output=True, check=True)
-    # The file's pages and the model's own copy; the stated limit of the project.
-    assert int(result.stdout) < 2.2 * path.stat().st_size
+    # The model's own copy, and what is not yet given back of the file, or all of it.
+    size = path.stat().st_size
+    rest = size if kind == "legacy" else 2 * RELEASE_STEP
+    assert int(result.stdout) < size + rest + (16 << 20)

@@ -5,9 +5,9 @@ Imports neither torch nor anything else beyond NumPy, and runs no code of a file
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mobileone.checkpoint.channels import with_input_reversed
 from mobileone.checkpoint.load import LoadedCheckpoint, StateDict, load_state_dict, read
 from mobileone.checkpoint.report import LoadReport
 from mobileone.families.layouts import LAYOUTS, find_layout, recognise
@@ -16,6 +16,7 @@ from mobileone.families.naming.table import Layout
 from mobileone.util.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from mobileone.checkpoint.channels import with_input_reversed
     from mobileone.checkpoint.containers.safetensors_writer import save_safetensors
 
 __all__ = [
@@ -36,9 +37,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "save_safetensors":  # reading needs nothing of what it imports
-        raise AttributeError(f"module 'mobileone.checkpoint' has no attribute {name!r}")
-    from mobileone.checkpoint.containers.safetensors_writer import save_safetensors
+# Reading needs nothing of what these import.
+_HOMES = {
+    "save_safetensors": "containers.safetensors_writer",
+    "with_input_reversed": "channels",
+}
 
-    return save_safetensors
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mobileone.checkpoint' has no attribute {name!r}")
+    return getattr(import_module(f"mobileone.checkpoint.{home}"), name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone.checkpoint.containers.tensors import CopyBudget, to_count, to_float32
+from mobileone.checkpoint.copies import Copies
 from mobileone.checkpoint.sources import leaf_array
 from mobileone.families.configuration import initial_weights
 from mobileone.util.errors import CheckpointError, Shape, shown
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mobileone.checkpoint.containers.file import RawCheckpoint
-    from mobileone.checkpoint.copies import Copies
     from mobileone.checkpoint.identify import Identity
 
 __all__ = ["Array", "convert", "converted", "copy_budget"]
 
 # Half precision doubles on conversion, and compressed archives may hold 4 times their size.
 _COPY_LIMIT = 8
+_COUNT, _VARIANCES = ".num_batches_tracked", ".running_var"
 
 Array = np.ndarray[Any, np.dtype[np.float32]] | np.ndarray[Any, np.dtype[np.int64]]
 
@@ -36,6 +37,7 @@ def convert(
     expected: Mapping[str, Shape],
     missing: Sequence[str],
     copies: Copies | None = None,
+    copied: bool = False,
 ) -> tuple[dict[str, Array], dict[str, int], tuple[str, ...]]:
     """The weights of a network, as the engine takes them.
 
@@ -46,7 +48,8 @@ def convert(
         config: of the network.
         expected: canonical name -> shape, in the graph's order.
         missing: those of a classifier that the source has not, which starts anew.
-        copies: of its tensors, as far as they are made already.
+        copies: those of a module, which are made already.
+        copied: whether float32 tensors of other sources are copied, too; else they are shared.
 
     Returns:
         The weights in that order; the number of tensors by the dtype they had; the counts of
@@ -61,27 +64,34 @@ def convert(
     anew = initial_weights(config, missing) if missing else {}
     dtypes: Counter[str] = Counter()
     filled = []
+    keys, layout = identity.keys, identity.layout
+    slices = {name: layout.slices(name) if layout.has_slices else [name] for name in expected}
+    if copies is None and copied:
+        parts = (part for name in expected if not name.endswith(_COUNT) for part in slices[name])
+        weights = {keys[part]: tensors[keys[part]] for part in parts if part in keys}
+        copies = Copies(weights, budget, meanwhile=False)
     for name in expected:
         if name in anew:
             state[name] = anew[name]
             continue
-        slices = identity.layout.slices(name) if identity.layout.has_slices else [name]
-        if not all(part in identity.keys for part in slices):
+        if not all(part in keys for part in slices[name]):
             state[name] = np.zeros((), np.int64)  # a count of batches, which may be missing
             filled.append(name)
             continue
-        parts: list[Array] = []
-        for key in (identity.keys[part] for part in slices):
-            where = f"{raw.source}: {shown(key)}"
+        arrays: list[Array] = []
+        for key in map(keys.__getitem__, slices[name]):
             copy = None if copies is None else copies.get(key)
             if copy is not None:
                 dtypes["float32"] += 1
-                parts.append(_checked(name, where, copy))
+                if name.endswith(_VARIANCES):
+                    _check_variances(_where(raw, key), copy)
+                arrays.append(copy)
                 continue
+            where = _where(raw, key)
             dtype, array = leaf_array(where, tensors[key])
             dtypes[dtype] += 1
-            parts.append(converted(name, where, dtype, array, budget))
-        state[name] = parts[0] if len(parts) == 1 else _joined(parts, budget)
+            arrays.append(converted(name, where, dtype, array, budget))
+        state[name] = arrays[0] if len(arrays) == 1 else _joined(arrays, budget)
     return state, dict(dtypes), tuple(filled)
 
 
@@ -101,16 +111,22 @@ def converted(
     name: str, where: str, dtype: str, array: np.ndarray[Any, Any], budget: CopyBudget | None
 ) -> Array:
     """The elements of a tensor as the engine takes them."""
-    if name.endswith(".num_batches_tracked"):
+    if name.endswith(_COUNT):
         return to_count(where, dtype, array)
-    return _checked(name, where, to_float32(where, dtype, array, budget))
+    weight = to_float32(where, dtype, array, budget)
+    if name.endswith(_VARIANCES):
+        _check_variances(where, weight)
+    return weight
 
 
-def _checked(name: str, where: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A weight as it is; CheckpointError for a negative variance."""
-    if name.endswith(".running_var") and weight.min() < 0:
+def _where(raw: RawCheckpoint, key: str) -> str:
+    return f"{raw.source}: {shown(key)}"
+
+
+def _check_variances(where: str, weight: npt.NDArray[np.float32]) -> None:
+    """CheckpointError for a negative one."""
+    if weight.min() < 0:
         raise CheckpointError(
             f"{where}: {weight.min()} at channel {int(weight.argmin())}; "
             "expected variances, which are not negative"
         )
-    return weight

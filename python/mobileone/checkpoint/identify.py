@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mobileone.checkpoint.altered import altered_weights, plain_name
 from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.heads import (
     Head,
@@ -234,6 +233,10 @@ def _check_known(
 ) -> None:
     found = part.found
     unknown = [*found.unknown, *part.outside]
+    if not unknown and not skipped and found.layout is not None:
+        return
+    from mobileone.checkpoint.altered import altered_weights, plain_name
+
     few = len(unknown) > len(found.names)
     foreign = foreign_network(found.unknown)
     if foreign is None and few and strict:

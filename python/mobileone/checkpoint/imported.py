@@ -25,14 +25,12 @@ ARCHITECTURE = "imported"
 
 
 def imported_config(raw: RawCheckpoint) -> dict[str, Any] | None:
-    """The configuration that a file of ours says, if that holds a graph.
+    """The configuration that a file of ours says, if that is one of a graph that it holds.
 
     Raises:
         CheckpointError: a configuration that is damaged.
     """
     text = own_metadata(raw.metadata).get("config", "")
-    if f'"{ARCHITECTURE}"' not in text:
-        return None
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:

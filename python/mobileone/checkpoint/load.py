@@ -12,7 +12,6 @@ from mobileone.checkpoint.convert import Array, convert
 from mobileone.checkpoint.heads import several_heads
 from mobileone.checkpoint.held import check_asked
 from mobileone.checkpoint.identify import Identity, identify
-from mobileone.checkpoint.imported import ARCHITECTURE, imported_config, imported_state
 from mobileone.checkpoint.report import LoadReport
 from mobileone.checkpoint.sources import read_source, shape_of
 from mobileone.checkpoint.wrappers import Selection, Weights, select_weights, unwrapped
@@ -105,6 +104,7 @@ def load_state_dict(
     head: str | None = None,
     description: Description | None = None,
     check: bool = False,
+    copied: bool = False,
     parameter_shapes: ParameterShapes = graph_parameter_shapes,
 ) -> LoadedCheckpoint:
     """Weights under canonical names, checked one by one, and the configuration they imply.
@@ -121,6 +121,8 @@ def load_state_dict(
         head: the name of the classifier to take, where there are several.
         description: what a config.json beside the file says; ``config`` has the last word.
         check: whether a module is run on noise, so that its results can be compared.
+        copied: whether float32 weights are copied, as a Network takes them without copying again;
+            else they share memory with the source, but for a module's.
         parameter_shapes: what tensors a configuration has; the engine's graph by default.
 
     Raises:
@@ -131,9 +133,9 @@ def load_state_dict(
     num_classes, strict = plain(num_classes), flag("strict", strict)
     found = read(source, weights=weights)
     where = found.raw.source
-    held = imported_config(found.raw)
-    if held is not None:
-        return _load_imported(found, held)
+    imported = _load_imported(found)
+    if imported is not None:
+        return imported
     shapes = {key: _shape_of(key, tensor) for key, tensor in found.tensors.items()}
     identity = identify(
         shapes,
@@ -195,7 +197,7 @@ def load_state_dict(
         report = replace(report, assumed=unread, notes=(*report.notes, *reading.notes))
     _warn(identity, report, num_classes)
     state, dtypes, filled = convert(
-        found.raw, found.tensors, identity, wanted, expected, report.missing, copies
+        found.raw, found.tensors, identity, wanted, expected, report.missing, copies, copied
     )
     report = replace(report, dtypes=dtypes, filled=filled)
     metadata = dict(found.raw.metadata)
@@ -210,8 +212,15 @@ def _may_have_head(arch: str | None, num_classes: int | None) -> bool:
     return num_classes != 0 and (family is None or family.task != "classification")
 
 
-def _load_imported(found: StateDict, config: dict[str, Any]) -> LoadedCheckpoint:
-    """A network whose graph the file holds."""
+def _load_imported(found: StateDict) -> LoadedCheckpoint | None:
+    """A network whose graph the file holds; None for one that holds none."""
+    if '"imported"' not in own_metadata(found.raw.metadata).get("config", ""):
+        return None
+    from mobileone.checkpoint.imported import ARCHITECTURE, imported_config, imported_state
+
+    config = imported_config(found.raw)
+    if config is None:
+        return None
     state, report = imported_state(found.raw, found.tensors, config)
     metadata = dict(found.raw.metadata)
     return LoadedCheckpoint(state, {**config, "arch": ARCHITECTURE}, ARCHITECTURE, metadata, report)
@@ -245,7 +254,7 @@ def _begin_copies(found: StateDict, identity: Identity) -> Copies | None:
     from mobileone.checkpoint.copies import Copies
 
     weights = (k for name, k in identity.keys.items() if not name.endswith("num_batches_tracked"))
-    return Copies({key: found.tensors[key] for key in weights})
+    return Copies({key: found.tensors[key] for key in weights}, meanwhile=True)
 
 
 def _read_module(found: StateDict, identity: Identity, check: bool) -> ModuleReading | None:

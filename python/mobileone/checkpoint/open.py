@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mobileone._core import Network
-from mobileone.checkpoint.channels import with_input_reversed
 from mobileone.checkpoint.containers.file import own_metadata
 from mobileone.checkpoint.described import Description, describe_file
 from mobileone.checkpoint.held import check_held
@@ -78,6 +77,7 @@ def open_bundle(
         head=head,
         description=description,
         check=check,
+        copied=True,
     )
     family = family_of(loaded.config)
     made_from = {key: value for key, value in loaded.config.items() if key != "arch"}
@@ -244,6 +244,8 @@ def _in_own_order(loaded: LoadedCheckpoint, data_config: DataConfig) -> dict[str
         )
     if stored is None or stored == data_config.channel_order:
         return dict(loaded.state)
+    from mobileone.checkpoint.channels import with_input_reversed
+
     return with_input_reversed(loaded.state, family_of(loaded.config).name)
 
 

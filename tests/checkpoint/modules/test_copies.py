@@ -73,7 +73,7 @@ def test_only_what_numpy_takes_as_it_is_is_copied_ahead() -> None:
         "none": torch.empty(0),
         "grad": whole.clone().requires_grad_(),
     }
-    copies = Copies(tensors)
+    copies = Copies(tensors, meanwhile=True)
     made = {key: copies.get(key) for key in tensors}
     assert {key for key, copy in made.items() if copy is not None} == {"whole", "grad"}
     np.testing.assert_array_equal(made["whole"], whole.numpy())

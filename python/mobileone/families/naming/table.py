@@ -60,20 +60,27 @@ def cross(blocks: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]
 
 
 class _Template(NamedTuple):
-    """A key with its numbers taken out: the texts around them, and what goes where."""
+    """A key with its numbers taken out: the texts around them, and what goes where; all as a
+    pattern of `%`, too.
+    """
 
     texts: tuple[str, ...]
     slots: tuple[_Slot, ...]
+    pattern: str
+
+    @classmethod
+    def of(cls, texts: tuple[str, ...], slots: tuple[_Slot, ...]) -> _Template:
+        """With the pattern of these."""
+        return cls(texts, slots, "%d".join(text.replace("%", "%%") for text in texts))
 
     def fill(self, values: Mapping[str, int]) -> str:
         numbers = [s if isinstance(s, int) else values[s[0]] + s[1] for s in self.slots]
-        rest = zip(numbers, self.texts[1:], strict=True)
-        return self.texts[0] + "".join(f"{number}{text}" for number, text in rest)
+        return self.pattern % tuple(numbers)
 
     def before(self, field: str) -> _Template:
         """What comes before the field, which it has."""
         at = [isinstance(slot, tuple) and slot[0] == field for slot in self.slots].index(True)
-        return _Template(self.texts[: at + 1], self.slots[:at])
+        return _Template.of(self.texts[: at + 1], self.slots[:at])
 
     @property
     def fields(self) -> set[str]:
@@ -89,7 +96,8 @@ class _Template(NamedTuple):
                 continue
             name, offset = slot
             value = number - offset
-            if value < lowest.get(name, 0) or values.setdefault(name, value) != value:
+            least = lowest.get(name, 0) if lowest else 0
+            if value < least or values.setdefault(name, value) != value:
                 return None
         return values
 
@@ -101,7 +109,7 @@ def _compile(template: str) -> _Template:
         int(number) if number else (name, int(offset or 0))
         for number, name, offset in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True)
     ]
-    return _Template(tuple(pieces[0::4]), tuple(slots))
+    return _Template.of(tuple(pieces[0::4]), tuple(slots))
 
 
 def _expand(canonical: str, own: str) -> Iterator[tuple[str, str]]:
