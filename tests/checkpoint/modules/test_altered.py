@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mobileone
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import torch_mobileone
 from mobileone.verification.rounding import rounding_bound
 from torch import nn
@@ -205,3 +208,16 @@ def test_features_only_and_no_classifier() -> None:
     assert np.abs(model(IMAGE) - exact).max() <= rounding_bound(model, IMAGE.numpy()).logits
     with pytest.raises(NotImplementedError, match="its result is adaptive_max_pool2d"):
         mobileone.load(small("mobileone", num_classes=0, global_pool="max"), num_classes=0)
+
+
+def exchanged(norm: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+    mean, variance = norm.running_mean, norm.running_var
+    return F.batch_norm(x, mean, variance, norm.bias, norm.weight, False, 0.0, norm.eps)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_norm_with_its_weights_in_each_others_places(checked: bool) -> None:
+    module = small("mobileone")
+    norm = next(part for part in module.modules() if isinstance(part, nn.BatchNorm2d))
+    norm.forward = partial(exchanged, norm)  # type: ignore[method-assign]
+    check(module, "batch_norm", check=checked)
